@@ -1,0 +1,3 @@
+//! Power management and what hangs on its SMBus.
+
+#![forbid(unsafe_code)]

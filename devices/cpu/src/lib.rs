@@ -1,0 +1,3 @@
+//! CPU engines.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! DMA controllers.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Keyboard and mouse controllers.
+
+#![forbid(unsafe_code)]

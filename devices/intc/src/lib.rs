@@ -1,0 +1,3 @@
+//! Interrupt controllers.
+
+#![forbid(unsafe_code)]

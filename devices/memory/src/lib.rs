@@ -1,0 +1,252 @@
+//! Guest memory: mapped blocks, and the table of pages a CPU reaches without asking.
+//!
+//! This is one of the few crates that may use `unsafe`. Everything it offers is safe to call:
+//! a block checks its bounds, and a [`SoftTlb`] entry is only ever filled with a whole page of a
+//! block that the table keeps alive.
+//!
+//! Guest memory has one owner and one thread: handles are reference-counted with [`Rc`], so
+//! nothing here can be shared between threads, and plain (non-atomic) accesses are sound. No Rust
+//! reference to guest bytes is ever made; all access is by value through raw pointers.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use vm_memory::MmapRegion;
+
+mod soft_tlb;
+pub use soft_tlb::{Key, SoftTlb};
+
+/// Size in bytes of the pages that [`SoftTlb`] and the code marks work in.
+pub const PAGE: u64 = 4096;
+
+/// A page could not be mapped.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot map {size} bytes of guest memory: {reason}")]
+pub struct MapError {
+    size: u64,
+    reason: String,
+}
+
+/// An access that does not lie within its block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{len} bytes at {offset:#x} lie outside a block of {size:#x} bytes")]
+pub struct OutOfBounds {
+    offset: u64,
+    len: u64,
+    size: u64,
+}
+
+struct Inner {
+    map: MmapRegion,
+    size: u64,
+    /// One mark per page: this page holds decoded instructions.
+    code: Box<[Cell<bool>]>,
+    /// Pages with the mark that were written since [`Ram::take_stale`] was called last.
+    stale: RefCell<Vec<u32>>,
+    any_stale: Cell<bool>,
+}
+
+/// A block of guest memory, zero-filled when made. Cloning gives another handle to the same bytes.
+///
+/// Multi-byte values are read and written little-endian: the number is what the byte lanes of a
+/// bus carry, lowest address in the lowest byte.
+#[derive(Clone)]
+pub struct Ram(Rc<Inner>);
+
+impl fmt::Debug for Ram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ram({:#x} bytes)", self.0.size)
+    }
+}
+
+macro_rules! scalar {
+    ($read:ident, $write:ident, $ty:ty) => {
+        /// Reads a value at any byte offset.
+        ///
+        /// # Errors
+        /// [`OutOfBounds`] if it does not lie within the block.
+        #[inline]
+        pub fn $read(&self, offset: u64) -> Result<$ty, OutOfBounds> {
+            let at = self.at(offset, size_of::<$ty>() as u64)?;
+            // SAFETY: `at` checked that all bytes lie within the mapping.
+            Ok(<$ty>::from_le(unsafe { at.cast::<$ty>().read_unaligned() }))
+        }
+
+        /// Writes a value at any byte offset and notes a change of decoded code.
+        ///
+        /// # Errors
+        /// [`OutOfBounds`] if it does not lie within the block.
+        #[inline]
+        pub fn $write(&self, offset: u64, value: $ty) -> Result<(), OutOfBounds> {
+            let at = self.at(offset, size_of::<$ty>() as u64)?;
+            self.touch(offset, size_of::<$ty>() as u64);
+            // SAFETY: as above; no Rust reference to these bytes exists.
+            unsafe { at.cast::<$ty>().write_unaligned(value.to_le()) };
+            Ok(())
+        }
+    };
+}
+
+impl Ram {
+    /// Maps a zero-filled block of `size` bytes.
+    ///
+    /// # Errors
+    /// The host refuses the mapping, or `size` is zero.
+    pub fn new(size: u64) -> Result<Self, MapError> {
+        let error = |reason: String| MapError { size, reason };
+        let pages = size.div_ceil(PAGE);
+        let len = usize::try_from(pages * PAGE).map_err(|e| error(e.to_string()))?;
+        let map = MmapRegion::new(len).map_err(|e| error(e.to_string()))?;
+        Ok(Self(Rc::new(Inner {
+            map,
+            size,
+            code: vec![Cell::new(false); pages as usize].into(),
+            stale: RefCell::default(),
+            any_stale: Cell::new(false),
+        })))
+    }
+
+    /// Size of the block in bytes.
+    pub fn size(&self) -> u64 {
+        self.0.size
+    }
+
+    /// Whether both handles are of the same block.
+    pub fn same(&self, other: &Ram) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
+    #[inline]
+    fn at(&self, offset: u64, len: u64) -> Result<*mut u8, OutOfBounds> {
+        match offset.checked_add(len) {
+            Some(end) if end <= self.0.size => {
+                // SAFETY: `offset` is within the mapping, which is at least `size` long.
+                Ok(unsafe { self.0.map.as_ptr().add(offset as usize) })
+            }
+            _ => Err(OutOfBounds {
+                offset,
+                len,
+                size: self.0.size,
+            }),
+        }
+    }
+
+    #[inline]
+    fn touch(&self, offset: u64, len: u64) {
+        if len == 0 {
+            return;
+        }
+        for page in offset / PAGE..=(offset + len - 1) / PAGE {
+            if self.0.code[page as usize].get() {
+                self.0.stale.borrow_mut().push(page as u32);
+                self.0.any_stale.set(true);
+            }
+        }
+    }
+
+    scalar!(read_u8, write_u8, u8);
+    scalar!(read_u16, write_u16, u16);
+    scalar!(read_u32, write_u32, u32);
+    scalar!(read_u64, write_u64, u64);
+
+    /// Copies bytes out of the block.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] if they do not all lie within the block; nothing is copied then.
+    pub fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), OutOfBounds> {
+        let at = self.at(offset, out.len() as u64)?;
+        // SAFETY: `at` checked the range; `out` is a Rust slice and so cannot overlap the mapping.
+        unsafe { at.copy_to_nonoverlapping(out.as_mut_ptr(), out.len()) };
+        Ok(())
+    }
+
+    /// Copies bytes into the block and notes a change of decoded code.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] if they do not all fit within the block; nothing is copied then.
+    pub fn write(&self, offset: u64, data: &[u8]) -> Result<(), OutOfBounds> {
+        let at = self.at(offset, data.len() as u64)?;
+        self.touch(offset, data.len() as u64);
+        // SAFETY: as in `read`.
+        unsafe { at.copy_from_nonoverlapping(data.as_ptr(), data.len()) };
+        Ok(())
+    }
+
+    /// Fills part of the block with one byte value and notes a change of decoded code.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] if the range does not lie within the block; nothing is written then.
+    pub fn fill(&self, offset: u64, len: u64, value: u8) -> Result<(), OutOfBounds> {
+        let at = self.at(offset, len)?;
+        self.touch(offset, len);
+        // SAFETY: `at` checked the range.
+        unsafe { at.write_bytes(value, len as usize) };
+        Ok(())
+    }
+
+    /// Whether the page with this number (offset / [`PAGE`]) is marked as holding decoded code.
+    pub fn is_code(&self, page: u32) -> bool {
+        self.0.code.get(page as usize).is_some_and(Cell::get)
+    }
+
+    /// Marks or unmarks a page as holding decoded code. Writes to a marked page are noted; the
+    /// owner of the marks must not keep a writable [`SoftTlb`] entry for one.
+    pub fn set_code(&self, page: u32, code: bool) {
+        if let Some(mark) = self.0.code.get(page as usize) {
+            mark.set(code);
+        }
+    }
+
+    /// Whether a marked page was written since [`Ram::take_stale`] was called last.
+    #[inline]
+    pub fn any_stale(&self) -> bool {
+        self.0.any_stale.get()
+    }
+
+    /// The marked pages written since the last call, in order of writing, possibly repeated.
+    pub fn take_stale(&self) -> Vec<u32> {
+        self.0.any_stale.set(false);
+        std::mem::take(&mut *self.0.stale.borrow_mut())
+    }
+
+    /// Pointer to the start of a whole page, for [`SoftTlb`].
+    fn page(&self, offset: u64) -> Option<*mut u8> {
+        let start = offset & !(PAGE - 1);
+        if start >= self.0.size {
+            return None;
+        }
+        // SAFETY: the mapping is a whole number of pages and `start` is below its size.
+        Some(unsafe { self.0.map.as_ptr().add(start as usize) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_exact() {
+        let ram = Ram::new(10).unwrap();
+        assert_eq!(ram.write_u32(6, 0x0403_0201), Ok(()));
+        assert!(ram.write_u32(7, 0).is_err());
+        assert!(ram.read_u8(10).is_err());
+        assert!(ram.read_u64(u64::MAX - 3).is_err());
+        let mut bytes = [0; 5];
+        ram.read(5, &mut bytes).unwrap();
+        assert_eq!(bytes, [0, 1, 2, 3, 4]);
+        assert!(ram.read(6, &mut bytes).is_err());
+    }
+
+    #[test]
+    fn writes_to_code_pages_are_noted() {
+        let ram = Ram::new(3 * PAGE).unwrap();
+        ram.set_code(1, true);
+        ram.write_u8(0, 1).unwrap();
+        assert!(!ram.any_stale());
+        ram.write(PAGE - 1, &[1, 2]).unwrap();
+        assert!(ram.any_stale());
+        assert_eq!(ram.take_stale(), [1]);
+        assert!(!ram.any_stale());
+    }
+}

@@ -1,0 +1,523 @@
+//! A device, and what it can reach.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use solderless_memory::Ram;
+
+use crate::pci::PciFunction;
+use crate::{
+    Fitted, Interface, Part, Parts, Pin, PortId, PropError, RegionId, SlotId, State, StateError,
+    TimerId,
+};
+
+/// A device type: its properties, what it connects to, and how one is made.
+pub trait Model: Device + Sized + 'static {
+    /// The type's name on a board: QEMU's where QEMU has the device.
+    const TYPE: &'static str;
+    /// One line: what it is and by which datasheet.
+    const SUMMARY: &'static str;
+    /// The properties a board can set: `#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]`,
+    /// each with a doc comment, which becomes its description in schema and documentation.
+    type Props: DeserializeOwned + Serialize + JsonSchema + Default;
+
+    /// Regions, ports, pins, slots and parts of a device with these properties.
+    ///
+    /// # Errors
+    /// A value, or a combination of values, that the device cannot have.
+    fn interface(props: &Self::Props) -> Result<Interface, PropError>;
+
+    /// Makes the device, not yet reset.
+    ///
+    /// # Errors
+    /// What `interface` cannot know: an image that does not fit, memory that the host refuses.
+    fn build(props: Self::Props, wires: Wires<'_>) -> Result<Self, BuildError>;
+}
+
+/// A device could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BuildError(pub String);
+
+/// What the plan gives a device when it is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Wires<'a> {
+    parts: &'a Parts,
+    images: &'a [Option<Vec<u8>>],
+}
+
+impl<'a> Wires<'a> {
+    /// For the composer: the device's parts, and per slot the image plugged into it.
+    pub fn new(parts: &'a Parts, images: &'a [Option<Vec<u8>>]) -> Self {
+        Self { parts, images }
+    }
+
+    /// Makes a part if the plan has it. There is no other way to make one.
+    pub fn fit<T: Part>(&self, make: impl FnOnce() -> T) -> Fitted<T> {
+        Fitted(self.parts.has(T::NAME).then(make))
+    }
+
+    /// The image that the user plugged into a slot of kind [`SlotKind::Image`](crate::SlotKind::Image).
+    pub fn image(&self, slot: SlotId) -> Option<&'a [u8]> {
+        self.images.get(usize::from(slot.0))?.as_deref()
+    }
+}
+
+/// One access to a register region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// The region.
+    pub region: RegionId,
+    /// Bytes from the start of the region; with `size` it lies within it.
+    pub offset: u64,
+    /// 1, 2, 4 or 8 bytes, at most the region's `max_width`.
+    pub size: u8,
+}
+
+/// The value of `size` bytes at `offset` within a 32-bit register of value `register`; `offset` counts
+/// from any multiple of four.
+pub fn lanes(register: u32, offset: u64, size: u8) -> u64 {
+    let shifted = u64::from(register) >> ((offset & 3) * 8);
+    if size >= 8 {
+        shifted
+    } else {
+        shifted & ((1 << (size * 8)) - 1)
+    }
+}
+
+/// A 32-bit register after writing `size` bytes of `value` at `offset` within it.
+pub fn merge(register: u32, offset: u64, size: u8, value: u64) -> u32 {
+    let mask = if size >= 4 {
+        u64::from(u32::MAX)
+    } else {
+        (1 << (size * 8)) - 1
+    };
+    let shift = (offset & 3) * 8;
+    ((u64::from(register) & !(mask << shift)) | ((value & mask) << shift)) as u32
+}
+
+/// Nothing answers at an address, or what is there refuses. A bus turns it into what its kind does: a
+/// bus error, all ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("nothing answers at the address")]
+pub struct BusError;
+
+/// A device of a running machine.
+///
+/// Values carry byte lanes: the byte at the lowest address is the lowest byte, whatever the CPU's order.
+pub trait Device: State {
+    /// Power-on or reset button: every register to its reset value, every output driven anew, every region
+    /// the device places itself put back. Runs once before the machine starts.
+    fn reset(&mut self, cx: &mut Cx<'_>);
+
+    /// Reads a register.
+    ///
+    /// # Errors
+    /// [`BusError`] if the device does not answer the access.
+    fn read(&mut self, cx: &mut Cx<'_>, at: Access) -> Result<u64, BusError> {
+        let _ = (cx, at);
+        Err(BusError)
+    }
+
+    /// Writes a register.
+    ///
+    /// # Errors
+    /// [`BusError`] if the device does not answer the access.
+    fn write(&mut self, cx: &mut Cx<'_>, at: Access, value: u64) -> Result<(), BusError> {
+        let _ = (cx, at, value);
+        Err(BusError)
+    }
+
+    /// An input changed its level.
+    fn line(&mut self, cx: &mut Cx<'_>, pin: Pin, high: bool) {
+        let _ = (cx, pin, high);
+    }
+
+    /// A timer armed with [`Cx::arm`] is due.
+    fn timer(&mut self, cx: &mut Cx<'_>, id: TimerId) {
+        let _ = (cx, id);
+    }
+
+    /// The memory behind a region of kind [`RegionKind::Memory`](crate::RegionKind::Memory), as it can be
+    /// reached now. After a change call [`Cx::memory_changed`].
+    fn memory(&self, region: RegionId) -> Option<Backing> {
+        let _ = region;
+        None
+    }
+
+    /// Answers an interrupt acknowledge cycle on its bus with a vector, or `None` if it does not take part.
+    fn interrupt_acknowledge(&mut self, cx: &mut Cx<'_>) -> Option<u8> {
+        let _ = cx;
+        None
+    }
+
+    /// Its face on a PCI bus.
+    fn pci(&mut self) -> Option<&mut dyn PciFunction> {
+        None
+    }
+
+    /// Its face on an I²C bus.
+    fn i2c(&mut self) -> Option<&mut dyn I2cTarget> {
+        None
+    }
+
+    /// Its face towards a character stream.
+    fn chardev(&mut self) -> Option<&mut dyn CharFrontend> {
+        None
+    }
+
+    /// Its face as a CPU.
+    fn processor(&mut self) -> Option<&mut dyn Processor> {
+        None
+    }
+
+    /// State was loaded: recompute what derives from it, and place regions again. Lines are restored by
+    /// their owner.
+    ///
+    /// # Errors
+    /// The loaded values contradict one another.
+    fn restored(&mut self, cx: &mut Cx<'_>) -> Result<(), StateError> {
+        let _ = cx;
+        Ok(())
+    }
+}
+
+/// Memory behind a region, and what may be done to it without asking the device.
+#[derive(Debug, Clone)]
+pub struct Backing {
+    /// The block.
+    pub ram: Ram,
+    /// Where in the block the region starts; a multiple of the page size, so that it can be mapped by page.
+    pub offset: u64,
+    /// Reads go straight to the block.
+    pub readable: bool,
+    /// Writes go straight to the block.
+    pub writable: bool,
+}
+
+/// One event on an I²C bus, sent by the bus's controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum I2c {
+    /// Start or repeated start, with the direction bit.
+    Start {
+        /// The controller will read.
+        read: bool,
+    },
+    /// A byte from the controller.
+    Write(u8),
+    /// The controller wants a byte.
+    Read,
+    /// Stop.
+    Stop,
+}
+
+/// A device that can be addressed on an I²C bus.
+pub trait I2cTarget {
+    /// Answers one event: `Some` acknowledges, with the byte read for [`I2c::Read`] and 0 otherwise.
+    fn event(&mut self, event: I2c) -> Option<u8>;
+}
+
+/// A device that takes characters from the host.
+pub trait CharFrontend {
+    /// How many characters the device takes now. Ask again after it has run: there is no call-back.
+    fn can_receive(&self) -> usize;
+    /// Hands over at most [`CharFrontend::can_receive`] characters.
+    fn receive(&mut self, cx: &mut Cx<'_>, bytes: &[u8]);
+    /// The host asks for a break condition.
+    fn receive_break(&mut self, cx: &mut Cx<'_>) {
+        let _ = cx;
+    }
+}
+
+/// Why a CPU stopped running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// [`Cx::now`] has reached [`Cx::deadline`].
+    Deadline,
+    /// It waits for an interrupt.
+    Wait,
+    /// It has executed the number of instructions asked for.
+    Limit,
+}
+
+/// A CPU.
+pub trait Processor {
+    /// Runs until the deadline, a wait, or `limit` instructions, advancing guest time with [`Cx::advance`]. A
+    /// branch and its delay slot count as two and are not torn apart, so `limit` may be passed by one.
+    fn run(&mut self, cx: &mut Cx<'_>, limit: u64) -> Stop;
+    /// Instructions executed since power-on.
+    fn instructions(&self) -> u64;
+    /// Address of the next instruction.
+    fn pc(&self) -> u64;
+    /// Goes on at another address.
+    fn set_pc(&mut self, pc: u64);
+    /// A register by its number in gdb's description of the architecture, or `None`.
+    fn register(&self, number: usize) -> Option<u64>;
+    /// Sets a register by its gdb number; false if there is none or it cannot be set.
+    fn set_register(&mut self, number: usize, value: u64) -> bool;
+}
+
+/// What answers at a page of physical memory, for a CPU's fast path.
+#[derive(Debug, Clone)]
+pub enum Page {
+    /// Memory: the block, the offset of the page in it, and whether writes may go straight to it.
+    Memory {
+        /// The block.
+        ram: Ram,
+        /// Offset of the page's first byte in the block.
+        offset: u64,
+        /// Writes go straight to the block.
+        writable: bool,
+    },
+    /// Something that must be asked for every access.
+    Registers,
+}
+
+/// What a device can ask of the machine as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// Reset the board.
+    Reset,
+    /// Cut the power.
+    PowerOff,
+}
+
+/// The number of a device within its domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DevId(pub u32);
+
+/// What a machine does for its devices. Implemented by the composer and by [`testing`](crate::testing);
+/// devices use [`Cx`], where every operation is described.
+#[allow(
+    missing_docs,
+    reason = "each is described at the method of Cx that calls it"
+)]
+pub trait Fabric {
+    fn now(&self) -> u64;
+    fn epoch(&self) -> i64;
+    fn arm(&mut self, dev: DevId, id: TimerId, at: u64);
+    fn disarm(&mut self, dev: DevId, id: TimerId);
+    fn set(&mut self, dev: DevId, pin: Pin, high: bool);
+    fn levels(&self, dev: DevId) -> u64;
+    fn map(&mut self, dev: DevId, region: RegionId, at: u64, size: u64, target: u64);
+    fn unmap(&mut self, dev: DevId, region: RegionId);
+    fn memory_changed(&mut self, dev: DevId, region: RegionId);
+    fn bus_read(&mut self, dev: DevId, at: u64, size: u8) -> Result<u64, BusError>;
+    fn bus_write(&mut self, dev: DevId, at: u64, size: u8, value: u64) -> Result<(), BusError>;
+    fn dma_read(&mut self, dev: DevId, at: u64, out: &mut [u8]) -> Result<(), BusError>;
+    fn dma_write(&mut self, dev: DevId, at: u64, data: &[u8]) -> Result<(), BusError>;
+    fn page(&self, dev: DevId, at: u64) -> Page;
+    fn map_generation(&self) -> u64;
+    fn config_read(
+        &mut self,
+        dev: DevId,
+        port: PortId,
+        devfn: u8,
+        offset: u8,
+        size: u8,
+    ) -> Option<u32>;
+    fn config_write(
+        &mut self,
+        dev: DevId,
+        port: PortId,
+        devfn: u8,
+        offset: u8,
+        size: u8,
+        value: u32,
+    ) -> bool;
+    fn interrupt_acknowledge(&mut self, dev: DevId, port: PortId) -> Option<u8>;
+    fn i2c(&mut self, dev: DevId, port: PortId, address: u8, event: I2c) -> Option<u8>;
+    fn send(&mut self, dev: DevId, slot: SlotId, bytes: &[u8]);
+    fn request(&mut self, request: Request);
+    fn advance(&mut self, ns: u64);
+    fn deadline(&self) -> u64;
+    fn guest_error(&mut self, dev: DevId, what: fmt::Arguments<'_>);
+}
+
+/// A device's view of the machine while one of its methods runs.
+pub struct Cx<'a> {
+    fabric: &'a mut dyn Fabric,
+    dev: DevId,
+}
+
+impl fmt::Debug for Cx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cx({:?})", self.dev)
+    }
+}
+
+impl<'a> Cx<'a> {
+    /// For the composer: the view of one device.
+    pub fn new(fabric: &'a mut dyn Fabric, dev: DevId) -> Self {
+        Self { fabric, dev }
+    }
+
+    /// Guest time in nanoseconds since power-on. It never goes back, not even at a reset.
+    pub fn now(&self) -> u64 {
+        self.fabric.now()
+    }
+
+    /// Calendar time at power-on: seconds since 1970-01-01 UTC. Calendar time now is this plus [`Cx::now`].
+    pub fn epoch(&self) -> i64 {
+        self.fabric.epoch()
+    }
+
+    /// Arms one of the device's timers for a point of guest time in nanoseconds, replacing an earlier one. A
+    /// point that has passed is due at once. [`Device::timer`] is called; the timer is then no longer armed.
+    /// Timers are not state: `restored` arms them again. A reset disarms them all before `reset` is called.
+    pub fn arm(&mut self, id: TimerId, at: u64) {
+        self.fabric.arm(self.dev, id, at);
+    }
+
+    /// Disarms a timer; nothing happens if it was not armed.
+    pub fn disarm(&mut self, id: TimerId) {
+        self.fabric.disarm(self.dev, id);
+    }
+
+    /// Drives an output. Changes settle, in order, before the CPU goes on.
+    pub fn set(&mut self, pin: Pin, high: bool) {
+        self.fabric.set(self.dev, pin, high);
+    }
+
+    /// The level of an input.
+    pub fn level(&self, pin: Pin) -> bool {
+        pin.0 < 64 && self.levels() >> pin.0 & 1 != 0
+    }
+
+    /// The levels of the first 64 inputs, one bit each.
+    pub fn levels(&self) -> u64 {
+        self.fabric.levels(self.dev)
+    }
+
+    /// Puts a region that the device places itself at an address of its bus, replacing its earlier place. A
+    /// bridge maps `size` bytes and shows the child bus from address `target` on; others ignore `target`, and
+    /// `size` is cut to the region's.
+    pub fn map(&mut self, region: RegionId, at: u64, size: u64, target: u64) {
+        self.fabric.map(self.dev, region, at, size, target);
+    }
+
+    /// Takes away a region that the device places itself.
+    pub fn unmap(&mut self, region: RegionId) {
+        self.fabric.unmap(self.dev, region);
+    }
+
+    /// What [`Device::memory`] says of a region has changed.
+    pub fn memory_changed(&mut self, region: RegionId) {
+        self.fabric.memory_changed(self.dev, region);
+    }
+
+    /// Reads from the bus the device sits on, as its master (a CPU's load). Byte lanes as everywhere.
+    ///
+    /// # Errors
+    /// [`BusError`] if nothing answers.
+    pub fn bus_read(&mut self, at: u64, size: u8) -> Result<u64, BusError> {
+        self.fabric.bus_read(self.dev, at, size)
+    }
+
+    /// Writes to the bus the device sits on, as its master (a CPU's store).
+    ///
+    /// # Errors
+    /// [`BusError`] if nothing answers.
+    pub fn bus_write(&mut self, at: u64, size: u8, value: u64) -> Result<(), BusError> {
+        self.fabric.bus_write(self.dev, at, size, value)
+    }
+
+    /// Reads guest memory as a bus master: for a PCI function, the system's memory behind the host bridge.
+    ///
+    /// # Errors
+    /// [`BusError`] if not all of it is memory.
+    pub fn dma_read(&mut self, at: u64, out: &mut [u8]) -> Result<(), BusError> {
+        self.fabric.dma_read(self.dev, at, out)
+    }
+
+    /// Writes guest memory as a bus master.
+    ///
+    /// # Errors
+    /// [`BusError`] if not all of it is memory.
+    pub fn dma_write(&mut self, at: u64, data: &[u8]) -> Result<(), BusError> {
+        self.fabric.dma_write(self.dev, at, data)
+    }
+
+    /// For a CPU: what answers at the page of its bus that holds this address.
+    pub fn page(&self, at: u64) -> Page {
+        self.fabric.page(self.dev, at)
+    }
+
+    /// For a CPU: changes whenever an answer of [`Cx::page`] may have changed.
+    pub fn map_generation(&self) -> u64 {
+        self.fabric.map_generation()
+    }
+
+    /// Runs a configuration read on a PCI bus the device offers; `None` is a master abort. `devfn` is slot × 8 +
+    /// function, `size` 1, 2 or 4, `offset` a multiple of it.
+    pub fn config_read(&mut self, port: PortId, devfn: u8, offset: u8, size: u8) -> Option<u32> {
+        self.fabric.config_read(self.dev, port, devfn, offset, size)
+    }
+
+    /// Runs a configuration write on a PCI bus the device offers; false is a master abort.
+    pub fn config_write(
+        &mut self,
+        port: PortId,
+        devfn: u8,
+        offset: u8,
+        size: u8,
+        value: u32,
+    ) -> bool {
+        self.fabric
+            .config_write(self.dev, port, devfn, offset, size, value)
+    }
+
+    /// Runs an interrupt acknowledge cycle on a bus the device offers: the vector, if a device answers.
+    pub fn interrupt_acknowledge(&mut self, port: PortId) -> Option<u8> {
+        self.fabric.interrupt_acknowledge(self.dev, port)
+    }
+
+    /// Sends an event to a 7-bit address on an I²C bus the device offers; `None` is no acknowledge.
+    pub fn i2c(&mut self, port: PortId, address: u8, event: I2c) -> Option<u8> {
+        self.fabric.i2c(self.dev, port, address, event)
+    }
+
+    /// Sends characters to the host; they are dropped if nothing is plugged in.
+    pub fn send(&mut self, slot: SlotId, bytes: &[u8]) {
+        self.fabric.send(self.dev, slot, bytes);
+    }
+
+    /// Asks for a reset or power-off of the machine, which happens once the CPU's instruction is done.
+    pub fn request(&mut self, request: Request) {
+        self.fabric.request(request);
+    }
+
+    /// For a CPU: lets guest time pass.
+    pub fn advance(&mut self, ns: u64) {
+        self.fabric.advance(ns);
+    }
+
+    /// For a CPU: the guest time at which it must return. It may change with every call through this context
+    /// other than [`Cx::advance`], and is in the past once a request is pending.
+    pub fn deadline(&self) -> u64 {
+        self.fabric.deadline()
+    }
+
+    /// Logs that the guest did something the device has no sensible answer to, under the device's name and
+    /// rate-limited.
+    pub fn guest_error(&mut self, what: fmt::Arguments<'_>) {
+        self.fabric.guest_error(self.dev, what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_and_merge_agree() {
+        assert_eq!(lanes(0x4433_2211, 0, 4), 0x4433_2211);
+        assert_eq!(lanes(0x4433_2211, 6, 2), 0x4433);
+        assert_eq!(lanes(0x4433_2211, 3, 1), 0x44);
+        assert_eq!(merge(0x4433_2211, 1, 1, 0xffaa), 0x4433_aa11);
+        assert_eq!(merge(0x4433_2211, 2, 2, 0xbbaa), 0xbbaa_2211);
+        assert_eq!(merge(0, 0, 4, 0x1_2345_6789), 0x2345_6789);
+    }
+}

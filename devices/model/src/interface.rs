@@ -1,0 +1,330 @@
+//! What a device of given properties offers and needs, said before any device exists.
+
+use serde::Serialize;
+
+macro_rules! index {
+    ($(#[doc = $doc:literal] $name:ident($ty:ty);)*) => {$(
+        #[doc = $doc]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        pub struct $name(pub $ty);
+    )*};
+}
+index! {
+    /// A pin: its place among the device's inputs, or among its outputs, all groups laid end to end.
+    Pin(u16);
+    /// A region: its place in [`Interface::regions`].
+    RegionId(u8);
+    /// A port: its place in [`Interface::ports`].
+    PortId(u8);
+    /// A slot: its place in [`Interface::slots`].
+    SlotId(u8);
+    /// One of a device's timers; the numbers are the device's own.
+    TimerId(u8);
+}
+
+/// What kind of bus a device sits on or offers, and so what an address on it looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BusKind {
+    /// Physical memory addresses (`sys:0x1be00000`).
+    System,
+    /// Port I/O addresses, 16 bits (`piix4.isa:0x3f8`).
+    Isa,
+    /// Slot and function, hexadecimal (`gt.pci:0a.3`).
+    Pci,
+    /// 7-bit addresses (`pm.smbus:0x50`).
+    I2c,
+}
+
+/// The address spaces a bus can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Space {
+    /// Memory.
+    Memory,
+    /// Port I/O.
+    Io,
+}
+
+/// What answers in a region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RegionKind {
+    /// [`Device::read`](crate::Device::read) and `write`. Wider accesses than `max_width` bytes are
+    /// split, lowest address first; narrower ones arrive as they are.
+    Registers {
+        /// 1, 2, 4 or 8 bytes.
+        max_width: u8,
+    },
+    /// Guest memory by pointer, as [`Device::memory`](crate::Device::memory) gives it; what that does
+    /// not allow falls to `read` and `write`.
+    Memory,
+    /// A window onto a space of a bus that the device offers.
+    Bridge {
+        /// The device's port.
+        port: PortId,
+        /// Which space of that bus.
+        space: Space,
+    },
+}
+
+/// Who says where a region lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// The board: the region lies this far from the address in `at`.
+    Board(i64),
+    /// The board, if it names the region as a `view` in `map`; otherwise it is nowhere.
+    View,
+    /// Always here, whatever `at` says (a bus address of the parent bus's space).
+    Fixed(u64),
+    /// The device itself, at run time ([`Cx::map`](crate::Cx::map)); nowhere until then.
+    Device,
+}
+
+/// A range of addresses that a device answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Region {
+    /// Name within the device.
+    pub name: &'static str,
+    /// Which space of the bus it sits on.
+    pub space: Space,
+    /// Length in bytes; a bridge may be mapped shorter.
+    pub size: u64,
+    /// What answers.
+    pub kind: RegionKind,
+    /// Who says where it lies.
+    pub place: Placement,
+    /// It yields to every region that is not in the background, and only it may be covered silently.
+    pub background: bool,
+}
+
+impl Region {
+    /// Registers, 32 bits wide at most, in the bus's memory space, placed by the board's `at`.
+    pub fn registers(name: &'static str, size: u64) -> Self {
+        let kind = RegionKind::Registers { max_width: 4 };
+        Self {
+            name,
+            space: Space::Memory,
+            size,
+            kind,
+            place: Placement::Board(0),
+            background: false,
+        }
+    }
+
+    /// Registers one byte wide in I/O space, placed by the board's `at`.
+    pub fn ports(name: &'static str, size: u64) -> Self {
+        Self::registers(name, size).io().max_width(1)
+    }
+
+    /// Guest memory.
+    pub fn memory(name: &'static str, size: u64) -> Self {
+        Self {
+            kind: RegionKind::Memory,
+            ..Self::registers(name, size)
+        }
+    }
+
+    /// A window onto a space of a bus that the device offers through `port`.
+    pub fn bridge(name: &'static str, size: u64, port: PortId, space: Space) -> Self {
+        Self {
+            kind: RegionKind::Bridge { port, space },
+            ..Self::registers(name, size)
+        }
+    }
+
+    /// In I/O space.
+    #[must_use]
+    pub fn io(self) -> Self {
+        Self {
+            space: Space::Io,
+            ..self
+        }
+    }
+
+    /// With accesses of at most this many bytes.
+    #[must_use]
+    pub fn max_width(self, max_width: u8) -> Self {
+        Self {
+            kind: RegionKind::Registers { max_width },
+            ..self
+        }
+    }
+
+    /// Placed otherwise than at the board's `at`.
+    #[must_use]
+    pub fn placed(self, place: Placement) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Behind all else in its space.
+    #[must_use]
+    pub fn background(self) -> Self {
+        Self {
+            background: true,
+            ..self
+        }
+    }
+}
+
+/// A bus that a device offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Port {
+    /// Name: devices sit at `<device>.<name>:<address>`.
+    pub name: &'static str,
+    /// What kind of bus.
+    pub kind: BusKind,
+    /// Nanoseconds of guest time that one access to a register on this bus takes.
+    pub wait_ns: u32,
+}
+
+/// A group of pins: `name` alone, or `name[0..count]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pins {
+    /// Datasheet name.
+    pub name: &'static str,
+    /// How many; 1 is a single pin.
+    pub count: u16,
+}
+
+/// What host resource a slot takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SlotKind {
+    /// A character stream in both directions: a console, a socket, a file.
+    Chardev,
+    /// The initial content of a memory, given at build time: [`Wires::image`](crate::Wires::image).
+    Image,
+}
+
+/// A place where a host resource plugs into a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Slot {
+    /// Name: a board binds it with `backend.<name>`.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: SlotKind,
+}
+
+/// An optional block of a device type, present or absent by a property.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartDecl {
+    /// Name: the plan's node is `<device>.<name>`.
+    pub name: &'static str,
+    /// The property that decides.
+    pub property: &'static str,
+    /// Whether these properties have it.
+    pub present: bool,
+    /// Whether this build of the program has the code for it.
+    pub built: bool,
+}
+
+/// A property value that its type allows but the device does not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{property}: {reason}")]
+pub struct PropError {
+    /// The property, as a board writes it.
+    pub property: &'static str,
+    /// What is wrong and what would be right, a phrase.
+    pub reason: String,
+}
+
+impl PropError {
+    /// An error about one property.
+    pub fn new(property: &'static str, reason: impl Into<String>) -> Self {
+        Self {
+            property,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Everything that connects a device of given properties to the rest of a board.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Interface {
+    /// The kind of bus it sits on; `None` if it sits on none.
+    pub bus: Option<BusKind>,
+    /// It starts accesses and has no address of its own there: a CPU.
+    pub initiator: bool,
+    /// The regions it answers.
+    pub regions: Vec<Region>,
+    /// The buses it offers.
+    pub ports: Vec<Port>,
+    /// The pins that others drive.
+    pub inputs: Vec<Pins>,
+    /// The pins that it drives.
+    pub outputs: Vec<Pins>,
+    /// Where host resources plug in.
+    pub slots: Vec<Slot>,
+    /// The optional blocks, present or not.
+    pub parts: Vec<PartDecl>,
+}
+
+impl Interface {
+    /// A device that sits on a bus of this kind.
+    pub fn on(bus: BusKind) -> Self {
+        Self {
+            bus: Some(bus),
+            ..Self::default()
+        }
+    }
+
+    /// It starts accesses on its bus and has no address there.
+    #[must_use]
+    pub fn initiator(mut self) -> Self {
+        self.initiator = true;
+        self
+    }
+
+    /// Adds a region; its [`RegionId`] is its place in order of adding.
+    #[must_use]
+    pub fn region(mut self, region: Region) -> Self {
+        self.regions.push(region);
+        self
+    }
+
+    /// Adds a port.
+    #[must_use]
+    pub fn port(mut self, name: &'static str, kind: BusKind, wait_ns: u32) -> Self {
+        self.ports.push(Port {
+            name,
+            kind,
+            wait_ns,
+        });
+        self
+    }
+
+    /// Adds a group of input pins.
+    #[must_use]
+    pub fn inputs(mut self, name: &'static str, count: u16) -> Self {
+        self.inputs.push(Pins { name, count });
+        self
+    }
+
+    /// Adds a group of output pins.
+    #[must_use]
+    pub fn outputs(mut self, name: &'static str, count: u16) -> Self {
+        self.outputs.push(Pins { name, count });
+        self
+    }
+
+    /// Adds a slot.
+    #[must_use]
+    pub fn slot(mut self, name: &'static str, kind: SlotKind) -> Self {
+        self.slots.push(Slot { name, kind });
+        self
+    }
+
+    /// Adds an optional block that this build has the code for.
+    #[must_use]
+    pub fn part(mut self, name: &'static str, property: &'static str, present: bool) -> Self {
+        self.parts.push(PartDecl {
+            name,
+            property,
+            present,
+            built: true,
+        });
+        self
+    }
+}

@@ -1,0 +1,30 @@
+//! The contract between a device model and the machine composer.
+//!
+//! A model is one file: its properties ([`Model::Props`]), what it offers and needs
+//! ([`Model::interface`]), its registers, and its behaviour ([`Device`]). It sees its properties, its
+//! wires and the guest through a [`Cx`], and nothing else: no TOML, no command line, no host file.
+//! What it saves is what its fields are: `#[derive(State)]`.
+
+#![forbid(unsafe_code)]
+
+extern crate self as solderless_model;
+
+mod device;
+mod interface;
+pub mod pci;
+mod props;
+mod state;
+pub mod testing;
+
+pub use device::{
+    Access, Backing, BuildError, BusError, CharFrontend, Cx, DevId, Device, Fabric, I2c, I2cTarget,
+    Model, Page, Processor, Request, Stop, Wires, lanes, merge,
+};
+pub use interface::{
+    BusKind, Interface, PartDecl, Pin, Pins, Placement, Port, PortId, PropError, Region, RegionId,
+    RegionKind, Slot, SlotId, SlotKind, Space, TimerId,
+};
+pub use props::{Hertz, Size};
+pub use solderless_derive::State;
+pub use solderless_memory as memory;
+pub use state::{Fitted, Part, Parts, Reader, Section, Shape, State, StateError, Writer};

@@ -1,0 +1,344 @@
+//! A bench for one device: what a unit test needs to drive it without a machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use solderless_memory::Ram;
+
+use crate::pci::{self, PciConfig};
+use crate::{
+    Access, BusError, Cx, DevId, Fabric, I2c, I2cTarget, Interface, Model, Page, Parts, Pin,
+    PortId, Reader, RegionId, Request, Section, SlotId, TimerId, Wires, Writer,
+};
+
+const DEV: DevId = DevId(0);
+
+/// Everything around the device: time, lines, memory, and a record of what it did.
+#[derive(Default)]
+pub struct Surroundings {
+    /// Guest time in nanoseconds.
+    pub now: u64,
+    /// Calendar time at power-on, seconds since 1970.
+    pub epoch: i64,
+    /// When a CPU must return.
+    pub deadline: u64,
+    /// Armed timers.
+    pub timers: BTreeMap<TimerId, u64>,
+    /// Current level of every output that was driven.
+    pub outputs: BTreeMap<Pin, bool>,
+    /// Every change of an output, in order.
+    pub edges: Vec<(Pin, bool)>,
+    /// Input levels, one bit each.
+    pub inputs: u64,
+    /// Regions the device has placed: address, size, target.
+    pub mapped: BTreeMap<RegionId, (u64, u64, u64)>,
+    /// Memory that it reaches as a bus master, from address 0 on.
+    pub ram: Option<Ram>,
+    /// Answers to its bus accesses outside `ram`, by address.
+    pub registers: BTreeMap<u64, u64>,
+    /// Functions on its PCI ports, by port and slot × 8 + function.
+    pub functions: BTreeMap<(PortId, u8), PciConfig>,
+    /// Vectors that its interrupt acknowledge cycles get, last first.
+    pub vectors: Vec<u8>,
+    /// Targets on its I²C ports.
+    pub targets: BTreeMap<(PortId, u8), Box<dyn I2cTarget>>,
+    /// Characters it sent.
+    pub sent: BTreeMap<SlotId, Vec<u8>>,
+    /// Requests it made.
+    pub requests: Vec<Request>,
+    /// Guest errors it logged.
+    pub errors: Vec<String>,
+    /// Times it said that memory behind a region changed.
+    pub memory_changes: Vec<RegionId>,
+    generation: u64,
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Surroundings(now {} ns)", self.now)
+    }
+}
+
+impl Fabric for Surroundings {
+    fn now(&self) -> u64 {
+        self.now
+    }
+    fn epoch(&self) -> i64 {
+        self.epoch
+    }
+    fn arm(&mut self, _: DevId, id: TimerId, at: u64) {
+        self.timers.insert(id, at);
+    }
+    fn disarm(&mut self, _: DevId, id: TimerId) {
+        self.timers.remove(&id);
+    }
+    fn set(&mut self, _: DevId, pin: Pin, high: bool) {
+        if self.outputs.insert(pin, high).unwrap_or(false) != high {
+            self.edges.push((pin, high));
+        }
+    }
+    fn levels(&self, _: DevId) -> u64 {
+        self.inputs
+    }
+    fn map(&mut self, _: DevId, region: RegionId, at: u64, size: u64, target: u64) {
+        self.generation += 1;
+        self.mapped.insert(region, (at, size, target));
+    }
+    fn unmap(&mut self, _: DevId, region: RegionId) {
+        self.generation += 1;
+        self.mapped.remove(&region);
+    }
+    fn memory_changed(&mut self, _: DevId, region: RegionId) {
+        self.generation += 1;
+        self.memory_changes.push(region);
+    }
+    fn bus_read(&mut self, _: DevId, at: u64, size: u8) -> Result<u64, BusError> {
+        let mut bytes = [0; 8];
+        let ram = self.ram.as_ref().ok_or(BusError);
+        if ram
+            .and_then(|r| {
+                r.read(at, &mut bytes[..usize::from(size)])
+                    .map_err(|_| BusError)
+            })
+            .is_ok()
+        {
+            return Ok(u64::from_le_bytes(bytes));
+        }
+        self.registers.get(&at).copied().ok_or(BusError)
+    }
+    fn bus_write(&mut self, _: DevId, at: u64, size: u8, value: u64) -> Result<(), BusError> {
+        let bytes = &value.to_le_bytes()[..usize::from(size)];
+        if self
+            .ram
+            .as_ref()
+            .is_some_and(|r| r.write(at, bytes).is_ok())
+        {
+            return Ok(());
+        }
+        *self.registers.get_mut(&at).ok_or(BusError)? = value;
+        Ok(())
+    }
+    fn dma_read(&mut self, _: DevId, at: u64, out: &mut [u8]) -> Result<(), BusError> {
+        self.ram
+            .as_ref()
+            .ok_or(BusError)?
+            .read(at, out)
+            .map_err(|_| BusError)
+    }
+    fn dma_write(&mut self, _: DevId, at: u64, data: &[u8]) -> Result<(), BusError> {
+        self.ram
+            .as_ref()
+            .ok_or(BusError)?
+            .write(at, data)
+            .map_err(|_| BusError)
+    }
+    fn page(&self, _: DevId, at: u64) -> Page {
+        let page = at & !(solderless_memory::PAGE - 1);
+        match &self.ram {
+            Some(ram) if page < ram.size() => Page::Memory {
+                ram: ram.clone(),
+                offset: page,
+                writable: true,
+            },
+            _ => Page::Registers,
+        }
+    }
+    fn map_generation(&self) -> u64 {
+        self.generation
+    }
+    fn config_read(
+        &mut self,
+        _: DevId,
+        port: PortId,
+        devfn: u8,
+        offset: u8,
+        size: u8,
+    ) -> Option<u32> {
+        Some(self.functions.get(&(port, devfn))?.get(offset, size))
+    }
+    fn config_write(
+        &mut self,
+        _: DevId,
+        port: PortId,
+        devfn: u8,
+        offset: u8,
+        size: u8,
+        value: u32,
+    ) -> bool {
+        self.functions
+            .get_mut(&(port, devfn))
+            .map(|f| f.write(offset, size, value))
+            .is_some()
+    }
+    fn interrupt_acknowledge(&mut self, _: DevId, _: PortId) -> Option<u8> {
+        self.vectors.pop()
+    }
+    fn i2c(&mut self, _: DevId, port: PortId, address: u8, event: I2c) -> Option<u8> {
+        self.targets.get_mut(&(port, address))?.event(event)
+    }
+    fn send(&mut self, _: DevId, slot: SlotId, bytes: &[u8]) {
+        self.sent.entry(slot).or_default().extend_from_slice(bytes);
+    }
+    fn request(&mut self, request: Request) {
+        self.requests.push(request);
+        self.deadline = 0;
+    }
+    fn advance(&mut self, ns: u64) {
+        self.now += ns;
+    }
+    fn deadline(&self) -> u64 {
+        self.deadline
+    }
+    fn guest_error(&mut self, _: DevId, what: fmt::Arguments<'_>) {
+        self.errors.push(what.to_string());
+    }
+}
+
+/// One device on a bench, built from its properties and reset.
+#[derive(Debug)]
+pub struct Bench<D> {
+    /// The device.
+    pub dev: D,
+    /// What surrounds it.
+    pub around: Surroundings,
+    /// What it declared.
+    pub interface: Interface,
+}
+
+impl<D: Model> Bench<D> {
+    /// Builds and resets a device. Test code: it panics if the device cannot be built.
+    pub fn new(props: D::Props) -> Self {
+        Self::with_images(props, &[])
+    }
+
+    /// The same, with images in its slots.
+    pub fn with_images(props: D::Props, images: &[Option<Vec<u8>>]) -> Self {
+        let interface = D::interface(&props).expect("valid properties");
+        let parts: Parts = interface
+            .parts
+            .iter()
+            .filter(|p| p.present)
+            .map(|p| p.name)
+            .collect();
+        let dev = D::build(props, Wires::new(&parts, images)).expect("a device");
+        let mut bench = Self {
+            dev,
+            around: Surroundings::default(),
+            interface,
+        };
+        bench.reset();
+        bench
+    }
+
+    /// Calls the device with a context.
+    pub fn with<R>(&mut self, call: impl FnOnce(&mut D, &mut Cx<'_>) -> R) -> R {
+        call(&mut self.dev, &mut Cx::new(&mut self.around, DEV))
+    }
+
+    /// Presses reset.
+    pub fn reset(&mut self) {
+        self.around.timers.clear();
+        self.with(|d, cx| d.reset(cx));
+    }
+
+    /// Reads a register; `None` is a bus error.
+    pub fn read(&mut self, region: RegionId, offset: u64, size: u8) -> Option<u64> {
+        self.with(|d, cx| {
+            d.read(
+                cx,
+                Access {
+                    region,
+                    offset,
+                    size,
+                },
+            )
+        })
+        .ok()
+    }
+
+    /// Writes a register; false is a bus error.
+    pub fn write(&mut self, region: RegionId, offset: u64, size: u8, value: u64) -> bool {
+        self.with(|d, cx| {
+            d.write(
+                cx,
+                Access {
+                    region,
+                    offset,
+                    size,
+                },
+                value,
+            )
+        })
+        .is_ok()
+    }
+
+    /// Reads its configuration space.
+    pub fn config_read(&mut self, offset: u8, size: u8) -> u32 {
+        self.dev
+            .pci()
+            .map_or(u32::MAX, |f| f.config().get(offset, size))
+    }
+
+    /// Writes its configuration space.
+    pub fn config_write(&mut self, offset: u8, size: u8, value: u32) {
+        self.with(|d, cx| {
+            if let Some(f) = d.pci() {
+                pci::config_write(f, cx, offset, size, value);
+            }
+        });
+    }
+
+    /// Drives an input.
+    pub fn line(&mut self, pin: Pin, high: bool) {
+        let bit = 1u64.checked_shl(u32::from(pin.0)).unwrap_or(0);
+        let before = self.around.inputs;
+        self.around.inputs = if high { before | bit } else { before & !bit };
+        if self.around.inputs != before {
+            self.with(|d, cx| d.line(cx, pin, high));
+        }
+    }
+
+    /// The level of an output.
+    pub fn output(&self, pin: Pin) -> bool {
+        self.around.outputs.get(&pin).copied().unwrap_or(false)
+    }
+
+    /// Lets guest time pass, running every timer that falls due, each at its time.
+    pub fn advance(&mut self, ns: u64) {
+        let end = self.around.now + ns;
+        while let Some((id, at)) = self.next_timer().filter(|(_, at)| *at <= end) {
+            self.around.timers.remove(&id);
+            self.around.now = self.around.now.max(at);
+            self.with(|d, cx| d.timer(cx, id));
+        }
+        self.around.now = end;
+    }
+
+    fn next_timer(&self) -> Option<(TimerId, u64)> {
+        self.around
+            .timers
+            .iter()
+            .map(|(id, at)| (*id, *at))
+            .min_by_key(|(id, at)| (*at, *id))
+    }
+
+    /// Saves its state.
+    pub fn save(&self) -> Vec<Section> {
+        let mut out = Writer::default();
+        out.section("dev", &self.dev);
+        out.finish()
+    }
+
+    /// Loads state saved by another of the same properties, at the same time. Test code: panics on an error.
+    pub fn load(&mut self, sections: &[Section], now: u64) {
+        self.around.now = now;
+        self.around.timers.clear();
+        let mut reader = Reader::new(sections);
+        reader
+            .section("dev", &mut self.dev)
+            .expect("the same layout");
+        let unused: BTreeSet<&str> = reader.left().collect();
+        assert!(unused.is_empty(), "sections left over: {unused:?}");
+        self.with(|d, cx| d.restored(cx)).expect("consistent state");
+    }
+}

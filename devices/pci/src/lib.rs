@@ -1,0 +1,3 @@
+//! PCI host bridges, bridges and connectors.
+
+#![forbid(unsafe_code)]

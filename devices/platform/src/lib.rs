@@ -1,0 +1,3 @@
+//! Memory and board logic.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Serial ports.
+
+#![forbid(unsafe_code)]

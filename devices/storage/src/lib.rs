@@ -1,0 +1,3 @@
+//! Disk controllers and flash memory.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Timers and clocks.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! USB host controllers.
+
+#![forbid(unsafe_code)]
