@@ -231,14 +231,22 @@ void show_clock(void)
           count_khz / 1000, count_khz / 100 % 10);
 }
 
+/* Gives what was just asked for half a second of Count at 160 MHz to happen. */
+static void linger(void)
+{
+    uint32_t start = CP0_COUNT(cp0_read);
+
+    while (CP0_COUNT(cp0_read) - start < 80000000)
+        ;
+}
+
 void command_reset(int argc, char **argv)
 {
     (void)argc;
     (void)argv;
     flush_output();
     fpga_write(FPGA_SOFTRES, SOFTRES_RESET);
-    for (uint32_t i = 0; i < PATIENCE; i++)
-        __asm__ volatile("sync");
+    linger();
     print("reset: the board did not reset\n");
 }
 
@@ -248,7 +256,6 @@ void command_poweroff(int argc, char **argv)
     (void)argv;
     flush_output();
     outw(PM_PMCNTRL, PMCNTRL_SUS_EN);
-    for (uint32_t i = 0; i < PATIENCE; i++)
-        __asm__ volatile("sync");
+    linger();
     print("poweroff: the board is still on\n");
 }

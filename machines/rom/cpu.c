@@ -81,7 +81,7 @@ const char *exception_name(uint32_t code)
 static void show_exception(const struct frame *frame, uint32_t code)
 {
     static const char names[32][3] = {
-        "  ", "at", "v0", "v1", "a0", "a1", "a2", "a3", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7",
+        "r0", "at", "v0", "v1", "a0", "a1", "a2", "a3", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7",
         "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "t8", "t9", "k0", "k1", "gp", "sp", "fp", "ra",
     };
 
@@ -94,12 +94,9 @@ static void show_exception(const struct frame *frame, uint32_t code)
     if (frame->cause & CAUSE_BD)
         print("\nin the delay slot of the branch at EPC");
     for (unsigned i = 0; i < 32; i++) {
-        if (i % 8 == 0)
-            put_char('\n');
-        if (i == 0 || i == 26 || i == 27)
-            print("             ");
-        else
-            print("%s %08x  ", names[i], frame->gpr[i]);
+        if (i == 26 || i == 27) /* $k0 and $k1 are lost */
+            continue;
+        print("%s%s %08x", i % 4 ? "  " : "\n", names[i], frame->gpr[i]);
     }
     print("\nhi %08x  lo %08x\n", frame->hi, frame->lo);
 }

@@ -25,22 +25,25 @@ static void command_go(int argc, char **argv);
 
 static const struct command commands[] = {
     {"help", false, 1, 2, command_help, "help [command]", "list the commands, or explain one", ""},
-    {"info", false, 1, 1, command_info, "info", "show the board, CPU, RAM, flash and PCI functions",
-     "Also measures the clock, which takes 10 ms.\n"},
+    {"info", false, 1, 1, command_info, "info", "show what the machine has",
+     "Also measures the clock, for 10 ms.\n"},
     {"pci", false, 1, 2, command_pci, "pci [bus:device.function]", "list PCI functions, or show one's header",
-     "A size of an address register is found by writing all ones to it, with the function's decoders off.\n"},
+     "The size of an address register is found by writing all ones to it, with the\n"
+     "function's decoders off for that time.\n"},
     {"md", true, 2, 3, command_md, "md[.b|.h|.w] address [count]", "display memory",
-     "Shows count bytes, halfwords or words (the default), or 64 bytes. An access that raises an exception ends\n"
-     "the command with a message.\n"},
+     "Shows count bytes, halfwords or words (the default); without a count, 64 bytes.\n"
+     "An access that raises an exception ends the command with a message.\n"},
     {"mw", true, 3, 4, command_mw, "mw[.b|.h|.w] address value [count]", "write memory",
      "Writes value once, or count times to successive addresses.\n"},
     {"memtest", false, 1, 3, command_memtest, "memtest [start [length]]", "test RAM, losing what it holds",
-     "Walking ones, then every word its own address, then the inverse; through kseg0 (cached) and kseg1\n"
-     "(uncached). Without arguments tests 1 MiB from 80100000. Ctrl-C gives up.\n"},
+     "Walking ones, then every word its own address, then the inverse; through kseg0\n"
+     "(cached) and kseg1 (uncached). Tests 1 MiB from 80100000 if not told otherwise.\n"
+     "Ctrl-C gives up.\n"},
     {"go", false, 2, MAX_WORDS, command_go, "go address [argument...]", "call a program",
-     "Register a0 is the number of arguments and a1 their vector, the address as typed being the first; a2 points\n"
-     "to name and value pairs (memsize, ememsize, modetty0) that end with a null; a3 is the size of RAM, at most\n"
-     "256 MiB. If the program returns, v0 is shown; if it raises an exception, its registers.\n"},
+     "Register a0 is the number of arguments and a1 their vector, the address as typed\n"
+     "being the first; a2 points to name and value pairs (memsize, ememsize, modetty0)\n"
+     "that end with a null; a3 is the size of RAM, at most 256 MiB. If the program\n"
+     "returns, v0 is shown; if it raises an exception, its registers.\n"},
     {"reset", false, 1, 1, command_reset, "reset", "reset the board", "Writes 42 to the FPGA's SOFTRES register.\n"},
     {"poweroff", false, 1, 1, command_poweroff, "poweroff", "switch the board off",
      "Sets SUS_EN in the PIIX4's PMCNTRL register.\n"},
@@ -73,12 +76,19 @@ static void command_help(int argc, char **argv)
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         print("%-36s%s\n", commands[i].usage, commands[i].summary);
-    print("Numbers are hexadecimal. Addresses are virtual: physical p is 80000000+p cached, a0000000+p uncached.\n");
+    print("Numbers are hexadecimal. Addresses are virtual: physical address p is\n"
+          "80000000+p cached and a0000000+p uncached.\n");
 }
 
 static void show_ram(void)
 {
-    print("RAM   %u MiB%s\n", ram_size >> 20, ram_size == 256 << 20 ? " below the I/O space" : "");
+    /* Only the first 256 MiB can be seen here; where they are full, the EEPROM may know of more. */
+    uint32_t all = ram_size == LOW_RAM_LIMIT ? spd_ram_size() : 0;
+
+    print("RAM   %u MiB", ram_size >> 20);
+    if (all > ram_size)
+        print(", %u MiB in all", all >> 20);
+    put_char('\n');
 }
 
 static void command_info(int argc, char **argv)
@@ -170,8 +180,8 @@ static void start_up(void *arg)
     (void)arg;
     show_cpu();
     find_ram();
-    show_ram();
     init_board();
+    show_ram();
     list_pci("PCI   ", "      ");
     print("Type help for the commands.\n");
 }

@@ -86,7 +86,7 @@ static void probe(void *arg)
  */
 void find_ram(void)
 {
-    uint32_t low = 1, high = 256;
+    uint32_t low = 1, high = LOW_RAM_LIMIT / MIB;
 
     while (low < high) {
         uint32_t middle = (low + high) / 2;

@@ -168,24 +168,29 @@ static void dump_function(uint32_t function)
     }
 }
 
+/* Ends `text` at its first `separator` and returns what follows that, NULL if there is none. */
+static char *cut(char *text, char separator)
+{
+    for (; *text; text++) {
+        if (*text == separator) {
+            *text = '\0';
+            return text + 1;
+        }
+    }
+    return NULL;
+}
+
 /* Reads [bus:]device.function, in hexadecimal as the list shows it. */
 static bool parse_function(char *text, uint32_t *function)
 {
-    char *device_text = text, *function_text = text;
     uint32_t bus = 0, device, number;
+    char *rest = cut(text, ':');
 
-    for (char *c = text; *c; c++) {
-        if (*c == ':') {
-            *c = '\0';
-            device_text = c + 1;
-        } else if (*c == '.') {
-            *c = '\0';
-            function_text = c + 1;
-        }
-    }
-    if (device_text != text && !parse_number(text, &bus))
+    if (rest && !parse_number(text, &bus))
         return false;
-    if (function_text <= device_text || !parse_number(device_text, &device) || !parse_number(function_text, &number))
+    char *device_text = rest ? rest : text;
+    char *number_text = cut(device_text, '.');
+    if (!number_text || !parse_number(device_text, &device) || !parse_number(number_text, &number))
         return false;
     if (bus > 255 || device > 31 || number > 7)
         return false;

@@ -154,7 +154,9 @@ uint32_t count_resolution(void);
 
 /* memory.c: the RAM, and the commands on memory. */
 
-/* Finds the size of the RAM in the low 256 MiB. */
+#define LOW_RAM_LIMIT 0x10000000
+
+/* Finds the size of the RAM below LOW_RAM_LIMIT. */
 void find_ram(void);
 /* What find_ram found, in bytes. */
 extern uint32_t ram_size;

@@ -333,7 +333,7 @@ uart_values:
 banner:
         .asciz  "\r\nSolderless ROM 1.0 (" ORDER ")\r\n"
 text_exception:
-        .asciz  "\r\nException with Status.BEV set: Cause "
+        .asciz  "\r\nException with Status.BEV set\r\nCause "
 text_epc:
         .asciz  " EPC "
 text_badvaddr:
