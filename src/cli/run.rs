@@ -1,0 +1,1 @@
+//! `solderless run`.

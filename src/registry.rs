@@ -1,0 +1,61 @@
+//! The device types of this build: the one place that names them.
+
+use std::fmt;
+
+use schemars::Schema;
+use serde_json::Value;
+use solderless_model::{BuildError, Device, Interface, Model, Parts, PropError, Shape, State, Wires};
+
+/// A device type, with its model's functions over untyped properties.
+pub struct Entry {
+    /// The name on a board.
+    pub name: &'static str,
+    /// One line about it.
+    pub summary: &'static str,
+    /// The JSON Schema of its properties.
+    pub schema: fn() -> Schema,
+    /// Its properties with these set and all others at their default, or why they do not decode.
+    pub decode: fn(&Value) -> Result<Value, String>,
+    /// See [`Model::interface`]. The properties must have come from `decode`.
+    pub interface: fn(&Value) -> Result<Interface, PropError>,
+    /// See [`Model::build`]. The properties must have come from `decode`.
+    pub build: fn(&Value, Wires<'_>) -> Result<Box<dyn Device>, BuildError>,
+    /// See [`State::shape`].
+    pub shape: fn(&Parts) -> Shape,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+fn props<M: Model>(value: &Value) -> Result<M::Props, String> {
+    serde_json::from_value(value.clone()).map_err(|e| e.to_string())
+}
+
+const fn entry<M: Model>() -> Entry {
+    Entry {
+        name: M::TYPE,
+        summary: M::SUMMARY,
+        schema: || schemars::generate::SchemaSettings::draft07().into_generator().into_root_schema_for::<M::Props>(),
+        decode: |v| props::<M>(v).and_then(|p| serde_json::to_value(p).map_err(|e| e.to_string())),
+        interface: |v| M::interface(&props::<M>(v).map_err(|reason| PropError { property: "", reason })?),
+        build: |v, wires| Ok(Box::new(M::build(props::<M>(v).map_err(BuildError)?, wires)?)),
+        shape: M::shape,
+    }
+}
+
+/// Every device type, by name.
+pub static TYPES: &[Entry] = &[];
+
+/// The type with this name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    TYPES.iter().find(|e| e.name == name)
+}
