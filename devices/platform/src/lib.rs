@@ -1,3 +1,7 @@
 //! Memory and board logic.
 
 #![forbid(unsafe_code)]
+
+mod ram;
+
+pub use ram::{Ram, RamProps};
