@@ -1,8 +1,9 @@
 //! The common case, computed by the host's floating point unit.
 //!
-//! A function gives the result, and whether it is inexact, where operands and result are normal numbers or zeros, rounding
-//! is to nearest, and no exception but Inexact can arise; else `None`, and [`super::soft`] has to do it. Whether a result is
-//! inexact is decided by arithmetic that is exact itself. The host rounds to nearest and keeps subnormals, as Rust requires.
+//! A function gives the result, and whether it is inexact, where operands and result are normal
+//! numbers or zeros, rounding is to nearest, and no exception but Inexact can arise; else `None`,
+//! and [`super::soft`] has to do it. Whether a result is inexact is decided by arithmetic that is
+//! exact itself. The host rounds to nearest and keeps subnormals, as Rust requires.
 
 use core::ops::{Add, Div, Mul, Sub};
 
@@ -97,7 +98,8 @@ fn is_zero<F: Host>(raw: u64) -> bool {
     raw << (63 - F::FORMAT.exp - F::FORMAT.frac) << 1 == 0
 }
 
-/// Whether a value is a normal number, but not of the topmost binade, where [`sum_is_inexact`] could overflow.
+/// Whether a value is a normal number, but not of the topmost binade, where [`sum_is_inexact`]
+/// could overflow.
 #[inline]
 fn is_normal<F: Host>(raw: u64) -> bool {
     exponent::<F>(raw).wrapping_sub(1) < (1 << F::FORMAT.exp) - 3
@@ -114,7 +116,8 @@ fn is_subnormal<F: Host>(raw: u64) -> bool {
     exponent::<F>(raw) == 0 && !is_zero::<F>(raw)
 }
 
-/// Whether `sum` is not exactly `a + b`: the error of a sum is a number itself, and Knuth's TwoSum gives it.
+/// Whether `sum` is not exactly `a + b`: the error of a sum is a number itself, and Knuth's TwoSum
+/// gives it.
 #[inline]
 fn sum_is_inexact<F: Host>(a: F, b: F, sum: F) -> bool {
     let b_part = sum - a;
@@ -122,10 +125,11 @@ fn sum_is_inexact<F: Host>(a: F, b: F, sum: F) -> bool {
     error != F::from_raw(0)
 }
 
-/// Whether `product` is not exactly `x * y`, where they are equal but for one rounding of any of the three.
+/// Whether `product` is not exactly `x * y`, where they are equal but for one rounding of any of
+/// the three.
 ///
-/// The product of the significands has twice their length, and what it could differ by is below 2^64: comparing the low
-/// 64 bits is enough.
+/// The product of the significands has twice their length, and what it could differ by is below
+/// 2^64: comparing the low 64 bits is enough.
 #[inline]
 fn product_is_inexact<F: Host>(x: u64, y: u64, product: u64) -> bool {
     let implicit = 1 << F::FORMAT.frac;
@@ -136,6 +140,12 @@ fn product_is_inexact<F: Host>(x: u64, y: u64, product: u64) -> bool {
         .wrapping_sub(exponent::<F>(x))
         .wrapping_sub(exponent::<F>(y));
     significand(x).wrapping_mul(significand(y)) != significand(product).wrapping_shl(shift as u32)
+}
+
+#[inline]
+pub(super) fn is_nan<F: Host>(raw: u64) -> bool {
+    let x = F::from_raw(raw);
+    x.partial_cmp(&x).is_none()
 }
 
 #[inline]

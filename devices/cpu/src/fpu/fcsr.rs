@@ -26,7 +26,8 @@ const FCC7_1: u32 = 0xfe00_0000;
 /// FENR has FS at bit 2.
 const FENR_FS: u32 = 1 << 2;
 
-/// An enabled floating point exception: FCSR.Cause says which, FCSR.Flags and the destination are as they were before.
+/// An enabled floating point exception: FCSR.Cause says which, FCSR.Flags and the destination are
+/// as they were before.
 ///
 /// The CPU answers with the Floating Point exception (ExcCode 15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,8 @@ pub enum Rounding {
 /// | 6:2 | Flags | V Z O U I: what was raised without a trap since software cleared it |
 /// | 1:0 | RM | rounding mode, see [`Rounding`] |
 ///
-/// The other bits read as zero and ignore writes: these cores have the legacy NaN encoding only (no NaN2008, no ABS2008).
+/// The other bits read as zero and ignore writes: these cores have the legacy NaN encoding only (no
+/// NaN2008, no ABS2008).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Fcsr(pub u32);
@@ -183,7 +185,8 @@ impl Fcsr {
         }
     }
 
-    /// Ends an arithmetic operation: its exceptions replace Cause, and are added to Flags unless one of them traps.
+    /// Ends an arithmetic operation: its exceptions replace Cause, and are added to Flags unless
+    /// one of them traps.
     #[inline]
     pub(super) fn raise(&mut self, exceptions: u32) -> Result<(), FpTrap> {
         self.0 = self.0 & !CAUSE | exceptions << CAUSE_SHIFT;
@@ -208,7 +211,8 @@ impl Fcsr {
         self.0 & INEXACT << ENABLES_SHIFT != 0
     }
 
-    /// Whether an operation that rounds as the host does, and raises at most Inexact, can leave it to the host.
+    /// Whether an operation that rounds as the host does, and raises at most Inexact, can leave it
+    /// to the host.
     #[inline]
     pub(super) fn rounds_as_host(self) -> bool {
         self.0 & (RM | INEXACT << ENABLES_SHIFT) == 0

@@ -1,23 +1,27 @@
 //! The arithmetic of the MIPS32 Release 2 floating point unit: formats S, D, W and L.
 //!
-//! One function for each arithmetic instruction, named after it: [`add_d`] is ADD.D. A function takes FCSR and its operands as
-//! register bits, `u32` for S and W, `u64` for D and L, and gives the result's bits. It replaces FCSR.Cause, and adds what was
-//! raised to FCSR.Flags; if that is enabled to trap, it gives [`FpTrap`] instead, with Flags as they were, and the CPU writes
-//! no register and takes the Floating Point exception. MOV.fmt, the conditional moves, loads and stores are not arithmetic and
-//! not here; nor is which register a value is in.
+//! One function for each arithmetic instruction, named after it: [`add_d`] is ADD.D. A function
+//! takes FCSR and its operands as register bits, `u32` for S and W, `u64` for D and L, and gives
+//! the result's bits. It replaces FCSR.Cause, and adds what was raised to FCSR.Flags; if that is
+//! enabled to trap, it gives [`FpTrap`] instead, with Flags as they were, and the CPU writes no
+//! register and takes the Floating Point exception. MOV.fmt, the conditional moves, loads and
+//! stores are not arithmetic and not here; nor is which register a value is in.
 //!
-//! Sources: MIPS32 Architecture, volume I-A (MD00083), the chapter on the FPU, and volume II-A (MD00086), the instructions.
-//! Where they leave a choice, it is made as follows.
+//! Sources: MIPS32 Architecture, volume I-A (MD00083), the chapter on the FPU, and volume II-A
+//! (MD00086), the instructions. Where they leave a choice, it is made as follows.
 //!
-//! - NaNs have the legacy encoding: the top fraction bit is *set* in a signalling NaN. A signalling operand gives Invalid and
-//!   the default NaN; else the result is the first operand that is a NaN, in the order `fs`, `ft`; a multiply-add takes the
-//!   product before `fr`.
-//! - ABS and NEG are arithmetic, as there is no FCSR.ABS2008: any NaN operand gives Invalid. The result of a quiet NaN is that
-//!   NaN with the sign changed.
-//! - Tininess is detected after rounding. An exact tiny result raises Underflow only where that traps.
-//! - FCSR.FS makes zeros, with their signs, of subnormal operands (except in ABS and NEG) and of tiny results; only the latter
-//!   raise an exception, Underflow and Inexact. There are no FO and FN bits.
-//! - MADD, MSUB, NMADD and NMSUB round the product and the sum. The last two change the sign of the sum even if it is a NaN.
+//! - NaNs have the legacy encoding: the top fraction bit is *set* in a signalling NaN. A signalling
+//!   operand gives Invalid and the default NaN; else the result is the first operand that is a NaN,
+//!   in the order `fs`, `ft`; a multiply-add takes the product before `fr`.
+//! - ABS and NEG are arithmetic, as there is no FCSR.ABS2008: any NaN operand gives Invalid. The
+//!   result of a quiet NaN is that NaN with the sign changed.
+//! - Tininess is detected after rounding. An exact tiny result raises Underflow only where that
+//!   traps.
+//! - FCSR.FS makes zeros, with their signs, of subnormal operands (except in ABS and NEG) and of
+//!   tiny results; only the latter raise an exception, Underflow and Inexact. There are no FO and
+//!   FN bits.
+//! - MADD, MSUB, NMADD and NMSUB round the product and the sum. The last two change the sign of the
+//!   sum even if it is a NaN.
 //! - RECIP and RSQRT are as exact as a division, and a square root and a division.
 //! - No operation raises Unimplemented.
 
@@ -103,16 +107,22 @@ fn rsqrt<F: Host>(fcsr: &mut Fcsr, fs: u64) -> Result<u64, FpTrap> {
 
 #[inline]
 fn abs<F: Host>(fcsr: &mut Fcsr, fs: u64) -> Result<u64, FpTrap> {
-    let (result, exceptions) = Context::from(*fcsr).abs(F::FORMAT, fs);
-    fcsr.raise(exceptions)?;
-    Ok(result)
+    change_sign::<F>(fcsr, fs, fs & !F::FORMAT.sign_bit())
 }
 
 #[inline]
 fn neg<F: Host>(fcsr: &mut Fcsr, fs: u64) -> Result<u64, FpTrap> {
-    let (result, exceptions) = Context::from(*fcsr).neg(F::FORMAT, fs);
-    fcsr.raise(exceptions)?;
-    Ok(result)
+    change_sign::<F>(fcsr, fs, fs ^ F::FORMAT.sign_bit())
+}
+
+#[inline]
+fn change_sign<F: Host>(fcsr: &mut Fcsr, fs: u64, changed: u64) -> Result<u64, FpTrap> {
+    if fast::is_nan::<F>(fs) {
+        exactly(fcsr, |soft| soft.change_sign(F::FORMAT, fs, changed))
+    } else {
+        fcsr.set_inexact(false);
+        Ok(changed)
+    }
 }
 
 #[inline]
@@ -164,7 +174,7 @@ fn from_fixed<F: Host>(fcsr: &mut Fcsr, fs: i64) -> Result<u64, FpTrap> {
         fcsr.set_inexact(inexact);
         Ok(result)
     } else {
-        exactly(fcsr, |soft| soft.from_fixed(F::FORMAT, fs))
+        exactly(fcsr, |soft| soft.convert_fixed(F::FORMAT, fs))
     }
 }
 
@@ -233,7 +243,10 @@ arithmetic! {
 
 /// The public functions of an instruction that converts to the formats W and L.
 macro_rules! to_fixed {
-    ($($(#[$doc:meta])* $w_s:ident, $w_d:ident, $l_s:ident, $l_d:ident = |$fcsr:ident| $rounding:expr;)+) => {$(
+    ($(
+        $(#[$doc:meta])*
+        $w_s:ident, $w_d:ident, $l_s:ident, $l_d:ident = |$fcsr:ident| $rounding:expr;
+    )+) => {$(
         $(#[$doc])*
         #[doc = ""]
         #[doc = "S to W. `Err` if an exception traps."]
@@ -269,15 +282,20 @@ macro_rules! to_fixed {
 }
 
 to_fixed! {
-    /// ROUND: `fs` rounded to the nearest integer. A NaN, and what does not fit, is Invalid and gives the largest integer.
+    /// ROUND: `fs` rounded to the nearest integer. A NaN, and what does not fit, is Invalid and
+    /// gives the largest integer.
     round_w_s, round_w_d, round_l_s, round_l_d = |fcsr| Rounding::Nearest;
-    /// TRUNC: `fs` rounded toward zero. A NaN, and what does not fit, is Invalid and gives the largest integer.
+    /// TRUNC: `fs` rounded toward zero. A NaN, and what does not fit, is Invalid and gives the
+    /// largest integer.
     trunc_w_s, trunc_w_d, trunc_l_s, trunc_l_d = |fcsr| Rounding::Zero;
-    /// CEIL: `fs` rounded up. A NaN, and what does not fit, is Invalid and gives the largest integer.
+    /// CEIL: `fs` rounded up. A NaN, and what does not fit, is Invalid and gives the largest
+    /// integer.
     ceil_w_s, ceil_w_d, ceil_l_s, ceil_l_d = |fcsr| Rounding::Up;
-    /// FLOOR: `fs` rounded down. A NaN, and what does not fit, is Invalid and gives the largest integer.
+    /// FLOOR: `fs` rounded down. A NaN, and what does not fit, is Invalid and gives the largest
+    /// integer.
     floor_w_s, floor_w_d, floor_l_s, floor_l_d = |fcsr| Rounding::Down;
-    /// CVT: `fs` rounded by FCSR.RM. A NaN, and what does not fit, is Invalid and gives the largest integer.
+    /// CVT: `fs` rounded by FCSR.RM. A NaN, and what does not fit, is Invalid and gives the largest
+    /// integer.
     cvt_w_s, cvt_w_d, cvt_l_s, cvt_l_d = |fcsr| fcsr.rm();
 }
 
@@ -323,15 +341,17 @@ pub fn cvt_d_l(fcsr: &mut Fcsr, fs: u64) -> Result<u64, FpTrap> {
     from_fixed::<f64>(fcsr, fs.cast_signed())
 }
 
-/// C.cond.S: sets condition code `cc` (0 to 7) to whether `fs` and `ft` are as `cond` says, bits 3:0 of the instruction:
-/// 1 unordered, 2 equal, 4 less, and 8 raises Invalid if they are unordered. `Err` if that traps; `cc` is then as it was.
+/// C.cond.S: sets condition code `cc` (0 to 7) to whether `fs` and `ft` are as `cond` says, bits
+/// 3:0 of the instruction: 1 unordered, 2 equal, 4 less, and 8 raises Invalid if they are
+/// unordered. `Err` if that traps; `cc` is then as it was.
 #[inline]
 pub fn c_cond_s(fcsr: &mut Fcsr, cond: u32, cc: u32, fs: u32, ft: u32) -> Result<(), FpTrap> {
     c_cond::<f32>(fcsr, cond, cc, fs.into(), ft.into())
 }
 
-/// C.cond.D: sets condition code `cc` (0 to 7) to whether `fs` and `ft` are as `cond` says, bits 3:0 of the instruction:
-/// 1 unordered, 2 equal, 4 less, and 8 raises Invalid if they are unordered. `Err` if that traps; `cc` is then as it was.
+/// C.cond.D: sets condition code `cc` (0 to 7) to whether `fs` and `ft` are as `cond` says, bits
+/// 3:0 of the instruction: 1 unordered, 2 equal, 4 less, and 8 raises Invalid if they are
+/// unordered. `Err` if that traps; `cc` is then as it was.
 #[inline]
 pub fn c_cond_d(fcsr: &mut Fcsr, cond: u32, cc: u32, fs: u64, ft: u64) -> Result<(), FpTrap> {
     c_cond::<f64>(fcsr, cond, cc, fs, ft)

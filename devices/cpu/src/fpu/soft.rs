@@ -1,8 +1,8 @@
 //! Exact arithmetic in integers: every operand, rounding mode and exception.
 //!
-//! A finite number is unpacked to a sign, an exponent and a 64-bit significand with its top bit set. An operation computes
-//! a 128-bit significand that is exact, or whose last bit says that something was lost below it ("sticky"), and
-//! [`Context::round`] makes the result of it.
+//! A finite number is unpacked to a sign, an exponent and a 64-bit significand with its top bit
+//! set. An operation computes a 128-bit significand that is exact, or whose last bit says that
+//! something was lost below it ("sticky"), and [`Context::round`] makes the result of it.
 
 use super::fcsr::{DIVIDE_BY_ZERO, Fcsr, INEXACT, INVALID, OVERFLOW, Rounding, UNDERFLOW};
 
@@ -35,7 +35,8 @@ impl Format {
         (1 << self.frac) - 1
     }
 
-    /// The fraction bit that tells the NaNs apart: in the legacy encoding it is set in a signalling NaN.
+    /// The fraction bit that tells the NaNs apart: in the legacy encoding it is set in a signalling
+    /// NaN.
     const fn signaling_bit(self) -> u64 {
         1 << (self.frac - 1)
     }
@@ -44,7 +45,8 @@ impl Format {
         self.max_exponent() << self.frac
     }
 
-    /// The NaN that an invalid operation gives: positive, every fraction bit set except the signalling one.
+    /// The NaN that an invalid operation gives: positive, every fraction bit set except the
+    /// signalling one.
     pub(super) const fn default_nan(self) -> u64 {
         self.infinity() | self.frac_mask() ^ self.signaling_bit()
     }
@@ -75,7 +77,8 @@ enum Class {
     Signaling,
 }
 
-/// An operand. `exp` and `sig` have a meaning for [`Class::Finite`] only: the number is `sig * 2^(exp - 63)`.
+/// An operand. `exp` and `sig` have a meaning for [`Class::Finite`] only: the number is `sig *
+/// 2^(exp - 63)`.
 #[derive(Clone, Copy)]
 struct Unpacked {
     bits: u64,
@@ -128,7 +131,7 @@ impl Context {
             };
             (class, 0, 0)
         } else if biased != 0 {
-            finite(biased as i32 - f.bias() + to_top, frac | f.frac_mask() + 1)
+            finite(biased as i32 - f.bias() + to_top, frac | 1 << f.frac)
         } else if frac == 0 || self.flush {
             (Class::Zero, 0, 0)
         } else {
@@ -157,10 +160,11 @@ impl Context {
         (kept + u128::from(up), rest != 0)
     }
 
-    /// The number nearest, by the rounding mode, to `sig * 2^(exp - 127)`; `sig` is not zero, its last bit may be sticky.
+    /// The number nearest, by the rounding mode, to `sig * 2^(exp - 127)`; `sig` is not zero, its
+    /// last bit may be sticky.
     ///
-    /// Tininess is detected after rounding and loss of accuracy as an inexact result (MD00083, "Underflow Exception"). Where
-    /// Underflow traps, a tiny result raises it even if exact.
+    /// Tininess is detected after rounding and loss of accuracy as an inexact result (MD00083,
+    /// "Underflow Exception"). Where Underflow traps, a tiny result raises it even if exact.
     fn round(self, f: Format, negative: bool, exp: i32, sig: u128) -> Outcome {
         let zeros = sig.leading_zeros();
         let sig = sig << zeros;
@@ -187,7 +191,7 @@ impl Context {
         let exceptions = match (inexact, tiny) {
             (true, true) => UNDERFLOW | INEXACT,
             (true, false) => INEXACT,
-            (false, tiny) if tiny && self.traps_underflow => UNDERFLOW,
+            (false, true) if self.traps_underflow => UNDERFLOW,
             (false, _) => 0,
         };
         (f.with_sign(negative, rounded as u64), exceptions)
@@ -210,7 +214,8 @@ impl Context {
         )
     }
 
-    /// What an operation with a NaN gives: the default NaN and Invalid if one signals, else the first of them.
+    /// What an operation with a NaN gives: the default NaN and Invalid if one signals, else the
+    /// first of them.
     fn nan(f: Format, operands: &[Unpacked]) -> Option<Outcome> {
         if operands.iter().any(|x| x.class == Class::Signaling) {
             return Some((f.default_nan(), INVALID));
@@ -363,17 +368,8 @@ impl Context {
         (result, multiplying | adding)
     }
 
-    /// `|a|`.
-    pub(super) fn abs(self, f: Format, a: u64) -> Outcome {
-        self.change_sign(f, a, a & !f.sign_bit())
-    }
-
-    /// `-a`.
-    pub(super) fn neg(self, f: Format, a: u64) -> Outcome {
-        self.change_sign(f, a, a ^ f.sign_bit())
-    }
-
-    fn change_sign(self, f: Format, a: u64, changed: u64) -> Outcome {
+    /// ABS and NEG of `a`, which with its new sign is `changed`.
+    pub(super) fn change_sign(self, f: Format, a: u64, changed: u64) -> Outcome {
         match self.unpack(f, a).class {
             Class::Signaling => (f.default_nan(), INVALID),
             Class::Quiet => (changed, INVALID),
@@ -407,7 +403,8 @@ impl Context {
         }
     }
 
-    /// Converts to a signed integer of `width` bits, 32 or 64. What does not fit, and any NaN, gives the largest one.
+    /// Converts to a signed integer of `width` bits, 32 or 64. What does not fit, and any NaN,
+    /// gives the largest one.
     pub(super) fn to_fixed(self, f: Format, width: u32, a: u64) -> Outcome<i64> {
         let x = self.unpack(f, a);
         let max = i64::MAX >> (64 - width);
@@ -433,15 +430,15 @@ impl Context {
     }
 
     /// Converts a signed integer.
-    pub(super) fn from_fixed(self, f: Format, a: i64) -> Outcome {
+    pub(super) fn convert_fixed(self, f: Format, a: i64) -> Outcome {
         match a {
             0 => (0, 0),
             _ => self.round(f, a < 0, 127, a.unsigned_abs().into()),
         }
     }
 
-    /// C.cond: whether one of the relations that `cond` names holds. Its bits are, from bit 0: unordered, equal, less, and
-    /// Invalid if the operands are unordered.
+    /// C.cond: whether one of the relations that `cond` names holds. Its bits are, from bit 0:
+    /// unordered, equal, less, and Invalid if the operands are unordered.
     pub(super) fn compare(self, f: Format, cond: u32, a: u64, b: u64) -> Outcome<bool> {
         let (a, b) = (self.unpack(f, a), self.unpack(f, b));
         if let Some((_, exceptions)) = Self::nan(f, &[a, b]) {
