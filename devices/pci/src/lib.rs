@@ -1,3 +1,11 @@
 //! PCI host bridges, bridges and connectors.
 
 #![forbid(unsafe_code)]
+
+mod gt64120;
+mod piix4;
+mod slot;
+
+pub use gt64120::{Gt64120, Gt64120Props};
+pub use piix4::{Piix4Isa, Piix4IsaProps};
+pub use slot::{PciSlot, PciSlotProps};

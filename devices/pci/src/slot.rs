@@ -1,0 +1,68 @@
+//! A PCI connector (PCI Local Bus Specification 2.2, section 4.4.1).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use solderless_model::{
+    BuildError, BusKind, Cx, Device, Interface, Model, Pin, PropError, State, StateError, Wires,
+};
+
+/// The connector has nothing to set.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PciSlotProps {}
+
+/// A PCI connector without a card: its INTA# to INTD# (`int[0]` to `int[3]`) stay quiet and no configuration
+/// cycle is answered, as both PRSNT# pins read open. It holds its place on the bus, so that a board shows where
+/// cards go and how their interrupts rotate.
+#[derive(Debug, State)]
+pub struct PciSlot {}
+
+const INT: std::ops::Range<u16> = 0..4;
+
+impl PciSlot {
+    fn release(cx: &mut Cx<'_>) {
+        INT.for_each(|pin| cx.set(Pin(pin), false));
+    }
+}
+
+impl Model for PciSlot {
+    const TYPE: &'static str = "pci-slot";
+    const SUMMARY: &'static str = "an empty PCI connector (PCI 2.2)";
+    type Props = PciSlotProps;
+
+    fn interface(_: &PciSlotProps) -> Result<Interface, PropError> {
+        Ok(Interface::on(BusKind::Pci).outputs("int", INT.end))
+    }
+
+    fn build(_: PciSlotProps, _: Wires<'_>) -> Result<Self, BuildError> {
+        Ok(Self {})
+    }
+}
+
+impl Device for PciSlot {
+    fn reset(&mut self, cx: &mut Cx<'_>) {
+        Self::release(cx);
+    }
+
+    fn restored(&mut self, cx: &mut Cx<'_>) -> Result<(), StateError> {
+        Self::release(cx);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use solderless_model::testing::Bench;
+
+    #[test]
+    fn an_empty_connector_is_silent() {
+        let mut slot = Bench::<PciSlot>::new(PciSlotProps::default());
+        assert!(slot.dev.pci().is_none());
+        assert!(INT.map(Pin).all(|pin| !slot.output(pin)));
+        let saved = slot.save();
+        slot.load(&saved, 7);
+        assert_eq!(slot.save(), saved);
+        assert!(slot.around.edges.is_empty());
+    }
+}
