@@ -579,10 +579,11 @@ impl Gt64120 {
 
     fn config_read(&mut self, cx: &mut Cx<'_>, offset: u64, size: u8) -> u64 {
         let (lane, _) = swapped_if(self.swaps_config(), offset & 3, size, 0);
+        let lane = lane as u8 & !(size - 1);
         let value = match self.config_address() {
-            Some((0, register)) => Some(self.config.get(register | lane as u8, size)),
+            Some((0, register)) => Some(self.config.get(register | lane, size)),
             Some((devfn @ 8.., register)) => {
-                let value = cx.config_read(PCI, devfn, register | lane as u8, size);
+                let value = cx.config_read(PCI, devfn, register | lane, size);
                 if value.is_none() {
                     self.master_abort(cx);
                 }
@@ -599,10 +600,11 @@ impl Gt64120 {
 
     fn config_write(&mut self, cx: &mut Cx<'_>, offset: u64, size: u8, value: u64) {
         let (lane, value) = swapped_if(self.swaps_config(), offset & 3, size, value);
+        let lane = lane as u8 & !(size - 1);
         match self.config_address() {
-            Some((0, register)) => self.config.write(register | lane as u8, size, value as u32),
+            Some((0, register)) => self.config.write(register | lane, size, value as u32),
             Some((devfn @ 8.., register)) => {
-                if !cx.config_write(PCI, devfn, register | lane as u8, size, value as u32) {
+                if !cx.config_write(PCI, devfn, register | lane, size, value as u32) {
                     self.master_abort(cx);
                 }
             }

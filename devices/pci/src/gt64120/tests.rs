@@ -473,7 +473,12 @@ fn step() -> impl Strategy<Value = Step> {
             1 => prop::sample::select(REGISTERS).prop_map(|(offset, ..)| offset as u64),
         ]
     };
-    let access = move || (place(), 0..3u8).prop_map(|(at, s)| (at >> s << s, 1u8 << s));
+    let access = move || {
+        (place(), 0..3u8, any::<bool>()).prop_map(|(at, shift, aligned)| {
+            let at = if aligned { at >> shift << shift } else { at };
+            (at.min(0x1000 - (1 << shift)), 1u8 << shift)
+        })
+    };
     let value = prop_oneof![any::<u64>(), 0..0x8000u64, Just(0x8000_5000), Just(0x1a00)];
     prop_oneof![
         4 => access().prop_map(|(at, size)| Step::Read(at, size)),
