@@ -1,1 +1,206 @@
 //! `solderless run`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow, bail};
+use solderless_model::SlotKind;
+
+use crate::graph::plan::{Boot, Plan};
+use crate::host::{self, Backend, Outside};
+use crate::machine::{self, End, Fittings, Kernel, KernelFiles, Machine, Pace, Run};
+
+/// Calendar time at power-on in deterministic mode: 2024-01-01 00:00:00 UTC.
+const FIXED_EPOCH: i64 = 1_704_067_200;
+
+/// Run a board: build it from its file and start it.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A board's name (`malta`), or the path of its file
+    board: String,
+    /// Main memory, such as 256MiB: the board's parameter `ram`
+    #[arg(long, value_name = "SIZE")]
+    ram: Option<String>,
+    /// CPU model, such as 24Kf: the board's parameter `cpu`
+    #[arg(long, value_name = "MODEL")]
+    cpu: Option<String>,
+    /// Set a parameter or property: param.NAME=VALUE or DEVICE.PROPERTY=VALUE
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Firmware image for the board's flash memory, as its build made it
+    #[arg(long, value_name = "FILE", conflicts_with = "kernel")]
+    firmware: Option<PathBuf>,
+    /// Kernel or bare-metal program to boot without firmware, an ELF file
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+    /// Initial RAM disk for the kernel
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    initrd: Option<PathBuf>,
+    /// Command line for the kernel
+    #[arg(long, value_name = "TEXT", requires = "kernel", allow_hyphen_values = true)]
+    append: Option<String>,
+    /// Plug something into a slot of the board: SLOT=console|stdio|null|pty|file:PATH|unix:PATH[,server]|tcp:HOST:PORT[,server]
+    #[arg(long, value_name = "SLOT=BACKEND")]
+    backend: Vec<String>,
+    /// End the program where the guest resets the board
+    #[arg(long)]
+    no_reboot: bool,
+    /// End the program after this long, such as 60s, with status 124 (guest time if deterministic)
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    max_time: Option<Duration>,
+    /// Time is instructions executed: equal inputs give equal runs
+    #[arg(long)]
+    deterministic: bool,
+    /// Print a hash of the machine's final state on standard error
+    #[arg(long)]
+    state_hash: bool,
+    /// Log what happens on standard error; twice for more
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// Runs the command. Bad input ends with status 2 before anything is started.
+pub fn run(args: &Args) -> ExitCode {
+    super::log(args.verbose);
+    let plan = match super::load(&args.board, &settings(args)) {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    match start(args, &plan) {
+        Ok(status) => ExitCode::from(status),
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn settings(args: &Args) -> Vec<String> {
+    let named = [("ram", &args.ram), ("cpu", &args.cpu)];
+    let named = named.into_iter().filter_map(|(name, value)| value.as_ref().map(|v| format!("param.{name}={v}")));
+    named.chain(args.set.iter().cloned()).collect()
+}
+
+fn start(args: &Args, plan: &Plan) -> Result<u8> {
+    let mut backends = backends(args, plan)?;
+    let kernel = kernel(args, plan)?;
+    let mut images = vec![None; plan.slots.len()];
+    for (index, slot) in plan.slots.iter().enumerate().filter(|(_, s)| s.kind == SlotKind::Image) {
+        let boots = plan.boot.as_ref().filter(|b| b.firmware == index);
+        images[index] = match (&kernel, boots, backends[index].take()) {
+            (Some(kernel), Some(_), _) => Some(kernel.firmware()),
+            (None, Some(boot), Some(spec)) => Some(firmware(&spec, plan, boot)?),
+            (_, _, Some(spec)) => Some(image(&spec)?),
+            (_, _, None) => None,
+        };
+        if let Some(image) = &images[index] {
+            tracing::info!("{}: {} bytes", slot.name, image.len());
+        }
+    }
+    let mut outside = Outside::new().context("cannot handle signals")?;
+    let mut chardevs = Vec::new();
+    let mut stdio = None;
+    for (index, slot) in plan.slots.iter().enumerate() {
+        let spec = backends[index].take().filter(|_| slot.kind == SlotKind::Chardev);
+        let Some(spec) = spec else {
+            chardevs.push(None);
+            continue;
+        };
+        let backend: Backend = spec.parse().with_context(|| format!("slot {}", slot.name))?;
+        if backend == Backend::Stdio
+            && let Some(first) = stdio.replace(&slot.name)
+        {
+            bail!("slots {first} and {} both want standard input and output", slot.name);
+        }
+        chardevs.push(Some(outside.plug(index, &slot.name, &backend)?));
+    }
+    let pace = match (args.deterministic, outside.interactive()) {
+        (true, _) => Pace::Deterministic,
+        (false, true) => Pace::Watched,
+        (false, false) => Pace::Free,
+    };
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+    let epoch = if args.deterministic { FIXED_EPOCH } else { wall };
+    let mut machine = Machine::new(plan, Fittings { images, chardevs, kernel, epoch })?;
+    let run = Run { pace, no_reboot: args.no_reboot, max_time: args.max_time };
+    let end = machine.run(run, &mut outside);
+    drop(outside);
+    if args.state_hash {
+        eprintln!("state {:032x} at {} ns", machine.state_hash(), machine.now());
+    }
+    tracing::info!("the run ends: {end:?} after {} ns of guest time", machine.now());
+    Ok(match end {
+        End::PowerOff | End::Reset => 0,
+        End::TimeUp => 124,
+        End::Quit(status) => status,
+    })
+}
+
+/// What is plugged into each slot: the board's default, or what the command line says.
+fn backends(args: &Args, plan: &Plan) -> Result<Vec<Option<String>>> {
+    let mut specs: Vec<_> = plan.slots.iter().map(|s| s.default.clone()).collect();
+    for text in &args.backend {
+        let (name, spec) = text.split_once('=').ok_or_else(|| anyhow!("--backend {text}: write SLOT=BACKEND"))?;
+        let slot = plan.slots.iter().position(|s| s.name == name).ok_or_else(|| {
+            let names: Vec<_> = plan.slots.iter().map(|s| s.name.as_str()).collect();
+            anyhow!("the board has no slot {name}; it has {}", names.join(", "))
+        })?;
+        if plan.slots[slot].kind == SlotKind::Chardev {
+            spec.parse::<Backend>().with_context(|| format!("--backend {text}"))?;
+        }
+        specs[slot] = Some(spec.to_owned());
+    }
+    if let Some(path) = &args.firmware {
+        let boot = boot(plan, "--firmware")?;
+        specs[boot.firmware] = Some(format!("file:{}", path.display()));
+    }
+    Ok(specs)
+}
+
+fn boot<'a>(plan: &'a Plan, option: &str) -> Result<&'a Boot> {
+    plan.boot.as_ref().ok_or_else(|| anyhow!("{option}: the board {} has no [boot] table that says how", plan.name))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The content of an image slot: a file, or a ROM that ships with the program.
+fn image(spec: &str) -> Result<Vec<u8>> {
+    match spec.split_once(':') {
+        Some(("file", path)) => read(Path::new(path)),
+        Some(("rom", name)) => Ok(host::rom(name).map_err(anyhow::Error::msg)?.to_vec()),
+        _ => bail!("unknown image \"{spec}\"; write file:PATH or rom:NAME"),
+    }
+}
+
+fn firmware(spec: &str, plan: &Plan, boot: &Boot) -> Result<Vec<u8>> {
+    let bytes = image(spec)?;
+    let firmware = machine::firmware_image(&bytes, big_endian(plan, boot)).with_context(|| spec.to_owned())?;
+    if firmware.swapped {
+        tracing::info!("{spec}: the words of the image were turned");
+    }
+    Ok(firmware.image)
+}
+
+/// CPU types of both byte orders say theirs in a property of this name.
+fn big_endian(plan: &Plan, boot: &Boot) -> bool {
+    plan.devices[boot.cpu].props.get("big-endian").and_then(serde_json::Value::as_bool).unwrap_or(false)
+}
+
+fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
+    let Some(path) = &args.kernel else { return Ok(None) };
+    let boot = boot(plan, "--kernel")?;
+    let memory = plan.devices[boot.memory].interface.regions.first().map_or(0, |r| r.size);
+    let initrd = args.initrd.as_deref().map(read).transpose()?;
+    let files = KernelFiles {
+        name: &path.to_string_lossy(),
+        image: &read(path)?,
+        initrd: initrd.as_deref(),
+        append: args.append.as_deref().unwrap_or(""),
+        fixed_seed: args.deterministic,
+    };
+    let kernel = Kernel::new(files, boot, memory, big_endian(plan, boot));
+    kernel.map(Some).with_context(|| path.display().to_string())
+}

@@ -129,6 +129,8 @@ pub struct Boot {
     pub protocol: Protocol,
     /// The largest part of the main memory that a kernel is told of as `memsize`, in bytes.
     pub low_memory: u64,
+    /// Physical address of a 16550's registers, one byte apart, that the firmware's print calls write to.
+    pub console: Option<u64>,
     /// What firmware leaves set up before a kernel starts: physical address and 32-bit word (byte lanes, lowest
     /// address first), written in this order.
     pub setup: Vec<(u64, u32)>,

@@ -1,1 +1,89 @@
-//! 
+//! The outside of a machine: the terminal, files and sockets behind its slots, signals.
+
+mod chardev;
+mod images;
+mod terminal;
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+pub use chardev::{Backend, BackendError};
+pub use images::rom;
+
+use crate::machine::{CharSink, Event, Host};
+
+/// Everything that can happen to a machine from outside, in one queue.
+#[derive(Debug)]
+pub struct Outside {
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+    interactive: bool,
+}
+
+impl Outside {
+    /// Starts to listen for the signals that end the program. One asks the machine to stop; a second one ends the
+    /// program where it is.
+    ///
+    /// # Errors
+    /// The host refuses a signal handler.
+    pub fn new() -> std::io::Result<Self> {
+        let (sender, events) = channel();
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCONT])?;
+        let quit = sender.clone();
+        std::thread::spawn(move || {
+            let mut asked = false;
+            for signal in signals.forever() {
+                if signal == SIGCONT {
+                    terminal::resume();
+                    continue;
+                }
+                let status = 128 + signal as u8;
+                if asked || quit.send(Event::Quit(status)).is_err() {
+                    terminal::restore();
+                    std::process::exit(i32::from(status));
+                }
+                asked = true;
+            }
+        });
+        Ok(Self { sender, events, interactive: false })
+    }
+
+    /// Opens what is plugged into a chardev slot.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn plug(&mut self, slot: usize, name: &str, backend: &Backend) -> Result<Box<dyn CharSink>, BackendError> {
+        self.interactive |= backend.is_interactive();
+        chardev::open(slot, name, backend, &self.sender)
+    }
+
+    /// Whether a person may be watching: a terminal, a pseudo-terminal or a socket is plugged in.
+    pub fn interactive(&self) -> bool {
+        self.interactive
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        terminal::restore();
+    }
+}
+
+impl Host for Outside {
+    fn poll(&mut self) -> Option<Event> {
+        self.events.try_recv().ok()
+    }
+
+    fn wait(&mut self, time: Option<Duration>) -> Option<Event> {
+        match time {
+            Some(time) => match self.events.recv_timeout(time) {
+                Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+            },
+            None => self.events.recv().ok(),
+        }
+    }
+}

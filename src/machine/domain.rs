@@ -1,0 +1,675 @@
+//! A domain: devices in their places, and everything between them. Its only owner is the machine.
+//!
+//! To visit a device it is taken out of its place, called with a [`Cx`] that reaches the rest, and put back, so a
+//! device can be called from within another's call, but not from within its own. Line changes queue up and are
+//! delivered when the outermost call is over, before the CPU goes on.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+
+use solderless_model::pci;
+use solderless_model::{
+    Access, Backing, BusError, BusKind, Cx, DevId, Device, Fabric, I2c, Page, Pin, PortId, Region, RegionId, RegionKind,
+    Request, SlotId, Space as SpaceKind, State, TimerId,
+};
+
+use super::space::{Behind, Open, Rank, Space, SpaceId, Target, Window, resolve};
+
+/// A guest page is mapped by pointer only in whole pages of this size.
+const PAGE: u64 = solderless_model::memory::PAGE;
+/// Line changes that may follow from one event; more means that the wiring oscillates.
+const SETTLE_LIMIT: usize = 10_000;
+/// Guest errors logged per device; later ones are only counted.
+const GUEST_ERRORS: u32 = 20;
+
+/// Where a device's characters go.
+pub trait CharSink {
+    /// Takes them all, or drops them if nobody listens.
+    fn send(&mut self, bytes: &[u8]);
+}
+
+/// A bus: its spaces, and who sits on it.
+#[derive(Debug)]
+pub(super) struct BusState {
+    kind: BusKind,
+    memory: Option<SpaceId>,
+    io: Option<SpaceId>,
+    /// The bus of the device that offers this one.
+    parent: Option<usize>,
+    /// By PCI slot × 8 + function, or I²C address.
+    by_address: BTreeMap<u8, DevId>,
+    members: Vec<DevId>,
+}
+
+struct RegionState {
+    region: Region,
+    backing: Option<Backing>,
+}
+
+struct Output {
+    high: bool,
+    sinks: Vec<(DevId, Pin)>,
+}
+
+struct Place {
+    path: String,
+    device: Option<Box<dyn Device>>,
+    bus: Option<usize>,
+    ports: Vec<usize>,
+    regions: Vec<RegionState>,
+    outputs: Vec<Output>,
+    /// How many outputs hold each input high.
+    inputs: Vec<u32>,
+    /// The input levels as delivered.
+    levels: u64,
+    chardevs: Vec<Option<usize>>,
+    stale_memory: bool,
+    guest_errors: u32,
+}
+
+/// See the module.
+pub struct Domain {
+    places: Vec<Place>,
+    buses: Vec<BusState>,
+    spaces: Vec<Space>,
+    chardevs: Vec<Box<dyn CharSink>>,
+    edges: VecDeque<(DevId, Pin, bool)>,
+    timers: BTreeSet<(u64, DevId, TimerId)>,
+    armed: BTreeMap<(DevId, TimerId), u64>,
+    next_timer: u64,
+    now: u64,
+    epoch: i64,
+    slice_end: u64,
+    request: Option<Request>,
+    generation: u64,
+    /// Device calls in progress, the CPU's not counted.
+    depth: u32,
+}
+
+impl fmt::Debug for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Domain({} devices at {} ns)", self.places.len(), self.now)
+    }
+}
+
+/// What a device connects to, for [`Domain::add`].
+pub(super) struct Seating {
+    pub path: String,
+    pub bus: Option<usize>,
+    /// Its PCI slot × 8 + function, or I²C address.
+    pub address: Option<u8>,
+    pub regions: Vec<Region>,
+    pub outputs: usize,
+    pub inputs: usize,
+    pub chardevs: Vec<Option<usize>>,
+}
+
+impl Domain {
+    /// An empty domain whose calendar stood at `epoch` (seconds since 1970) at power-on. Bus 0 is the system bus.
+    pub(super) fn new(epoch: i64) -> Self {
+        let mut domain = Self {
+            places: Vec::new(),
+            buses: Vec::new(),
+            spaces: Vec::new(),
+            chardevs: Vec::new(),
+            edges: VecDeque::new(),
+            timers: BTreeSet::new(),
+            armed: BTreeMap::new(),
+            next_timer: u64::MAX,
+            now: 0,
+            epoch,
+            slice_end: 0,
+            request: None,
+            generation: 0,
+            depth: 0,
+        };
+        domain.add_bus(BusKind::System, None, 0);
+        domain
+    }
+
+    fn add_bus(&mut self, kind: BusKind, parent: Option<usize>, wait_ns: u32) -> usize {
+        let mut space = |last, open| {
+            self.spaces.push(Space::new(last, open, wait_ns));
+            Some(SpaceId(self.spaces.len() - 1))
+        };
+        let (memory, io) = match kind {
+            BusKind::System => (space(u64::MAX, Open::Error), None),
+            BusKind::Pci => (space(u64::from(u32::MAX), Open::Error), space(u64::from(u32::MAX), Open::Error)),
+            BusKind::Isa => (None, space(0xffff, Open::Ones)),
+            BusKind::I2c => (None, None),
+        };
+        self.buses.push(BusState { kind, memory, io, parent, by_address: BTreeMap::new(), members: Vec::new() });
+        self.buses.len() - 1
+    }
+
+    /// Makes room for a device. Its buses must be offered and its windows mapped before it runs.
+    pub(super) fn add(&mut self, device: Box<dyn Device>, seating: Seating) -> DevId {
+        let id = DevId(self.places.len() as u32);
+        if let Some(bus) = seating.bus {
+            self.buses[bus].members.push(id);
+            if let Some(address) = seating.address {
+                self.buses[bus].by_address.insert(address, id);
+            }
+        }
+        self.places.push(Place {
+            path: seating.path,
+            device: Some(device),
+            bus: seating.bus,
+            ports: Vec::new(),
+            regions: seating.regions.into_iter().map(|region| RegionState { region, backing: None }).collect(),
+            outputs: (0..seating.outputs).map(|_| Output { high: false, sinks: Vec::new() }).collect(),
+            inputs: vec![0; seating.inputs],
+            levels: 0,
+            chardevs: seating.chardevs,
+            stale_memory: true,
+            guest_errors: 0,
+        });
+        id
+    }
+
+    /// Adds the bus behind the device's next port and returns its number.
+    pub(super) fn offer(&mut self, dev: DevId, kind: BusKind, wait_ns: u32) -> usize {
+        let parent = self.places[dev.0 as usize].bus;
+        let bus = self.add_bus(kind, parent, wait_ns);
+        self.places[dev.0 as usize].ports.push(bus);
+        bus
+    }
+
+    /// Connects an output to an input.
+    pub(super) fn wire(&mut self, from: (DevId, Pin), to: (DevId, Pin)) {
+        if let Some(output) = self.places[from.0.0 as usize].outputs.get_mut(usize::from(from.1.0)) {
+            output.sinks.push(to);
+        }
+    }
+
+    /// Maps a window that the plan places.
+    pub(super) fn place(&mut self, dev: DevId, region: RegionId, at: u64, size: u64, offset: u64, over: bool) {
+        let rank = if over { Rank::Over } else { Rank::Board };
+        self.add_window(dev, region, at, size, offset, rank);
+    }
+
+    /// Adds a character sink; devices know it by its number.
+    pub(super) fn add_chardev(&mut self, sink: Box<dyn CharSink>) {
+        self.chardevs.push(sink);
+    }
+
+    fn add_window(&mut self, dev: DevId, id: RegionId, at: u64, size: u64, offset: u64, rank: Rank) {
+        let place = &self.places[dev.0 as usize];
+        let (Some(bus), Some(state)) = (place.bus, place.regions.get(usize::from(id.0))) else { return };
+        let (space, behind) = match state.region.kind {
+            RegionKind::Bridge { port, space } => {
+                let child = place.ports.get(usize::from(port.0)).and_then(|bus| self.buses[*bus].space(space));
+                let Some(child) = child else { return };
+                (self.buses[bus].space(state.region.space), Behind::Space(child))
+            }
+            _ => (self.buses[bus].space(state.region.space), Behind::Region),
+        };
+        let size = match behind {
+            Behind::Region => size.min(state.region.size.saturating_sub(offset)),
+            Behind::Space(_) => size,
+        };
+        let rank = if state.region.background { Rank::Background } else { rank };
+        if let Some(space) = space
+            && size > 0
+        {
+            let last = at.saturating_add(size - 1);
+            self.spaces[space.0].add(Window { dev, region: id, at, last, offset, behind, rank });
+            self.generation += 1;
+        }
+    }
+
+    /// Calls a device. `None` if it is already being called.
+    fn visit<R>(&mut self, dev: DevId, call: impl FnOnce(&mut dyn Device, &mut Cx<'_>) -> R) -> Option<R> {
+        let Some(mut device) = self.places[dev.0 as usize].device.take() else {
+            tracing::error!("{} was called from within its own call", self.places[dev.0 as usize].path);
+            return None;
+        };
+        self.depth += 1;
+        let result = call(&mut *device, &mut Cx::new(self, dev));
+        self.depth -= 1;
+        self.put_back(dev, device);
+        Some(result)
+    }
+
+    fn put_back(&mut self, dev: DevId, device: Box<dyn Device>) {
+        let place = &mut self.places[dev.0 as usize];
+        if std::mem::take(&mut place.stale_memory) {
+            for (index, state) in (0..).zip(&mut place.regions) {
+                if state.region.kind == RegionKind::Memory {
+                    state.backing = device.memory(RegionId(index));
+                }
+            }
+            self.generation += 1;
+        }
+        place.device = Some(device);
+    }
+
+    /// Delivers line changes until there are none.
+    fn settle(&mut self) {
+        if self.depth > 0 || self.edges.is_empty() {
+            return;
+        }
+        for _ in 0..SETTLE_LIMIT {
+            let Some((dev, pin, high)) = self.edges.pop_front() else { return };
+            let place = &mut self.places[dev.0 as usize];
+            if pin.0 < 64 {
+                place.levels = place.levels & !(1 << pin.0) | u64::from(high) << pin.0;
+            }
+            // A running CPU reads its levels itself.
+            if place.device.is_some() {
+                self.visit(dev, |d, cx| d.line(cx, pin, high));
+            }
+        }
+        tracing::error!("lines do not settle; the board's wiring oscillates");
+        self.edges.clear();
+    }
+
+    /// Runs the CPU until something else has to happen.
+    pub(super) fn run_cpu(&mut self, cpu: DevId, limit: u64) -> Option<solderless_model::Stop> {
+        let mut device = self.places.get_mut(cpu.0 as usize)?.device.take()?;
+        let stop = device.processor().map(|p| p.run(&mut Cx::new(self, cpu), limit));
+        self.put_back(cpu, device);
+        self.settle();
+        stop
+    }
+
+    /// Calls a device from outside and settles what follows.
+    pub(super) fn call<R>(&mut self, dev: DevId, call: impl FnOnce(&mut dyn Device, &mut Cx<'_>) -> R) -> Option<R> {
+        let result = self.visit(dev, call);
+        self.settle();
+        result
+    }
+
+    /// A look at a device that is in its place.
+    pub(super) fn device(&mut self, dev: DevId) -> Option<&mut (dyn Device + 'static)> {
+        self.places.get_mut(dev.0 as usize)?.device.as_deref_mut()
+    }
+
+    /// Runs every timer that is due, each in order of its time.
+    pub(super) fn run_timers(&mut self) {
+        while let Some(&(at, dev, id)) = self.timers.first().filter(|(at, ..)| *at <= self.now) {
+            self.timers.remove(&(at, dev, id));
+            self.armed.remove(&(dev, id));
+            self.next_timer = self.timers.first().map_or(u64::MAX, |t| t.0);
+            self.call(dev, |d, cx| d.timer(cx, id));
+        }
+    }
+
+    /// Presses the board's reset: all devices in order, with lines low and nothing placed by devices.
+    pub(super) fn reset(&mut self) {
+        self.request = None;
+        self.timers.clear();
+        self.armed.clear();
+        self.next_timer = u64::MAX;
+        self.edges.clear();
+        self.spaces.iter_mut().for_each(Space::remove_placed);
+        for place in &mut self.places {
+            place.levels = 0;
+            place.inputs.fill(0);
+            place.outputs.iter_mut().for_each(|o| o.high = false);
+        }
+        // Devices see the reset as one moment: nothing settles until all have had it.
+        for index in 0..self.places.len() {
+            self.visit(DevId(index as u32), |d, cx| d.reset(cx));
+        }
+        self.settle();
+    }
+
+    /// Guest time in nanoseconds since power-on.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Lets time pass without instructions, at most to the next timer.
+    pub(super) fn skip_to(&mut self, at: u64) {
+        self.now = self.now.max(at.min(self.next_timer));
+    }
+
+    /// When the next timer is due; `u64::MAX` if none is armed.
+    pub(super) fn next_timer(&self) -> u64 {
+        self.next_timer
+    }
+
+    /// Sets when a CPU must return at the latest.
+    pub(super) fn set_slice_end(&mut self, at: u64) {
+        self.slice_end = at;
+    }
+
+    /// The request a device has made, taken.
+    pub(super) fn take_request(&mut self) -> Option<Request> {
+        self.request.take()
+    }
+
+    /// Writes memory as a loader does: read-only memory takes it too.
+    ///
+    /// # Errors
+    /// Not all of it is memory.
+    pub(super) fn load(&mut self, mut at: u64, mut data: &[u8]) -> Result<(), BusError> {
+        while !data.is_empty() {
+            let (backing, offset, len) = self.memory_at(SpaceId(0), at).ok_or(BusError)?;
+            let len = len.min(data.len() as u64) as usize;
+            backing.ram.write(offset, &data[..len]).map_err(|_| BusError)?;
+            data = &data[len..];
+            at += len as u64;
+        }
+        Ok(())
+    }
+
+    /// Every device's state and the lines', as sections.
+    pub(super) fn save(&self) -> Vec<solderless_model::Section> {
+        let mut out = solderless_model::Writer::default();
+        for place in &self.places {
+            if let Some(device) = &place.device {
+                out.section(&place.path, &Forward(&**device));
+            }
+        }
+        let lines = Lines {
+            now: self.now,
+            outputs: self.places.iter().map(|p| p.outputs.iter().map(|o| o.high).collect()).collect(),
+        };
+        out.section("machine", &lines);
+        out.finish()
+    }
+
+    fn memory_at(&self, space: SpaceId, at: u64) -> Option<(&Backing, u64, u64)> {
+        let Some(Target::Region { dev, region, offset, len, .. }) = resolve(&self.spaces, space, at) else { return None };
+        let backing = self.places[dev.0 as usize].regions[usize::from(region.0)].backing.as_ref()?;
+        Some((backing, backing.offset + offset, len))
+    }
+
+    fn master_space(&self, dev: DevId) -> Option<SpaceId> {
+        self.buses[self.places[dev.0 as usize].bus?].memory
+    }
+
+    /// The system memory that a bus master reaches: up through the bridges to the system bus.
+    fn dma_space(&self, dev: DevId) -> Option<SpaceId> {
+        let mut bus = self.places[dev.0 as usize].bus?;
+        while self.buses[bus].kind != BusKind::System {
+            bus = self.buses[bus].parent?;
+        }
+        self.buses[bus].memory
+    }
+
+    fn space_read(&mut self, space: SpaceId, at: u64, size: u8) -> Result<u64, BusError> {
+        let ones = u64::MAX >> (64 - 8 * u32::from(size.clamp(1, 8)));
+        let Target::Region { dev, region, offset, len, wait_ns } = resolve(&self.spaces, space, at).ok_or(BusError)? else {
+            return if size == 1 { Ok(ones) } else { self.split_read(space, at, size) };
+        };
+        if len < u64::from(size) {
+            return self.split_read(space, at, size);
+        }
+        let state = &self.places[dev.0 as usize].regions[usize::from(region.0)];
+        match (&state.region.kind, &state.backing) {
+            (RegionKind::Memory, Some(b)) if b.readable => {
+                let mut bytes = [0; 8];
+                b.ram.read(b.offset + offset, &mut bytes[..usize::from(size)]).map_err(|_| BusError)?;
+                return Ok(u64::from_le_bytes(bytes));
+            }
+            (RegionKind::Registers { max_width }, _) if *max_width < size => return self.split_read(space, at, size),
+            _ => {}
+        }
+        self.now += u64::from(wait_ns);
+        let access = Access { region, offset, size };
+        self.visit(dev, |d, cx| d.read(cx, access)).unwrap_or(Err(BusError)).map(|v| v & ones)
+    }
+
+    fn split_read(&mut self, space: SpaceId, at: u64, size: u8) -> Result<u64, BusError> {
+        let half = size / 2;
+        if half == 0 {
+            return Err(BusError);
+        }
+        let low = self.space_read(space, at, half)?;
+        Ok(low | self.space_read(space, at + u64::from(half), half)? << (8 * half))
+    }
+
+    fn space_write(&mut self, space: SpaceId, at: u64, size: u8, value: u64) -> Result<(), BusError> {
+        let Target::Region { dev, region, offset, len, wait_ns } = resolve(&self.spaces, space, at).ok_or(BusError)? else {
+            return if size == 1 { Ok(()) } else { self.split_write(space, at, size, value) };
+        };
+        if len < u64::from(size) {
+            return self.split_write(space, at, size, value);
+        }
+        let state = &self.places[dev.0 as usize].regions[usize::from(region.0)];
+        match (&state.region.kind, &state.backing) {
+            (RegionKind::Memory, Some(b)) if b.writable => {
+                let bytes = &value.to_le_bytes()[..usize::from(size)];
+                return b.ram.write(b.offset + offset, bytes).map_err(|_| BusError);
+            }
+            (RegionKind::Registers { max_width }, _) if *max_width < size => {
+                return self.split_write(space, at, size, value);
+            }
+            _ => {}
+        }
+        self.now += u64::from(wait_ns);
+        let access = Access { region, offset, size };
+        let value = value & (u64::MAX >> (64 - 8 * u32::from(size.clamp(1, 8))));
+        self.visit(dev, |d, cx| d.write(cx, access, value)).unwrap_or(Err(BusError))
+    }
+
+    fn split_write(&mut self, space: SpaceId, at: u64, size: u8, value: u64) -> Result<(), BusError> {
+        let half = size / 2;
+        if half == 0 {
+            return Err(BusError);
+        }
+        self.space_write(space, at, half, value)?;
+        self.space_write(space, at + u64::from(half), half, value >> (8 * half))
+    }
+
+    fn dma(&self, dev: DevId, at: u64, len: usize, mut each: impl FnMut(&Backing, u64, usize, usize) -> Result<(), BusError>) -> Result<(), BusError> {
+        let space = self.dma_space(dev).ok_or(BusError)?;
+        let mut done = 0;
+        while done < len {
+            let address = at.checked_add(done as u64).ok_or(BusError)?;
+            let (backing, offset, room) = self.memory_at(space, address).ok_or(BusError)?;
+            let chunk = room.min((len - done) as u64) as usize;
+            each(backing, offset, done, chunk)?;
+            done += chunk;
+        }
+        Ok(())
+    }
+}
+
+impl BusState {
+    fn space(&self, kind: SpaceKind) -> Option<SpaceId> {
+        match kind {
+            SpaceKind::Memory => self.memory,
+            SpaceKind::Io => self.io,
+        }
+    }
+}
+
+/// The composer's own state.
+#[derive(State)]
+struct Lines {
+    now: u64,
+    outputs: Vec<Vec<bool>>,
+}
+
+/// A device's state behind a reference.
+struct Forward<'a>(&'a dyn Device);
+
+impl State for Forward<'_> {
+    fn shape(_: &solderless_model::Parts) -> solderless_model::Shape {
+        solderless_model::Shape::Absent
+    }
+    fn save(&self, out: &mut solderless_model::Writer) {
+        self.0.save(out);
+    }
+    fn load(&mut self, _: &mut solderless_model::Reader<'_>) -> Result<(), solderless_model::StateError> {
+        Ok(())
+    }
+}
+
+impl Fabric for Domain {
+    fn now(&self) -> u64 {
+        self.now
+    }
+
+    fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    fn arm(&mut self, dev: DevId, id: TimerId, at: u64) {
+        self.disarm(dev, id);
+        self.timers.insert((at, dev, id));
+        self.armed.insert((dev, id), at);
+        self.next_timer = self.next_timer.min(at);
+    }
+
+    fn disarm(&mut self, dev: DevId, id: TimerId) {
+        if let Some(at) = self.armed.remove(&(dev, id)) {
+            self.timers.remove(&(at, dev, id));
+            self.next_timer = self.timers.first().map_or(u64::MAX, |t| t.0);
+        }
+    }
+
+    fn set(&mut self, dev: DevId, pin: Pin, high: bool) {
+        let Some(output) = self.places[dev.0 as usize].outputs.get_mut(usize::from(pin.0)) else { return };
+        if output.high == high {
+            return;
+        }
+        output.high = high;
+        for index in 0..self.places[dev.0 as usize].outputs[usize::from(pin.0)].sinks.len() {
+            let (to, input) = self.places[dev.0 as usize].outputs[usize::from(pin.0)].sinks[index];
+            let Some(count) = self.places[to.0 as usize].inputs.get_mut(usize::from(input.0)) else { continue };
+            let before = *count > 0;
+            *count = if high { *count + 1 } else { count.saturating_sub(1) };
+            if before != (*count > 0) {
+                self.edges.push_back((to, input, high));
+            }
+        }
+    }
+
+    fn levels(&self, dev: DevId) -> u64 {
+        self.places[dev.0 as usize].levels
+    }
+
+    fn map(&mut self, dev: DevId, region: RegionId, at: u64, size: u64, target: u64) {
+        self.unmap(dev, region);
+        self.add_window(dev, region, at, size, target, Rank::Placed);
+    }
+
+    fn unmap(&mut self, dev: DevId, region: RegionId) {
+        let place = &self.places[dev.0 as usize];
+        let (Some(bus), Some(state)) = (place.bus, place.regions.get(usize::from(region.0))) else { return };
+        let rank = if state.region.background { Rank::Background } else { Rank::Placed };
+        if let Some(space) = self.buses[bus].space(state.region.space)
+            && self.spaces[space.0].remove(dev, region, rank)
+        {
+            self.generation += 1;
+        }
+    }
+
+    fn memory_changed(&mut self, dev: DevId, _: RegionId) {
+        self.places[dev.0 as usize].stale_memory = true;
+    }
+
+    fn bus_read(&mut self, dev: DevId, at: u64, size: u8) -> Result<u64, BusError> {
+        let space = self.master_space(dev).ok_or(BusError)?;
+        let result = self.space_read(space, at, size);
+        self.settle();
+        result
+    }
+
+    fn bus_write(&mut self, dev: DevId, at: u64, size: u8, value: u64) -> Result<(), BusError> {
+        let space = self.master_space(dev).ok_or(BusError)?;
+        let result = self.space_write(space, at, size, value);
+        self.settle();
+        result
+    }
+
+    fn dma_read(&mut self, dev: DevId, at: u64, out: &mut [u8]) -> Result<(), BusError> {
+        self.dma(dev, at, out.len(), |b, offset, done, len| {
+            b.ram.read(offset, &mut out[done..done + len]).map_err(|_| BusError)
+        })
+    }
+
+    fn dma_write(&mut self, dev: DevId, at: u64, data: &[u8]) -> Result<(), BusError> {
+        self.dma(dev, at, data.len(), |b, offset, done, len| match b.writable {
+            true => b.ram.write(offset, &data[done..done + len]).map_err(|_| BusError),
+            false => Err(BusError),
+        })
+    }
+
+    fn page(&self, dev: DevId, at: u64) -> Page {
+        let page = at & !(PAGE - 1);
+        match self.master_space(dev).and_then(|space| self.memory_at(space, page)) {
+            Some((b, offset, len)) if b.readable && len >= PAGE && offset.is_multiple_of(PAGE) => {
+                Page::Memory { ram: b.ram.clone(), offset, writable: b.writable }
+            }
+            _ => Page::Registers,
+        }
+    }
+
+    fn map_generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn config_read(&mut self, dev: DevId, port: PortId, devfn: u8, offset: u8, size: u8) -> Option<u32> {
+        let bus = *self.places[dev.0 as usize].ports.get(usize::from(port.0))?;
+        let function = *self.buses[bus].by_address.get(&devfn)?;
+        self.visit(function, |d, _| d.pci().map(|f| f.config().get(offset, size)))?
+    }
+
+    fn config_write(&mut self, dev: DevId, port: PortId, devfn: u8, offset: u8, size: u8, value: u32) -> bool {
+        let bus = self.places[dev.0 as usize].ports.get(usize::from(port.0)).copied();
+        let Some(function) = bus.and_then(|b| self.buses[b].by_address.get(&devfn).copied()) else { return false };
+        let written = self.visit(function, |d, cx| match d.pci() {
+            Some(f) => {
+                pci::config_write(f, cx, offset, size, value);
+                true
+            }
+            None => false,
+        });
+        written.unwrap_or(false)
+    }
+
+    fn interrupt_acknowledge(&mut self, dev: DevId, port: PortId) -> Option<u8> {
+        let bus = *self.places[dev.0 as usize].ports.get(usize::from(port.0))?;
+        for index in 0..self.buses[bus].members.len() {
+            let member = self.buses[bus].members[index];
+            if let Some(vector) = self.visit(member, |d, cx| d.interrupt_acknowledge(cx)).flatten() {
+                return Some(vector);
+            }
+        }
+        None
+    }
+
+    fn i2c(&mut self, dev: DevId, port: PortId, address: u8, event: I2c) -> Option<u8> {
+        let bus = *self.places[dev.0 as usize].ports.get(usize::from(port.0))?;
+        let target = *self.buses[bus].by_address.get(&address)?;
+        self.visit(target, |d, _| d.i2c().and_then(|t| t.event(event)))?
+    }
+
+    fn send(&mut self, dev: DevId, slot: SlotId, bytes: &[u8]) {
+        let sink = self.places[dev.0 as usize].chardevs.get(usize::from(slot.0)).copied().flatten();
+        if let Some(sink) = sink.and_then(|s| self.chardevs.get_mut(s)) {
+            sink.send(bytes);
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        // Power-off wins over a reset asked for in the same breath.
+        if self.request != Some(Request::PowerOff) {
+            self.request = Some(request);
+        }
+    }
+
+    fn advance(&mut self, ns: u64) {
+        self.now += ns;
+    }
+
+    fn deadline(&self) -> u64 {
+        if self.request.is_some() { 0 } else { self.next_timer.min(self.slice_end) }
+    }
+
+    fn guest_error(&mut self, dev: DevId, what: fmt::Arguments<'_>) {
+        let place = &mut self.places[dev.0 as usize];
+        place.guest_errors = place.guest_errors.saturating_add(1);
+        match place.guest_errors {
+            n if n < GUEST_ERRORS => tracing::debug!(device = %place.path, "{what}"),
+            GUEST_ERRORS => tracing::debug!(device = %place.path, "{what} (further ones are not logged)"),
+            _ => {}
+        }
+    }
+}

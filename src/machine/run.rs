@@ -1,0 +1,206 @@
+//! The run loop: instructions, timers, input and the passing of time.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use solderless_model::{Request, Stop};
+
+use super::Machine;
+
+/// Guest time between two looks at the host.
+const SLICE_NS: u64 = 1_000_000;
+/// How far a watched guest may run ahead of the wall clock before it is held.
+const LEAD_NS: u64 = 2_000_000;
+
+/// Something that happened outside the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Characters for a board slot.
+    Input(usize, Vec<u8>),
+    /// A break condition for a board slot.
+    Break(usize),
+    /// End the program with this status.
+    Quit(u8),
+}
+
+/// The world outside the machine.
+pub trait Host {
+    /// What has happened, without waiting.
+    fn poll(&mut self) -> Option<Event>;
+    /// What happens within this time; `None` for the time means for ever.
+    fn wait(&mut self, time: Option<Duration>) -> Option<Event>;
+}
+
+/// How guest time relates to the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// A person watches: guest time follows the wall clock as far as the CPU is fast enough.
+    Watched,
+    /// Nobody watches: a busy guest runs as fast as it can, an idle one sleeps.
+    Free,
+    /// Guest time depends on instructions alone; an idle guest skips to its next event.
+    Deterministic,
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The guest cut the power.
+    PowerOff,
+    /// The guest reset the board, and the run ends there.
+    Reset,
+    /// The time allowed is over.
+    TimeUp,
+    /// The host asked for it, with this status.
+    Quit(u8),
+}
+
+/// What ends a run, and how time passes in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    /// See [`Pace`].
+    pub pace: Pace,
+    /// A reset ends the run.
+    pub no_reboot: bool,
+    /// The longest it may take: guest time if deterministic, wall time otherwise.
+    pub max_time: Option<Duration>,
+}
+
+struct Clock {
+    start: Instant,
+    /// Guest time at `start`, moved on when a lead is forgiven.
+    base: u64,
+}
+
+impl Clock {
+    fn wall(&self) -> u64 {
+        self.base + self.start.elapsed().as_nanos() as u64
+    }
+}
+
+impl Machine {
+    /// Runs until something ends it.
+    pub fn run(&mut self, run: Run, host: &mut dyn Host) -> End {
+        let mut clock = Clock { start: Instant::now(), base: self.now() };
+        let mut pending: Vec<VecDeque<u8>> = vec![VecDeque::new(); self.consumers.len()];
+        let begin = (Instant::now(), self.now());
+        loop {
+            while let Some(event) = host.poll() {
+                if let Some(end) = self.take(event, &mut pending) {
+                    return end;
+                }
+            }
+            if run.max_time.is_some_and(|limit| match run.pace {
+                Pace::Deterministic => u128::from(self.now() - begin.1) >= limit.as_nanos(),
+                Pace::Watched | Pace::Free => begin.0.elapsed() >= limit,
+            }) {
+                return End::TimeUp;
+            }
+            self.deliver(&mut pending);
+            self.domain.run_timers();
+            self.domain.set_slice_end(self.now() + SLICE_NS);
+            let stop = self.cpu.and_then(|cpu| self.domain.run_cpu(cpu, u64::MAX));
+            match self.domain.take_request() {
+                Some(Request::PowerOff) => return End::PowerOff,
+                Some(Request::Reset) if run.no_reboot => return End::Reset,
+                Some(Request::Reset) => {
+                    tracing::info!("the guest resets the board");
+                    self.reset();
+                    continue;
+                }
+                None => {}
+            }
+            if stop != Some(Stop::Deadline) && self.can_deliver(&pending) {
+                continue;
+            }
+            let sleep = match (stop, run.pace) {
+                (Some(Stop::Wait) | None, Pace::Deterministic) => {
+                    let next = self.domain.next_timer();
+                    let idle = next == u64::MAX;
+                    self.domain.skip_to(if idle { self.now() } else { next });
+                    // Nothing but input can go on from here, or the end of the time allowed.
+                    if idle {
+                        match run.max_time {
+                            Some(limit) => self.domain.skip_to(begin.1.saturating_add(limit.as_nanos() as u64)),
+                            None => {
+                                if let Some(end) = host.wait(None).and_then(|e| self.take(e, &mut pending)) {
+                                    return end;
+                                }
+                            }
+                        }
+                    }
+                    None
+                }
+                (Some(Stop::Wait) | None, _) => {
+                    let wall = clock.wall();
+                    if run.pace == Pace::Free && self.now() > wall {
+                        clock.base += self.now() - wall;
+                    }
+                    let next = self.domain.next_timer();
+                    self.domain.skip_to(clock.wall());
+                    match next {
+                        u64::MAX => Some(None),
+                        next if next > clock.wall() => Some(Some(Duration::from_nanos(next - clock.wall()))),
+                        _ => None,
+                    }
+                }
+                (_, Pace::Watched) => {
+                    let lead = self.now().saturating_sub(clock.wall());
+                    (lead > LEAD_NS).then(|| Some(Duration::from_nanos(lead)))
+                }
+                (_, Pace::Free | Pace::Deterministic) => None,
+            };
+            if let Some(time) = sleep {
+                let left = run.max_time.map(|limit| limit.saturating_sub(begin.0.elapsed()));
+                let time = match (time, left) {
+                    (Some(time), Some(left)) => Some(time.min(left)),
+                    (time, left) => time.or(left),
+                };
+                if let Some(end) = host.wait(time).and_then(|e| self.take(e, &mut pending)) {
+                    return end;
+                }
+                if stop != Some(Stop::Deadline) {
+                    self.domain.skip_to(clock.wall());
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event, pending: &mut [VecDeque<u8>]) -> Option<End> {
+        match event {
+            Event::Input(slot, bytes) => {
+                if let Some(queue) = pending.get_mut(slot) {
+                    queue.extend(bytes);
+                }
+            }
+            Event::Break(slot) => {
+                if let Some(dev) = self.consumers.get(slot).copied().flatten() {
+                    self.domain.call(dev, |d, cx| d.chardev().map(|c| c.receive_break(cx)));
+                }
+            }
+            Event::Quit(status) => return Some(End::Quit(status)),
+        }
+        None
+    }
+
+    /// Whether a device would take input that waits for it.
+    fn can_deliver(&mut self, pending: &[VecDeque<u8>]) -> bool {
+        (0..pending.len()).any(|slot| !pending[slot].is_empty() && self.room(slot) > 0)
+    }
+
+    fn room(&mut self, slot: usize) -> usize {
+        let device = self.consumers[slot].and_then(|dev| self.domain.device(dev));
+        device.and_then(|d| d.chardev()).map_or(0, |c| c.can_receive())
+    }
+
+    fn deliver(&mut self, pending: &mut [VecDeque<u8>]) {
+        for (slot, queue) in pending.iter_mut().enumerate() {
+            let Some(dev) = self.consumers[slot].filter(|_| !queue.is_empty()) else { continue };
+            let room = self.room(slot).min(queue.len());
+            if room > 0 {
+                let bytes: Vec<u8> = queue.drain(..room).collect();
+                self.domain.call(dev, |d, cx| d.chardev().map(|c| c.receive(cx, &bytes)));
+            }
+        }
+    }
+}
