@@ -91,6 +91,8 @@ mod tests {
             (256, DDR2, 2, 0x20, 0xa5),
             (512, DDR2, 2, 0x40, 0xc5),
             (1024, DDR2, 2, 0x80, 0x05),
+            (1536, DDR2, 2, 0x81, 0x06),
+            (2048, DDR2, 2, 0x01, 0x86),
         ] {
             let bytes = spd(mib << 20);
             assert_eq!(
