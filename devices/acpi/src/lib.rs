@@ -13,5 +13,5 @@ mod spd;
 
 pub use hotplug::{Hotplug, HotplugError, Place};
 pub use memory_hotplug::MemoryModule;
-pub use piix4_pm::{Piix4Pm, Props as Piix4PmProps};
-pub use smbus_eeprom::{Props as SmbusEepromProps, SmbusEeprom};
+pub use piix4_pm::{Piix4Pm, Piix4PmProps};
+pub use smbus_eeprom::{SmbusEeprom, SmbusEepromProps};

@@ -134,11 +134,11 @@ const GPE_PCI: u16 = 1 << 1;
 const GPE_CPU: u16 = 1 << 2;
 const GPE_MEMORY: u16 = 1 << 3;
 
-/// Properties of a `PIIX4_PM`. Those of hotplug are on by default, as in QEMU; a board that is not a PC turns them
-/// off, and with them their registers and their saved state.
+/// Properties of a `PIIX4_PM`. PCI and memory hotplug are on by default, as in QEMU; a board that is not a PC turns
+/// them off, and with them their registers and their saved state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Props {
+pub struct Piix4PmProps {
     /// Where the SMBus registers lie in I/O space after reset: a multiple of 16, or 0 for nowhere.
     #[serde(rename = "smb_io_base")]
     #[schemars(range(max = 0xfff0))]
@@ -178,7 +178,7 @@ pub struct Props {
     pub smm_compat: bool,
 }
 
-impl Default for Props {
+impl Default for Piix4PmProps {
     fn default() -> Self {
         Self {
             smb_io_base: 0x1100,
@@ -198,7 +198,7 @@ impl Default for Props {
     }
 }
 
-impl Props {
+impl Piix4PmProps {
     fn pci_hotplug(&self) -> bool {
         self.acpi_pci_hotplug_with_bridge_support || self.acpi_root_pci_hotplug
     }
@@ -222,7 +222,7 @@ enum Block {
 }
 
 /// The regions in order: those of parts come last, and only if the part is there.
-fn blocks(props: &Props) -> Vec<(Block, Region)> {
+fn blocks(props: &Piix4PmProps) -> Vec<(Block, Region)> {
     let fixed = |region: Region, base| region.placed(Placement::Fixed(base));
     let mut blocks = vec![
         (
@@ -262,7 +262,7 @@ struct Gpe {
 #[derive(Debug, State)]
 pub struct Piix4Pm {
     #[state(skip = "properties")]
-    props: Props,
+    props: Piix4PmProps,
     #[state(skip = "follows from the properties")]
     blocks: Vec<Block>,
     config: PciConfig,
@@ -300,9 +300,9 @@ pub struct Piix4Pm {
 impl Model for Piix4Pm {
     const TYPE: &'static str = "PIIX4_PM";
     const SUMMARY: &'static str = "Intel 82371AB (PIIX4) power management and SMBus";
-    type Props = Props;
+    type Props = Piix4PmProps;
 
-    fn interface(props: &Props) -> Result<Interface, PropError> {
+    fn interface(props: &Piix4PmProps) -> Result<Interface, PropError> {
         if props.smb_io_base & !SMBBA_BASE != 0 {
             return Err(PropError::new(
                 "smb_io_base",
@@ -347,7 +347,7 @@ impl Model for Piix4Pm {
             .fold(interface, |interface, (_, region)| interface.region(region)))
     }
 
-    fn build(props: Props, wires: Wires<'_>) -> Result<Self, BuildError> {
+    fn build(props: Piix4PmProps, wires: Wires<'_>) -> Result<Self, BuildError> {
         let fit = &props;
         Ok(Self {
             blocks: blocks(fit).into_iter().map(|(block, _)| block).collect(),
@@ -386,7 +386,7 @@ impl Model for Piix4Pm {
     }
 }
 
-fn config(props: &Props) -> PciConfig {
+fn config(props: &Piix4PmProps) -> PciConfig {
     let devactb = if props.smm_enabled { 0 } else { APMC_EN };
     let monitors = (CNTA..PMREGMISC).step_by(4).fold(
         PciConfig::new(PciId {

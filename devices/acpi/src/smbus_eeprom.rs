@@ -17,7 +17,7 @@ const PAGE: u8 = 8;
 /// Properties of an `smbus-eeprom`. Its content is 0, then the SPD if there is one, then `init`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Props {
+pub struct SmbusEepromProps {
     /// Describe memory of this size in the first 128 bytes, as serial presence detect does.
     pub spd_ram_size: Option<Size>,
     /// Bytes that the device holds at power-on, from `init-offset` on.
@@ -55,9 +55,9 @@ impl Model for SmbusEeprom {
     const TYPE: &'static str = "smbus-eeprom";
     const SUMMARY: &'static str =
         "256-byte serial EEPROM (AT24C02), blank, given, or with a memory module's SPD";
-    type Props = Props;
+    type Props = SmbusEepromProps;
 
-    fn interface(props: &Props) -> Result<Interface, PropError> {
+    fn interface(props: &SmbusEepromProps) -> Result<Interface, PropError> {
         let end = usize::from(props.init_offset) + props.init.len();
         if end > SIZE {
             return Err(PropError::new(
@@ -68,7 +68,7 @@ impl Model for SmbusEeprom {
         Ok(Interface::on(BusKind::I2c))
     }
 
-    fn build(props: Props, _: Wires<'_>) -> Result<Self, BuildError> {
+    fn build(props: SmbusEepromProps, _: Wires<'_>) -> Result<Self, BuildError> {
         let mut contents = [0; SIZE];
         if let Some(size) = props.spd_ram_size {
             contents[..spd::LEN].copy_from_slice(&spd::spd(size.0));
@@ -141,7 +141,7 @@ mod tests {
     use proptest::prelude::*;
     use solderless_model::testing::Bench;
 
-    fn bench(props: Props) -> Bench<SmbusEeprom> {
+    fn bench(props: SmbusEepromProps) -> Bench<SmbusEeprom> {
         Bench::new(props)
     }
 
@@ -166,32 +166,32 @@ mod tests {
 
     #[test]
     fn content_is_spd_then_init() {
-        let mut b = bench(Props {
+        let mut b = bench(SmbusEepromProps {
             spd_ram_size: Some(Size(256 << 20)),
             init: vec![0xaa, 0xbb],
             init_offset: 254,
-            ..Props::default()
+            ..SmbusEepromProps::default()
         });
         assert_eq!(read(&mut b, 0, 6), [0x80, 8, 8, 0x0d, 0x0a, 2]);
         assert_eq!(read(&mut b, 63, 1), [0xa5]);
         assert_eq!(read(&mut b, 253, 4), [0, 0xaa, 0xbb, 0x80], "wraps");
-        let error = SmbusEeprom::interface(&Props {
+        let error = SmbusEeprom::interface(&SmbusEepromProps {
             init: vec![0; 3],
             init_offset: 254,
-            ..Props::default()
+            ..SmbusEepromProps::default()
         });
         assert_eq!(error.unwrap_err().property, "init");
     }
 
     #[test]
     fn writes_wrap_in_their_page_and_survive_reset() {
-        let mut b = bench(Props::default());
+        let mut b = bench(SmbusEepromProps::default());
         write(&mut b, 0x1e, &[1, 2, 3]);
         b.reset();
         assert_eq!(read(&mut b, 0x18, 9), [3, 0, 0, 0, 0, 0, 1, 2, 0]);
-        let mut b = bench(Props {
+        let mut b = bench(SmbusEepromProps {
             write_protect: true,
-            ..Props::default()
+            ..SmbusEepromProps::default()
         });
         write(&mut b, 0, &[1, 2]);
         assert_eq!(read(&mut b, 0, 2), [0, 0]);
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn bytes_outside_a_transaction_are_not_acknowledged() {
-        let mut b = bench(Props::default());
+        let mut b = bench(SmbusEepromProps::default());
         for event in [I2c::Read, I2c::Write(0)] {
             assert_eq!(b.dev.event(event), None, "{event:?}");
         }
@@ -222,12 +222,12 @@ mod tests {
     proptest! {
         #[test]
         fn saved_and_loaded_it_goes_on_the_same(before in events(), after in events()) {
-            let mut a = bench(Props::default());
+            let mut a = bench(SmbusEepromProps::default());
             for event in before {
                 a.dev.event(event);
             }
             let saved = a.save();
-            let mut b = bench(Props::default());
+            let mut b = bench(SmbusEepromProps::default());
             b.load(&saved, 0);
             prop_assert_eq!(&b.save(), &saved);
             for event in after {

@@ -8,26 +8,26 @@ const APM: RegionId = RegionId(2);
 const GPE: RegionId = RegionId(3);
 
 /// As on a board that is no PC: no hotplug.
-fn plain() -> Props {
-    Props {
+fn plain() -> Piix4PmProps {
+    Piix4PmProps {
         acpi_pci_hotplug_with_bridge_support: false,
         acpi_root_pci_hotplug: false,
         memory_hotplug_support: false,
         x_not_migrate_acpi_index: true,
-        ..Props::default()
+        ..Piix4PmProps::default()
     }
 }
 
-fn full() -> Props {
-    Props {
+fn full() -> Piix4PmProps {
+    Piix4PmProps {
         memory_slots: 2,
         cpu_hotplug_legacy: true,
         boot_cpus: 2,
-        ..Props::default()
+        ..Piix4PmProps::default()
     }
 }
 
-fn bench(props: Props) -> Bench<Piix4Pm> {
+fn bench(props: Piix4PmProps) -> Bench<Piix4Pm> {
     Bench::new(props)
 }
 
@@ -38,6 +38,35 @@ fn region(b: &Bench<Piix4Pm>, name: &str) -> RegionId {
 
 fn peek(b: &mut Bench<Piix4Pm>, offset: u64, size: u8) -> u64 {
     b.read(PM, offset, size).unwrap()
+}
+
+#[test]
+fn properties_have_the_names_that_boards_use() {
+    let schema = schemars::schema_for!(Piix4PmProps);
+    let properties = schema.get("properties").and_then(|p| p.as_object());
+    let names: Vec<_> = properties.unwrap().keys().map(String::as_str).collect();
+    for name in [
+        "smb_io_base",
+        "disable_s3",
+        "disable_s4",
+        "s4_val",
+        "acpi-pci-hotplug-with-bridge-support",
+        "acpi-root-pci-hotplug",
+        "memory-hotplug-support",
+        "smm-enabled",
+        "smm-compat",
+        "x-not-migrate-acpi-index",
+    ] {
+        assert!(names.contains(&name), "{name} in {names:?}");
+    }
+    let odd = Piix4PmProps {
+        smb_io_base: 0x1108,
+        ..plain()
+    };
+    assert_eq!(
+        Piix4Pm::interface(&odd).unwrap_err().property,
+        "smb_io_base"
+    );
 }
 
 #[test]
@@ -120,7 +149,7 @@ fn the_timer_counts_and_its_top_bit_raises_the_sci() {
 
 #[test]
 fn suspend_types() {
-    let disabled = Props {
+    let disabled = Piix4PmProps {
         disable_s3: 1,
         disable_s4: 1,
         ..plain()
@@ -212,7 +241,7 @@ fn general_outputs() {
 
 #[test]
 fn smi_and_the_firmware_of_a_pc() {
-    let mut b = bench(Props {
+    let mut b = bench(Piix4PmProps {
         smm_enabled: true,
         ..plain()
     });
@@ -353,7 +382,7 @@ fn smbus_can_be_killed_and_interrupts() {
 
 #[test]
 fn parts_come_and_go_with_their_properties() {
-    let names = |props: Props| {
+    let names = |props: Piix4PmProps| {
         let b = bench(props);
         let regions: Vec<_> = b.interface.regions.iter().map(|r| r.name).collect();
         let sections: Vec<_> = b.save().into_iter().map(|s| s.path).collect();
@@ -364,7 +393,7 @@ fn parts_come_and_go_with_their_properties() {
     for (props, regions, sections) in [
         (plain(), "", ""),
         (
-            Props::default(),
+            Piix4PmProps::default(),
             "pcihp memhp",
             "dev.pcihp dev.acpi-index dev.memhp",
         ),
@@ -374,7 +403,7 @@ fn parts_come_and_go_with_their_properties() {
             "dev.pcihp dev.acpi-index dev.memhp dev.cpuhp",
         ),
         (
-            Props {
+            Piix4PmProps {
                 acpi_root_pci_hotplug: true,
                 ..plain()
             },
@@ -382,7 +411,7 @@ fn parts_come_and_go_with_their_properties() {
             "dev.pcihp",
         ),
         (
-            Props {
+            Piix4PmProps {
                 cpu_hotplug_legacy: true,
                 ..plain()
             },
@@ -455,7 +484,7 @@ fn pci_hotplug() {
     b.reset();
     assert_eq!(b.dev.take_ejected(), [place], "a reset lets go");
 
-    let mut b = bench(Props {
+    let mut b = bench(Piix4PmProps {
         acpi_root_pci_hotplug: true,
         ..plain()
     });
@@ -530,7 +559,7 @@ fn memory_hotplug() {
     assert_eq!(b.dev.take_ejected(), [place]);
 
     let saved = b.save();
-    let other = Props {
+    let other = Piix4PmProps {
         memory_slots: 3,
         ..full()
     };
@@ -641,7 +670,7 @@ proptest! {
         hotplug in any::<bool>(),
         smm_enabled in any::<bool>(),
     ) {
-        let props = Props { smm_enabled, ..if hotplug { full() } else { plain() } };
+        let props = Piix4PmProps { smm_enabled, ..if hotplug { full() } else { plain() } };
         let mut a = bench(props.clone());
         a.around.targets.insert((SMBUS, 0), eeprom(&[4, 5]));
         run(&mut a, &before);
