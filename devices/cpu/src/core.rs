@@ -1,0 +1,377 @@
+//! The registers of the CPU, and what the executing code needs at hand.
+
+use solderless_model::memory::{Key, PAGE, Ram, SoftTlb};
+use solderless_model::{Cx, Page, Parts, Reader, Shape, State, StateError, Writer};
+
+use crate::cp0::{Cp0, status};
+use crate::decode::FpMode;
+use crate::exception::{Access, Fault};
+use crate::exec::Op;
+use crate::fpu::Fcsr;
+use crate::ir::SINK;
+use crate::model::Identity;
+use crate::tlb::{Entry, Tlb};
+
+/// The general registers, HI and LO, and a place for writes to register 0. Any byte is an index, so none is checked.
+#[derive(Debug)]
+pub struct Registers([u32; 256]);
+
+impl std::ops::Index<u8> for Registers {
+    type Output = u32;
+    #[inline(always)]
+    fn index(&self, index: u8) -> &u32 {
+        &self.0[usize::from(index)]
+    }
+}
+
+impl std::ops::IndexMut<u8> for Registers {
+    #[inline(always)]
+    fn index_mut(&mut self, index: u8) -> &mut u32 {
+        &mut self.0[usize::from(index)]
+    }
+}
+
+/// The 32 general registers, HI and LO.
+impl State for Registers {
+    fn shape(_: &Parts) -> Shape {
+        Shape::Array(Box::new(Shape::Scalar("u32")), SINK.into())
+    }
+    fn save(&self, out: &mut Writer) {
+        self.0[..usize::from(SINK)].iter().for_each(|r| r.save(out));
+    }
+    fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        let (registers, _) = self.0.split_at_mut(SINK.into());
+        registers.iter_mut().try_for_each(|r| r.load(from))
+    }
+}
+
+impl State for Fcsr {
+    fn shape(_: &Parts) -> Shape {
+        Shape::Scalar("u32")
+    }
+    fn save(&self, out: &mut Writer) {
+        self.0.save(out);
+    }
+    fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        self.0.load(from)
+    }
+}
+
+/// A physical page, as the machine said it was.
+#[derive(Debug, Clone, Copy)]
+pub enum Frame {
+    /// Memory: which of [`Core::rams`], where in it, and whether it may be written.
+    Memory {
+        ram: u32,
+        offset: u64,
+        writable: bool,
+    },
+    /// Registers.
+    Registers,
+}
+
+const FRAMES: usize = 1024;
+const ITLB: usize = 512;
+
+/// A virtual page of code, for finding blocks.
+#[derive(Debug, Clone, Copy)]
+pub struct CodeEntry {
+    pub page: u32,
+    pub key: Key,
+    pub fp: FpMode,
+    /// The table of its blocks.
+    pub table: u32,
+}
+
+const NO_CODE: CodeEntry = CodeEntry {
+    page: 0,
+    key: Key::NEVER,
+    fp: FpMode::Off,
+    table: 0,
+};
+
+/// A CPU without its decoded code.
+#[derive(Debug, State)]
+pub struct Core {
+    pub r: Registers,
+    /// Address of the next instruction; while a block runs, of its first one.
+    pub pc: u32,
+    pub fpr: [u64; 32],
+    pub fcsr: Fcsr,
+    pub cp0: Cp0,
+    pub tlb: Tlb,
+    /// An LL was executed, and nothing since that makes SC fail.
+    pub ll_bit: bool,
+    /// Where.
+    pub ll_va: u32,
+    /// It has executed WAIT, and no interrupt has come since.
+    pub waiting: bool,
+    /// A non-maskable interrupt was not taken yet.
+    pub nmi: bool,
+    /// The NMI pin, when it was looked at last.
+    pub nmi_level: bool,
+    /// Instructions executed since power-on.
+    pub instructions: u64,
+    /// Cycles × 10⁹ that have not made a whole nanosecond yet.
+    pub carry: u64,
+
+    #[state(skip = "properties")]
+    pub identity: Identity,
+    #[state(skip = "input levels, which their owners save")]
+    pub pins: u32,
+    #[state(skip = "derived: what is behind virtual pages")]
+    pub soft: SoftTlb,
+    #[state(skip = "derived: what `soft` is asked with, below 0x80000000 and above")]
+    pub keys: [Key; 2],
+    #[state(skip = "derived: whether `soft` holds pages above 0x80000000 of one address space")]
+    pub local_kernel_pages: bool,
+    #[state(skip = "derived from Status")]
+    pub fp: FpMode,
+    #[state(skip = "derived: what is behind physical pages")]
+    frames: Box<[(u32, Frame)]>,
+    #[state(skip = "derived: the memories in `frames`")]
+    pub rams: Vec<Ram>,
+    #[state(skip = "derived: virtual pages of code")]
+    itlb: Box<[CodeEntry; ITLB]>,
+    #[state(skip = "within a run: instructions of the block that runs")]
+    pub len: u32,
+    #[state(skip = "within a run: instructions that may still be executed")]
+    pub budget: i64,
+    #[state(skip = "within a run: what the budget was when time was last advanced")]
+    pub granted: i64,
+    #[state(
+        skip = "within a block: the condition or target of a branch whose slot is being executed"
+    )]
+    pub latch: u32,
+    #[state(skip = "within a run: stores to pages with decoded code: memory and offset")]
+    pub code_stores: Vec<(u32, u64)>,
+}
+
+const UNUSED: u32 = u32::MAX;
+
+impl Core {
+    /// A CPU as it comes out of reset, at the reset vector.
+    pub fn new(identity: Identity) -> Self {
+        let mut core = Self {
+            r: Registers([0; 256]),
+            pc: crate::exception::RESET_VECTOR,
+            fpr: [0; 32],
+            fcsr: Fcsr(0),
+            cp0: Cp0::new(&identity),
+            tlb: Tlb::new(identity.tlb_entries),
+            ll_bit: false,
+            ll_va: 0,
+            waiting: false,
+            nmi: false,
+            nmi_level: false,
+            instructions: 0,
+            carry: 0,
+            identity,
+            pins: 0,
+            soft: SoftTlb::default(),
+            keys: [Key::NEVER; 2],
+            local_kernel_pages: false,
+            fp: FpMode::Off,
+            frames: vec![(UNUSED, Frame::Registers); FRAMES].into(),
+            rams: Vec::new(),
+            itlb: Box::new([NO_CODE; ITLB]),
+            len: 0,
+            budget: 0,
+            granted: 0,
+            latch: 0,
+            code_stores: Vec::new(),
+        };
+        core.mode_changed();
+        core
+    }
+
+    /// Recomputes what derives from Status and EntryHi.
+    pub fn mode_changed(&mut self) {
+        let c = &self.cp0;
+        self.keys = [
+            match c.status & status::ERL != 0 {
+                true => Key::NEVER,
+                false => Key::asid(c.entry_hi as u8),
+            },
+            match c.kernel() {
+                true => Key::KERNEL,
+                false => Key::NEVER,
+            },
+        ];
+        self.fp = match c.status & (status::CU1 | status::FR) {
+            s if s & status::CU1 == 0 => FpMode::Off,
+            s if s & status::FR == 0 => FpMode::Pairs,
+            _ => FpMode::Full,
+        };
+    }
+
+    /// EntryHi was written.
+    pub fn address_space_changed(&mut self) {
+        if self.local_kernel_pages {
+            self.forget_all();
+        }
+        self.mode_changed();
+    }
+
+    /// What [`SoftTlb`] is asked with for an address.
+    #[inline(always)]
+    pub fn key(&self, va: u32) -> Key {
+        self.keys[(va >> 31) as usize]
+    }
+
+    /// Forgets every virtual page.
+    pub fn forget_all(&mut self) {
+        self.soft.clear();
+        self.itlb.fill(NO_CODE);
+        self.local_kernel_pages = false;
+    }
+
+    /// Forgets every virtual and physical page.
+    pub fn forget_memory(&mut self) {
+        self.forget_all();
+        self.frames.fill((UNUSED, Frame::Registers));
+        self.rams.clear();
+    }
+
+    /// Forgets the pages of a TLB entry that is gone.
+    pub fn forget_entry(&mut self, entry: &Entry) {
+        if !entry.written || (entry.lo[0] | entry.lo[1]) & 2 == 0 {
+            return;
+        }
+        if entry.span() > 0x8000 {
+            self.forget_all();
+            return;
+        }
+        let base = entry.hi & crate::tlb::VPN2;
+        for page in (0..entry.span()).step_by(PAGE as usize) {
+            let va = base.wrapping_add(page);
+            self.soft.forget(va);
+            let code = self.code_place(va);
+            if code.page == va >> 12 {
+                *code = NO_CODE;
+            }
+        }
+    }
+
+    #[inline]
+    fn code_place(&mut self, va: u32) -> &mut CodeEntry {
+        &mut self.itlb[(va >> 12) as usize % ITLB]
+    }
+
+    /// The table of blocks of the page that holds `va`, if it is known.
+    #[inline]
+    pub fn code_table(&self, va: u32) -> Option<u32> {
+        let entry = &self.itlb[(va >> 12) as usize % ITLB];
+        let key = self.key(va);
+        (entry.page == va >> 12 && entry.key == key && key != Key::NEVER && entry.fp == self.fp)
+            .then_some(entry.table)
+    }
+
+    /// Notes the table of blocks of the page that holds `va`.
+    pub fn note_code_table(&mut self, va: u32, table: u32) {
+        let (key, fp) = (self.key(va), self.fp);
+        *self.code_place(va) = CodeEntry {
+            page: va >> 12,
+            key,
+            fp,
+            table,
+        };
+    }
+
+    /// What is at a physical page.
+    pub fn frame(&mut self, cx: &Cx<'_>, pa: u32) -> Frame {
+        let number = pa >> 12;
+        let place = number as usize % FRAMES;
+        let (known, frame) = self.frames[place];
+        if known == number {
+            return frame;
+        }
+        let frame = match cx.page(pa.into()) {
+            Page::Registers => Frame::Registers,
+            Page::Memory {
+                ram,
+                offset,
+                writable,
+            } => {
+                let index = self
+                    .rams
+                    .iter()
+                    .position(|r| r.same(&ram))
+                    .unwrap_or_else(|| {
+                        self.rams.push(ram);
+                        self.rams.len() - 1
+                    });
+                Frame::Memory {
+                    ram: index as u32,
+                    offset: offset & !(PAGE - 1),
+                    writable,
+                }
+            }
+        };
+        self.frames[place] = (number, frame);
+        frame
+    }
+
+    /// The physical address of a virtual one, and whether the page may be written.
+    ///
+    /// # Errors
+    /// Why the access is not allowed.
+    pub fn translate(&mut self, va: u32, access: Access) -> Result<(u32, bool), Fault> {
+        let segment = va >> 29;
+        if segment >= 4 && !self.cp0.kernel() {
+            return Err(Fault::Address);
+        }
+        if segment == 4 || segment == 5 {
+            return Ok((va & 0x1fff_ffff, true));
+        }
+        if segment < 4 && self.cp0.status & status::ERL != 0 {
+            return Ok((va, true));
+        }
+        let mapping = self
+            .tlb
+            .translate(va, self.cp0.entry_hi)
+            .ok_or(Fault::Refill)?;
+        if !mapping.valid {
+            return Err(Fault::Invalid);
+        }
+        if !mapping.dirty && access == Access::Store {
+            return Err(Fault::Modified);
+        }
+        if segment >= 4 && !mapping.global {
+            self.local_kernel_pages = true;
+        }
+        Ok((mapping.pa, mapping.dirty))
+    }
+
+    /// Gives back the instructions of the block that come after this one, because it is left here.
+    #[inline]
+    pub fn leave(&mut self, op: &Op) {
+        self.budget += i64::from(self.len) - i64::from(op.at) - 1;
+    }
+
+    /// Ends the run of blocks after this one, so that what has happened is looked at.
+    #[inline]
+    pub fn attention(&mut self) {
+        self.granted -= self.budget;
+        self.budget = 0;
+    }
+
+    /// Lets the time pass that instructions have taken up to this one.
+    pub fn advance_to(&mut self, op: &Op, cx: &mut Cx<'_>) {
+        let rest = i64::from(self.len) - i64::from(op.at) - 1;
+        self.advance(self.granted - self.budget - rest, cx);
+    }
+
+    /// Lets the time pass that instructions have taken.
+    pub fn advance(&mut self, executed: i64, cx: &mut Cx<'_>) {
+        let executed = executed.max(0);
+        self.granted -= executed;
+        let executed = executed as u64;
+        self.instructions = self.instructions.wrapping_add(executed);
+        let cycles = executed
+            .saturating_mul(1_000_000_000)
+            .saturating_add(self.carry);
+        self.carry = cycles % self.identity.clock;
+        cx.advance(cycles / self.identity.clock);
+    }
+}

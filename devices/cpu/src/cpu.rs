@@ -1,0 +1,285 @@
+//! A MIPS32 Release 2 CPU: the cores 4KEc, 24Kc, 24Kf, 34Kf (one thread) and 74Kf.
+//!
+//! MIPS32 Architecture (MD00083, MD00086, MD00090) and the cores' software user's manuals. The configuration registers
+//! advertise what is there and nothing else: no MIPS16, DSP, MT, EJTAG, watchpoints or performance counters.
+//!
+//! Every instruction takes one cycle of `clock`, which is what guest time is made of. Runs are exact: however a run is
+//! cut into slices, by deadlines or by single steps, the same things happen at the same instructions.
+
+use solderless_model::{
+    BuildError, BusKind, Cx, Device, Interface, Model, Pin, Processor, PropError, State,
+    StateError, Stop, TimerId, Wires,
+};
+
+use crate::block::{Blocks, Found, once};
+use crate::core::Core;
+use crate::cp0::{COUNTER, status};
+use crate::exception::Exception;
+use crate::exec::{self, Exit};
+use crate::fpu::Fcsr;
+use crate::model::{Identity, Props};
+use crate::translate::MAX;
+
+/// Inputs "ip": pin n is Cause.IPn. 0 and 1 are software's, and their pins do nothing.
+const IP: u16 = 8;
+/// Input "nmi": a rising edge is a non-maskable interrupt.
+const NMI: u64 = 1 << IP;
+
+/// Instructions in a slice at most.
+const SLICE: u64 = 1 << 30;
+
+/// The CPU.
+#[derive(Debug, State)]
+pub struct Mips32Cpu {
+    core: Core,
+    #[state(skip = "derived from memory")]
+    blocks: Blocks,
+    #[state(skip = "derived: the machine's memory map that the derived fields were made from")]
+    generation: Option<u64>,
+}
+
+impl Model for Mips32Cpu {
+    const TYPE: &'static str = "mips32-cpu";
+    const SUMMARY: &'static str = "MIPS32 Release 2 CPU: 4KEc, 24Kc, 24Kf, 34Kf, 74Kf";
+    type Props = Props;
+
+    fn interface(props: &Props) -> Result<Interface, PropError> {
+        Identity::new(props)?;
+        Ok(Interface::on(BusKind::System)
+            .initiator()
+            .inputs("ip", IP)
+            .inputs("nmi", 1))
+    }
+
+    fn build(props: Props, _: Wires<'_>) -> Result<Self, BuildError> {
+        let identity = Identity::new(&props).map_err(|e| BuildError(e.to_string()))?;
+        Ok(Self {
+            core: Core::new(identity),
+            blocks: Blocks::default(),
+            generation: None,
+        })
+    }
+}
+
+impl Device for Mips32Cpu {
+    fn reset(&mut self, cx: &mut Cx<'_>) {
+        let instructions = self.core.instructions;
+        self.blocks.clear(&mut self.core);
+        self.core = Core::new(self.core.identity);
+        self.core.instructions = instructions;
+        self.core.sample(cx);
+        self.core.arm_counter(cx);
+    }
+
+    fn line(&mut self, cx: &mut Cx<'_>, _: Pin, _: bool) {
+        self.core.sample(cx);
+    }
+
+    fn timer(&mut self, cx: &mut Cx<'_>, id: TimerId) {
+        if id == COUNTER {
+            self.core.counter_matches(cx);
+        }
+    }
+
+    fn processor(&mut self) -> Option<&mut dyn Processor> {
+        Some(self)
+    }
+
+    fn restored(&mut self, cx: &mut Cx<'_>) -> Result<(), StateError> {
+        self.blocks.clear(&mut self.core);
+        self.generation = None;
+        self.core.tlb.restored();
+        self.core.mode_changed();
+        self.core.pins = cx.levels() as u32 & 0xff;
+        self.core.arm_counter(cx);
+        Ok(())
+    }
+}
+
+impl Core {
+    /// Looks at the inputs.
+    fn sample(&mut self, cx: &Cx<'_>) {
+        let levels = cx.levels();
+        self.pins = levels as u32 & 0xff;
+        let nmi = levels & NMI != 0;
+        self.nmi |= nmi && !self.nmi_level;
+        self.nmi_level = nmi;
+    }
+}
+
+impl Mips32Cpu {
+    /// A register of coprocessor 0 as MFC0 reads it, but without its effects; `now` is the guest time in ns.
+    pub fn cp0(&self, register: u32, select: u32, now: u64) -> u32 {
+        self.core.cp0((register & 31) << 3 | select & 7, now)
+    }
+
+    /// Looks at what may have happened outside since it did last: time, changed code, the memory map, inputs. Takes an
+    /// interrupt. Gives the reason to stop if there is one, else grants instructions until there will be.
+    fn attend(&mut self, cx: &mut Cx<'_>, end: u64) -> Option<Stop> {
+        let core = &mut self.core;
+        core.advance(core.granted - core.budget, cx);
+        core.granted = 0;
+        core.budget = 0;
+        for (ram, offset) in std::mem::take(&mut core.code_stores) {
+            self.blocks.stored(core, ram, offset);
+        }
+        for ram in 0..core.rams.len() {
+            if core.rams[ram].any_stale() {
+                for page in core.rams[ram].take_stale() {
+                    self.blocks.invalidate(core, (ram as u32, page));
+                }
+            }
+        }
+        let generation = cx.map_generation();
+        if self.generation != Some(generation) {
+            self.generation = Some(generation);
+            self.blocks.clear(core);
+        }
+        core.sample(cx);
+        if core.instructions >= end {
+            return Some(Stop::Limit);
+        }
+        let (now, deadline) = (cx.now(), cx.deadline());
+        if now >= deadline {
+            return Some(Stop::Deadline);
+        }
+        if core.nmi {
+            core.nmi = false;
+            core.waiting = false;
+            core.enter_nmi();
+        }
+        if core.waiting {
+            if !core.pending() {
+                return Some(Stop::Wait);
+            }
+            core.waiting = false;
+        }
+        if core.interrupted() {
+            core.enter(Exception::Interrupt, core.pc, false);
+        }
+        let cycles = (deadline - now)
+            .min(1_000_000_000)
+            .saturating_mul(core.identity.clock)
+            .saturating_sub(core.carry)
+            .div_ceil(1_000_000_000);
+        core.granted = cycles.min(end - core.instructions).clamp(1, SLICE) as i64;
+        core.budget = core.granted;
+        None
+    }
+
+    /// Executes blocks until the budget is used up, or something has happened.
+    fn execute(&mut self, cx: &mut Cx<'_>) {
+        let Self { core, blocks, .. } = self;
+        let mut id = match blocks.find(core, cx) {
+            Found::Block(id) => id,
+            Found::Once(code) => return only(core, cx, &code.ops, code.len),
+            Found::Raised => return,
+        };
+        while let Some(code) = blocks.list.get(id as usize) {
+            core.budget -= i64::from(code.len);
+            if core.budget < 0 {
+                core.budget += i64::from(code.len);
+                if core.budget > 0
+                    && let Found::Once(code) = once(core, cx, (core.budget as usize).min(MAX))
+                {
+                    only(core, cx, &code.ops, code.len);
+                }
+                return;
+            }
+            core.len = code.len;
+            let way = match exec::run(core, &code.ops, cx) {
+                Exit::Taken => 0,
+                Exit::Fall => 1,
+                Exit::Goto => 2,
+                Exit::Event | Exit::Wait => return,
+            };
+            if let Some(link) = code.links.get(way)
+                && blocks.list.get(*link as usize).is_some()
+            {
+                id = *link;
+                continue;
+            }
+            let from = id;
+            id = match blocks.find(core, cx) {
+                Found::Block(id) => id,
+                Found::Once(code) => return only(core, cx, &code.ops, code.len),
+                Found::Raised => return,
+            };
+            blocks.link(from, way, id);
+        }
+    }
+}
+
+/// Executes ops that are no block.
+fn only(core: &mut Core, cx: &mut Cx<'_>, ops: &[exec::Op], len: u32) {
+    core.budget -= i64::from(len);
+    core.len = len;
+    // However it is left, the caller looks at everything anew.
+    exec::run(core, ops, cx);
+}
+
+impl Processor for Mips32Cpu {
+    fn run(&mut self, cx: &mut Cx<'_>, limit: u64) -> Stop {
+        let end = self.core.instructions.saturating_add(limit);
+        loop {
+            if let Some(stop) = self.attend(cx, end) {
+                return stop;
+            }
+            self.execute(cx);
+        }
+    }
+
+    fn instructions(&self) -> u64 {
+        self.core.instructions
+    }
+
+    fn pc(&self) -> u64 {
+        self.core.pc.into()
+    }
+
+    fn set_pc(&mut self, pc: u64) {
+        self.core.pc = pc as u32;
+        self.core.waiting = false;
+    }
+
+    fn register(&self, number: usize) -> Option<u64> {
+        let core = &self.core;
+        Some(match number {
+            0..=31 => core.r[number as u8].into(),
+            32 => core.cp0.status.into(),
+            33 => core.r[crate::ir::LO].into(),
+            34 => core.r[crate::ir::HI].into(),
+            35 => core.cp0.bad_vaddr.into(),
+            36 => core.cause().into(),
+            37 => core.pc.into(),
+            38..=69 if core.cp0.status & status::FR != 0 => core.fpr[number - 38],
+            38..=69 => core.fpr[number - 38] & 0xffff_ffff,
+            70 => core.fcsr.0.into(),
+            71 => core.identity.fir.into(),
+            _ => return None,
+        })
+    }
+
+    fn set_register(&mut self, number: usize, value: u64) -> bool {
+        let core = &mut self.core;
+        match number {
+            1..=31 => core.r[number as u8] = value as u32,
+            32 => {
+                core.set_status(value as u32);
+                core.mode_changed();
+            }
+            33 => core.r[crate::ir::LO] = value as u32,
+            34 => core.r[crate::ir::HI] = value as u32,
+            35 => core.cp0.bad_vaddr = value as u32,
+            36 => core.cp0.set_cause(value as u32),
+            37 => self.set_pc(value),
+            38..=69 if core.cp0.status & status::FR != 0 => core.fpr[number - 38] = value,
+            38..=69 => {
+                core.fpr[number - 38] = core.fpr[number - 38] & !0xffff_ffff | value & 0xffff_ffff
+            }
+            70 => core.fcsr = Fcsr(value as u32 & Fcsr::WRITABLE),
+            _ => return false,
+        }
+        true
+    }
+}

@@ -1,0 +1,674 @@
+//! The decoder: one instruction word to one [`Inst`], or to a control transfer.
+//!
+//! MIPS32 Release 2, MIPS32 Architecture volume II-A (MD00086), tables A.2 to A.24. An encoding that the tables reserve
+//! gives [`Kind::Reserved`]. Fields that must be zero are not looked at, except where they tell instructions apart.
+
+use crate::ir::{Cond, Fmt, Fp, HI, How, Inst, Kind, LO, SINK, Test};
+
+/// What the floating point unit can do at the moment: part of what a decoded instruction depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FpMode {
+    /// Status.CU1 is clear.
+    Off,
+    /// Status.FR is clear: 64-bit values are in even and odd pairs.
+    Pairs,
+    /// Status.FR is set.
+    Full,
+}
+
+/// A decoded word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decoded {
+    /// No control transfer.
+    Plain(Inst),
+    /// A branch to `offset` bytes from the delay slot.
+    Branch {
+        cond: Cond,
+        b: u8,
+        c: u8,
+        link: bool,
+        likely: bool,
+        offset: u32,
+    },
+    /// J and JAL, to these low 28 bits.
+    Jump { target: u32, link: bool },
+    /// JR and JALR; the return address goes to `link`.
+    JumpRegister { b: u8, link: u8 },
+}
+
+/// How operands are taken from the word.
+#[derive(Clone, Copy)]
+enum Form {
+    /// `rd`, `rs`, `rt`.
+    Three,
+    /// `rd`, `rt`, `sa`.
+    Shift,
+    /// `rd`, `rt`, by `rs`.
+    ShiftBy,
+    /// `rt`, `rs`, signed immediate; `rt` also as second source, for the merging loads.
+    Signed,
+    /// `rt`, `rs`, unsigned immediate.
+    Unsigned,
+    /// `rs`, `rt`, signed immediate, nothing written.
+    Store,
+    /// `rs`, `rt`, nothing written.
+    Two,
+    /// Nothing.
+    None,
+}
+
+type Entry = Option<(Kind, Form)>;
+
+const fn table<const N: usize>(entries: &[(usize, Kind, Form)]) -> [Entry; N] {
+    let mut table = [None; N];
+    let mut i = 0;
+    while i < entries.len() {
+        table[entries[i].0] = Some((entries[i].1, entries[i].2));
+        i += 1;
+    }
+    table
+}
+
+use Form::{None as Bare, Shift, ShiftBy, Signed, Store, Three, Two, Unsigned};
+
+/// By bits 31:26.
+const PRIMARY: [Entry; 64] = table(&[
+    (0x08, Kind::Addi, Signed),
+    (0x09, Kind::Addiu, Signed),
+    (0x0a, Kind::Slti, Signed),
+    (0x0b, Kind::Sltiu, Signed),
+    (0x0c, Kind::Andi, Unsigned),
+    (0x0d, Kind::Ori, Unsigned),
+    (0x0e, Kind::Xori, Unsigned),
+    (0x20, Kind::Lb, Signed),
+    (0x21, Kind::Lh, Signed),
+    (0x22, Kind::Lwl, Signed),
+    (0x23, Kind::Lw, Signed),
+    (0x24, Kind::Lbu, Signed),
+    (0x25, Kind::Lhu, Signed),
+    (0x26, Kind::Lwr, Signed),
+    (0x28, Kind::Sb, Store),
+    (0x29, Kind::Sh, Store),
+    (0x2a, Kind::Swl, Store),
+    (0x2b, Kind::Sw, Store),
+    (0x2e, Kind::Swr, Store),
+    (0x2f, Kind::Cache, Store),
+    (0x30, Kind::Ll, Signed),
+    (0x33, Kind::Nop, Bare),
+    (0x38, Kind::Sc, Signed),
+]);
+
+/// SPECIAL, by bits 5:0.
+const SPECIAL: [Entry; 64] = table(&[
+    (0x00, Kind::Sll, Shift),
+    (0x02, Kind::Srl, Shift),
+    (0x03, Kind::Sra, Shift),
+    (0x04, Kind::Sllv, ShiftBy),
+    (0x06, Kind::Srlv, ShiftBy),
+    (0x07, Kind::Srav, ShiftBy),
+    (0x0a, Kind::Movz, Three),
+    (0x0b, Kind::Movn, Three),
+    (0x0c, Kind::Syscall, Bare),
+    (0x0d, Kind::Break, Bare),
+    (0x0f, Kind::Nop, Bare),
+    (0x18, Kind::Mult, Two),
+    (0x19, Kind::Multu, Two),
+    (0x1a, Kind::Div, Two),
+    (0x1b, Kind::Divu, Two),
+    (0x20, Kind::Add, Three),
+    (0x21, Kind::Addu, Three),
+    (0x22, Kind::Sub, Three),
+    (0x23, Kind::Subu, Three),
+    (0x24, Kind::And, Three),
+    (0x25, Kind::Or, Three),
+    (0x26, Kind::Xor, Three),
+    (0x27, Kind::Nor, Three),
+    (0x2a, Kind::Slt, Three),
+    (0x2b, Kind::Sltu, Three),
+    (0x30, Kind::Trap(Test::Ge), Two),
+    (0x31, Kind::Trap(Test::Geu), Two),
+    (0x32, Kind::Trap(Test::Lt), Two),
+    (0x33, Kind::Trap(Test::Ltu), Two),
+    (0x34, Kind::Trap(Test::Eq), Two),
+    (0x36, Kind::Trap(Test::Ne), Two),
+]);
+
+/// SPECIAL2, by bits 5:0.
+const SPECIAL2: [Entry; 64] = table(&[
+    (0x00, Kind::Madd, Two),
+    (0x01, Kind::Maddu, Two),
+    (0x02, Kind::Mul, Three),
+    (0x04, Kind::Msub, Two),
+    (0x05, Kind::Msubu, Two),
+    (0x20, Kind::Clz, Three),
+    (0x21, Kind::Clo, Three),
+]);
+
+/// BSHFL, by bits 10:6.
+const BSHFL: [Entry; 32] = table(&[
+    (0x02, Kind::Wsbh, Shift),
+    (0x10, Kind::Seb, Shift),
+    (0x18, Kind::Seh, Shift),
+]);
+
+/// REGIMM without its branches, by bits 20:16.
+const REGIMM: [Entry; 32] = table(&[
+    (0x08, Kind::TrapImm(Test::Ge), Store),
+    (0x09, Kind::TrapImm(Test::Geu), Store),
+    (0x0a, Kind::TrapImm(Test::Lt), Store),
+    (0x0b, Kind::TrapImm(Test::Ltu), Store),
+    (0x0c, Kind::TrapImm(Test::Eq), Store),
+    (0x0e, Kind::TrapImm(Test::Ne), Store),
+    (0x1f, Kind::Synci, Store),
+]);
+
+/// COP0 with bit 25 set, by bits 5:0.
+const CO: [Entry; 64] = table(&[
+    (0x01, Kind::Tlbr, Bare),
+    (0x02, Kind::Tlbwi, Bare),
+    (0x06, Kind::Tlbwr, Bare),
+    (0x08, Kind::Tlbp, Bare),
+    (0x18, Kind::Eret, Bare),
+    (0x20, Kind::Wait, Bare),
+]);
+
+/// COP1X, by bits 5:0: the loads and stores, whose operands are `base`, `index` and a floating point register.
+const COP1X: [Entry; 64] = table(&[
+    (0x00, Kind::Lwxc1, Bare),
+    (0x01, Kind::Ldxc1, Bare),
+    (0x05, Kind::Luxc1, Bare),
+    (0x08, Kind::Swxc1, Bare),
+    (0x09, Kind::Sdxc1, Bare),
+    (0x0d, Kind::Suxc1, Bare),
+    (0x0f, Kind::Nop, Bare),
+]);
+
+/// The fields of a word.
+#[derive(Clone, Copy)]
+struct Word(u32);
+
+impl Word {
+    fn bits(self, low: u32, count: u32) -> u32 {
+        self.0 >> low & ((1 << count) - 1)
+    }
+    fn field(self, low: u32) -> u8 {
+        self.bits(low, 5) as u8
+    }
+    fn opcode(self) -> usize {
+        self.bits(26, 6) as usize
+    }
+    fn rs(self) -> u8 {
+        self.field(21)
+    }
+    fn rt(self) -> u8 {
+        self.field(16)
+    }
+    fn rd(self) -> u8 {
+        self.field(11)
+    }
+    fn sa(self) -> u8 {
+        self.field(6)
+    }
+    fn function(self) -> usize {
+        self.bits(0, 6) as usize
+    }
+    fn signed(self) -> u32 {
+        self.0 as u16 as i16 as u32
+    }
+    fn branch(self) -> u32 {
+        self.signed() << 2
+    }
+}
+
+/// The place a write to register `n` goes to.
+fn dest(n: u8) -> u8 {
+    if n == 0 { SINK } else { n }
+}
+
+fn form(kind: Kind, form: Form, w: Word) -> Inst {
+    let inst = Inst::new(kind);
+    let (rs, rt, rd) = (w.rs(), w.rt(), w.rd());
+    match form {
+        Form::Three => Inst {
+            a: dest(rd),
+            b: rs,
+            c: rt,
+            ..inst
+        },
+        Form::Shift => Inst {
+            a: dest(rd),
+            b: rt,
+            imm: w.sa().into(),
+            ..inst
+        },
+        Form::ShiftBy => Inst {
+            a: dest(rd),
+            b: rt,
+            c: rs,
+            ..inst
+        },
+        Form::Signed => Inst {
+            a: dest(rt),
+            b: rs,
+            c: rt,
+            imm: w.signed(),
+            ..inst
+        },
+        Form::Unsigned => Inst {
+            a: dest(rt),
+            b: rs,
+            imm: w.0 & 0xffff,
+            ..inst
+        },
+        Form::Store => Inst {
+            b: rs,
+            c: rt,
+            imm: w.signed(),
+            ..inst
+        },
+        Form::Two => Inst {
+            b: rs,
+            c: rt,
+            ..inst
+        },
+        Form::None => inst,
+    }
+}
+
+fn entry(entry: Entry, w: Word) -> Decoded {
+    Decoded::Plain(match entry {
+        Some((kind, f)) => simplify(form(kind, f, w)),
+        None => Inst::new(Kind::Reserved),
+    })
+}
+
+/// Gives the many spellings of doing nothing, moving and loading a constant their own kinds.
+fn simplify(inst: Inst) -> Inst {
+    let Inst {
+        kind, a, b, c, imm, ..
+    } = inst;
+    let quiet = matches!(
+        kind,
+        Kind::Addu | Kind::Or | Kind::Addiu | Kind::Ori | Kind::Sll | Kind::Subu | Kind::Xor
+    );
+    match kind {
+        _ if quiet && a == SINK => Inst::new(Kind::Nop),
+        Kind::Addu | Kind::Or | Kind::Xor if b == 0 => Inst {
+            kind: Kind::Move,
+            b: c,
+            c: 0,
+            ..inst
+        },
+        Kind::Addu | Kind::Or | Kind::Xor | Kind::Subu if c == 0 => Inst {
+            kind: Kind::Move,
+            ..inst
+        },
+        Kind::Addiu | Kind::Ori if b == 0 => Inst {
+            kind: Kind::Li,
+            c: 0,
+            ..inst
+        },
+        Kind::Addiu if imm == 0 => Inst {
+            kind: Kind::Move,
+            c: 0,
+            ..inst
+        },
+        Kind::Addiu => Inst { c: 0, ..inst },
+        _ => inst,
+    }
+}
+
+fn plain(inst: Inst) -> Decoded {
+    Decoded::Plain(inst)
+}
+
+fn bare(kind: Kind) -> Decoded {
+    Decoded::Plain(Inst::new(kind))
+}
+
+fn unusable(coprocessor: u32) -> Decoded {
+    plain(Inst {
+        imm: coprocessor,
+        ..Inst::new(Kind::Unusable)
+    })
+}
+
+/// Decodes a word.
+pub fn decode(word: u32, fp: FpMode) -> Decoded {
+    let w = Word(word);
+    match w.opcode() {
+        0x00 => special(w, fp),
+        0x01 => regimm(w),
+        0x02 | 0x03 => Decoded::Jump {
+            target: w.bits(0, 26) << 2,
+            link: w.opcode() == 3,
+        },
+        op @ (0x04..=0x07 | 0x14..=0x17) => {
+            let cond = [Cond::Eq, Cond::Ne, Cond::Lez, Cond::Gtz][op & 3];
+            let single = op & 2 != 0;
+            if single && w.rt() != 0 {
+                return bare(Kind::Reserved);
+            }
+            Decoded::Branch {
+                cond,
+                b: w.rs(),
+                c: w.rt(),
+                link: false,
+                likely: op & 0x10 != 0,
+                offset: w.branch(),
+            }
+        }
+        0x0f => plain(simplify(Inst {
+            a: dest(w.rt()),
+            imm: word << 16,
+            ..Inst::new(Kind::Li)
+        })),
+        0x10 => cop0(w),
+        0x11 if fp == FpMode::Off => unusable(1),
+        0x11 => cop1(w, fp),
+        0x12 | 0x32 | 0x36 | 0x3a | 0x3e => unusable(2),
+        0x13 if fp == FpMode::Off => unusable(1),
+        0x13 => cop1x(w, fp),
+        0x1c => entry(SPECIAL2[w.function()], w),
+        0x1f => special3(w),
+        op @ (0x31 | 0x35 | 0x39 | 0x3d) => {
+            let kind = match op {
+                0x31 => Kind::Lwc1,
+                0x35 => Kind::Ldc1,
+                0x39 => Kind::Swc1,
+                _ => Kind::Sdc1,
+            };
+            match fp {
+                FpMode::Off => unusable(1),
+                FpMode::Pairs if op & 4 != 0 && w.rt() & 1 != 0 => bare(Kind::Reserved),
+                _ => plain(form(kind, Form::Store, w)),
+            }
+        }
+        op => entry(PRIMARY[op], w),
+    }
+}
+
+fn special(w: Word, fp: FpMode) -> Decoded {
+    let moved = |a: u8, b: u8| {
+        plain(Inst {
+            a,
+            b,
+            ..Inst::new(if a == SINK { Kind::Nop } else { Kind::Move })
+        })
+    };
+    match w.function() {
+        0x01 if w.bits(17, 1) != 0 => bare(Kind::Reserved),
+        0x01 if fp == FpMode::Off => unusable(1),
+        0x01 => plain(Inst {
+            a: dest(w.rd()),
+            b: w.rs(),
+            c: w.rt() >> 2,
+            ..Inst::new(if w.rt() & 1 != 0 {
+                Kind::Movt
+            } else {
+                Kind::Movf
+            })
+        }),
+        0x02 if w.rs() == 1 => entry(Some((Kind::Rotr, Form::Shift)), w),
+        0x00 | 0x02 | 0x03 if w.rs() != 0 => bare(Kind::Reserved),
+        0x06 if w.sa() == 1 => entry(Some((Kind::Rotrv, Form::ShiftBy)), w),
+        0x04 | 0x06 | 0x07 if w.sa() != 0 => bare(Kind::Reserved),
+        0x08 => Decoded::JumpRegister {
+            b: w.rs(),
+            link: SINK,
+        },
+        0x09 => Decoded::JumpRegister {
+            b: w.rs(),
+            link: dest(w.rd()),
+        },
+        0x10 => moved(dest(w.rd()), HI),
+        0x11 => moved(HI, w.rs()),
+        0x12 => moved(dest(w.rd()), LO),
+        0x13 => moved(LO, w.rs()),
+        f => entry(SPECIAL[f], w),
+    }
+}
+
+fn special3(w: Word) -> Decoded {
+    let (lsb, field) = (u32::from(w.sa()), u32::from(w.rd()));
+    let mask = |width: u32| {
+        if width >= 32 {
+            u32::MAX
+        } else {
+            (1 << width) - 1
+        }
+    };
+    match w.function() {
+        0x00 if lsb + field < 32 => plain(Inst {
+            a: dest(w.rt()),
+            b: w.rs(),
+            imm: lsb,
+            imm2: mask(field + 1),
+            ..Inst::new(Kind::Ext)
+        }),
+        0x04 if field >= lsb => plain(Inst {
+            a: dest(w.rt()),
+            b: w.rs(),
+            c: w.rt(),
+            imm: lsb,
+            imm2: mask(field - lsb + 1) << lsb,
+            ..Inst::new(Kind::Ins)
+        }),
+        0x20 => entry(BSHFL[usize::from(w.sa())], w),
+        0x3b => plain(Inst {
+            a: dest(w.rt()),
+            imm: w.rd().into(),
+            ..Inst::new(Kind::Rdhwr)
+        }),
+        _ => bare(Kind::Reserved),
+    }
+}
+
+fn regimm(w: Word) -> Decoded {
+    match w.rt() {
+        rt @ (0x00..=0x03 | 0x10..=0x13) => Decoded::Branch {
+            cond: if rt & 1 != 0 { Cond::Gez } else { Cond::Ltz },
+            b: w.rs(),
+            c: 0,
+            link: rt & 0x10 != 0,
+            likely: rt & 2 != 0,
+            offset: w.branch(),
+        },
+        rt => entry(REGIMM[usize::from(rt)], w),
+    }
+}
+
+fn cop0(w: Word) -> Decoded {
+    let register = Inst {
+        a: dest(w.rt()),
+        b: w.rt(),
+        imm: w.bits(11, 5) << 3 | w.bits(0, 3),
+        ..Inst::new(Kind::Mfc0)
+    };
+    let shadow = |a, b| Inst {
+        a: dest(a),
+        b,
+        ..Inst::new(Kind::Shadow)
+    };
+    plain(match w.rs() {
+        0x00 => register,
+        0x04 => Inst {
+            kind: Kind::Mtc0,
+            a: SINK,
+            ..register
+        },
+        0x0a => shadow(w.rd(), w.rt()),
+        0x0e => shadow(w.rd(), w.rt()),
+        0x0b if w.0 & 0xffdf == 0x6000 => Inst {
+            kind: if w.0 & 0x20 != 0 { Kind::Ei } else { Kind::Di },
+            ..register
+        },
+        0x10..=0x1f => match CO[w.function()] {
+            Some((kind, _)) => Inst::new(kind),
+            None => Inst::new(Kind::ReservedCop0),
+        },
+        _ => Inst::new(Kind::ReservedCop0),
+    })
+}
+
+fn cop1(w: Word, fp: FpMode) -> Decoded {
+    let (fmt, rt, fs) = (w.rs(), w.rt(), w.rd());
+    let to_cpu = |kind| {
+        plain(Inst {
+            a: dest(rt),
+            c: fs,
+            imm: fs.into(),
+            ..Inst::new(kind)
+        })
+    };
+    let from_cpu = |kind| {
+        plain(Inst {
+            b: rt,
+            c: fs,
+            imm: fs.into(),
+            ..Inst::new(kind)
+        })
+    };
+    match fmt {
+        0x00 => to_cpu(Kind::Mfc1),
+        0x02 => to_cpu(Kind::Cfc1),
+        0x03 => to_cpu(Kind::Mfhc1),
+        0x04 => from_cpu(Kind::Mtc1),
+        0x06 => from_cpu(Kind::Ctc1),
+        0x07 => from_cpu(Kind::Mthc1),
+        0x08 => Decoded::Branch {
+            cond: if rt & 1 != 0 {
+                Cond::FpTrue
+            } else {
+                Cond::FpFalse
+            },
+            b: rt >> 2,
+            c: 0,
+            link: false,
+            likely: rt & 2 != 0,
+            offset: w.branch(),
+        },
+        0x10 => arithmetic(w, Fmt::S, fp),
+        0x11 => arithmetic(w, Fmt::D, fp),
+        0x14 => arithmetic(w, Fmt::W, fp),
+        0x15 => arithmetic(w, Fmt::L, fp),
+        _ => bare(Kind::Reserved),
+    }
+}
+
+/// What `function` of a format is, and the format of its result.
+fn fp_operation(function: usize, fmt: Fmt) -> Option<(Fp, Fmt)> {
+    const COMPUTE: [Fp; 8] = [
+        Fp::Add,
+        Fp::Sub,
+        Fp::Mul,
+        Fp::Div,
+        Fp::Sqrt,
+        Fp::Abs,
+        Fp::Mov,
+        Fp::Neg,
+    ];
+    const HOW: [How; 4] = [How::Round, How::Trunc, How::Ceil, How::Floor];
+    let float = matches!(fmt, Fmt::S | Fmt::D);
+    Some(match function {
+        0x20 if fmt != Fmt::S => (Fp::ToS, Fmt::S),
+        0x21 if fmt != Fmt::D => (Fp::ToD, Fmt::D),
+        _ if !float => return None,
+        f @ 0x00..=0x07 => (COMPUTE[f], fmt),
+        f @ 0x08..=0x0b => (Fp::ToL(HOW[f & 3]), Fmt::L),
+        f @ 0x0c..=0x0f => (Fp::ToW(HOW[f & 3]), Fmt::W),
+        0x11 => (Fp::Movf, fmt),
+        0x12 => (Fp::Movz, fmt),
+        0x13 => (Fp::Movn, fmt),
+        0x15 => (Fp::Recip, fmt),
+        0x16 => (Fp::Rsqrt, fmt),
+        0x24 => (Fp::ToW(How::Cvt), Fmt::W),
+        0x25 => (Fp::ToL(How::Cvt), Fmt::L),
+        0x30..=0x3f => (Fp::Compare, fmt),
+        _ => return None,
+    })
+}
+
+/// Whether a register can hold a value of the format.
+fn fits(register: u8, fmt: Fmt, fp: FpMode) -> bool {
+    fp == FpMode::Full || matches!(fmt, Fmt::S | Fmt::W) || (fmt == Fmt::D && register & 1 == 0)
+}
+
+fn arithmetic(w: Word, fmt: Fmt, fp: FpMode) -> Decoded {
+    let (ft, fs, fd) = (w.rt(), w.rd(), w.sa());
+    let Some((op, result)) = fp_operation(w.function(), fmt) else {
+        return bare(Kind::Reserved);
+    };
+    let binary = matches!(op, Fp::Add | Fp::Sub | Fp::Mul | Fp::Div | Fp::Compare);
+    let compare = op == Fp::Compare;
+    if !fits(fs, fmt, fp)
+        || (binary && !fits(ft, fmt, fp))
+        || (!compare && !fits(fd, result, fp))
+        || (compare && fd & 3 != 0)
+        || (op == Fp::Movf && ft & 2 != 0)
+    {
+        return bare(Kind::Reserved);
+    }
+    let (op, c) = match op {
+        Fp::Movf if ft & 1 != 0 => (Fp::Movt, ft >> 2),
+        Fp::Movf => (Fp::Movf, ft >> 2),
+        op => (op, ft),
+    };
+    plain(Inst {
+        a: fd,
+        b: fs,
+        c,
+        imm: w.bits(0, 4) | u32::from(fd >> 2) << 4,
+        ..Inst::new(Kind::Fp(op, fmt))
+    })
+}
+
+fn cop1x(w: Word, fp: FpMode) -> Decoded {
+    let (fr, ft, fs, fd) = (w.rs(), w.rt(), w.rd(), w.sa());
+    let multiply = match w.function() >> 3 {
+        4 => Fp::Madd,
+        5 => Fp::Msub,
+        6 => Fp::Nmadd,
+        7 => Fp::Nmsub,
+        _ => {
+            let Some((kind, _)) = COP1X[w.function()] else {
+                return bare(Kind::Reserved);
+            };
+            // PREFX, the only one without a floating point register, has got none here either.
+            let (register, a) = match kind {
+                Kind::Lwxc1 | Kind::Ldxc1 | Kind::Luxc1 => (fd, SINK),
+                _ => (fs, SINK),
+            };
+            let fits = match kind {
+                Kind::Ldxc1 | Kind::Sdxc1 => fits(register, Fmt::D, fp),
+                Kind::Luxc1 | Kind::Suxc1 => fp == FpMode::Full,
+                _ => true,
+            };
+            return match fits {
+                true => plain(Inst {
+                    a,
+                    b: fr,
+                    c: register,
+                    imm: ft.into(),
+                    ..Inst::new(kind)
+                }),
+                false => bare(Kind::Reserved),
+            };
+        }
+    };
+    let fmt = match w.function() & 7 {
+        0 => Fmt::S,
+        1 => Fmt::D,
+        _ => return bare(Kind::Reserved),
+    };
+    if ![fr, ft, fs, fd].into_iter().all(|r| fits(r, fmt, fp)) {
+        return bare(Kind::Reserved);
+    }
+    plain(Inst {
+        a: fd,
+        b: fs,
+        c: ft,
+        imm: fr.into(),
+        ..Inst::new(Kind::Fp(multiply, fmt))
+    })
+}

@@ -1,0 +1,205 @@
+//! Arithmetic, logic and shifts.
+
+use solderless_model::Cx;
+
+use super::{Exit, Handler, Op, next};
+use crate::core::Core;
+use crate::exception::Exception;
+use crate::ir::{HI, Kind, LO};
+
+/// Functions of one result.
+macro_rules! compute {
+    ($($name:ident($b:ident, $c:ident, $imm:ident) = $value:expr;)*) => {$(
+        fn $name(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+            let ($b, $c, $imm) = (core.r[op.b], core.r[op.c], op.imm);
+            let _ = ($b, $c, $imm);
+            core.r[op.a] = $value;
+            next(core, rest, cx)
+        }
+    )*};
+}
+
+compute! {
+    li(b, c, imm) = imm;
+    copy(b, c, imm) = b;
+    addu(b, c, imm) = b.wrapping_add(c);
+    subu(b, c, imm) = b.wrapping_sub(c);
+    and(b, c, imm) = b & c;
+    or(b, c, imm) = b | c;
+    xor(b, c, imm) = b ^ c;
+    nor(b, c, imm) = !(b | c);
+    slt(b, c, imm) = (b.cast_signed() < c.cast_signed()).into();
+    sltu(b, c, imm) = (b < c).into();
+    mul(b, c, imm) = b.wrapping_mul(c);
+    sllv(b, c, imm) = b.wrapping_shl(c);
+    srlv(b, c, imm) = b.wrapping_shr(c);
+    srav(b, c, imm) = b.cast_signed().wrapping_shr(c).cast_unsigned();
+    rotrv(b, c, imm) = b.rotate_right(c & 31);
+    addiu(b, c, imm) = b.wrapping_add(imm);
+    slti(b, c, imm) = (b.cast_signed() < imm.cast_signed()).into();
+    sltiu(b, c, imm) = (b < imm).into();
+    andi(b, c, imm) = b & imm;
+    ori(b, c, imm) = b | imm;
+    xori(b, c, imm) = b ^ imm;
+    sll(b, c, imm) = b.wrapping_shl(imm);
+    srl(b, c, imm) = b.wrapping_shr(imm);
+    sra(b, c, imm) = b.cast_signed().wrapping_shr(imm).cast_unsigned();
+    rotr(b, c, imm) = b.rotate_right(imm & 31);
+    clz(b, c, imm) = b.leading_zeros();
+    clo(b, c, imm) = b.leading_ones();
+    seb(b, c, imm) = b as i8 as u32;
+    seh(b, c, imm) = b as i16 as u32;
+    wsbh(b, c, imm) = b.swap_bytes().rotate_left(16);
+}
+
+fn nop(core: &mut Core, _: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    next(core, rest, cx)
+}
+
+fn ext(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    core.r[op.a] = core.r[op.b].wrapping_shr(op.imm) & op.imm2;
+    next(core, rest, cx)
+}
+
+fn ins(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    core.r[op.a] = core.r[op.c] & !op.imm2 | core.r[op.b].wrapping_shl(op.imm) & op.imm2;
+    next(core, rest, cx)
+}
+
+fn movn(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    if core.r[op.c] != 0 {
+        core.r[op.a] = core.r[op.b];
+    }
+    next(core, rest, cx)
+}
+
+fn movz(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    if core.r[op.c] == 0 {
+        core.r[op.a] = core.r[op.b];
+    }
+    next(core, rest, cx)
+}
+
+/// Functions that trap on overflow.
+macro_rules! checked {
+    ($($name:ident($core:ident, $op:ident) = $value:expr;)*) => {$(
+        fn $name($core: &mut Core, $op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+            match $value {
+                Some(value) => {
+                    $core.r[$op.a] = value.cast_unsigned();
+                    next($core, rest, cx)
+                }
+                None => $core.raise($op, Exception::Overflow),
+            }
+        }
+    )*};
+}
+
+checked! {
+    add(core, op) = core.r[op.b].cast_signed().checked_add(core.r[op.c].cast_signed());
+    sub(core, op) = core.r[op.b].cast_signed().checked_sub(core.r[op.c].cast_signed());
+    addi(core, op) = core.r[op.b].cast_signed().checked_add(op.imm.cast_signed());
+}
+
+/// Functions whose result is HI (upper half) and LO, from two operands and HI and LO before.
+macro_rules! wide {
+    ($($name:ident($b:ident, $c:ident, $acc:ident) = $value:expr;)*) => {$(
+        fn $name(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+            let ($b, $c) = (core.r[op.b], core.r[op.c]);
+            let $acc = u64::from(core.r[HI]) << 32 | u64::from(core.r[LO]);
+            let _ = $acc;
+            let value: u64 = $value;
+            core.r[HI] = (value >> 32) as u32;
+            core.r[LO] = value as u32;
+            next(core, rest, cx)
+        }
+    )*};
+}
+
+fn signed(b: u32, c: u32) -> u64 {
+    (i64::from(b.cast_signed()) * i64::from(c.cast_signed())).cast_unsigned()
+}
+
+fn unsigned(b: u32, c: u32) -> u64 {
+    u64::from(b) * u64::from(c)
+}
+
+/// Remainder and quotient. A division by zero is unpredictable; this is what the hardware's algorithm leaves.
+fn divide_signed(b: u32, c: u32) -> u64 {
+    let (n, d) = (b.cast_signed(), c.cast_signed());
+    let (quotient, remainder) = match d {
+        0 => (if n < 0 { 1 } else { -1 }, n),
+        _ => (n.wrapping_div(d), n.wrapping_rem(d)),
+    };
+    u64::from(remainder.cast_unsigned()) << 32 | u64::from(quotient.cast_unsigned())
+}
+
+fn divide_unsigned(b: u32, c: u32) -> u64 {
+    let quotient = b.checked_div(c).unwrap_or(u32::MAX);
+    let remainder = b.checked_rem(c).unwrap_or(b);
+    u64::from(remainder) << 32 | u64::from(quotient)
+}
+
+wide! {
+    mult(b, c, acc) = signed(b, c);
+    multu(b, c, acc) = unsigned(b, c);
+    madd(b, c, acc) = acc.wrapping_add(signed(b, c));
+    maddu(b, c, acc) = acc.wrapping_add(unsigned(b, c));
+    msub(b, c, acc) = acc.wrapping_sub(signed(b, c));
+    msubu(b, c, acc) = acc.wrapping_sub(unsigned(b, c));
+    div(b, c, acc) = divide_signed(b, c);
+    divu(b, c, acc) = divide_unsigned(b, c);
+}
+
+/// The function of an instruction of this family.
+pub fn handler(kind: Kind) -> Option<Handler> {
+    Some(match kind {
+        Kind::Nop => nop,
+        Kind::Li => li,
+        Kind::Move => copy,
+        Kind::Add => add,
+        Kind::Addu => addu,
+        Kind::Sub => sub,
+        Kind::Subu => subu,
+        Kind::And => and,
+        Kind::Or => or,
+        Kind::Xor => xor,
+        Kind::Nor => nor,
+        Kind::Slt => slt,
+        Kind::Sltu => sltu,
+        Kind::Mul => mul,
+        Kind::Sllv => sllv,
+        Kind::Srlv => srlv,
+        Kind::Srav => srav,
+        Kind::Rotrv => rotrv,
+        Kind::Movn => movn,
+        Kind::Movz => movz,
+        Kind::Addi => addi,
+        Kind::Addiu => addiu,
+        Kind::Slti => slti,
+        Kind::Sltiu => sltiu,
+        Kind::Andi => andi,
+        Kind::Ori => ori,
+        Kind::Xori => xori,
+        Kind::Sll => sll,
+        Kind::Srl => srl,
+        Kind::Sra => sra,
+        Kind::Rotr => rotr,
+        Kind::Clz => clz,
+        Kind::Clo => clo,
+        Kind::Seb => seb,
+        Kind::Seh => seh,
+        Kind::Wsbh => wsbh,
+        Kind::Ext => ext,
+        Kind::Ins => ins,
+        Kind::Mult => mult,
+        Kind::Multu => multu,
+        Kind::Div => div,
+        Kind::Divu => divu,
+        Kind::Madd => madd,
+        Kind::Maddu => maddu,
+        Kind::Msub => msub,
+        Kind::Msubu => msubu,
+        _ => return None,
+    })
+}

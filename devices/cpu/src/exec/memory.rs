@@ -1,0 +1,440 @@
+//! Loads, stores, and everything else that takes an address.
+//!
+//! The quick way is a hit in the soft TLB. A miss goes through [`Core::load`] or [`Core::store`], which translate, fill the
+//! soft TLB, ask the bus where there is no memory, or raise the exception.
+
+use solderless_model::Cx;
+
+use super::{Exit, Handler, Mode, Op, after, next};
+use crate::core::{Core, Frame};
+use crate::exception::{Access, Exception, Fault};
+use crate::ir::Kind;
+
+/// What an access that was not quick did.
+pub enum Done<T> {
+    /// It reached memory.
+    Quiet(T),
+    /// It reached a device or code: what this has brought about must be looked at.
+    Event(T),
+}
+
+impl Core {
+    /// Reads `size` bytes (1, 2, 4, 8), naturally aligned, as the bus carries them.
+    ///
+    /// # Errors
+    /// An exception was taken.
+    #[cold]
+    #[inline(never)]
+    pub fn load(&mut self, op: &Op, cx: &mut Cx<'_>, va: u32, size: u8) -> Result<Done<u64>, Exit> {
+        let (pa, dirty) = self.reach(op, va, size, Access::Load)?;
+        if let Frame::Memory {
+            ram,
+            offset,
+            writable,
+        } = self.frame(cx, pa)
+            && let Some(ram) = self.rams.get(ram as usize)
+        {
+            let at = offset + u64::from(pa & 0xfff);
+            let value = match size {
+                1 => ram.read_u8(at).map(u64::from),
+                2 => ram.read_u16(at).map(u64::from),
+                4 => ram.read_u32(at).map(u64::from),
+                _ => ram.read_u64(at),
+            };
+            if let Ok(value) = value {
+                let writable = writable && dirty && !ram.is_code((at >> 12) as u32);
+                self.soft
+                    .fill(va, self.keys[(va >> 31) as usize], ram, offset, writable);
+                return Ok(Done::Quiet(value));
+            }
+        }
+        self.advance_to(op, cx);
+        match cx.bus_read(pa.into(), size) {
+            Ok(value) => Ok(Done::Event(value)),
+            Err(_) => Err(self.bus_error(op, cx, Access::Load, va, pa)),
+        }
+    }
+
+    /// Writes `size` bytes (1, 2, 4, 8), naturally aligned, as the bus carries them.
+    ///
+    /// # Errors
+    /// An exception was taken.
+    #[cold]
+    #[inline(never)]
+    pub fn store(
+        &mut self,
+        op: &Op,
+        cx: &mut Cx<'_>,
+        va: u32,
+        size: u8,
+        value: u64,
+    ) -> Result<Done<()>, Exit> {
+        let (pa, _) = self.reach(op, va, size, Access::Store)?;
+        if let Frame::Memory {
+            ram: index,
+            offset,
+            writable: true,
+        } = self.frame(cx, pa)
+            && let Some(ram) = self.rams.get(index as usize)
+        {
+            let at = offset + u64::from(pa & 0xfff);
+            let code = ram.is_code((at >> 12) as u32);
+            let written = match size {
+                1 => ram.write_u8(at, value as u8),
+                2 => ram.write_u16(at, value as u16),
+                4 => ram.write_u32(at, value as u32),
+                _ => ram.write_u64(at, value),
+            };
+            if written.is_ok() {
+                if code {
+                    // The page is noted as stale; what is really stale is found by the address.
+                    ram.take_stale();
+                    self.code_stores.push((index, at));
+                    return Ok(Done::Event(()));
+                }
+                self.soft
+                    .fill(va, self.keys[(va >> 31) as usize], ram, offset, true);
+                return Ok(Done::Quiet(()));
+            }
+        }
+        self.advance_to(op, cx);
+        match cx.bus_write(pa.into(), size, value) {
+            Ok(()) => Ok(Done::Event(())),
+            Err(_) => Err(self.bus_error(op, cx, Access::Store, va, pa)),
+        }
+    }
+
+    /// The physical address for an access, and whether the page may be written.
+    fn reach(&mut self, op: &Op, va: u32, size: u8, access: Access) -> Result<(u32, bool), Exit> {
+        let reached = match va & (u32::from(size) - 1) {
+            0 => self.translate(va, access),
+            _ => Err(Fault::Address),
+        };
+        reached.map_err(|fault| self.raise(op, Exception::Memory(fault, access, va)))
+    }
+}
+
+/// Goes on after a slow load with its value, or leaves.
+macro_rules! finish {
+    ($done:expr, $core:ident, $op:ident, $rest:ident, $cx:ident, |$value:pat_param| $then:expr) => {
+        match $done {
+            Ok(Done::Quiet($value)) => {
+                $then;
+                next($core, $rest, $cx)
+            }
+            Ok(Done::Event($value)) => {
+                $then;
+                after($core, $op, $rest, $cx)
+            }
+            Err(exit) => exit,
+        }
+    };
+}
+pub(super) use finish;
+
+/// Loads of a general register: what the quick way is, the size, and what the register gets, given the value in the
+/// CPU's byte order.
+macro_rules! loads {
+    ($($name:ident, $slow:ident, $read:ident: $ty:ty, |$value:ident| $register:expr;)*) => {$(
+        fn $name<const BIG: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+            let va = core.r[op.b].wrapping_add(op.imm);
+            match core.soft.$read(va, core.key(va)) {
+                Some(raw) => {
+                    let $value = if BIG { raw.swap_bytes() } else { raw };
+                    core.r[op.a] = $register;
+                    next(core, rest, cx)
+                }
+                None => $slow::<BIG>(core, op, rest, cx),
+            }
+        }
+
+        #[cold]
+        #[inline(never)]
+        fn $slow<const BIG: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+            let va = core.r[op.b].wrapping_add(op.imm);
+            let done = core.load(op, cx, va, size_of::<$ty>() as u8);
+            finish!(done, core, op, rest, cx, |raw| {
+                let raw = raw as $ty;
+                let $value = if BIG { raw.swap_bytes() } else { raw };
+                core.r[op.a] = $register;
+            })
+        }
+    )*};
+}
+
+loads! {
+    lb, lb_slow, read_u8: u8, |value| value as i8 as u32;
+    lbu, lbu_slow, read_u8: u8, |value| value.into();
+    lh, lh_slow, read_u16: u16, |value| value as i16 as u32;
+    lhu, lhu_slow, read_u16: u16, |value| value.into();
+    lw, lw_slow, read_u32: u32, |value| value;
+}
+
+macro_rules! stores {
+    ($($name:ident, $slow:ident, $write:ident: $ty:ty;)*) => {$(
+        fn $name<const BIG: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+            let va = core.r[op.b].wrapping_add(op.imm);
+            let value = core.r[op.c] as $ty;
+            let raw = if BIG { value.swap_bytes() } else { value };
+            let key = core.key(va);
+            if core.soft.$write(va, key, raw) {
+                next(core, rest, cx)
+            } else {
+                $slow::<BIG>(core, op, rest, cx)
+            }
+        }
+
+        #[cold]
+        #[inline(never)]
+        fn $slow<const BIG: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+            let va = core.r[op.b].wrapping_add(op.imm);
+            let value = core.r[op.c] as $ty;
+            let raw = if BIG { value.swap_bytes() } else { value };
+            let done = core.store(op, cx, va, size_of::<$ty>() as u8, raw.into());
+            finish!(done, core, op, rest, cx, |()| {})
+        }
+    )*};
+}
+
+stores! {
+    sb, sb_slow, write_u8: u8;
+    sh, sh_slow, write_u16: u16;
+    sw, sw_slow, write_u32: u32;
+}
+
+/// How many bytes an address is into its word, counted from the end that holds the low bits.
+#[inline(always)]
+fn shift<const BIG: bool>(va: u32) -> u32 {
+    if BIG {
+        (3 - (va & 3)) * 8
+    } else {
+        (va & 3) * 8
+    }
+}
+
+/// What LWL leaves in a register of value `old`, given the aligned word.
+#[inline(always)]
+fn merge_left(word: u32, old: u32, shift: u32) -> u32 {
+    let up = 24 - shift;
+    word << up | old & !(u32::MAX << up)
+}
+
+/// What LWR leaves.
+#[inline(always)]
+fn merge_right(word: u32, old: u32, shift: u32) -> u32 {
+    word >> shift | old & !(u32::MAX >> shift)
+}
+
+fn load_part<const BIG: bool, const LEFT: bool>(
+    core: &mut Core,
+    op: &Op,
+    rest: &[Op],
+    cx: &mut Cx<'_>,
+) -> Exit {
+    let va = core.r[op.b].wrapping_add(op.imm);
+    match core.soft.read_u32(va & !3, core.key(va)) {
+        Some(raw) => {
+            core.r[op.a] = part::<BIG, LEFT>(raw, core.r[op.c], va);
+            next(core, rest, cx)
+        }
+        None => load_part_slow::<BIG, LEFT>(core, op, rest, cx),
+    }
+}
+
+#[inline(always)]
+fn part<const BIG: bool, const LEFT: bool>(raw: u32, old: u32, va: u32) -> u32 {
+    let word = if BIG { raw.swap_bytes() } else { raw };
+    match LEFT {
+        true => merge_left(word, old, shift::<BIG>(va)),
+        false => merge_right(word, old, shift::<BIG>(va)),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn load_part_slow<const BIG: bool, const LEFT: bool>(
+    core: &mut Core,
+    op: &Op,
+    rest: &[Op],
+    cx: &mut Cx<'_>,
+) -> Exit {
+    let va = core.r[op.b].wrapping_add(op.imm);
+    // BadVAddr is to show the address as it was computed.
+    let done = match core.translate(va, Access::Load) {
+        Ok(_) => core.load(op, cx, va & !3, 4),
+        Err(fault) => Err(core.raise(op, Exception::Memory(fault, Access::Load, va))),
+    };
+    finish!(done, core, op, rest, cx, |raw| {
+        core.r[op.a] = part::<BIG, LEFT>(raw as u32, core.r[op.c], va);
+    })
+}
+
+fn store_part<const BIG: bool, const LEFT: bool>(
+    core: &mut Core,
+    op: &Op,
+    rest: &[Op],
+    cx: &mut Cx<'_>,
+) -> Exit {
+    let va = core.r[op.b].wrapping_add(op.imm);
+    let (value, key) = (core.r[op.c], core.key(va));
+    let Some(raw) = core.soft.read_u32(va & !3, key) else {
+        return store_part_slow::<BIG, LEFT>(core, op, rest, cx);
+    };
+    let old = if BIG { raw.swap_bytes() } else { raw };
+    let shift = shift::<BIG>(va);
+    let new = match LEFT {
+        true => value >> (24 - shift) | old & !(u32::MAX >> (24 - shift)),
+        false => value << shift | old & !(u32::MAX << shift),
+    };
+    let raw = if BIG { new.swap_bytes() } else { new };
+    if core.soft.write_u32(va & !3, key, raw) {
+        next(core, rest, cx)
+    } else {
+        store_part_slow::<BIG, LEFT>(core, op, rest, cx)
+    }
+}
+
+/// Byte by byte, so that a device sees only those that are written.
+#[cold]
+#[inline(never)]
+fn store_part_slow<const BIG: bool, const LEFT: bool>(
+    core: &mut Core,
+    op: &Op,
+    rest: &[Op],
+    cx: &mut Cx<'_>,
+) -> Exit {
+    let va = core.r[op.b].wrapping_add(op.imm);
+    let value = core.r[op.c];
+    let shift = shift::<BIG>(va);
+    let count = if LEFT { shift / 8 + 1 } else { 4 - shift / 8 };
+    let mut event = false;
+    for i in 0..count {
+        // LEFT stores the highest bytes of the register, downwards from `va`; the other the lowest, upwards.
+        let (byte, step) = match LEFT {
+            true => (value >> (24 - 8 * i), i.wrapping_neg()),
+            false => (value >> (8 * i), i),
+        };
+        let to = match BIG {
+            true => va.wrapping_sub(step),
+            false => va.wrapping_add(step),
+        };
+        match core.store(op, cx, to, 1, u64::from(byte & 0xff)) {
+            Ok(Done::Quiet(())) => {}
+            Ok(Done::Event(())) => event = true,
+            Err(exit) => return exit,
+        }
+    }
+    if event {
+        after(core, op, rest, cx)
+    } else {
+        next(core, rest, cx)
+    }
+}
+
+fn load_linked<const BIG: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    let va = core.r[op.b].wrapping_add(op.imm);
+    let done = core.load(op, cx, va, 4);
+    if done.is_ok() {
+        core.ll_bit = true;
+        core.ll_va = va;
+        if let Ok((pa, _)) = core.translate(va, Access::Load) {
+            core.cp0.ll_addr = pa >> 4;
+        }
+    }
+    finish!(done, core, op, rest, cx, |raw| {
+        let raw = raw as u32;
+        core.r[op.a] = if BIG { raw.swap_bytes() } else { raw };
+    })
+}
+
+/// SC does as SW where it succeeds. Where it fails the address is still translated, and faults.
+fn store_conditional<const BIG: bool>(
+    core: &mut Core,
+    op: &Op,
+    rest: &[Op],
+    cx: &mut Cx<'_>,
+) -> Exit {
+    let va = core.r[op.b].wrapping_add(op.imm);
+    let value = core.r[op.c];
+    let raw = if BIG { value.swap_bytes() } else { value };
+    let succeeds = std::mem::take(&mut core.ll_bit) && core.ll_va == va;
+    if succeeds {
+        let key = core.key(va);
+        if core.soft.write_u32(va, key, raw) {
+            core.r[op.a] = 1;
+            return next(core, rest, cx);
+        }
+        let done = core.store(op, cx, va, 4, raw.into());
+        return finish!(done, core, op, rest, cx, |()| core.r[op.a] = 1);
+    }
+    match core.reach(op, va, 4, Access::Store) {
+        Ok(_) => {
+            core.r[op.a] = 0;
+            next(core, rest, cx)
+        }
+        Err(exit) => exit,
+    }
+}
+
+/// SYNCI translates its address and does no more: decoded code is never stale.
+fn synci(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    let va = core.r[op.b].wrapping_add(op.imm);
+    match core.reach(op, va, 1, Access::Load) {
+        Ok(_) => next(core, rest, cx),
+        Err(exit) => exit,
+    }
+}
+
+/// CACHE. There is nothing in the caches: operations by address translate it, Index Load Tag finds an invalid line.
+fn cache(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    if let Err(exit) = core.privileged(op) {
+        return exit;
+    }
+    let va = core.r[op.b].wrapping_add(op.imm);
+    const INDEX_LOAD_TAG: u8 = 1;
+    match op.c >> 2 {
+        INDEX_LOAD_TAG => {
+            let place = if op.c & 3 == 0 { 0 } else { 2 };
+            core.cp0.tag_lo[place] = 0;
+        }
+        operation if operation >= 4 => {
+            if let Err(exit) = core.reach(op, va, 1, Access::Load) {
+                return exit;
+            }
+        }
+        _ => {}
+    }
+    next(core, rest, cx)
+}
+
+/// The functions for both byte orders.
+macro_rules! either {
+    ($mode:expr, $($function:tt)+) => {
+        if $mode.big_endian { either!(@ true, $($function)+) } else { either!(@ false, $($function)+) }
+    };
+    (@ $big:literal, $function:ident) => { $function::<$big> };
+    (@ $big:literal, $function:ident $side:literal) => { $function::<$big, $side> };
+}
+
+/// The function of an instruction of this family.
+pub fn handler(kind: Kind, mode: Mode) -> Option<Handler> {
+    Some(match kind {
+        Kind::Lb => lb::<false>,
+        Kind::Lbu => lbu::<false>,
+        Kind::Lh => either!(mode, lh),
+        Kind::Lhu => either!(mode, lhu),
+        Kind::Lw => either!(mode, lw),
+        Kind::Lwl => either!(mode, load_part true),
+        Kind::Lwr => either!(mode, load_part false),
+        Kind::Ll => either!(mode, load_linked),
+        Kind::Sb => sb::<false>,
+        Kind::Sh => either!(mode, sh),
+        Kind::Sw => either!(mode, sw),
+        Kind::Swl => either!(mode, store_part true),
+        Kind::Swr => either!(mode, store_part false),
+        Kind::Sc => either!(mode, store_conditional),
+        Kind::Synci => synci,
+        Kind::Cache => cache,
+        kind => return super::fp::memory(kind, mode),
+    })
+}

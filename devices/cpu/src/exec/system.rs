@@ -1,0 +1,269 @@
+//! Coprocessor 0, traps and system calls.
+
+use solderless_model::Cx;
+
+use super::{Exit, Handler, Op, after, next};
+use crate::core::Core;
+use crate::cp0::{Effect, status};
+use crate::exception::Exception;
+use crate::ir::{Kind, Test};
+use crate::tlb::{ASID, Entry, VPN2};
+
+/// Status and Cause fields that say how instructions are to be decoded and addresses to be understood.
+const MODE: u32 = status::CU1 | status::FR | status::UM | status::ERL | status::EXL | status::BEV;
+
+impl Core {
+    /// Lets an instruction of coprocessor 0 pass in kernel mode, and where Status.CU0 is set.
+    ///
+    /// # Errors
+    /// The exception was taken.
+    #[inline(always)]
+    pub fn privileged(&mut self, op: &Op) -> Result<(), Exit> {
+        if self.cp0.kernel() || self.cp0.status & status::CU0 != 0 {
+            Ok(())
+        } else {
+            Err(self.raise(op, Exception::Unusable(0)))
+        }
+    }
+}
+
+macro_rules! privileged {
+    ($core:ident, $op:ident) => {
+        if let Err(exit) = $core.privileged($op) {
+            return exit;
+        }
+    };
+}
+
+/// Goes on, or leaves the block if an interrupt has become due.
+fn checked(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    if core.interrupted() {
+        after(core, op, rest, cx)
+    } else {
+        next(core, rest, cx)
+    }
+}
+
+fn mfc0(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    privileged!(core, op);
+    const COUNT: u32 = 9 << 3;
+    let now = if op.imm == COUNT {
+        core.advance_to(op, cx);
+        cx.now()
+    } else {
+        0
+    };
+    core.r[op.a] = core.mfc0(op.imm, now);
+    next(core, rest, cx)
+}
+
+fn mtc0(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    privileged!(core, op);
+    const TIMED: [u32; 3] = [9 << 3, 11 << 3, 13 << 3];
+    if TIMED.contains(&op.imm) {
+        core.advance_to(op, cx);
+    }
+    let before = core.cp0.status;
+    match core.mtc0(op.imm, core.r[op.b], cx) {
+        Effect::None => next(core, rest, cx),
+        Effect::Check if (core.cp0.status ^ before) & MODE == 0 => checked(core, op, rest, cx),
+        Effect::Check => {
+            core.mode_changed();
+            after(core, op, rest, cx)
+        }
+        Effect::Translation => {
+            core.address_space_changed();
+            after(core, op, rest, cx)
+        }
+        Effect::Timer => after(core, op, rest, cx),
+    }
+}
+
+fn di(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    privileged!(core, op);
+    core.r[op.a] = core.cp0.status;
+    core.cp0.status &= !status::IE;
+    next(core, rest, cx)
+}
+
+fn ei(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    privileged!(core, op);
+    core.r[op.a] = core.cp0.status;
+    core.cp0.status |= status::IE;
+    checked(core, op, rest, cx)
+}
+
+fn eret(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+    privileged!(core, op);
+    core.leave(op);
+    core.exception_return();
+    if core.interrupted() {
+        Exit::Event
+    } else {
+        Exit::Goto
+    }
+}
+
+fn wait(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+    privileged!(core, op);
+    core.leave(op);
+    core.pc = core.pc.wrapping_add(u32::from(op.at) * 4 + 4);
+    core.waiting = true;
+    Exit::Wait
+}
+
+fn tlbp(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    privileged!(core, op);
+    let hi = core.cp0.entry_hi;
+    core.cp0.index = match core.tlb.find(hi & VPN2, hi & ASID) {
+        Some(index) => index as u32,
+        None => core.cp0.index | 1 << 31,
+    };
+    next(core, rest, cx)
+}
+
+fn tlbr(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    privileged!(core, op);
+    let index = core.cp0.index & 0x7fff_ffff;
+    let Some(entry) = core.tlb.get(index as usize).copied() else {
+        return next(core, rest, cx);
+    };
+    let c = &mut core.cp0;
+    c.entry_lo = entry.lo;
+    c.page_mask = entry.mask;
+    let same = (c.entry_hi ^ entry.hi) & ASID == 0;
+    c.entry_hi = entry.hi;
+    if same {
+        next(core, rest, cx)
+    } else {
+        core.address_space_changed();
+        after(core, op, rest, cx)
+    }
+}
+
+#[inline(always)]
+fn tlb_write(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>, index: u32) -> Exit {
+    let c = &core.cp0;
+    let entry = Entry::new(c.entry_hi, c.entry_lo, c.page_mask);
+    match core.tlb.replace(index as usize, entry) {
+        Some(old) => {
+            core.forget_entry(&old);
+            next(core, rest, cx)
+        }
+        None if index as usize >= core.tlb.len() => next(core, rest, cx),
+        None => core.raise(op, Exception::MachineCheck),
+    }
+}
+
+fn tlbwi(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    privileged!(core, op);
+    let index = core.cp0.index & 0x7fff_ffff;
+    tlb_write(core, op, rest, cx, index)
+}
+
+fn tlbwr(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    privileged!(core, op);
+    let index = core.cp0.take_random(core.tlb.len() as u32);
+    tlb_write(core, op, rest, cx, index)
+}
+
+fn shadow(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    privileged!(core, op);
+    core.r[op.a] = core.r[op.b];
+    next(core, rest, cx)
+}
+
+fn rdhwr(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    const CC: u32 = 2;
+    if op.imm == CC {
+        core.advance_to(op, cx);
+    }
+    match core.hardware_register(op.imm, cx.now()) {
+        Some(value) => {
+            core.r[op.a] = value;
+            next(core, rest, cx)
+        }
+        None => core.raise(op, Exception::Reserved),
+    }
+}
+
+fn syscall(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+    core.raise(op, Exception::Syscall)
+}
+
+fn breakpoint(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+    core.raise(op, Exception::Breakpoint)
+}
+
+/// An encoding that is no instruction.
+pub fn reserved(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+    core.raise(op, Exception::Reserved)
+}
+
+fn reserved_cop0(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+    privileged!(core, op);
+    core.raise(op, Exception::Reserved)
+}
+
+fn unusable(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+    core.raise(op, Exception::Unusable(op.imm))
+}
+
+/// A trap on register and register, or on register and immediate.
+macro_rules! traps {
+    ($($by_register:ident, $by_immediate:ident($b:ident, $c:ident) = $holds:expr;)*) => {$(
+        fn $by_register(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+            let ($b, $c) = (core.r[op.b], core.r[op.c]);
+            if $holds { core.raise(op, Exception::Trap) } else { next(core, rest, cx) }
+        }
+        fn $by_immediate(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+            let ($b, $c) = (core.r[op.b], op.imm);
+            if $holds { core.raise(op, Exception::Trap) } else { next(core, rest, cx) }
+        }
+    )*};
+}
+
+traps! {
+    teq, teqi(b, c) = b == c;
+    tne, tnei(b, c) = b != c;
+    tlt, tlti(b, c) = b.cast_signed() < c.cast_signed();
+    tltu, tltiu(b, c) = b < c;
+    tge, tgei(b, c) = b.cast_signed() >= c.cast_signed();
+    tgeu, tgeiu(b, c) = b >= c;
+}
+
+/// The function of an instruction of this family.
+pub fn handler(kind: Kind) -> Option<Handler> {
+    Some(match kind {
+        Kind::Mfc0 => mfc0,
+        Kind::Mtc0 => mtc0,
+        Kind::Di => di,
+        Kind::Ei => ei,
+        Kind::Eret => eret,
+        Kind::Wait => wait,
+        Kind::Tlbp => tlbp,
+        Kind::Tlbr => tlbr,
+        Kind::Tlbwi => tlbwi,
+        Kind::Tlbwr => tlbwr,
+        Kind::Shadow => shadow,
+        Kind::Rdhwr => rdhwr,
+        Kind::Syscall => syscall,
+        Kind::Break => breakpoint,
+        Kind::Reserved => reserved,
+        Kind::ReservedCop0 => reserved_cop0,
+        Kind::Unusable => unusable,
+        Kind::Trap(Test::Eq) => teq,
+        Kind::Trap(Test::Ne) => tne,
+        Kind::Trap(Test::Lt) => tlt,
+        Kind::Trap(Test::Ltu) => tltu,
+        Kind::Trap(Test::Ge) => tge,
+        Kind::Trap(Test::Geu) => tgeu,
+        Kind::TrapImm(Test::Eq) => teqi,
+        Kind::TrapImm(Test::Ne) => tnei,
+        Kind::TrapImm(Test::Lt) => tlti,
+        Kind::TrapImm(Test::Ltu) => tltiu,
+        Kind::TrapImm(Test::Ge) => tgei,
+        Kind::TrapImm(Test::Geu) => tgeiu,
+        _ => return None,
+    })
+}

@@ -1,0 +1,297 @@
+//! The cores: each a table of what its registers identify it as, and of what a board may override.
+//!
+//! Sources: the software user's manuals of the 4KE, 24K, 34K and 74K families (MD00086-based CP0 chapters). The tiny caches
+//! are those that QEMU's models have: with them, software sees no cache aliases.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use solderless_model::{Hertz, PropError, Size};
+
+/// A core that can be chosen by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum CpuModel {
+    /// MIPS32 Release 2, no FPU.
+    #[serde(rename = "4KEc")]
+    M4KEc,
+    /// As 24Kf without FPU.
+    #[serde(rename = "24Kc")]
+    M24Kc,
+    /// MIPS32 Release 2 with FPU.
+    #[default]
+    #[serde(rename = "24Kf")]
+    M24Kf,
+    /// One thread of a 34Kf: FPU, 64 TLB entries, vectored interrupts.
+    #[serde(rename = "34Kf")]
+    M34Kf,
+    /// FPU and vectored interrupts.
+    #[serde(rename = "74Kf")]
+    M74Kf,
+}
+
+struct Defaults {
+    prid: u32,
+    fir: u32,
+    fpu: bool,
+    tlb_entries: u8,
+    vectored: bool,
+}
+
+impl CpuModel {
+    const fn defaults(self) -> Defaults {
+        let base = Defaults {
+            prid: 0x0001_9300,
+            fir: 0x0073_9300,
+            fpu: true,
+            tlb_entries: 16,
+            vectored: false,
+        };
+        match self {
+            Self::M4KEc => Defaults {
+                prid: 0x0001_9000,
+                fpu: false,
+                ..base
+            },
+            Self::M24Kc => Defaults { fpu: false, ..base },
+            Self::M24Kf => base,
+            Self::M34Kf => Defaults {
+                prid: 0x0001_9500,
+                fir: 0x0073_9500,
+                tlb_entries: 64,
+                vectored: true,
+                ..base
+            },
+            Self::M74Kf => Defaults {
+                prid: 0x0001_9700,
+                vectored: true,
+                ..base
+            },
+        }
+    }
+}
+
+/// Properties of a MIPS32 CPU.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Props {
+    /// The core: what PRId says, and the default of the properties that follow.
+    pub model: CpuModel,
+    /// Entries of the joint TLB.
+    #[schemars(range(min = 16, max = 64))]
+    pub tlb_entries: Option<u8>,
+    /// Config3.ULRI: the UserLocal register, and RDHWR 29 for programs. No core listed has it by default; on
+    /// those without it, the kernel emulates RDHWR 29.
+    pub user_local: Option<bool>,
+    /// Floating point unit with 64-bit registers.
+    pub fpu: Option<bool>,
+    /// Size of the instruction cache as Config1 reports it; caches have no other effect.
+    pub icache_size: Option<Size>,
+    /// Line size of the instruction cache in bytes.
+    pub icache_line: Option<u32>,
+    /// Ways of the instruction cache.
+    #[schemars(range(min = 1, max = 8))]
+    pub icache_ways: Option<u32>,
+    /// Size of the data cache.
+    pub dcache_size: Option<Size>,
+    /// Line size of the data cache in bytes.
+    pub dcache_line: Option<u32>,
+    /// Ways of the data cache.
+    #[schemars(range(min = 1, max = 8))]
+    pub dcache_ways: Option<u32>,
+    /// Byte order: the level of the SI_Endian pin.
+    pub big_endian: bool,
+    /// Clock of the core, 1 MHz to 10 GHz. An instruction takes one cycle, Count advances every other cycle.
+    pub clock: Hertz,
+}
+
+impl Default for Props {
+    fn default() -> Self {
+        Self {
+            model: CpuModel::default(),
+            tlb_entries: None,
+            user_local: None,
+            fpu: None,
+            icache_size: None,
+            icache_line: None,
+            icache_ways: None,
+            dcache_size: None,
+            dcache_line: None,
+            dcache_ways: None,
+            big_endian: false,
+            clock: Hertz(320_000_000),
+        }
+    }
+}
+
+/// A core as configured: the registers that do not change, and what they stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Processor identification.
+    pub prid: u32,
+    /// Config, Config1, Config2 and Config3; of Config, K0 is the reset value.
+    pub config: [u32; 4],
+    /// FP implementation register.
+    pub fir: u32,
+    /// There is an FPU.
+    pub fpu: bool,
+    /// TLB entries, 16 to 64.
+    pub tlb_entries: u8,
+    /// UserLocal and RDHWR 29 are there.
+    pub user_local: bool,
+    /// Vectored interrupts are there (Config3.VInt).
+    pub vectored: bool,
+    /// What SYNCI advances by, in bytes.
+    pub synci_step: u32,
+    /// Words are stored with the highest byte first.
+    pub big_endian: bool,
+    /// Clock in Hz.
+    pub clock: u64,
+}
+
+/// A cache's fields of Config1 (sets, line, associativity), nine bits.
+fn cache(
+    names: [&'static str; 3],
+    size: Option<Size>,
+    line: Option<u32>,
+    ways: Option<u32>,
+) -> Result<(u32, u32), PropError> {
+    let size = size.map_or(2048, |s| s.0);
+    let line = line.unwrap_or(16);
+    let ways = ways.unwrap_or(2);
+    if !(line.is_power_of_two() && (4..=128).contains(&line)) {
+        return Err(PropError::new(
+            names[1],
+            "a line has 4, 8, 16, 32, 64 or 128 bytes",
+        ));
+    }
+    if !(1..=8).contains(&ways) {
+        return Err(PropError::new(names[2], "a cache has 1 to 8 ways"));
+    }
+    let way = u64::from(line * ways);
+    let sets = size / way;
+    if !size.is_multiple_of(way) || !sets.is_power_of_two() || !(32..=4096).contains(&sets) {
+        return Err(PropError::new(
+            names[0],
+            format!(
+                "with {ways} ways of {line}-byte lines the size is {way} bytes times a power of two from 32 to 4096"
+            ),
+        ));
+    }
+    // 64 sets are 0, 4096 are 6, and 32 are 7.
+    let is = (sets.trailing_zeros() + 2) % 8;
+    let il = line.trailing_zeros() - 1;
+    Ok((is << 6 | il << 3 | (ways - 1), line))
+}
+
+impl Identity {
+    /// The core that the properties describe.
+    ///
+    /// # Errors
+    /// A value that Config1 has no encoding for, or a clock out of range.
+    pub fn new(props: &Props) -> Result<Self, PropError> {
+        let defaults = props.model.defaults();
+        let tlb_entries = props.tlb_entries.unwrap_or(defaults.tlb_entries);
+        let fpu = props.fpu.unwrap_or(defaults.fpu);
+        let user_local = props.user_local.unwrap_or(false);
+        if !(16..=64).contains(&tlb_entries) {
+            return Err(PropError::new("tlb-entries", "a TLB has 16 to 64 entries"));
+        }
+        if !(1_000_000..=10_000_000_000).contains(&props.clock.0) {
+            return Err(PropError::new("clock", "expected 1MHz to 10GHz"));
+        }
+        let (icache, iline) = cache(
+            ["icache-size", "icache-line", "icache-ways"],
+            props.icache_size,
+            props.icache_line,
+            props.icache_ways,
+        )?;
+        let (dcache, dline) = cache(
+            ["dcache-size", "dcache-line", "dcache-ways"],
+            props.dcache_size,
+            props.dcache_line,
+            props.dcache_ways,
+        )?;
+        const MORE: u32 = 1 << 31;
+        Ok(Self {
+            prid: defaults.prid,
+            config: [
+                // Release 2, TLB, kseg0 uncached.
+                MORE | u32::from(props.big_endian) << 15 | 1 << 10 | 1 << 7 | 2,
+                MORE | u32::from(tlb_entries - 1) << 25
+                    | icache << 16
+                    | dcache << 7
+                    | u32::from(fpu),
+                MORE,
+                u32::from(user_local) << 13 | u32::from(defaults.vectored) << 5,
+            ],
+            fir: if fpu { defaults.fir } else { 0 },
+            fpu,
+            tlb_entries,
+            user_local,
+            vectored: defaults.vectored,
+            synci_step: iline.min(dline),
+            big_endian: props.big_endian,
+            clock: props.clock.0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(change: impl FnOnce(&mut Props)) -> Result<Identity, PropError> {
+        let mut props = Props::default();
+        change(&mut props);
+        Identity::new(&props)
+    }
+
+    #[test]
+    fn config_registers_say_what_the_core_has() {
+        let config = |model, change: fn(&mut Props)| {
+            identity(|p| {
+                p.model = model;
+                change(p);
+            })
+            .unwrap()
+            .config
+        };
+        // As the cores have it, less MIPS16, watchpoints, EJTAG, DSP and MT.
+        for (model, config1, config3) in [
+            (CpuModel::M4KEc, 0x9e19_0c80, 0),
+            (CpuModel::M24Kc, 0x9e19_0c80, 0),
+            (CpuModel::M24Kf, 0x9e19_0c81, 0),
+            (CpuModel::M34Kf, 0xfe19_0c81, 0x20),
+            (CpuModel::M74Kf, 0x9e19_0c81, 0x20),
+        ] {
+            assert_eq!(
+                config(model, |_| ()),
+                [0x8000_0482, config1, 0x8000_0000, config3],
+                "{model:?}"
+            );
+        }
+        let all = config(CpuModel::M24Kf, |p| {
+            p.big_endian = true;
+            p.user_local = Some(true);
+            p.fpu = Some(false);
+            p.tlb_entries = Some(32);
+            p.icache_size = Some(Size(32 << 10));
+            p.icache_line = Some(32);
+            p.icache_ways = Some(4);
+        });
+        assert_eq!(all, [0x8000_8482, 0xbea3_0c80, 0x8000_0000, 0x2000]);
+    }
+
+    #[test]
+    fn impossible_geometry_is_refused() {
+        let property = |change: fn(&mut Props)| identity(change).unwrap_err().property;
+        assert_eq!(
+            property(|p| p.icache_size = Some(Size(3 << 10))),
+            "icache-size"
+        );
+        assert_eq!(property(|p| p.icache_size = Some(Size(0))), "icache-size");
+        assert_eq!(property(|p| p.dcache_line = Some(24)), "dcache-line");
+        assert_eq!(property(|p| p.dcache_ways = Some(9)), "dcache-ways");
+        assert_eq!(property(|p| p.tlb_entries = Some(65)), "tlb-entries");
+        assert_eq!(property(|p| p.clock = Hertz(1)), "clock");
+    }
+}

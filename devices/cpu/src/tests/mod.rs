@@ -1,0 +1,87 @@
+//! A CPU on a bench with memory, and an assembler for what the tests execute.
+
+use solderless_model::memory::Ram;
+use solderless_model::testing::Bench;
+use solderless_model::{Hertz, Processor, Stop};
+
+use crate::{Mips32Cpu, Props};
+
+mod integer;
+
+/// Where test programs start: kseg0.
+pub const CODE: u32 = 0x8000_1000;
+
+/// A CPU with memory from physical address 0 on.
+pub struct Rig {
+    pub bench: Bench<Mips32Cpu>,
+    pub ram: Ram,
+    big: bool,
+}
+
+impl Rig {
+    pub fn new(change: impl FnOnce(&mut Props)) -> Self {
+        let mut props = Props {
+            clock: Hertz(1_000_000_000),
+            ..Props::default()
+        };
+        change(&mut props);
+        let big = props.big_endian;
+        let mut bench = Bench::<Mips32Cpu>::new(props);
+        let ram = Ram::new(1 << 22).unwrap();
+        bench.around.ram = Some(ram.clone());
+        bench.around.deadline = u64::MAX;
+        bench.dev.set_pc(CODE.into());
+        // Normal level, vectors in memory.
+        assert!(bench.dev.set_register(32, 0x1000_0000));
+        Self { bench, ram, big }
+    }
+
+    /// Puts words at a physical address (the low 29 bits count).
+    pub fn put(&self, at: u32, words: &[u32]) {
+        for (i, word) in words.iter().enumerate() {
+            let raw = if self.big { word.swap_bytes() } else { *word };
+            self.ram
+                .write_u32(u64::from(at & 0x1fff_ffff) + 4 * i as u64, raw)
+                .unwrap();
+        }
+    }
+
+    /// A word at a physical address.
+    pub fn word(&self, at: u32) -> u32 {
+        let raw = self.ram.read_u32((at & 0x1fff_ffff).into()).unwrap();
+        if self.big { raw.swap_bytes() } else { raw }
+    }
+
+    pub fn set(&mut self, register: usize, value: u32) {
+        assert!(self.bench.dev.set_register(register, value.into()));
+    }
+
+    pub fn get(&self, register: usize) -> u32 {
+        self.bench.dev.register(register).unwrap() as u32
+    }
+
+    pub fn pc(&self) -> u32 {
+        self.bench.dev.pc() as u32
+    }
+
+    /// Runs for a number of instructions.
+    pub fn run(&mut self, limit: u64) -> Stop {
+        self.bench.with(|d, cx| d.run(cx, limit))
+    }
+
+    pub fn cp0(&self, register: u32, select: u32) -> u32 {
+        self.bench.dev.cp0(register, select, self.bench.around.now)
+    }
+}
+
+/// An I-type instruction.
+pub fn i(opcode: u32, rs: u32, rt: u32, imm: u32) -> u32 {
+    opcode << 26 | rs << 21 | rt << 16 | imm & 0xffff
+}
+
+/// A SPECIAL instruction.
+pub fn r(function: u32, rs: u32, rt: u32, rd: u32, sa: u32) -> u32 {
+    rs << 21 | rt << 16 | rd << 11 | sa << 6 | function
+}
+
+pub const NOP: u32 = 0;

@@ -1,0 +1,256 @@
+//! The joint TLB: 16 to 64 pairs of pages of 4 KiB to 256 MiB, with address space numbers.
+//!
+//! MIPS32 Architecture volume III (MD00090), chapter "Virtual Memory".
+
+use solderless_model::State;
+
+/// Entries of the largest TLB.
+pub const MAX: usize = 64;
+
+/// EntryLo.D: the page may be written.
+const DIRTY: u32 = 4;
+/// EntryLo.V.
+const VALID: u32 = 2;
+/// EntryLo.G.
+const GLOBAL: u32 = 1;
+/// EntryHi.ASID.
+pub const ASID: u32 = 0xff;
+/// EntryHi.VPN2.
+pub const VPN2: u32 = 0xffff_e000;
+
+/// An entry as TLBR and TLBWI move it to and from the registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, State)]
+pub struct Entry {
+    /// EntryHi: VPN2 and ASID.
+    pub hi: u32,
+    /// EntryLo0 and EntryLo1. G is set in both or in neither.
+    pub lo: [u32; 2],
+    /// PageMask.
+    pub mask: u32,
+    /// It was written since power-on: until then it matches nothing.
+    pub written: bool,
+}
+
+impl Entry {
+    /// What the registers make of an entry: G is that of both EntryLo, a mask is a run of pairs of bits, and address
+    /// bits under the mask are zero.
+    pub fn new(hi: u32, lo: [u32; 2], mask: u32) -> Self {
+        let pairs = ((mask >> 13).trailing_ones() / 2).min(8);
+        let mask = ((1 << (2 * pairs)) - 1) << 13;
+        let global = lo[0] & lo[1] & GLOBAL;
+        Self {
+            hi: hi & !mask,
+            lo: lo.map(|l| l & !GLOBAL | global),
+            mask,
+            written: true,
+        }
+    }
+
+    /// Bytes that the pair of pages spans.
+    pub fn span(&self) -> u32 {
+        (self.mask | 0x1fff) + 1
+    }
+
+    fn tag(&self) -> u32 {
+        if self.written { self.hi } else { NOTHING }
+    }
+
+    fn care(&self) -> u32 {
+        match (self.written, self.lo[0] & GLOBAL != 0) {
+            (false, _) => u32::MAX,
+            (true, true) => !(self.mask | 0x1fff),
+            (true, false) => !(self.mask | 0x1fff) | ASID,
+        }
+    }
+}
+
+/// No EntryHi has this bit.
+const NOTHING: u32 = 0x100;
+
+/// Where a mapped address leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapping {
+    /// Physical address.
+    pub pa: u32,
+    /// V: the mapping may be used.
+    pub valid: bool,
+    /// D: it may be written.
+    pub dirty: bool,
+    /// It is the same in every address space.
+    pub global: bool,
+}
+
+/// The TLB.
+#[derive(Debug, State)]
+pub struct Tlb {
+    entries: [Entry; MAX],
+    #[state(skip = "derived from the entries: what an address must equal under `care`")]
+    tags: [u32; MAX],
+    #[state(skip = "derived from the entries")]
+    care: [u32; MAX],
+    #[state(skip = "a property")]
+    len: usize,
+}
+
+impl Tlb {
+    /// A TLB of 16 to 64 entries, none written.
+    pub fn new(len: u8) -> Self {
+        Self {
+            entries: [Entry::default(); MAX],
+            tags: [NOTHING; MAX],
+            care: [u32::MAX; MAX],
+            len: usize::from(len).clamp(1, MAX),
+        }
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Recomputes what derives from loaded entries.
+    pub fn restored(&mut self) {
+        for i in 0..MAX {
+            self.tags[i] = self.entries[i].tag();
+            self.care[i] = self.entries[i].care();
+        }
+    }
+
+    /// The entry that matches an address in an address space. At most one does.
+    pub fn find(&self, va: u32, asid: u32) -> Option<usize> {
+        let key = va & VPN2 | asid & ASID;
+        let mut found = 0;
+        for (i, (tag, care)) in self.tags[..self.len]
+            .iter()
+            .zip(&self.care[..self.len])
+            .enumerate()
+        {
+            // Without a branch, so that it is done for several entries at a time.
+            found |= if (key ^ tag) & care == 0 {
+                i as u32 + 1
+            } else {
+                0
+            };
+        }
+        (found as usize).checked_sub(1)
+    }
+
+    /// Looks an address up.
+    pub fn translate(&self, va: u32, asid: u32) -> Option<Mapping> {
+        let entry = self.entries.get(self.find(va, asid)?)?;
+        let half = (entry.mask | 0x1fff) >> 1;
+        let lo = entry.lo[usize::from(va & (half + 1) != 0)];
+        Some(Mapping {
+            pa: (lo << 6) & !half | va & half,
+            valid: lo & VALID != 0,
+            dirty: lo & DIRTY != 0,
+            global: lo & GLOBAL != 0,
+        })
+    }
+
+    /// An entry by its number.
+    pub fn get(&self, index: usize) -> Option<&Entry> {
+        self.entries[..self.len].get(index)
+    }
+
+    /// Replaces an entry and gives the old one. `None`, with nothing replaced, if there is no such entry or another one
+    /// matches an address that this one matches: the core then raises Machine Check.
+    pub fn replace(&mut self, index: usize, entry: Entry) -> Option<Entry> {
+        let (tag, care) = (entry.tag(), entry.care());
+        let mut clash = 0;
+        for (i, (t, c)) in self.tags[..self.len]
+            .iter()
+            .zip(&self.care[..self.len])
+            .enumerate()
+        {
+            clash += u32::from((tag ^ t) & care & c == 0 && i != index);
+        }
+        let place = self.entries[..self.len].get_mut(index)?;
+        if clash != 0 {
+            return None;
+        }
+        let old = std::mem::replace(place, entry);
+        self.tags[index] = tag;
+        self.care[index] = care;
+        Some(old)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lo(pa: u32, flags: u32) -> u32 {
+        pa >> 6 | flags
+    }
+
+    #[test]
+    fn every_page_size_splits_into_even_and_odd() {
+        for pairs in 0..=8 {
+            let mask = ((1u32 << (2 * pairs)) - 1) << 13;
+            let page = (mask | 0x1fff).div_ceil(2);
+            let mut tlb = Tlb::new(16);
+            let hi = 0x4000_0000 & !mask | 5;
+            let entry = Entry::new(hi, [lo(0x2000_0000, 2), lo(0x6000_0000, 6)], mask);
+            assert_eq!(tlb.replace(3, entry).map(|e| e.written), Some(false));
+            let va = hi & VPN2;
+            for (va, pa, dirty) in [
+                (va, 0x2000_0000, false),
+                (va + page - 4, 0x2000_0000 + page - 4, false),
+                (va + page, 0x6000_0000, true),
+                (va + 2 * page - 1, 0x6000_0000 + page - 1, true),
+            ] {
+                assert_eq!(
+                    tlb.translate(va, 5),
+                    Some(Mapping {
+                        pa,
+                        valid: true,
+                        dirty,
+                        global: false
+                    }),
+                    "{page:#x} {va:#x}"
+                );
+                assert_eq!(tlb.translate(va, 6), None);
+            }
+            assert_eq!(tlb.translate(va.wrapping_add(2 * page), 5), None);
+            assert_eq!(tlb.translate(va.wrapping_sub(1), 5), None);
+        }
+    }
+
+    #[test]
+    fn global_takes_both_halves() {
+        let mut tlb = Tlb::new(16);
+        tlb.replace(0, Entry::new(0x2001, [3, 2], 0));
+        assert_eq!(tlb.translate(0x2000, 9), None);
+        tlb.replace(0, Entry::new(0x2001, [3, 3], 0));
+        assert!(tlb.translate(0x2000, 9).is_some_and(|m| m.global));
+    }
+
+    #[test]
+    fn a_second_match_is_refused() {
+        let mut tlb = Tlb::new(16);
+        let first = Entry::new(0x0040_0001, [2, 2], 0);
+        assert!(tlb.replace(0, first).is_some());
+        for (hi, lo, mask, clash) in [
+            (0x0040_0001, 2, 0, true),
+            (0x0040_0002, 2, 0, false),
+            (0x0040_0002, 3, 0, true),
+            (0x0040_0001, 2, 0x1e000, true),
+            (0x0040_2001, 2, 0, false),
+        ] {
+            let entry = Entry::new(hi, [lo; 2], mask);
+            assert_eq!(tlb.replace(1, entry).is_none(), clash, "{hi:x} {mask:x}");
+            tlb = Tlb::new(16);
+            tlb.replace(0, first);
+        }
+        assert!(tlb.replace(0, first).is_some(), "its own place is no clash");
+        assert_eq!(tlb.replace(16, first), None);
+    }
+
+    #[test]
+    fn masks_are_whole_pairs() {
+        assert_eq!(Entry::new(0, [0; 2], 0x2000).mask, 0);
+        assert_eq!(Entry::new(0, [0; 2], 0xe000).mask, 0x6000);
+        assert_eq!(Entry::new(0, [0; 2], 0x1fff_e000).mask, 0x1fff_e000);
+    }
+}
