@@ -7,8 +7,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pin, Placement, PropError,
-    Region, RegionId, State, StateError, Wires,
+    Access, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Part, Pin,
+    Placement, PropError, Region, RegionId, State, StateError, Wires,
 };
 
 /// Properties of [`I8259`].
@@ -72,8 +72,6 @@ struct Chip {
     lines: u8,
     /// Edge-sense latches: inputs that have risen, and not fallen or been acknowledged since.
     edges: u8,
-    /// Inputs that are level-sensitive by ELCR.
-    elcr: u8,
     imr: u8,
     isr: u8,
     /// The level that has the lowest priority now; the one above it, modulo 8, has the highest.
@@ -116,11 +114,14 @@ impl Chip {
         }
     }
 
-    fn irr(&self, has_elcr: bool) -> u8 {
-        let level_sensitive = match (has_elcr, self.icw1 & ICW1_LTIM != 0) {
-            (true, _) => self.elcr,
-            (false, ltim) => u8::from(ltim).wrapping_neg(),
-        };
+    /// Inputs that are level-sensitive: what ELCR says if there is one.
+    fn level_sensitive(&self, elcr: Option<u8>) -> u8 {
+        let all = self.icw1 & ICW1_LTIM != 0;
+        elcr.unwrap_or(if all { 0xff } else { 0 })
+    }
+
+    fn irr(&self, elcr: Option<u8>) -> u8 {
+        let level_sensitive = self.level_sensitive(elcr);
         (self.lines & level_sensitive) | (self.edges & !level_sensitive)
     }
 
@@ -151,11 +152,11 @@ impl Chip {
     }
 
     /// The level that INT asks service for. `master` says whether ICW3 is a set of levels here.
-    fn request(&self, has_elcr: bool, master: bool) -> Option<u8> {
+    fn request(&self, elcr: Option<u8>, master: bool) -> Option<u8> {
         if self.init != Init::Done {
             return None;
         }
-        let level = self.highest(self.irr(has_elcr) & !self.imr)?;
+        let level = self.highest(self.irr(elcr) & !self.imr)?;
         let Some(served) = self.highest(self.serving()) else {
             return Some(level);
         };
@@ -256,15 +257,24 @@ impl Chip {
     }
 }
 
+/// The edge/level control registers, of master and slave.
+#[derive(Debug, State)]
+struct Elcr {
+    levels: [u8; 2],
+}
+
+impl Part for Elcr {
+    const NAME: &'static str = "elcr";
+}
+
 /// The master and slave 8259A and their edge/level control.
 ///
 /// Inputs `in[0-15]` are the ISA interrupt lines; `in[2]` is the cascade inside and leads nowhere.
 #[derive(Debug, State)]
 pub struct I8259 {
-    #[state(skip = "property")]
-    has_elcr: bool,
     master: Chip,
     slave: Chip,
+    elcr: Fitted<Elcr>,
 }
 
 impl Model for I8259 {
@@ -278,18 +288,19 @@ impl Model for I8259 {
             .region(Region::ports("master", 2))
             .region(Region::ports("slave", 2).placed(Placement::Board(0x80)))
             .inputs("in", 16)
-            .outputs("int", 1);
+            .outputs("int", 1)
+            .part(Elcr::NAME, "elcr", props.elcr);
         Ok(match props.elcr {
             true => interface.region(Region::ports("elcr", 2).placed(Placement::Board(0x4b0))),
             false => interface,
         })
     }
 
-    fn build(props: Self::Props, _: Wires<'_>) -> Result<Self, BuildError> {
+    fn build(_: Self::Props, wires: Wires<'_>) -> Result<Self, BuildError> {
         Ok(Self {
-            has_elcr: props.elcr,
             master: Chip::default(),
             slave: Chip::default(),
+            elcr: wires.fit(|| Elcr { levels: [0; 2] }),
         })
     }
 }
@@ -302,6 +313,9 @@ impl Device for I8259 {
         self.master
             .reset(levels as u8 & !(1 << CASCADE), 1 << CASCADE);
         self.slave.reset((levels >> 8) as u8, CASCADE);
+        if let Some(elcr) = self.elcr.get_mut() {
+            elcr.levels = [0; 2];
+        }
         self.update(cx);
     }
 
@@ -309,8 +323,7 @@ impl Device for I8259 {
         let value = match at.region {
             MASTER => self.read_chip(true, at.offset),
             SLAVE => self.read_chip(false, at.offset),
-            ELCR if at.offset == 0 => self.master.elcr,
-            ELCR => self.slave.elcr,
+            ELCR => self.levels(at.offset != 0).ok_or(BusError)?,
             _ => return Err(BusError),
         };
         // A poll is an acknowledge.
@@ -323,22 +336,7 @@ impl Device for I8259 {
         let chip = match at.region {
             MASTER => &mut self.master,
             SLAVE => &mut self.slave,
-            ELCR => {
-                let (chip, writable) = match at.offset {
-                    0 => (&mut self.master, ELCR_WRITABLE[0]),
-                    _ => (&mut self.slave, ELCR_WRITABLE[1]),
-                };
-                if value & !writable != 0 {
-                    cx.guest_error(format_args!(
-                        "ELCR{} has no bits {:#04x}",
-                        at.offset + 1,
-                        value & !writable
-                    ));
-                }
-                chip.elcr = value & writable;
-                self.update(cx);
-                return Ok(());
-            }
+            ELCR => return self.write_elcr(cx, at.offset, value),
             _ => return Err(BusError),
         };
         if at.offset == 0 {
@@ -368,7 +366,7 @@ impl Device for I8259 {
     /// Both INTA cycles. With nothing to serve the master answers with its level 7, the slave with its own, and no
     /// in-service bit is set where the request was missing.
     fn interrupt_acknowledge(&mut self, cx: &mut Cx<'_>) -> Option<u8> {
-        let vector = match self.master.request(self.has_elcr, true) {
+        let vector = match self.master_request() {
             None => self.master.icw2 | 7,
             Some(level) if self.master.has_slave(level) => {
                 self.master.acknowledge(level);
@@ -391,7 +389,7 @@ impl Device for I8259 {
     fn restored(&mut self, cx: &mut Cx<'_>) -> Result<(), StateError> {
         let levels = cx.levels();
         self.slave.lines = (levels >> 8) as u8;
-        let cascade = u8::from(self.slave_int()) << CASCADE;
+        let cascade = u8::from(self.slave_request().is_some()) << CASCADE;
         self.master.lines = (levels as u8 & !(1 << CASCADE)) | cascade;
         self.update(cx);
         Ok(())
@@ -399,12 +397,35 @@ impl Device for I8259 {
 }
 
 impl I8259 {
-    fn slave_int(&self) -> bool {
-        self.slave.request(self.has_elcr, false).is_some()
+    /// ELCR of the master or the slave.
+    fn levels(&self, slave: bool) -> Option<u8> {
+        Some(self.elcr.get()?.levels[usize::from(slave)])
+    }
+
+    fn write_elcr(&mut self, cx: &mut Cx<'_>, offset: u64, value: u8) -> Result<(), BusError> {
+        let slave = usize::from(offset != 0);
+        let reserved = value & !ELCR_WRITABLE[slave];
+        if reserved != 0 {
+            cx.guest_error(format_args!(
+                "ELCR{}: bits {reserved:#04x} stay edge-sensitive",
+                slave + 1
+            ));
+        }
+        self.elcr.get_mut().ok_or(BusError)?.levels[slave] = value & ELCR_WRITABLE[slave];
+        self.update(cx);
+        Ok(())
+    }
+
+    fn master_request(&self) -> Option<u8> {
+        self.master.request(self.levels(false), true)
+    }
+
+    fn slave_request(&self) -> Option<u8> {
+        self.slave.request(self.levels(true), false)
     }
 
     fn acknowledge_slave(&mut self) -> u8 {
-        match self.slave.request(self.has_elcr, false) {
+        match self.slave_request() {
             None => self.slave.icw2 | 7,
             Some(level) => {
                 self.slave.acknowledge(level);
@@ -416,7 +437,7 @@ impl I8259 {
     }
 
     fn read_chip(&mut self, master: bool, offset: u64) -> u8 {
-        let has_elcr = self.has_elcr;
+        let elcr = self.levels(!master);
         let chip = if master {
             &mut self.master
         } else {
@@ -424,7 +445,7 @@ impl I8259 {
         };
         if chip.poll {
             chip.poll = false;
-            let Some(level) = chip.request(has_elcr, master) else {
+            let Some(level) = chip.request(elcr, master) else {
                 return 0;
             };
             chip.acknowledge(level);
@@ -435,18 +456,18 @@ impl I8259 {
         }
         match offset {
             0 if chip.read_isr => chip.isr,
-            0 => chip.irr(has_elcr),
+            0 => chip.irr(elcr),
             _ => chip.imr,
         }
     }
 
     /// Drives the cascade and INT after any change.
     fn update(&mut self, cx: &mut Cx<'_>) {
-        let cascade = self.slave_int();
+        let cascade = self.slave_request().is_some();
         if cascade != (self.master.lines >> CASCADE & 1 != 0) {
             self.master.set_line(CASCADE, cascade);
         }
-        cx.set(INT, self.master.request(self.has_elcr, true).is_some());
+        cx.set(INT, self.master_request().is_some());
     }
 }
 
