@@ -140,63 +140,27 @@ impl PflashProps {
     }
 
     /// The query table of one part, from word address 0x10 on.
-    fn query(&self, size: u64) -> [u8; 0x2e] {
+    fn query(&self, size: u64) -> Vec<u8> {
         let devices = self.devices();
+        let exponent = (size / devices).trailing_zeros() as u8;
         let blocks = self.num_blocks.wrapping_sub(1).to_le_bytes();
         let block = (self.sector_length.0 / devices / 256).to_le_bytes();
         [
-            // 0x10: signature, primary command set 1 (Intel extended) with its table at 0x31, no other.
-            b'Q',
-            b'R',
-            b'Y',
-            1,
-            0,
-            0x31,
-            0,
-            0,
-            0,
-            0,
-            0,
-            // 0x1b: supply 4.5 to 5.5 V, no programming supply.
-            0x45,
-            0x55,
-            0,
-            0,
-            // 0x1f: 2^n us for a word and a buffer, 2^n ms for a block; at most 2^4 times as long.
-            7,
-            7,
-            10,
-            0,
-            4,
-            4,
-            4,
-            0,
-            // 0x27: size 2^n, x8/x16 interface, buffer 2^11, one region of equal blocks of n × 256 bytes.
-            (size / devices).trailing_zeros() as u8,
-            2,
-            0,
-            11,
-            0,
-            1,
-            blocks[0],
-            blocks[1],
-            block[0],
-            block[1],
-            // 0x31: primary table 1.0; suspends, instant block locking; programs while suspended; lock status.
-            b'P',
-            b'R',
-            b'I',
-            b'1',
-            b'0',
-            0x26,
-            0,
-            0,
-            0,
-            1,
-            1,
-            0,
-            0,
+            b"QRY",
+            // Primary command set 1 (Intel extended) with its table at 0x31, and no other.
+            &[1, 0, 0x31, 0, 0, 0, 0, 0][..],
+            // Supply 4.5 to 5.5 V, no programming supply.
+            &[0x45, 0x55, 0, 0],
+            // 2^n us for a word and a buffer, 2^n ms for a block; at most 2^n times as long.
+            &[7, 7, 10, 0, 4, 4, 4, 0],
+            // 2^n bytes, x8 or x16, 2^n bytes of buffer, one region of blocks of n times 256 bytes.
+            &[exponent, 2, 0, 11, 0, 1],
+            &[blocks[0], blocks[1], block[0], block[1]],
+            // At 0x31: suspends, instant block locking; programs while suspended; shows lock bits.
+            b"PRI10",
+            &[0x26, 0, 0, 0, 1, 1],
         ]
+        .concat()
     }
 }
 
@@ -241,7 +205,7 @@ pub struct Pflash {
     #[state(skip = "properties")]
     props: PflashProps,
     #[state(skip = "derived from properties")]
-    query: [u8; 0x2e],
+    query: Vec<u8>,
     array: Ram,
     locked: Vec<bool>,
     mode: Mode,
