@@ -1,6 +1,7 @@
 //! What a device of given properties offers and needs, said before any device exists.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 macro_rules! index {
     ($(#[doc = $doc:literal] $name:ident($ty:ty);)*) => {$(
@@ -189,7 +190,7 @@ pub struct Pins {
 }
 
 /// What host resource a slot takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SlotKind {
     /// A character stream in both directions: a console, a socket, a file.

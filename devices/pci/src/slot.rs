@@ -11,7 +11,7 @@ use solderless_model::{
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PciSlotProps {}
 
-/// A PCI connector without a card: its INTA# to INTD# (`int[0]` to `int[3]`) stay quiet and no configuration
+/// A PCI connector without a card: its INTA# to INTD# (`intx[0]` to `intx[3]`) stay quiet and no configuration
 /// cycle is answered, as both PRSNT# pins read open. It holds its place on the bus, so that a board shows where
 /// cards go and how their interrupts rotate.
 #[derive(Debug, State)]
@@ -31,7 +31,7 @@ impl Model for PciSlot {
     type Props = PciSlotProps;
 
     fn interface(_: &PciSlotProps) -> Result<Interface, PropError> {
-        Ok(Interface::on(BusKind::Pci).outputs("int", INT.end))
+        Ok(Interface::on(BusKind::Pci).outputs("intx", INT.end))
     }
 
     fn build(_: PciSlotProps, _: Wires<'_>) -> Result<Self, BuildError> {
