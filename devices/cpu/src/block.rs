@@ -248,7 +248,6 @@ pub fn once(core: &mut Core, cx: &mut Cx<'_>, limit: usize) -> Found {
 fn code(core: &Core, block: &Block) -> Code {
     let mode = Mode {
         big_endian: core.identity.big_endian,
-        fp: core.fp,
     };
     Code {
         ops: exec::lower(block, mode),

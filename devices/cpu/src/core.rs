@@ -6,7 +6,7 @@ use solderless_model::{Cx, Page, Parts, Reader, Shape, State, StateError, Writer
 use crate::cp0::{Cp0, status};
 use crate::decode::FpMode;
 use crate::exception::{Access, Fault};
-use crate::exec::Op;
+use crate::exec::{Due, Op};
 use crate::fpu::Fcsr;
 use crate::ir::SINK;
 use crate::model::Identity;
@@ -133,8 +133,12 @@ pub struct Core {
     pub rams: Vec<Ram>,
     #[state(skip = "derived: virtual pages of code")]
     itlb: Box<[CodeEntry; ITLB]>,
+    #[state(skip = "within a run: what FCSR does not tell yet")]
+    pub fp_due: Option<Due>,
     #[state(skip = "within a run: instructions of the block that runs")]
     pub len: u32,
+    /// When Count next becomes equal to Compare, in ns.
+    pub match_at: u64,
     #[state(skip = "within a run: instructions that may still be executed")]
     pub budget: i64,
     #[state(skip = "within a run: what the budget was when time was last advanced")]
@@ -175,7 +179,9 @@ impl Core {
             frames: vec![(UNUSED, Frame::Registers); FRAMES].into(),
             rams: Vec::new(),
             itlb: Box::new([NO_CODE; ITLB]),
+            fp_due: None,
             len: 0,
+            match_at: u64::MAX,
             budget: 0,
             granted: 0,
             latch: 0,

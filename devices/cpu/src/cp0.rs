@@ -208,22 +208,30 @@ impl Core {
         };
     }
 
-    /// Arms the timer for the next time Count equals Compare.
-    pub fn arm_counter(&self, cx: &mut Cx<'_>) {
+    /// Arms the timer for the next time Count becomes equal to Compare. It is not that it is equal now: Linux writes
+    /// Count to Compare to silence the timer.
+    pub fn arm_counter(&mut self, cx: &mut Cx<'_>) {
         if self.cp0.cause & cause::DC != 0 {
+            self.match_at = u64::MAX;
             cx.disarm(COUNTER);
             return;
         }
         let now = cx.now();
         let left = match self.cp0.compare.wrapping_sub(self.count(now)) {
-            0 if self.cp0.cause & cause::TI != 0 => 1 << 32,
+            0 => 1 << 32,
             left => u64::from(left),
         };
         let clock = self.identity.clock;
-        cx.arm(
-            COUNTER,
-            time_of(ticks(now, clock).wrapping_add(left), clock),
-        );
+        self.match_at = time_of(ticks(now, clock).wrapping_add(left), clock);
+        cx.arm(COUNTER, self.match_at);
+    }
+
+    /// Notes a match that has come since the machine last looked, so that no instruction sees Count past Compare
+    /// without its interrupt pending.
+    pub fn catch_up_counter(&mut self, cx: &mut Cx<'_>) {
+        if cx.now() >= self.match_at {
+            self.counter_matches(cx);
+        }
     }
 
     /// Count has reached Compare.

@@ -91,7 +91,9 @@ impl Device for Mips32Cpu {
         self.core.tlb.restored();
         self.core.mode_changed();
         self.core.pins = cx.levels() as u32 & 0xff;
-        self.core.arm_counter(cx);
+        if self.core.match_at != u64::MAX {
+            cx.arm(COUNTER, self.core.match_at);
+        }
         Ok(())
     }
 }
@@ -210,6 +212,11 @@ impl Mips32Cpu {
     }
 }
 
+/// The place of a floating point register, as long as they are in pairs.
+fn half(register: usize) -> u8 {
+    (register / 2 * 4 + register % 2) as u8
+}
+
 /// Executes ops that are no block.
 fn only(core: &mut Core, cx: &mut Cx<'_>, ops: &[exec::Op], len: u32) {
     core.budget -= i64::from(len);
@@ -223,6 +230,7 @@ impl Processor for Mips32Cpu {
         let end = self.core.instructions.saturating_add(limit);
         loop {
             if let Some(stop) = self.attend(cx, end) {
+                self.core.settle_fcsr();
                 return stop;
             }
             self.execute(cx);
@@ -253,7 +261,7 @@ impl Processor for Mips32Cpu {
             36 => core.cause().into(),
             37 => core.pc.into(),
             38..=69 if core.cp0.status & status::FR != 0 => core.fpr[number - 38],
-            38..=69 => core.fpr[number - 38] & 0xffff_ffff,
+            38..=69 => core.fpr32(half(number - 38)).into(),
             70 => core.fcsr.0.into(),
             71 => core.identity.fir.into(),
             _ => return None,

@@ -381,7 +381,13 @@ pub fn decode(word: u32, fp: FpMode) -> Decoded {
             match fp {
                 FpMode::Off => unusable(1),
                 FpMode::Pairs if op & 4 != 0 && w.rt() & 1 != 0 => bare(Kind::Reserved),
-                _ => plain(form(kind, Form::Store, w)),
+                _ => {
+                    let fmt = if op & 4 != 0 { Fmt::D } else { Fmt::S };
+                    plain(Inst {
+                        c: place(w.rt(), fmt, fp),
+                        ..form(kind, Form::Store, w)
+                    })
+                }
             }
         }
         op => entry(PRIMARY[op], w),
@@ -513,29 +519,24 @@ fn cop0(w: Word) -> Decoded {
 
 fn cop1(w: Word, fp: FpMode) -> Decoded {
     let (fmt, rt, fs) = (w.rs(), w.rt(), w.rd());
-    let to_cpu = |kind| {
+    let low = place(fs, Fmt::W, fp);
+    let high = place(if fp == FpMode::Full { fs } else { fs & !1 }, Fmt::D, fp) + 1;
+    let moves = |kind, c| {
         plain(Inst {
-            a: dest(rt),
-            c: fs,
-            imm: fs.into(),
-            ..Inst::new(kind)
-        })
-    };
-    let from_cpu = |kind| {
-        plain(Inst {
+            a: if fmt < 4 { dest(rt) } else { SINK },
             b: rt,
-            c: fs,
+            c,
             imm: fs.into(),
             ..Inst::new(kind)
         })
     };
     match fmt {
-        0x00 => to_cpu(Kind::Mfc1),
-        0x02 => to_cpu(Kind::Cfc1),
-        0x03 => to_cpu(Kind::Mfhc1),
-        0x04 => from_cpu(Kind::Mtc1),
-        0x06 => from_cpu(Kind::Ctc1),
-        0x07 => from_cpu(Kind::Mthc1),
+        0x00 => moves(Kind::Mfc1, low),
+        0x02 => moves(Kind::Cfc1, 0),
+        0x03 => moves(Kind::Mfc1, high),
+        0x04 => moves(Kind::Mtc1, low),
+        0x06 => moves(Kind::Ctc1, 0),
+        0x07 => moves(Kind::Mtc1, high),
         0x08 => Decoded::Branch {
             cond: if rt & 1 != 0 {
                 Cond::FpTrue
@@ -589,6 +590,15 @@ fn fp_operation(function: usize, fmt: Fmt) -> Option<(Fp, Fmt)> {
     })
 }
 
+/// The place of a register with a value of the format, in words: with Status.FR clear, an odd register is the upper half
+/// of the even one below it.
+fn place(register: u8, fmt: Fmt, fp: FpMode) -> u8 {
+    match (fmt, fp) {
+        (Fmt::S | Fmt::W, FpMode::Pairs) => register / 2 * 4 + register % 2,
+        _ => register * 2,
+    }
+}
+
 /// Whether a register can hold a value of the format.
 fn fits(register: u8, fmt: Fmt, fp: FpMode) -> bool {
     fp == FpMode::Full || matches!(fmt, Fmt::S | Fmt::W) || (fmt == Fmt::D && register & 1 == 0)
@@ -612,11 +622,12 @@ fn arithmetic(w: Word, fmt: Fmt, fp: FpMode) -> Decoded {
     let (op, c) = match op {
         Fp::Movf if ft & 1 != 0 => (Fp::Movt, ft >> 2),
         Fp::Movf => (Fp::Movf, ft >> 2),
-        op => (op, ft),
+        Fp::Movz | Fp::Movn => (op, ft),
+        op => (op, place(ft, fmt, fp)),
     };
     plain(Inst {
-        a: fd,
-        b: fs,
+        a: place(fd, result, fp),
+        b: place(fs, fmt, fp),
         c,
         imm: w.bits(0, 4) | u32::from(fd >> 2) << 4,
         ..Inst::new(Kind::Fp(op, fmt))
@@ -634,21 +645,19 @@ fn cop1x(w: Word, fp: FpMode) -> Decoded {
             let Some((kind, _)) = COP1X[w.function()] else {
                 return bare(Kind::Reserved);
             };
-            // PREFX, the only one without a floating point register, has got none here either.
-            let (register, a) = match kind {
-                Kind::Lwxc1 | Kind::Ldxc1 | Kind::Luxc1 => (fd, SINK),
-                _ => (fs, SINK),
+            let register = match kind {
+                Kind::Lwxc1 | Kind::Ldxc1 | Kind::Luxc1 => fd,
+                _ => fs,
             };
-            let fits = match kind {
-                Kind::Ldxc1 | Kind::Sdxc1 => fits(register, Fmt::D, fp),
-                Kind::Luxc1 | Kind::Suxc1 => fp == FpMode::Full,
-                _ => true,
+            let fmt = match kind {
+                Kind::Ldxc1 | Kind::Sdxc1 => Fmt::D,
+                Kind::Luxc1 | Kind::Suxc1 => Fmt::L,
+                _ => Fmt::S,
             };
-            return match fits {
+            return match fits(register, fmt, fp) {
                 true => plain(Inst {
-                    a,
                     b: fr,
-                    c: register,
+                    c: place(register, fmt, fp),
                     imm: ft.into(),
                     ..Inst::new(kind)
                 }),
@@ -665,10 +674,10 @@ fn cop1x(w: Word, fp: FpMode) -> Decoded {
         return bare(Kind::Reserved);
     }
     plain(Inst {
-        a: fd,
-        b: fs,
-        c: ft,
-        imm: fr.into(),
+        a: place(fd, fmt, fp),
+        b: place(fs, fmt, fp),
+        c: place(ft, fmt, fp),
+        imm: place(fr, fmt, fp).into(),
         ..Inst::new(Kind::Fp(multiply, fmt))
     })
 }

@@ -81,7 +81,8 @@ pub enum How {
     Cvt,
 }
 
-/// A floating point operation: `a` is the destination, `b` and `c` are the operands, all of them floating point registers.
+/// A floating point operation: `a` is the destination, `b` and `c` are the operands, all of them places of floating point
+/// registers: the number of the 32-bit word in the register file, that of the lower half for a 64-bit value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fp {
     Add,
@@ -220,11 +221,9 @@ pub enum Kind {
     ReservedCop0,
     /// Hardware register `imm`.
     Rdhwr,
-    /// Floating point register in `c` for this and all that follow, except as `Fp` says.
+    /// Place of the floating point register in `c` for this and all that follow, except as `Fp` says.
     Mfc1,
     Mtc1,
-    Mfhc1,
-    Mthc1,
     /// Control register in `imm`.
     Cfc1,
     /// Control register in `imm`, value in `b`.

@@ -1,50 +1,51 @@
 //! Floating point instructions around the arithmetic in [`crate::fpu`].
 //!
-//! With Status.FR clear, a 64-bit value is in the low halves of an even register and the odd one above it.
+//! With Status.FR clear, a 64-bit value is in an even register, whose upper half then is what the odd one above it names.
+//! The decoder has made places of register numbers, so that nothing here depends on it.
 
 use solderless_model::Cx;
 
 use super::memory::{Done, finish};
 use super::{Exit, Handler, Mode, Op, after, next};
 use crate::core::Core;
-use crate::decode::FpMode;
 use crate::exception::Exception;
 use crate::fpu::{self, Fcsr, FpTrap};
 use crate::ir::{Fmt, Fp, How, Kind};
 
 impl Core {
+    /// The word at a place.
     #[inline(always)]
-    fn fpr32(&self, n: u8) -> u32 {
-        self.fpr[usize::from(n & 31)] as u32
+    pub fn fpr32(&self, place: u8) -> u32 {
+        (self.fpr[usize::from(place >> 1 & 31)] >> (place % 2 * 32)) as u32
+    }
+
+    /// Sets the word at a place; the other half of its register stays.
+    #[inline(always)]
+    pub fn set_fpr32(&mut self, place: u8, value: u32) {
+        let shift = place % 2 * 32;
+        let register = &mut self.fpr[usize::from(place >> 1 & 31)];
+        *register = *register & !(0xffff_ffff << shift) | u64::from(value) << shift;
     }
 
     #[inline(always)]
-    fn set_fpr32(&mut self, n: u8, value: u32) {
-        let place = &mut self.fpr[usize::from(n & 31)];
-        *place = *place & !0xffff_ffff | u64::from(value);
+    fn fpr64(&self, place: u8) -> u64 {
+        self.fpr[usize::from(place >> 1 & 31)]
     }
 
     #[inline(always)]
-    fn fpr64<const FULL: bool>(&self, n: u8) -> u64 {
-        match FULL {
-            true => self.fpr[usize::from(n & 31)],
-            false => u64::from(self.fpr32(n | 1)) << 32 | u64::from(self.fpr32(n & !1)),
-        }
+    fn set_fpr64(&mut self, place: u8, value: u64) {
+        self.fpr[usize::from(place >> 1 & 31)] = value;
     }
 
-    #[inline(always)]
-    fn set_fpr64<const FULL: bool>(&mut self, n: u8, value: u64) {
-        match FULL {
-            true => self.fpr[usize::from(n & 31)] = value,
-            false => {
-                self.set_fpr32(n & !1, value as u32);
-                self.set_fpr32(n | 1, (value >> 32) as u32);
-            }
+    /// Brings FCSR.Cause up to date.
+    pub fn settle_fcsr(&mut self) {
+        if let Some(due) = self.fp_due.take() {
+            (due.again)(&mut self.fcsr, due.operands);
         }
     }
 
     /// A control register as CFC1 reads it; those that are not there read as zero.
-    pub fn fp_control(&self, number: u32) -> u32 {
+    fn fp_control(&self, number: u32) -> u32 {
         match number {
             0 => self.identity.fir,
             25 => self.fcsr.fccr(),
@@ -71,30 +72,56 @@ impl Core {
 
 /// How a value of a Rust type lies in floating point registers.
 trait Value: Copy {
-    fn get<const FULL: bool>(core: &Core, n: u8) -> Self;
-    fn put<const FULL: bool>(core: &mut Core, n: u8, value: Self);
+    fn get(core: &Core, n: u8) -> Self;
+    fn put(core: &mut Core, n: u8, value: Self);
+    fn raw(self) -> u64;
+    fn from_raw(raw: u64) -> Self;
 }
 
 impl Value for u32 {
     #[inline(always)]
-    fn get<const FULL: bool>(core: &Core, n: u8) -> Self {
+    fn get(core: &Core, n: u8) -> Self {
         core.fpr32(n)
     }
     #[inline(always)]
-    fn put<const FULL: bool>(core: &mut Core, n: u8, value: Self) {
+    fn put(core: &mut Core, n: u8, value: Self) {
         core.set_fpr32(n, value);
+    }
+    #[inline(always)]
+    fn raw(self) -> u64 {
+        self.into()
+    }
+    fn from_raw(raw: u64) -> Self {
+        raw as u32
     }
 }
 
 impl Value for u64 {
     #[inline(always)]
-    fn get<const FULL: bool>(core: &Core, n: u8) -> Self {
-        core.fpr64::<FULL>(n)
+    fn get(core: &Core, n: u8) -> Self {
+        core.fpr64(n)
     }
     #[inline(always)]
-    fn put<const FULL: bool>(core: &mut Core, n: u8, value: Self) {
-        core.set_fpr64::<FULL>(n, value);
+    fn put(core: &mut Core, n: u8, value: Self) {
+        core.set_fpr64(n, value);
     }
+    #[inline(always)]
+    fn raw(self) -> u64 {
+        self
+    }
+    fn from_raw(raw: u64) -> Self {
+        raw
+    }
+}
+
+/// The last operation, if FCSR.Cause does not tell of it yet.
+///
+/// Whether a result is exact costs more to find out than the result. Where Inexact does not trap and its flag is set
+/// already, only FCSR.Cause depends on it, and the next operation overwrites that: so it is found out when asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Due {
+    again: fn(&mut Fcsr, [u64; 2]),
+    operands: [u64; 2],
 }
 
 /// An operation as a type, so that a function of its own is made for each.
@@ -107,38 +134,85 @@ trait Arithmetic {
         ft: impl FnOnce() -> Self::From,
         fr: impl FnOnce() -> Self::From,
     ) -> Result<Self::To, FpTrap>;
+
+    /// The result, rounded to nearest, if nothing but Inexact can have been raised.
+    #[inline(always)]
+    fn quick(_fs: Self::From, _ft: impl FnOnce() -> Self::From) -> Option<Self::To> {
+        None
+    }
 }
 
-fn compute<A: Arithmetic, const FULL: bool>(
-    core: &mut Core,
-    op: &Op,
-    rest: &[Op],
-    cx: &mut Cx<'_>,
-) -> Exit {
+fn again<A: Arithmetic>(fcsr: &mut Fcsr, [fs, ft]: [u64; 2]) {
+    // It does not trap, or it would not be done again.
+    let _ = A::compute(
+        fcsr,
+        A::From::from_raw(fs),
+        || A::From::from_raw(ft),
+        || A::From::from_raw(0),
+    );
+}
+
+fn compute<A: Arithmetic>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    if core.fcsr.inexact_is_noted() {
+        let (fs, ft) = (A::From::get(core, op.b), A::From::get(core, op.c));
+        if let Some(value) = A::quick(fs, || ft) {
+            core.fp_due = Some(Due {
+                again: again::<A>,
+                operands: [fs.raw(), ft.raw()],
+            });
+            A::To::put(core, op.a, value);
+            return next(core, rest, cx);
+        }
+    }
+    compute_exactly::<A>(core, op, rest, cx)
+}
+
+#[inline(never)]
+fn compute_exactly<A: Arithmetic>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    core.fp_due = None;
     let mut fcsr = core.fcsr;
-    let get = |n: u8| A::From::get::<FULL>(core, n);
+    let get = |n: u8| A::From::get(core, n);
     let result = A::compute(&mut fcsr, get(op.b), || get(op.c), || get(op.imm as u8));
     core.fcsr = fcsr;
     match result {
         Ok(value) => {
-            A::To::put::<FULL>(core, op.a, value);
+            A::To::put(core, op.a, value);
             next(core, rest, cx)
         }
         Err(FpTrap) => core.raise(op, Exception::FloatingPoint),
     }
 }
 
+/// A result if it is normal, and not the smallest normal number, which could be tiny before rounding.
+#[inline(always)]
+fn normal_s(value: f32) -> Option<u32> {
+    let raw = value.to_bits();
+    ((raw >> 23 & 0xff).wrapping_sub(2) < 0xfd).then_some(raw)
+}
+
+/// As [`normal_s`].
+#[inline(always)]
+fn normal_d(value: f64) -> Option<u64> {
+    let raw = value.to_bits();
+    ((raw >> 52 & 0x7ff).wrapping_sub(2) < 0x7fd).then_some(raw)
+}
+
 macro_rules! arithmetic {
     (unary $($name:ident: $from:ty => $to:ty;)*) => {
         $(arithmetic!(@ $name, $from, $to, fpu::$name, (fs, _ft, _fr), (fs));)*
     };
-    (binary $($name:ident: $from:ty;)*) => {
-        $(arithmetic!(@ $name, $from, $from, fpu::$name, (fs, ft, _fr), (fs, ft()));)*
+    (binary $($name:ident: $from:ty, $normal:ident($host:ident, $operator:tt);)*) => {
+        $(arithmetic!(@ $name, $from, $from, fpu::$name, (fs, ft, _fr), (fs, ft()),
+            #[inline(always)]
+            fn quick(fs: $from, ft: impl FnOnce() -> $from) -> Option<$from> {
+                $normal($host::from_bits(fs) $operator $host::from_bits(ft()))
+            }
+        );)*
     };
     (ternary $($name:ident: $from:ty;)*) => {
         $(arithmetic!(@ $name, $from, $from, fpu::$name, (fs, ft, fr), (fr(), fs, ft()));)*
     };
-    (@ $name:ident, $from:ty, $to:ty, $function:path, ($fs:ident, $ft:ident, $fr:ident), ($($operand:expr),*)) => {
+    (@ $name:ident, $from:ty, $to:ty, $function:path, ($fs:ident, $ft:ident, $fr:ident), ($($operand:expr),*) $(, $($more:item)+)?) => {
         #[allow(non_camel_case_types, reason = "it is the function of that name, as a type")]
         struct $name;
         impl Arithmetic for $name {
@@ -153,13 +227,14 @@ macro_rules! arithmetic {
             ) -> Result<$to, FpTrap> {
                 $function(fcsr, $($operand),*)
             }
+            $($($more)+)?
         }
     };
 }
 
 arithmetic! { binary
-    add_s: u32; sub_s: u32; mul_s: u32; div_s: u32;
-    add_d: u64; sub_d: u64; mul_d: u64; div_d: u64;
+    add_s: u32, normal_s(f32, +); sub_s: u32, normal_s(f32, -); mul_s: u32, normal_s(f32, *); div_s: u32, normal_s(f32, /);
+    add_d: u64, normal_d(f64, +); sub_d: u64, normal_d(f64, -); mul_d: u64, normal_d(f64, *); div_d: u64, normal_d(f64, /);
 }
 arithmetic! { ternary
     madd_s: u32; msub_s: u32; nmadd_s: u32; nmsub_s: u32;
@@ -177,6 +252,7 @@ arithmetic! { unary
 }
 
 fn compare_s(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    core.fp_due = None;
     let (fs, ft) = (core.fpr32(op.b), core.fpr32(op.c));
     match fpu::c_cond_s(&mut core.fcsr, op.imm & 15, op.imm >> 4, fs, ft) {
         Ok(()) => next(core, rest, cx),
@@ -184,8 +260,9 @@ fn compare_s(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     }
 }
 
-fn compare_d<const FULL: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    let (fs, ft) = (core.fpr64::<FULL>(op.b), core.fpr64::<FULL>(op.c));
+fn compare_d(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    core.fp_due = None;
+    let (fs, ft) = (core.fpr64(op.b), core.fpr64(op.c));
     match fpu::c_cond_d(&mut core.fcsr, op.imm & 15, op.imm >> 4, fs, ft) {
         Ok(()) => next(core, rest, cx),
         Err(FpTrap) => core.raise(op, Exception::FloatingPoint),
@@ -195,10 +272,10 @@ fn compare_d<const FULL: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut C
 /// Moves between floating point registers, under a condition.
 macro_rules! moves {
     ($($name:ident($core:ident, $op:ident) = $holds:expr;)*) => {$(
-        fn $name<V: Value, const FULL: bool>($core: &mut Core, $op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+        fn $name<V: Value>($core: &mut Core, $op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
             if $holds {
-                let value = V::get::<FULL>($core, $op.b);
-                V::put::<FULL>($core, $op.a, value);
+                let value = V::get($core, $op.b);
+                V::put($core, $op.a, value);
             }
             next($core, rest, cx)
         }
@@ -213,81 +290,73 @@ moves! {
     mov_not_zero(core, op) = core.r[op.c] != 0;
 }
 
-/// The function of an operation on values of a format, with all registers 64 bits wide or in pairs.
-pub fn arithmetic(op: Fp, fmt: Fmt, full: bool) -> Handler {
-    if full {
-        choose::<true>(op, fmt)
-    } else {
-        choose::<false>(op, fmt)
-    }
-}
-
-fn choose<const FULL: bool>(op: Fp, fmt: Fmt) -> Handler {
+/// The function of an operation on values of a format.
+pub fn arithmetic(op: Fp, fmt: Fmt) -> Handler {
     match (op, fmt) {
-        (Fp::Add, Fmt::S) => compute::<add_s, FULL>,
-        (Fp::Sub, Fmt::S) => compute::<sub_s, FULL>,
-        (Fp::Mul, Fmt::S) => compute::<mul_s, FULL>,
-        (Fp::Div, Fmt::S) => compute::<div_s, FULL>,
-        (Fp::Sqrt, Fmt::S) => compute::<sqrt_s, FULL>,
-        (Fp::Abs, Fmt::S) => compute::<abs_s, FULL>,
-        (Fp::Neg, Fmt::S) => compute::<neg_s, FULL>,
-        (Fp::Recip, Fmt::S) => compute::<recip_s, FULL>,
-        (Fp::Rsqrt, Fmt::S) => compute::<rsqrt_s, FULL>,
-        (Fp::Madd, Fmt::S) => compute::<madd_s, FULL>,
-        (Fp::Msub, Fmt::S) => compute::<msub_s, FULL>,
-        (Fp::Nmadd, Fmt::S) => compute::<nmadd_s, FULL>,
-        (Fp::Nmsub, Fmt::S) => compute::<nmsub_s, FULL>,
-        (Fp::Add, Fmt::D) => compute::<add_d, FULL>,
-        (Fp::Sub, Fmt::D) => compute::<sub_d, FULL>,
-        (Fp::Mul, Fmt::D) => compute::<mul_d, FULL>,
-        (Fp::Div, Fmt::D) => compute::<div_d, FULL>,
-        (Fp::Sqrt, Fmt::D) => compute::<sqrt_d, FULL>,
-        (Fp::Abs, Fmt::D) => compute::<abs_d, FULL>,
-        (Fp::Neg, Fmt::D) => compute::<neg_d, FULL>,
-        (Fp::Recip, Fmt::D) => compute::<recip_d, FULL>,
-        (Fp::Rsqrt, Fmt::D) => compute::<rsqrt_d, FULL>,
-        (Fp::Madd, Fmt::D) => compute::<madd_d, FULL>,
-        (Fp::Msub, Fmt::D) => compute::<msub_d, FULL>,
-        (Fp::Nmadd, Fmt::D) => compute::<nmadd_d, FULL>,
-        (Fp::Nmsub, Fmt::D) => compute::<nmsub_d, FULL>,
-        (Fp::ToW(How::Round), Fmt::S) => compute::<round_w_s, FULL>,
-        (Fp::ToW(How::Trunc), Fmt::S) => compute::<trunc_w_s, FULL>,
-        (Fp::ToW(How::Ceil), Fmt::S) => compute::<ceil_w_s, FULL>,
-        (Fp::ToW(How::Floor), Fmt::S) => compute::<floor_w_s, FULL>,
-        (Fp::ToW(How::Cvt), Fmt::S) => compute::<cvt_w_s, FULL>,
-        (Fp::ToW(How::Round), Fmt::D) => compute::<round_w_d, FULL>,
-        (Fp::ToW(How::Trunc), Fmt::D) => compute::<trunc_w_d, FULL>,
-        (Fp::ToW(How::Ceil), Fmt::D) => compute::<ceil_w_d, FULL>,
-        (Fp::ToW(How::Floor), Fmt::D) => compute::<floor_w_d, FULL>,
-        (Fp::ToW(How::Cvt), Fmt::D) => compute::<cvt_w_d, FULL>,
-        (Fp::ToL(How::Round), Fmt::S) => compute::<round_l_s, FULL>,
-        (Fp::ToL(How::Trunc), Fmt::S) => compute::<trunc_l_s, FULL>,
-        (Fp::ToL(How::Ceil), Fmt::S) => compute::<ceil_l_s, FULL>,
-        (Fp::ToL(How::Floor), Fmt::S) => compute::<floor_l_s, FULL>,
-        (Fp::ToL(How::Cvt), Fmt::S) => compute::<cvt_l_s, FULL>,
-        (Fp::ToL(How::Round), Fmt::D) => compute::<round_l_d, FULL>,
-        (Fp::ToL(How::Trunc), Fmt::D) => compute::<trunc_l_d, FULL>,
-        (Fp::ToL(How::Ceil), Fmt::D) => compute::<ceil_l_d, FULL>,
-        (Fp::ToL(How::Floor), Fmt::D) => compute::<floor_l_d, FULL>,
-        (Fp::ToL(How::Cvt), Fmt::D) => compute::<cvt_l_d, FULL>,
-        (Fp::ToS, Fmt::D) => compute::<cvt_s_d, FULL>,
-        (Fp::ToS, Fmt::W) => compute::<cvt_s_w, FULL>,
-        (Fp::ToS, Fmt::L) => compute::<cvt_s_l, FULL>,
-        (Fp::ToD, Fmt::S) => compute::<cvt_d_s, FULL>,
-        (Fp::ToD, Fmt::W) => compute::<cvt_d_w, FULL>,
-        (Fp::ToD, Fmt::L) => compute::<cvt_d_l, FULL>,
+        (Fp::Add, Fmt::S) => compute::<add_s>,
+        (Fp::Sub, Fmt::S) => compute::<sub_s>,
+        (Fp::Mul, Fmt::S) => compute::<mul_s>,
+        (Fp::Div, Fmt::S) => compute::<div_s>,
+        (Fp::Sqrt, Fmt::S) => compute::<sqrt_s>,
+        (Fp::Abs, Fmt::S) => compute::<abs_s>,
+        (Fp::Neg, Fmt::S) => compute::<neg_s>,
+        (Fp::Recip, Fmt::S) => compute::<recip_s>,
+        (Fp::Rsqrt, Fmt::S) => compute::<rsqrt_s>,
+        (Fp::Madd, Fmt::S) => compute::<madd_s>,
+        (Fp::Msub, Fmt::S) => compute::<msub_s>,
+        (Fp::Nmadd, Fmt::S) => compute::<nmadd_s>,
+        (Fp::Nmsub, Fmt::S) => compute::<nmsub_s>,
+        (Fp::Add, Fmt::D) => compute::<add_d>,
+        (Fp::Sub, Fmt::D) => compute::<sub_d>,
+        (Fp::Mul, Fmt::D) => compute::<mul_d>,
+        (Fp::Div, Fmt::D) => compute::<div_d>,
+        (Fp::Sqrt, Fmt::D) => compute::<sqrt_d>,
+        (Fp::Abs, Fmt::D) => compute::<abs_d>,
+        (Fp::Neg, Fmt::D) => compute::<neg_d>,
+        (Fp::Recip, Fmt::D) => compute::<recip_d>,
+        (Fp::Rsqrt, Fmt::D) => compute::<rsqrt_d>,
+        (Fp::Madd, Fmt::D) => compute::<madd_d>,
+        (Fp::Msub, Fmt::D) => compute::<msub_d>,
+        (Fp::Nmadd, Fmt::D) => compute::<nmadd_d>,
+        (Fp::Nmsub, Fmt::D) => compute::<nmsub_d>,
+        (Fp::ToW(How::Round), Fmt::S) => compute::<round_w_s>,
+        (Fp::ToW(How::Trunc), Fmt::S) => compute::<trunc_w_s>,
+        (Fp::ToW(How::Ceil), Fmt::S) => compute::<ceil_w_s>,
+        (Fp::ToW(How::Floor), Fmt::S) => compute::<floor_w_s>,
+        (Fp::ToW(How::Cvt), Fmt::S) => compute::<cvt_w_s>,
+        (Fp::ToW(How::Round), Fmt::D) => compute::<round_w_d>,
+        (Fp::ToW(How::Trunc), Fmt::D) => compute::<trunc_w_d>,
+        (Fp::ToW(How::Ceil), Fmt::D) => compute::<ceil_w_d>,
+        (Fp::ToW(How::Floor), Fmt::D) => compute::<floor_w_d>,
+        (Fp::ToW(How::Cvt), Fmt::D) => compute::<cvt_w_d>,
+        (Fp::ToL(How::Round), Fmt::S) => compute::<round_l_s>,
+        (Fp::ToL(How::Trunc), Fmt::S) => compute::<trunc_l_s>,
+        (Fp::ToL(How::Ceil), Fmt::S) => compute::<ceil_l_s>,
+        (Fp::ToL(How::Floor), Fmt::S) => compute::<floor_l_s>,
+        (Fp::ToL(How::Cvt), Fmt::S) => compute::<cvt_l_s>,
+        (Fp::ToL(How::Round), Fmt::D) => compute::<round_l_d>,
+        (Fp::ToL(How::Trunc), Fmt::D) => compute::<trunc_l_d>,
+        (Fp::ToL(How::Ceil), Fmt::D) => compute::<ceil_l_d>,
+        (Fp::ToL(How::Floor), Fmt::D) => compute::<floor_l_d>,
+        (Fp::ToL(How::Cvt), Fmt::D) => compute::<cvt_l_d>,
+        (Fp::ToS, Fmt::D) => compute::<cvt_s_d>,
+        (Fp::ToS, Fmt::W) => compute::<cvt_s_w>,
+        (Fp::ToS, Fmt::L) => compute::<cvt_s_l>,
+        (Fp::ToD, Fmt::S) => compute::<cvt_d_s>,
+        (Fp::ToD, Fmt::W) => compute::<cvt_d_w>,
+        (Fp::ToD, Fmt::L) => compute::<cvt_d_l>,
         (Fp::Compare, Fmt::S) => compare_s,
-        (Fp::Compare, Fmt::D) => compare_d::<FULL>,
-        (Fp::Mov, Fmt::S) => mov::<u32, FULL>,
-        (Fp::Movf, Fmt::S) => mov_false::<u32, FULL>,
-        (Fp::Movt, Fmt::S) => mov_true::<u32, FULL>,
-        (Fp::Movz, Fmt::S) => mov_zero::<u32, FULL>,
-        (Fp::Movn, Fmt::S) => mov_not_zero::<u32, FULL>,
-        (Fp::Mov, Fmt::D) => mov::<u64, FULL>,
-        (Fp::Movf, Fmt::D) => mov_false::<u64, FULL>,
-        (Fp::Movt, Fmt::D) => mov_true::<u64, FULL>,
-        (Fp::Movz, Fmt::D) => mov_zero::<u64, FULL>,
-        (Fp::Movn, Fmt::D) => mov_not_zero::<u64, FULL>,
+        (Fp::Compare, Fmt::D) => compare_d,
+        (Fp::Mov, Fmt::S) => mov::<u32>,
+        (Fp::Movf, Fmt::S) => mov_false::<u32>,
+        (Fp::Movt, Fmt::S) => mov_true::<u32>,
+        (Fp::Movz, Fmt::S) => mov_zero::<u32>,
+        (Fp::Movn, Fmt::S) => mov_not_zero::<u32>,
+        (Fp::Mov, Fmt::D) => mov::<u64>,
+        (Fp::Movf, Fmt::D) => mov_false::<u64>,
+        (Fp::Movt, Fmt::D) => mov_true::<u64>,
+        (Fp::Movz, Fmt::D) => mov_zero::<u64>,
+        (Fp::Movn, Fmt::D) => mov_not_zero::<u64>,
         _ => super::system::reserved,
     }
 }
@@ -298,36 +367,19 @@ fn mfc1(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
 }
 
 fn mtc1(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    core.set_fpr32(op.c, core.r[op.b]);
-    next(core, rest, cx)
-}
-
-fn mfhc1(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    core.r[op.a] = match core.fp {
-        FpMode::Full => (core.fpr64::<true>(op.c) >> 32) as u32,
-        _ => core.fpr32(op.c | 1),
-    };
-    next(core, rest, cx)
-}
-
-fn mthc1(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     let value = core.r[op.b];
-    match core.fp {
-        FpMode::Full => {
-            let low = u64::from(core.fpr32(op.c));
-            core.set_fpr64::<true>(op.c, u64::from(value) << 32 | low);
-        }
-        _ => core.set_fpr32(op.c | 1, value),
-    }
+    core.set_fpr32(op.c, value);
     next(core, rest, cx)
 }
 
 fn cfc1(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    core.settle_fcsr();
     core.r[op.a] = core.fp_control(op.imm);
     next(core, rest, cx)
 }
 
 fn ctc1(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    core.settle_fcsr();
     match core.set_fp_control(op.imm, core.r[op.b]) {
         Ok(()) => next(core, rest, cx),
         Err(FpTrap) => core.raise(op, Exception::FloatingPoint),
@@ -353,8 +405,6 @@ pub fn handler(kind: Kind) -> Option<Handler> {
     Some(match kind {
         Kind::Mfc1 => mfc1,
         Kind::Mtc1 => mtc1,
-        Kind::Mfhc1 => mfhc1,
-        Kind::Mthc1 => mthc1,
         Kind::Cfc1 => cfc1,
         Kind::Ctc1 => ctc1,
         Kind::Movf => movf,
@@ -430,7 +480,7 @@ fn store32<A: Address, const BIG: bool>(
     finish!(done, core, op, rest, cx, |()| {})
 }
 
-fn load64<A: Address, const BIG: bool, const FULL: bool>(
+fn load64<A: Address, const BIG: bool>(
     core: &mut Core,
     op: &Op,
     rest: &[Op],
@@ -442,18 +492,18 @@ fn load64<A: Address, const BIG: bool, const FULL: bool>(
         None => core.load(op, cx, va, 8),
     };
     finish!(done, core, op, rest, cx, |raw| {
-        core.set_fpr64::<FULL>(op.c, if BIG { raw.swap_bytes() } else { raw });
+        core.set_fpr64(op.c, if BIG { raw.swap_bytes() } else { raw });
     })
 }
 
-fn store64<A: Address, const BIG: bool, const FULL: bool>(
+fn store64<A: Address, const BIG: bool>(
     core: &mut Core,
     op: &Op,
     rest: &[Op],
     cx: &mut Cx<'_>,
 ) -> Exit {
     let va = A::of(core, op);
-    let value = core.fpr64::<FULL>(op.c);
+    let value = core.fpr64(op.c);
     let raw = if BIG { value.swap_bytes() } else { value };
     let key = core.key(va);
     if core.soft.write_u64(va, key, raw) {
@@ -466,28 +516,24 @@ fn store64<A: Address, const BIG: bool, const FULL: bool>(
 /// The function of a load or store of a floating point register.
 pub fn memory(kind: Kind, mode: Mode) -> Option<Handler> {
     if mode.big_endian {
-        by_order::<true>(kind, mode.fp)
+        by_order::<true>(kind)
     } else {
-        by_order::<false>(kind, mode.fp)
+        by_order::<false>(kind)
     }
 }
 
-fn by_order<const BIG: bool>(kind: Kind, fp: FpMode) -> Option<Handler> {
-    Some(match (kind, fp) {
-        (Kind::Lwc1, _) => load32::<Offset, BIG>,
-        (Kind::Swc1, _) => store32::<Offset, BIG>,
-        (Kind::Lwxc1, _) => load32::<Indexed, BIG>,
-        (Kind::Swxc1, _) => store32::<Indexed, BIG>,
-        (Kind::Ldc1, FpMode::Full) => load64::<Offset, BIG, true>,
-        (Kind::Ldc1, _) => load64::<Offset, BIG, false>,
-        (Kind::Sdc1, FpMode::Full) => store64::<Offset, BIG, true>,
-        (Kind::Sdc1, _) => store64::<Offset, BIG, false>,
-        (Kind::Ldxc1, FpMode::Full) => load64::<Indexed, BIG, true>,
-        (Kind::Ldxc1, _) => load64::<Indexed, BIG, false>,
-        (Kind::Sdxc1, FpMode::Full) => store64::<Indexed, BIG, true>,
-        (Kind::Sdxc1, _) => store64::<Indexed, BIG, false>,
-        (Kind::Luxc1, _) => load64::<Aligned, BIG, true>,
-        (Kind::Suxc1, _) => store64::<Aligned, BIG, true>,
+fn by_order<const BIG: bool>(kind: Kind) -> Option<Handler> {
+    Some(match kind {
+        Kind::Lwc1 => load32::<Offset, BIG>,
+        Kind::Swc1 => store32::<Offset, BIG>,
+        Kind::Lwxc1 => load32::<Indexed, BIG>,
+        Kind::Swxc1 => store32::<Indexed, BIG>,
+        Kind::Ldc1 => load64::<Offset, BIG>,
+        Kind::Sdc1 => store64::<Offset, BIG>,
+        Kind::Ldxc1 => load64::<Indexed, BIG>,
+        Kind::Sdxc1 => store64::<Indexed, BIG>,
+        Kind::Luxc1 => load64::<Aligned, BIG>,
+        Kind::Suxc1 => store64::<Aligned, BIG>,
         _ => return None,
     })
 }

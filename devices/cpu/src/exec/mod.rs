@@ -7,7 +7,6 @@
 use solderless_model::Cx;
 
 use crate::core::Core;
-use crate::decode::FpMode;
 use crate::ir::{Block, Inst, Kind, Step};
 
 mod alu;
@@ -15,6 +14,8 @@ mod flow;
 mod fp;
 mod memory;
 mod system;
+
+pub use fp::Due;
 
 /// How execution left a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +55,6 @@ pub struct Op {
 pub struct Mode {
     /// Byte order.
     pub big_endian: bool,
-    /// State of the FPU.
-    pub fp: FpMode,
 }
 
 /// Goes on with the next op.
@@ -106,7 +105,7 @@ fn op(step: &Step, mode: Mode) -> Op {
         imm2,
     } = step.inst;
     let run = match kind {
-        Kind::Fp(op, fmt) => fp::arithmetic(op, fmt, mode.fp == FpMode::Full),
+        Kind::Fp(op, fmt) => fp::arithmetic(op, fmt),
         kind => alu::handler(kind)
             .or_else(|| memory::handler(kind, mode))
             .or_else(|| flow::handler(kind))

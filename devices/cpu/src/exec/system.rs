@@ -47,8 +47,10 @@ fn checked(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
 fn mfc0(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
     const COUNT: u32 = 9 << 3;
-    let now = if op.imm == COUNT {
+    const CAUSE: u32 = 13 << 3;
+    let now = if matches!(op.imm, COUNT | CAUSE) {
         core.advance_to(op, cx);
+        core.catch_up_counter(cx);
         cx.now()
     } else {
         0

@@ -211,6 +211,14 @@ impl Fcsr {
         self.0 & INEXACT << ENABLES_SHIFT != 0
     }
 
+    /// Whether an operation that rounds as the host does, and raises at most Inexact, changes nothing but Cause: Inexact
+    /// does not trap, its flag is set, and subnormals are kept.
+    #[inline]
+    pub(crate) fn inexact_is_noted(self) -> bool {
+        const FLAG: u32 = INEXACT << FLAGS_SHIFT;
+        self.0 & (RM | FS | INEXACT << ENABLES_SHIFT | FLAG) == FLAG
+    }
+
     /// Whether an operation that rounds as the host does, and raises at most Inexact, can leave it
     /// to the host.
     #[inline]
