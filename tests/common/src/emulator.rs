@@ -1,0 +1,154 @@
+//! The commands that run a machine, here and in QEMU.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::guests::{self, Linux};
+
+/// A byte order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endian {
+    /// Least significant byte first.
+    Little,
+    /// Most significant byte first.
+    Big,
+}
+
+impl Endian {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::Little, Self::Big];
+
+    /// The prefix of Debian's cross compilers.
+    pub fn triple(self) -> &'static str {
+        match self {
+            Self::Little => "mipsel-linux-gnu",
+            Self::Big => "mips-linux-gnu",
+        }
+    }
+
+    /// The name of our board.
+    pub fn board(self) -> &'static str {
+        match self {
+            Self::Little => "malta",
+            Self::Big => "malta-be",
+        }
+    }
+}
+
+/// The command line of a machine: the program, and what it boots.
+#[derive(Debug)]
+pub struct Emulator {
+    command: Command,
+    ours: bool,
+}
+
+impl Emulator {
+    /// Our own: the built program at this path, with a board.
+    pub fn ours(program: &str, endian: Endian) -> Self {
+        let mut command = Command::new(program);
+        command.args(["run", endian.board()]);
+        Self {
+            command,
+            ours: true,
+        }
+    }
+
+    /// Debian's QEMU with the same board: no display, network card or monitor; the first serial port is standard input
+    /// and output. `None` where the caller's test is to be skipped because it is not installed.
+    pub fn qemu(endian: Endian) -> Option<Self> {
+        let program = match endian {
+            Endian::Little => "qemu-system-mipsel",
+            Endian::Big => "qemu-system-mips",
+        };
+        if !guests::tool(program, "qemu-system-mips") {
+            return None;
+        }
+        let mut command = Command::new(program);
+        let devices = [
+            "-vga", "none", "-nic", "none", "-display", "none", "-monitor", "none", "-serial",
+            "stdio",
+        ];
+        command.args(["-M", "malta"]).args(devices);
+        Some(Self {
+            command,
+            ours: false,
+        })
+    }
+
+    /// Main memory in MiB.
+    #[must_use]
+    pub fn ram(mut self, mib: u32) -> Self {
+        match self.ours {
+            true => self.command.arg("--ram").arg(format!("{mib}MiB")),
+            false => self.command.arg("-m").arg(mib.to_string()),
+        };
+        self
+    }
+
+    /// Boots an ELF file.
+    #[must_use]
+    pub fn kernel(mut self, file: &Path) -> Self {
+        self.command
+            .arg(if self.ours { "--kernel" } else { "-kernel" })
+            .arg(file);
+        self
+    }
+
+    /// Boots Debian's kernel with a command line.
+    #[must_use]
+    pub fn linux(self, linux: &Linux, append: &str) -> Self {
+        let mut emulator = self.kernel(&linux.kernel);
+        let dashes = if emulator.ours { "--" } else { "-" };
+        emulator
+            .command
+            .arg(format!("{dashes}initrd"))
+            .arg(&linux.initrd);
+        emulator.command.arg(format!("{dashes}append")).arg(append);
+        emulator
+    }
+
+    /// Boots a firmware image in its CPU's byte order.
+    ///
+    /// # Panics
+    /// The image cannot be read, or turned for QEMU.
+    #[must_use]
+    pub fn firmware(mut self, file: &Path, endian: Endian) -> Self {
+        if self.ours {
+            self.command.arg("--firmware").arg(file);
+            return self;
+        }
+        let file = if endian == Endian::Little {
+            turned(file)
+        } else {
+            file.to_path_buf()
+        };
+        self.command.arg("-bios").arg(file);
+        self
+    }
+
+    /// Further arguments, in the program's own form.
+    #[must_use]
+    pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// The command, to be started.
+    pub fn command(self) -> Command {
+        self.command
+    }
+}
+
+/// QEMU's little-endian Malta wants the bytes of every word of its firmware the other way round.
+fn turned(file: &Path) -> PathBuf {
+    let bytes = std::fs::read(file).expect("the firmware image can be read");
+    let bytes: Vec<u8> = bytes
+        .chunks(4)
+        .flat_map(|word| word.iter().rev().copied())
+        .collect();
+    let stem = file.file_name().unwrap_or_default().to_string_lossy();
+    let path = guests::cache().join(format!("{stem}-turned-{}", std::process::id()));
+    std::fs::write(&path, bytes).expect("the cache can be written to");
+    path
+}

@@ -1,0 +1,253 @@
+//! Guests: Debian's kernel and U-Boot for the Malta board, and programs of our own.
+//!
+//! Debian's are taken from packages: those installed on this host, else ones that `apt-get download` fetches (no root
+//! needed) and `dpkg-deb` unpacks below `target/guests`. A test that needs a guest and cannot have it fails where the
+//! environment variable `CI` is set; elsewhere it says how to get it, and passes.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::emulator::Endian;
+
+/// Debian's kernel and initial RAM disk for the Malta board.
+#[derive(Debug, Clone)]
+pub struct Linux {
+    /// `vmlinuz-6.1.0-*-4kc-malta`, an ELF file.
+    pub kernel: PathBuf,
+    /// `initrd.gz`, the installer's.
+    pub initrd: PathBuf,
+}
+
+/// Debian's kernel, or `None` where the caller's test is to be skipped.
+///
+/// # Panics
+/// It is missing, and the environment variable `CI` is set.
+pub fn linux() -> Option<Linux> {
+    const FOLDER: &str = "usr/lib/debian-installer/images/12/mipsel/malta";
+    let package = "debian-installer-12-netboot-mipsel";
+    let initrd = packaged(package, &format!("{FOLDER}/initrd.gz"))?;
+    let entries = std::fs::read_dir(initrd.parent()?).ok()?;
+    let kernel = entries.flatten().map(|e| e.path()).find(|p| {
+        p.file_name()
+            .is_some_and(|n| n.to_string_lossy().ends_with("-4kc-malta"))
+    });
+    match kernel {
+        Some(kernel) => Some(Linux { kernel, initrd }),
+        None => missing(&format!("no kernel lies beside {}", initrd.display())),
+    }
+}
+
+/// Debian's U-Boot for the little-endian Malta board, or `None` where the caller's test is to be skipped.
+///
+/// # Panics
+/// It is missing, and the environment variable `CI` is set.
+pub fn uboot() -> Option<PathBuf> {
+    packaged("u-boot-qemu", "usr/lib/u-boot/maltael/u-boot.bin")
+}
+
+/// Whether a program is installed; if not, the caller's test is to be skipped.
+///
+/// # Panics
+/// It is missing, and the environment variable `CI` is set.
+pub fn tool(name: &str, package: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&folders).any(|folder| folder.join(name).is_file()) {
+        return true;
+    }
+    missing::<()>(&format!(
+        "{name} is not installed; `apt-get install {package}` gets it"
+    ));
+    false
+}
+
+/// The repository.
+pub fn repository() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    root.expect("the crate lies two folders below the root")
+        .to_path_buf()
+}
+
+/// A folder for what is fetched and built, kept between runs.
+pub fn cache() -> PathBuf {
+    let folder = repository().join("target/guests");
+    std::fs::create_dir_all(&folder).expect("the repository can be written to");
+    folder
+}
+
+/// A program of ours for the Malta board, built from `tests/guests/NAME` for one byte order: bare metal, linked at
+/// 0x80100000. `None` where the caller's test is to be skipped for want of a compiler.
+///
+/// # Panics
+/// It does not compile; or there is no compiler, and the environment variable `CI` is set.
+pub fn bare_metal(name: &str, endian: Endian) -> Option<PathBuf> {
+    let flags = [
+        "-nostdlib",
+        "-static",
+        "-Wl,--build-id=none",
+        "-Wl,-Ttext=0x80100000",
+        "-ffreestanding",
+        "-mno-abicalls",
+        "-fno-pic",
+        "-G0",
+    ];
+    compile(name, endian, &flags)
+}
+
+/// A static Linux program of ours, built from `tests/guests/NAME` for the little-endian Malta board. `None` as for
+/// [`bare_metal`].
+///
+/// # Panics
+/// As [`bare_metal`].
+pub fn linux_program(name: &str) -> Option<PathBuf> {
+    compile(name, Endian::Little, &["-static"])
+}
+
+/// An initial RAM disk that holds one program, as `/init`.
+///
+/// # Panics
+/// The program cannot be read.
+pub fn initrd(program: &Path) -> PathBuf {
+    let content = std::fs::read(program).expect("the program was built");
+    let mut archive = Vec::new();
+    // The archive format is cpio's "newc": a header of hexadecimal fields, a name and the content, each padded to 4.
+    for (name, mode, content) in [
+        ("dev", 0o040_755, &[][..]),
+        ("dev/console", 0o020_600, &[]),
+        ("init", 0o100_755, &content),
+        ("TRAILER!!!", 0, &[]),
+    ] {
+        let (major, minor) = if name == "dev/console" {
+            (5, 1)
+        } else {
+            (0, 0)
+        };
+        let fields = [
+            0,
+            mode,
+            0,
+            0,
+            1,
+            0,
+            content.len(),
+            0,
+            0,
+            major,
+            minor,
+            name.len() + 1,
+            0,
+        ];
+        archive.extend(b"070701");
+        archive.extend(
+            fields
+                .iter()
+                .flat_map(|field| format!("{field:08x}").into_bytes()),
+        );
+        archive.extend(name.bytes().chain([0]));
+        archive.resize(archive.len().next_multiple_of(4), 0);
+        archive.extend(content);
+        archive.resize(archive.len().next_multiple_of(4), 0);
+    }
+    let path = program.with_extension("cpio");
+    replace(&path, &archive);
+    path
+}
+
+fn compile(name: &str, endian: Endian, flags: &[&str]) -> Option<PathBuf> {
+    let compiler = format!("{}-gcc", endian.triple());
+    if !tool(&compiler, &format!("gcc-{}", endian.triple())) {
+        return None;
+    }
+    let source = repository().join("tests/guests").join(name);
+    let _lock = lock();
+    let built = cache().join(format!("{name}-{}.elf", endian.triple()));
+    let output = Command::new(compiler)
+        .args(["-O2", "-march=mips32r2", "-mabi=32", "-o"])
+        .args([&built, &source])
+        .args(flags)
+        .output()
+        .expect("the compiler was found");
+    assert!(
+        output.status.success(),
+        "{}: {}",
+        source.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Some(built)
+}
+
+/// A file of a Debian package.
+fn packaged(package: &str, file: &str) -> Option<PathBuf> {
+    let (installed, unpacked) = (Path::new("/").join(file), cache().join(package).join(file));
+    let found = || {
+        [&installed, &unpacked]
+            .into_iter()
+            .find(|p| p.is_file())
+            .cloned()
+    };
+    found().or_else(|| {
+        let _lock = lock();
+        // Another test may have fetched it while this one waited.
+        found().or_else(|| match fetch(package) {
+            Ok(()) => found().or_else(|| missing(&format!("package {package} has no {file}"))),
+            Err(e) => missing(&format!(
+                "package {package} cannot be had ({e}); `apt-get install {package}` gets it"
+            )),
+        })
+    })
+}
+
+/// Downloads a package and unpacks it, all or nothing.
+fn fetch(package: &str) -> Result<(), String> {
+    let folder = cache().join(format!("{package}.part"));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
+    let run = |command: &mut Command| {
+        let output = command
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|e| e.to_string())?;
+        let text = String::from_utf8_lossy(&output.stderr)
+            .trim()
+            .replace('\n', "; ");
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(text)
+        }
+    };
+    run(Command::new("apt-get").args(["-q", "download", package]))?;
+    let entries = std::fs::read_dir(&folder).map_err(|e| e.to_string())?;
+    let archive = entries
+        .flatten()
+        .map(|e| e.path())
+        .find(|p| p.extension().is_some_and(|e| e == "deb"));
+    let archive = archive.ok_or("nothing was downloaded")?;
+    run(Command::new("dpkg-deb").arg("-x").args([&archive, &folder]))?;
+    let _ = std::fs::remove_file(archive);
+    std::fs::rename(&folder, cache().join(package)).map_err(|e| e.to_string())
+}
+
+/// Fails the calling test in CI; elsewhere says what is missing, past the test harness's capture of output.
+fn missing<T>(what: &str) -> Option<T> {
+    assert!(std::env::var_os("CI").is_none(), "{what}");
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
+    None
+}
+
+/// One process at a time changes the cache.
+fn lock() -> File {
+    let file = File::create(cache().join("lock")).expect("the cache can be written to");
+    file.lock().expect("the cache can be locked");
+    file
+}
+
+/// Writes a file so that nobody sees half of it.
+fn replace(path: &Path, content: &[u8]) {
+    let part = path.with_extension(format!("part{}", std::process::id()));
+    std::fs::write(&part, content)
+        .and_then(|()| std::fs::rename(&part, path))
+        .expect("the cache can be written to");
+}
