@@ -1,1 +1,357 @@
-//! 
+//! Problems found in boards: what they say, where they point, and how they are shown.
+
+use std::fmt;
+use std::sync::Arc;
+
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
+
+/// A text that problems can point into, by its place in [`Sources`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(u32);
+
+/// A range of bytes of one text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The text.
+    pub file: FileId,
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Source {
+    name: String,
+    text: Arc<str>,
+}
+
+/// The texts that went into a board.
+#[derive(Debug, Clone, Default)]
+pub struct Sources(Vec<Source>);
+
+impl Sources {
+    /// Adds a text under the name that is shown to the user.
+    pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> FileId {
+        let id = u32::try_from(self.0.len()).expect("fewer than 2^32 files");
+        self.0.push(Source {
+            name: name.into(),
+            text: text.into(),
+        });
+        FileId(id)
+    }
+
+    /// The name of a text.
+    pub fn name(&self, file: FileId) -> &str {
+        &self.0[file.0 as usize].name
+    }
+
+    /// A text.
+    pub fn text(&self, file: FileId) -> Arc<str> {
+        self.0[file.0 as usize].text.clone()
+    }
+}
+
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The board cannot be built.
+    Error,
+    /// The board can be built, and is probably not what was meant.
+    Warning,
+}
+
+/// A place that a problem points at, with what is to be said about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// The place.
+    pub span: Span,
+    /// A phrase; may be empty.
+    pub text: String,
+}
+
+/// One mistake in a board.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The kind of mistake, the same for every mistake of the kind (`unknown-device`).
+    pub code: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong, a phrase.
+    pub message: String,
+    /// Where: the culprit first.
+    pub labels: Vec<Label>,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// A mistake that keeps the board from being built.
+    pub fn error(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            severity: Severity::Error,
+            message: message.into(),
+            labels: Vec::new(),
+            help: None,
+        }
+    }
+
+    /// Something that is probably not what was meant.
+    pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(code, message)
+        }
+    }
+
+    /// Also points here.
+    #[must_use]
+    pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.labels.push(Label {
+            span,
+            text: text.into(),
+        });
+        self
+    }
+
+    /// Also points here, if there is a place.
+    #[must_use]
+    pub fn at_some(self, span: Option<Span>, text: impl Into<String>) -> Self {
+        match span {
+            Some(span) => self.at(span, text),
+            None => self,
+        }
+    }
+
+    /// Says what to write instead.
+    #[must_use]
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.help = Some(text.into());
+        self
+    }
+}
+
+/// All problems of one run, with the texts they point into.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// The texts.
+    pub sources: Sources,
+    /// The problems, in the order of the places they point at.
+    pub problems: Vec<Problem>,
+}
+
+impl Report {
+    /// A report with its problems in order, none twice.
+    pub fn new(sources: Sources, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_cached_key(|p| {
+            let place = p.labels.first().map(|l| l.span);
+            (place, p.code, p.message.clone())
+        });
+        problems.dedup();
+        Self { sources, problems }
+    }
+
+    /// Whether a problem keeps the board from being built.
+    pub fn has_errors(&self) -> bool {
+        self.problems.iter().any(|p| p.severity == Severity::Error)
+    }
+
+    /// The problems as text for people, each with the lines it is about; empty if there are none.
+    pub fn render(&self, colour: bool) -> String {
+        let theme = if colour {
+            GraphicalTheme::unicode()
+        } else {
+            GraphicalTheme::unicode_nocolor()
+        };
+        let handler = GraphicalReportHandler::new_themed(theme)
+            .with_width(100)
+            .with_links(false);
+        let mut out = String::new();
+        for problem in &self.problems {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            handler
+                .render_report(&mut out, &View::new(&self.sources, problem))
+                .expect("writing to a string");
+        }
+        out
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Report {}
+
+/// A problem's labels in one text, as miette wants them; those in other texts are related views.
+struct View {
+    message: String,
+    code: Option<&'static str>,
+    severity: miette::Severity,
+    help: Option<String>,
+    source: Option<NamedSource<Arc<str>>>,
+    labels: Vec<LabeledSpan>,
+    elsewhere: Vec<View>,
+}
+
+impl View {
+    fn new(sources: &Sources, problem: &Problem) -> Self {
+        let first = problem.labels.first().map(|l| l.span.file);
+        let mut view = Self {
+            message: problem.message.clone(),
+            code: Some(problem.code),
+            severity: match problem.severity {
+                Severity::Error => miette::Severity::Error,
+                Severity::Warning => miette::Severity::Warning,
+            },
+            help: problem.help.clone(),
+            source: first.map(|file| named(sources, file)),
+            labels: Vec::new(),
+            elsewhere: Vec::new(),
+        };
+        for label in &problem.labels {
+            let at = label.span.start..label.span.end;
+            if Some(label.span.file) == first {
+                let text = (!label.text.is_empty()).then(|| label.text.clone());
+                view.labels.push(LabeledSpan::new_with_span(text, at));
+            } else {
+                view.elsewhere.push(Self {
+                    message: label.text.clone(),
+                    code: None,
+                    severity: miette::Severity::Advice,
+                    help: None,
+                    source: Some(named(sources, label.span.file)),
+                    labels: vec![LabeledSpan::new_with_span(None, at)],
+                    elsewhere: Vec::new(),
+                });
+            }
+        }
+        view
+    }
+}
+
+fn named(sources: &Sources, file: FileId) -> NamedSource<Arc<str>> {
+    NamedSource::new(sources.name(file), sources.text(file))
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for View {}
+
+impl Diagnostic for View {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.code.map(|code| Box::new(code) as _)
+    }
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(self.severity)
+    }
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as _)
+    }
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        self.source.as_ref().map(|s| s as _)
+    }
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(self.labels.iter().cloned()))
+    }
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        if self.elsewhere.is_empty() {
+            return None;
+        }
+        Some(Box::new(self.elsewhere.iter().map(|v| v as _)))
+    }
+}
+
+/// The valid name that a wrong one was probably meant to be.
+pub fn nearest<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let folded = wrong.to_lowercase();
+    let limit = (wrong.chars().count() / 3).max(1);
+    valid
+        .into_iter()
+        .map(|name| {
+            (
+                strsim::damerau_levenshtein(&folded, &name.to_lowercase()),
+                name,
+            )
+        })
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Help for a wrong name: the one probably meant, and all valid ones unless they are many.
+pub fn suggest<'a>(wrong: &str, what: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
+    const MANY: usize = 40;
+    let valid: Vec<&str> = valid.into_iter().collect();
+    let meant = nearest(wrong, valid.iter().copied()).map(|name| format!("did you mean `{name}`?"));
+    let list = match valid.len() {
+        0 => Some(format!("there are no {what}")),
+        1..=MANY => Some(format!("the {what} are {}", valid.join(", "))),
+        _ => None,
+    };
+    [meant, list]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_suggested_and_far_ones_are_not() {
+        let valid = ["acpi-root-pci-hotplug", "smb_io_base", "pic", "PIIX4_PM"];
+        for (wrong, meant) in [
+            ("acpi-root-hotplug", Some("acpi-root-pci-hotplug")),
+            ("smb-io-base", Some("smb_io_base")),
+            ("pci", Some("pic")),
+            ("piix4_pm", Some("PIIX4_PM")),
+            ("uart", None),
+        ] {
+            assert_eq!(nearest(wrong, valid), meant, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn both_places_are_shown_even_in_two_files() {
+        let mut sources = Sources::default();
+        let a = sources.add("a.toml", "one = 1\n");
+        let b = sources.add("b.toml", "two = 2\n");
+        let span = |file| Span {
+            file,
+            start: 6,
+            end: 7,
+        };
+        let problem = Problem::error("clash", "two things clash")
+            .at(span(a), "this")
+            .at(span(b), "and that");
+        let text = Report::new(sources, vec![problem]).render(false);
+        for part in [
+            "clash",
+            "two things clash",
+            "a.toml:1:7",
+            "this",
+            "b.toml:1:7",
+            "and that",
+        ] {
+            assert!(text.contains(part), "{part} not in\n{text}");
+        }
+    }
+}

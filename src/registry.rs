@@ -4,7 +4,9 @@ use std::fmt;
 
 use schemars::Schema;
 use serde_json::Value;
-use solderless_model::{BuildError, Device, Interface, Model, Parts, PropError, Shape, State, Wires};
+use solderless_model::{BuildError, Device, Interface, Model, Parts, PropError, Shape, Wires};
+
+use crate::board::decode::draft07;
 
 /// A device type, with its model's functions over untyped properties.
 pub struct Entry {
@@ -20,7 +22,7 @@ pub struct Entry {
     pub interface: fn(&Value) -> Result<Interface, PropError>,
     /// See [`Model::build`]. The properties must have come from `decode`.
     pub build: fn(&Value, Wires<'_>) -> Result<Box<dyn Device>, BuildError>,
-    /// See [`State::shape`].
+    /// See [`solderless_model::State::shape`].
     pub shape: fn(&Parts) -> Shape,
 }
 
@@ -44,16 +46,44 @@ const fn entry<M: Model>() -> Entry {
     Entry {
         name: M::TYPE,
         summary: M::SUMMARY,
-        schema: || schemars::generate::SchemaSettings::draft07().into_generator().into_root_schema_for::<M::Props>(),
+        schema: || draft07().into_root_schema_for::<M::Props>(),
         decode: |v| props::<M>(v).and_then(|p| serde_json::to_value(p).map_err(|e| e.to_string())),
-        interface: |v| M::interface(&props::<M>(v).map_err(|reason| PropError { property: "", reason })?),
-        build: |v, wires| Ok(Box::new(M::build(props::<M>(v).map_err(BuildError)?, wires)?)),
+        interface: |v| {
+            M::interface(&props::<M>(v).map_err(|reason| PropError {
+                property: "",
+                reason,
+            })?)
+        },
+        build: |v, wires| {
+            Ok(Box::new(M::build(
+                props::<M>(v).map_err(BuildError)?,
+                wires,
+            )?))
+        },
         shape: M::shape,
     }
 }
 
-/// Every device type, by name.
-pub static TYPES: &[Entry] = &[];
+/// Every device type, in the alphabetical order of their names.
+pub static TYPES: &[Entry] = &[
+    entry::<solderless_acpi::Piix4Pm>(),
+    entry::<solderless_storage::Pflash>(),
+    entry::<solderless_pci::Gt64120>(),
+    entry::<solderless_input::I8042>(),
+    entry::<solderless_dma::I8257>(),
+    entry::<solderless_intc::I8259>(),
+    entry::<solderless_timer::I8254>(),
+    entry::<solderless_serial::IsaSerial>(),
+    entry::<solderless_platform::MaltaFpga>(),
+    entry::<solderless_timer::Mc146818>(),
+    entry::<solderless_pci::PciSlot>(),
+    entry::<solderless_storage::Ide>(),
+    entry::<solderless_pci::Piix4Isa>(),
+    entry::<solderless_usb::Piix4Uhci>(),
+    entry::<solderless_platform::Ram>(),
+    entry::<solderless_serial::SerialMm>(),
+    entry::<solderless_acpi::SmbusEeprom>(),
+];
 
 /// The type with this name.
 pub fn find(name: &str) -> Option<&'static Entry> {

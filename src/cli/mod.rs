@@ -1,4 +1,111 @@
 //! The command line.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+
+mod check;
+mod devices;
+mod graph;
+mod run;
+mod schema;
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::board::{self, Options};
+use crate::diagnostics::Report;
+use crate::graph::plan::Plan;
+
+/// Compose machines from TOML, and run them.
+#[derive(Debug, Parser)]
+#[command(name = "solderless", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Check(check::Args),
+    Graph(graph::Args),
+    Devices(devices::Args),
+    Schema(schema::Args),
+}
+
+/// Runs the program. Bad usage and bad boards end with status 2.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Graph(args) => graph::run(&args),
+        Command::Devices(args) => devices::run(&args),
+        Command::Schema(args) => schema::run(&args),
+    }
+}
+
+/// The settings of `--set PATH=VALUE`.
+///
+/// # Errors
+/// One has no `=`; what to say about it.
+fn options(set: &[String]) -> Result<Options, String> {
+    let split = |text: &String| match text.split_once('=') {
+        Some((path, value)) => Ok((path.to_owned(), value.to_owned())),
+        None => Err(format!("--set {text}: expected PATH=VALUE")),
+    };
+    let set = set.iter().map(split).collect::<Result<_, _>>()?;
+    Ok(Options { set })
+}
+
+/// Resolves a board and prints its problems on standard error; the exit status if it cannot be built.
+fn load(board: &str, set: &[String]) -> Result<Plan, ExitCode> {
+    let options = options(set).map_err(|e| usage(&e))?;
+    match board::load(board, &options) {
+        Ok((plan, warnings)) => {
+            complain(&warnings);
+            Ok(plan)
+        }
+        Err(problems) => {
+            complain(&problems);
+            Err(ExitCode::from(2))
+        }
+    }
+}
+
+/// Reports bad usage that the parser of the command line does not see.
+fn usage(message: &str) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::from(2)
+}
+
+/// Prints problems on standard error.
+fn complain(report: &Report) {
+    let colour =
+        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let text = report.render(colour);
+    // With nobody left to read it there is nothing more to do.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Prints on standard output. A reader that has gone is no error.
+fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => usage(&format!("cannot write: {e}")),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Logs to standard error: nothing but warnings at 0, more the higher the number.
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => tracing::Level::WARN,
+        1 => tracing::Level::INFO,
+        2 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .without_time()
+        .init();
 }

@@ -1,1 +1,11 @@
+//! From a board's tree to its plan, and the plan as a graph.
+
+mod address;
+mod devices;
+pub mod export;
+mod lines;
 pub mod plan;
+pub mod resolve;
+mod windows;
+
+pub use devices::KEYS;

@@ -1,0 +1,127 @@
+//! The text of a board as a tree in which every key and value knows where it was written.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use crate::diagnostics::Span;
+
+/// A table, its keys in alphabetical order: the order of the text means nothing.
+pub type Table = BTreeMap<String, Entry>;
+
+/// A key with its value.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Where the key was written first.
+    pub key: Span,
+    /// The value.
+    pub node: Node,
+}
+
+/// A value with its place.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// The value.
+    pub value: Value,
+    /// Where it was written; for a table, its header.
+    pub span: Span,
+    /// Where the parameter that stands here got its value.
+    pub param: Option<Span>,
+}
+
+/// A value.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// A string, number or truth value.
+    Scalar(Json),
+    /// An array.
+    Array(Vec<Node>),
+    /// A table.
+    Table(Table),
+}
+
+impl Node {
+    /// A value as it was written.
+    pub fn new(value: Value, span: Span) -> Self {
+        Self {
+            value,
+            span,
+            param: None,
+        }
+    }
+
+    /// The string, if it is one.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(scalar) => scalar.as_str(),
+            _ => None,
+        }
+    }
+
+    /// The table, if it is one.
+    pub fn as_table(&self) -> Option<&Table> {
+        match &self.value {
+            Value::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// The value without its places.
+    pub fn to_json(&self) -> Json {
+        match &self.value {
+            Value::Scalar(scalar) => scalar.clone(),
+            Value::Array(items) => items.iter().map(Node::to_json).collect(),
+            Value::Table(table) => to_json(table),
+        }
+    }
+
+    /// Whether a scalar within it passes the test. A null stands where a value's trouble has been reported.
+    pub fn any(&self, test: fn(&Json) -> bool) -> bool {
+        match &self.value {
+            Value::Scalar(scalar) => test(scalar),
+            Value::Array(items) => items.iter().any(|item| item.any(test)),
+            Value::Table(table) => table.values().any(|entry| entry.node.any(test)),
+        }
+    }
+
+    /// What kind of value it is, with its article.
+    pub fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Scalar(Json::String(_)) => "a string",
+            Value::Scalar(Json::Bool(_)) => "a truth value",
+            Value::Scalar(Json::Number(n)) if n.is_f64() => "a number with a fraction",
+            Value::Scalar(Json::Number(_)) => "an integer",
+            Value::Scalar(_) => "not a number",
+            Value::Array(_) => "a list",
+            Value::Table(_) => "a table",
+        }
+    }
+
+    /// The place of part of a string, if it was written without escapes; else of the whole.
+    pub fn part(&self, start: usize, len: usize) -> Span {
+        let written = self.span.end - self.span.start;
+        let quote = match self.as_str() {
+            Some(text) if self.param.is_none() && written == text.len() => 0,
+            Some(text) if self.param.is_none() && written == text.len() + 2 => 1,
+            _ => return self.span,
+        };
+        let start = self.span.start + quote + start;
+        Span {
+            file: self.span.file,
+            start,
+            end: start + len,
+        }
+    }
+}
+
+/// A table without its places, and without values whose trouble has been reported.
+pub fn to_json(table: &Table) -> Json {
+    let known = table
+        .iter()
+        .filter(|(_, entry)| !matches!(entry.node.value, Value::Scalar(Json::Null)));
+    Json::Object(
+        known
+            .map(|(key, entry)| (key.clone(), entry.node.to_json()))
+            .collect(),
+    )
+}

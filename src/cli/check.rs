@@ -1,0 +1,37 @@
+//! `solderless check`.
+
+use std::process::ExitCode;
+
+use crate::board;
+
+/// Check boards and print every problem
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Boards' names (`malta`), or the paths of their files
+    #[arg(required = true)]
+    boards: Vec<String>,
+    /// Set a parameter or property: param.NAME=VALUE or DEVICE.PROPERTY=VALUE
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+}
+
+/// Runs the command: problems on standard error, the names of good boards on standard output.
+pub fn run(args: &Args) -> ExitCode {
+    let options = match super::options(&args.set) {
+        Ok(options) => options,
+        Err(e) => return super::usage(&e),
+    };
+    let mut good = String::new();
+    for board in &args.boards {
+        match board::load(board, &options) {
+            Ok((_, warnings)) => {
+                super::complain(&warnings);
+                good.push_str(&format!("{board}: ok\n"));
+            }
+            Err(problems) => super::complain(&problems),
+        }
+    }
+    let bad = good.lines().count() < args.boards.len();
+    let printed = super::print(&good);
+    if bad { ExitCode::from(2) } else { printed }
+}

@@ -1,0 +1,235 @@
+//! `"bus:address"`: the bus by name, the address by the kind of bus.
+
+use std::collections::BTreeMap;
+
+use solderless_model::{BusKind, PortId};
+
+use super::devices::Draft;
+use super::plan::{Address, Bus};
+use crate::board::tree::Node;
+use crate::diagnostics::{Problem, suggest};
+
+/// The devices of a board and their names.
+pub struct Names<'a, 'b> {
+    /// In order of their names.
+    pub drafts: &'a [Draft<'b>],
+    index: BTreeMap<&'b str, usize>,
+}
+
+impl<'a, 'b> Names<'a, 'b> {
+    /// The names of these devices.
+    pub fn new(drafts: &'a [Draft<'b>]) -> Self {
+        let index = drafts
+            .iter()
+            .enumerate()
+            .map(|(i, draft)| (draft.name, i))
+            .collect();
+        Self { drafts, index }
+    }
+
+    /// The place of the device with this name.
+    pub fn get(&self, name: &str) -> Option<usize> {
+        self.index.get(name).copied()
+    }
+
+    /// Help for a name that no device has.
+    pub fn suggest(&self, wrong: &str) -> String {
+        suggest(wrong, "devices", self.index.keys().copied())
+    }
+}
+
+/// A place that was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The bus.
+    pub bus: Bus,
+    /// Its kind.
+    pub kind: BusKind,
+    /// The address on it; [`Address::None`] if none was written.
+    pub address: Address,
+}
+
+/// Reads a place. `None` if it is none, which has then been reported unless another report explains it.
+pub fn place(node: &Node, names: &Names<'_, '_>, problems: &mut Vec<Problem>) -> Option<Place> {
+    let Some(text) = node.as_str() else {
+        if !node.any(serde_json::Value::is_null) {
+            problems.push(
+                Problem::error("bad-value", "a place on a bus is a string").at(
+                    node.span,
+                    format!("expected \"bus:address\", found {}", node.kind()),
+                ),
+            );
+        }
+        return None;
+    };
+    let (bus_text, address_text) = match text.split_once(':') {
+        Some((bus, address)) => (bus, Some(address)),
+        None => (text, None),
+    };
+    let (bus, kind) = bus(node, bus_text, names, problems)?;
+    let address = match address_text {
+        None => Address::None,
+        Some(written) => match address(kind, written) {
+            Ok(address) => address,
+            Err(expected) => {
+                let at = node.part(bus_text.len() + 1, written.len());
+                problems.push(
+                    Problem::error(
+                        "bad-address",
+                        format!("`{written}` is no address on `{bus_text}`"),
+                    )
+                    .at(at, expected),
+                );
+                return None;
+            }
+        },
+    };
+    Some(Place { bus, kind, address })
+}
+
+fn bus(
+    node: &Node,
+    text: &str,
+    names: &Names<'_, '_>,
+    problems: &mut Vec<Problem>,
+) -> Option<(Bus, BusKind)> {
+    if text == "sys" {
+        return Some((Bus::System, BusKind::System));
+    }
+    let at = node.part(0, text.len());
+    let Some((device, port)) = text.rsplit_once('.') else {
+        let problem = Problem::error("unknown-bus", format!("there is no bus `{text}`")).at(at, "");
+        let ports = names
+            .get(text)
+            .and_then(|i| names.drafts[i].interface())
+            .map(|i| &i.ports[..]);
+        problems.push(match ports {
+            Some([only]) => problem.help(format!("did you mean `{text}.{}`?", only.name)),
+            _ => problem.help("a bus is `sys`, or a device's port: `device.port`"),
+        });
+        return None;
+    };
+    let Some(index) = names.get(device) else {
+        let at = node.part(0, device.len());
+        problems.push(
+            Problem::error("unknown-device", format!("there is no device `{device}`"))
+                .at(at, "")
+                .help(names.suggest(device)),
+        );
+        return None;
+    };
+    let ports = &names.drafts[index].interface()?.ports;
+    let Some(number) = ports.iter().position(|p| p.name == port) else {
+        let at = node.part(device.len() + 1, port.len());
+        problems.push(
+            Problem::error("unknown-port", format!("`{device}` has no port `{port}`"))
+                .at(at, "")
+                .help(suggest(port, "ports", ports.iter().map(|p| p.name))),
+        );
+        return None;
+    };
+    Some((Bus::Port(index, PortId(number as u8)), ports[number].kind))
+}
+
+/// An address, or what was expected.
+fn address(kind: BusKind, text: &str) -> Result<Address, &'static str> {
+    match kind {
+        BusKind::System => number(text)
+            .map(Address::Number)
+            .ok_or("expected an address such as 0x1f000000"),
+        BusKind::Isa => {
+            let port = number(text).filter(|n| *n < ISA_MEMORY);
+            port.map(Address::Number)
+                .ok_or("expected an address such as 0x3f8")
+        }
+        BusKind::I2c => {
+            let address = number(text)
+                .and_then(|n| u8::try_from(n).ok())
+                .filter(|n| *n < 0x80);
+            address
+                .map(Address::I2c)
+                .ok_or("expected a 7-bit address such as 0x50")
+        }
+        BusKind::Pci => {
+            let (slot, function) = text.split_once('.').unwrap_or((text, "0"));
+            let digits = |t: &str, max: u8| {
+                let hex = !t.is_empty() && t.len() <= 2 && t.bytes().all(|b| b.is_ascii_hexdigit());
+                u8::from_str_radix(t, 16).ok().filter(|n| hex && *n <= max)
+            };
+            match (digits(slot, 31), digits(function, 7)) {
+                (Some(slot), Some(function)) => Ok(Address::Pci { slot, function }),
+                _ => Err(
+                    "expected a slot (hexadecimal, 00 to 1f) and a function (0 to 7) such as 0a.3",
+                ),
+            }
+        }
+    }
+}
+
+/// The first byte past the memory of an ISA bus (24 address lines).
+pub const ISA_MEMORY: u64 = 1 << 24;
+
+fn number(text: &str) -> Option<u64> {
+    let digits = |t: &str, radix: u32| {
+        let plain = t.chars().all(|c| c.is_digit(radix) || c == '_');
+        u64::from_str_radix(&t.replace('_', ""), radix)
+            .ok()
+            .filter(|_| plain)
+    };
+    match text.strip_prefix("0x") {
+        Some(hex) => digits(hex, 16),
+        None => digits(text, 10),
+    }
+}
+
+/// An address as a board writes it.
+pub fn show(address: Address) -> String {
+    match address {
+        Address::None => String::new(),
+        Address::Number(n) => format!("{n:#x}"),
+        Address::Pci { slot, function } => format!("{slot:02x}.{function}"),
+        Address::I2c(n) => format!("{n:#04x}"),
+    }
+}
+
+/// A kind of bus in words.
+pub fn kind_name(kind: BusKind) -> &'static str {
+    match kind {
+        BusKind::System => "the system bus",
+        BusKind::Isa => "an ISA bus",
+        BusKind::Pci => "a PCI bus",
+        BusKind::I2c => "an I²C bus",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_by_the_kind_of_bus() {
+        for (kind, text, expected) in [
+            (BusKind::System, "0x1f00_0000", Some("0x1f000000")),
+            (BusKind::System, "4096", Some("0x1000")),
+            (BusKind::System, "1f", None),
+            (BusKind::System, "-1", None),
+            (BusKind::System, "+1", None),
+            (BusKind::System, "", None),
+            (BusKind::System, "0x", None),
+            (BusKind::System, "0x10000000000000000", None),
+            (BusKind::Isa, "0x3f8", Some("0x3f8")),
+            (BusKind::Isa, "0x1000000", None),
+            (BusKind::I2c, "0x50", Some("0x50")),
+            (BusKind::I2c, "0x80", None),
+            (BusKind::Pci, "0a.3", Some("0a.3")),
+            (BusKind::Pci, "1f", Some("1f.0")),
+            (BusKind::Pci, "20", None),
+            (BusKind::Pci, "0a.8", None),
+            (BusKind::Pci, "0x0a", None),
+            (BusKind::Pci, "+a", None),
+        ] {
+            let got = address(kind, text).ok().map(show);
+            assert_eq!(got.as_deref(), expected, "{kind:?} {text}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The devices of a board: their type, their properties, and what these make of the type.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value as Json;
+use solderless_model::{Interface, Parts};
+
+use crate::board::decode::{Target, decode};
+use crate::board::tree::{Entry as TreeEntry, Node, Table};
+use crate::diagnostics::{Problem, Span, suggest};
+use crate::registry::{self, Entry};
+
+/// The keys of a device that are not its type.
+pub const KEYS: [&str; 4] = ["at", "map", "irq", "backend"];
+
+/// A device on its way to the plan.
+pub struct Draft<'b> {
+    /// Its name.
+    pub name: &'b str,
+    /// Where the name was written.
+    pub key: Span,
+    /// All that stands under its name.
+    pub table: &'b Table,
+    /// What it is; `None` if that could not be made out, which has been reported.
+    pub model: Option<Typed<'b>>,
+}
+
+/// A device whose type and properties are known.
+pub struct Typed<'b> {
+    /// Its type.
+    pub entry: &'static Entry,
+    /// The properties it sets itself.
+    own: &'b Table,
+    /// The properties that the board sets for every device of the type.
+    shared: Option<&'b Table>,
+    /// Every property.
+    pub props: Json,
+    /// What the properties make of the type.
+    pub interface: Interface,
+    /// The parts it has.
+    pub parts: Parts,
+}
+
+impl<'b> Typed<'b> {
+    /// The value that set a property, if it is not at its type's default.
+    fn origin(&self, property: &str) -> Option<&'b Node> {
+        let entry = self
+            .own
+            .get(property)
+            .or_else(|| self.shared?.get(property))?;
+        Some(&entry.node)
+    }
+}
+
+impl<'b> Draft<'b> {
+    /// A table under the device's name; `None` if there is none or, which is reported, it is none.
+    pub fn table_at(&self, key: &str, problems: &mut Vec<Problem>) -> Option<&'b Table> {
+        let node = &self.table.get(key)?.node;
+        let table = node.as_table();
+        if table.is_none() {
+            problems.push(
+                Problem::error(
+                    "bad-value",
+                    format!("`{key}` of `{}` is not a table", self.name),
+                )
+                .at(
+                    node.span,
+                    format!("expected a table, found {}", node.kind()),
+                ),
+            );
+        }
+        table
+    }
+
+    /// What its properties make of it.
+    pub fn interface(&self) -> Option<&Interface> {
+        self.model.as_ref().map(|m| &m.interface)
+    }
+}
+
+/// The devices in order of their names.
+pub fn devices<'b>(root: &'b Table, problems: &mut Vec<Problem>) -> Vec<Draft<'b>> {
+    let defaults = defaults(root, problems);
+    let mut used = BTreeSet::new();
+    let mut drafts = Vec::new();
+    let table = root
+        .get("dev")
+        .and_then(|entry| table_of("dev", entry, problems));
+    for (name, entry) in table.into_iter().flatten() {
+        let key = entry.key;
+        let plain = name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if !plain || name.is_empty() || name == "sys" {
+            problems.push(
+                Problem::error("bad-name", format!("`{name}` cannot be a device's name"))
+                    .at(key, "")
+                    .help("a name has letters, digits, `-` and `_`; `sys` is the system bus"),
+            );
+        }
+        let Some(table) = table_of(&format!("dev.{name}"), entry, problems) else {
+            continue;
+        };
+        let model = typed(name, key, table, &defaults, &mut used, problems);
+        drafts.push(Draft {
+            name,
+            key,
+            table,
+            model,
+        });
+    }
+    for (name, (key, _)) in &defaults {
+        if !used.contains(name) {
+            problems.push(
+                Problem::warning(
+                    "unused-default",
+                    format!("no device of the board is a `{name}`"),
+                )
+                .at(*key, "these defaults apply to nothing"),
+            );
+        }
+    }
+    drafts
+}
+
+fn table_of<'b>(
+    path: &str,
+    entry: &'b TreeEntry,
+    problems: &mut Vec<Problem>,
+) -> Option<&'b Table> {
+    let table = entry.node.as_table();
+    if table.is_none() {
+        problems.push(
+            Problem::error("bad-value", format!("`{path}` is not a table")).at(
+                entry.node.span,
+                format!("expected a table, found {}", entry.node.kind()),
+            ),
+        );
+    }
+    table
+}
+
+type Defaults<'b> = BTreeMap<&'static str, (Span, Option<&'b Table>)>;
+
+/// `[defaults.*]`: by type, the place, and the values if they are good.
+fn defaults<'b>(root: &'b Table, problems: &mut Vec<Problem>) -> Defaults<'b> {
+    let mut defaults = Defaults::new();
+    let table = root
+        .get("defaults")
+        .and_then(|entry| table_of("defaults", entry, problems));
+    for (name, entry) in table.into_iter().flatten() {
+        let Some(kind) = registry::find(name) else {
+            problems.push(unknown_type(name, entry.key));
+            continue;
+        };
+        let table = table_of(&format!("defaults.{name}"), entry, problems);
+        let good = table.filter(|table| properties(kind, table, entry.key, problems).is_some());
+        defaults.insert(kind.name, (entry.key, good));
+    }
+    defaults
+}
+
+fn unknown_type(name: &str, key: Span) -> Problem {
+    Problem::error("unknown-type", format!("there is no device type `{name}`"))
+        .at(key, "")
+        .help(suggest(
+            name,
+            "types",
+            registry::TYPES.iter().map(|e| e.name),
+        ))
+}
+
+fn properties(
+    entry: &'static Entry,
+    table: &Table,
+    at: Span,
+    problems: &mut Vec<Problem>,
+) -> Option<Json> {
+    let target = Target {
+        what: entry.name,
+        keys: "properties",
+        schema: &|| (entry.schema)().to_value(),
+        decode: &entry.decode,
+    };
+    decode(&target, table, at, problems)
+}
+
+fn typed<'b>(
+    name: &str,
+    key: Span,
+    table: &'b Table,
+    defaults: &Defaults<'b>,
+    used: &mut BTreeSet<&'static str>,
+    problems: &mut Vec<Problem>,
+) -> Option<Typed<'b>> {
+    let mut types = Vec::new();
+    for (key, entry) in table
+        .iter()
+        .filter(|(key, _)| !KEYS.contains(&key.as_str()))
+    {
+        match (registry::find(key), entry.node.as_table()) {
+            (Some(found), Some(own)) => types.push((found, entry.key, own)),
+            (Some(_), None) => {
+                table_of(&format!("dev.{name}.{key}"), entry, problems);
+            }
+            (None, Some(_)) => problems.push(unknown_type(key, entry.key)),
+            (None, None) => problems.push(
+                Problem::error("unknown-key", format!("a device has no key `{key}`"))
+                    .at(entry.key, "")
+                    .help(format!(
+                        "{}\na property stands in the table of the device's type: [dev.{name}.TYPE]",
+                        suggest(key, "keys", KEYS)
+                    )),
+            ),
+        }
+    }
+    used.extend(types.iter().map(|(entry, ..)| entry.name));
+    let (entry, type_key, own) = match types[..] {
+        [only] => only,
+        [] => {
+            let other = table.keys().any(|key| !KEYS.contains(&key.as_str()));
+            if !other {
+                problems.push(
+                    Problem::error("no-type", format!("device `{name}` has no type"))
+                        .at(key, "")
+                        .help(format!(
+                            "add a table with the type as its key: [dev.{name}.TYPE]"
+                        )),
+                );
+            }
+            return None;
+        }
+        [(first, at, _), (second, then, _), ..] => {
+            problems.push(
+                Problem::error("two-types", format!("device `{name}` has two types"))
+                    .at(at, first.name)
+                    .at(then, second.name),
+            );
+            return None;
+        }
+    };
+    let shared = defaults.get(entry.name).and_then(|(_, table)| *table);
+    // Each layer is judged alone, so that the defaults' mistakes are not repeated for every device.
+    let mut props = properties(entry, own, type_key, problems)?;
+    if let Some(shared) = shared {
+        let mut both = shared.clone();
+        both.extend(own.iter().map(|(key, value)| (key.clone(), value.clone())));
+        props = properties(entry, &both, type_key, problems)?;
+    }
+    let mut typed = Typed {
+        entry,
+        own,
+        shared,
+        props,
+        interface: Interface::default(),
+        parts: Parts::default(),
+    };
+    match (entry.interface)(&typed.props) {
+        Ok(interface) => typed.interface = interface,
+        Err(error) => {
+            let origin = typed.origin(error.property);
+            problems.push(
+                Problem::error(
+                    "bad-value",
+                    format!("`{}` of {} cannot be this", error.property, entry.name),
+                )
+                .at(origin.map_or(type_key, |node| node.span), error.reason)
+                .at_some(
+                    origin.and_then(|node| node.param),
+                    "the parameter's value comes from here",
+                ),
+            );
+            return None;
+        }
+    }
+    let present = typed.interface.parts.iter().filter(|part| part.present);
+    typed.parts = present.clone().map(|part| part.name).collect();
+    for part in present.filter(|part| !part.built) {
+        let origin = typed.origin(part.property);
+        problems.push(
+            Problem::error(
+                "part-not-built",
+                format!(
+                    "this program was built without `{}` of {}",
+                    part.name, entry.name
+                ),
+            )
+            .at(
+                origin.map_or(type_key, |node| node.span),
+                format!("`{}` asks for it", part.property),
+            )
+            .help(format!(
+                "add `{} = false` to [defaults.{}]",
+                part.property, entry.name
+            )),
+        );
+    }
+    Some(typed)
+}

@@ -1,0 +1,372 @@
+//! Lines: which outputs drive which inputs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use solderless_model::{BusKind, Interface, Pin, Pins};
+
+use super::address::Names;
+use super::plan::Net;
+use crate::board::decode::section;
+use crate::board::format::{JoinOp, JoinSection};
+use crate::board::tree::{Node, Table, Value};
+use crate::diagnostics::{Problem, Span, suggest};
+
+/// A pin of a device.
+type End = (usize, Pin);
+
+/// One output wired to one input.
+struct Wire {
+    driver: End,
+    span: Span,
+    /// Other outputs may drive the input too.
+    shares: bool,
+}
+
+/// Reads every `irq` of the board. An input is in one net at most; an output is in several if some of its inputs have
+/// further drivers.
+pub fn nets(joins: Option<&Table>, names: &Names<'_, '_>, problems: &mut Vec<Problem>) -> Vec<Net> {
+    let joined = joined(joins, names, problems);
+    let mut wires: BTreeMap<End, Vec<Wire>> = BTreeMap::new();
+    for (device, draft) in names.drafts.iter().enumerate() {
+        let Some(table) = draft.table_at("irq", problems) else {
+            continue;
+        };
+        let Some(model) = &draft.model else { continue };
+        for (key, entry) in table {
+            let outputs = select_outputs(&model.interface, key);
+            let outputs = match outputs {
+                Ok(outputs) => outputs,
+                Err(wrong) => {
+                    problems.push(
+                        wrong
+                            .problem("output", draft.name, &model.interface.outputs)
+                            .at(entry.key, ""),
+                    );
+                    continue;
+                }
+            };
+            for node in targets(&entry.node, problems) {
+                let Some(inputs) = inputs(node, names, problems) else {
+                    continue;
+                };
+                if inputs.len() != outputs.len() {
+                    problems.push(
+                        Problem::error("line-count", format!("`{key}` of `{}` and this do not pair up", draft.name))
+                            .at(entry.key, count(outputs.len(), "output"))
+                            .at(node.span, count(inputs.len(), "input"))
+                            .help("to drive several inputs with one output write a list: [\"a[1]\", \"b[2]\"]"),
+                    );
+                    continue;
+                }
+                for ((pin, group), sink) in outputs.iter().zip(inputs) {
+                    let shares = joined.contains(&sink)
+                        || (model.interface.bus == Some(BusKind::Pci) && *group == "intx");
+                    wires.entry(sink).or_default().push(Wire {
+                        driver: (device, *pin),
+                        span: node.span,
+                        shares,
+                    });
+                }
+            }
+        }
+    }
+    let mut nets: BTreeMap<Vec<End>, Vec<End>> = BTreeMap::new();
+    for (sink, mut wires) in wires {
+        wires.sort_by_key(|wire| (wire.driver, wire.span));
+        for pair in wires.windows(2) {
+            let [one, two] = pair else { continue };
+            if one.driver == two.driver || !(one.shares && two.shares) {
+                problems.push(twice(names, sink, one, two));
+            }
+        }
+        nets.entry(wires.iter().map(|wire| wire.driver).collect())
+            .or_default()
+            .push(sink);
+    }
+    nets.into_iter()
+        .map(|(drivers, sinks)| Net { drivers, sinks })
+        .collect()
+}
+
+/// The inputs that `[join.*]` lets several outputs drive.
+fn joined(
+    joins: Option<&Table>,
+    names: &Names<'_, '_>,
+    problems: &mut Vec<Problem>,
+) -> BTreeSet<End> {
+    let mut joined = BTreeSet::new();
+    for (name, entry) in joins.into_iter().flatten() {
+        let what = format!("join.{name}");
+        let Some(table) = entry.node.as_table() else {
+            let problem = Problem::error("bad-value", format!("`{what}` is not a table"));
+            problems.push(problem.at(entry.node.span, "expected { inputs = \"…\", op = \"or\" }"));
+            continue;
+        };
+        // A net is the OR of its drivers, which is the one way of joining there is.
+        if let Some(JoinSection { op: JoinOp::Or, .. }) = section(&what, table, entry.key, problems)
+            && let Some(entry) = table.get("inputs")
+        {
+            joined.extend(inputs(&entry.node, names, problems).into_iter().flatten());
+        }
+    }
+    joined
+}
+
+fn count(n: usize, what: &str) -> String {
+    if n == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{n} {what}s")
+    }
+}
+
+fn twice(names: &Names<'_, '_>, sink: End, one: &Wire, two: &Wire) -> Problem {
+    let end = |(device, pin): End, inputs: bool| {
+        let draft = &names.drafts[device];
+        let pins = draft.interface().map(|i| {
+            if inputs {
+                &i.inputs[..]
+            } else {
+                &i.outputs[..]
+            }
+        });
+        format!("{}.{}", draft.name, pin_name(pins.unwrap_or_default(), pin))
+    };
+    Problem::error("driven-twice", format!("`{}` is driven twice", end(sink, true)))
+        .at(two.span, format!("by `{}`", end(two.driver, false)))
+        .at(one.span, format!("by `{}`", end(one.driver, false)))
+        .help("only the INTx pins of PCI functions share an input as they are; others need a [join.NAME] with `inputs` and `op`")
+}
+
+/// A pin by name: `intr`, `out[2]`.
+pub fn pin_name(groups: &[Pins], pin: Pin) -> String {
+    let mut first = 0;
+    for group in groups {
+        let index = pin.0 - first;
+        match group.count {
+            1 if index == 0 => return group.name.to_owned(),
+            count if index < count => return format!("{}[{index}]", group.name),
+            count => first += count,
+        }
+    }
+    pin.0.to_string()
+}
+
+/// The strings of a string or a list of strings.
+fn targets<'n>(node: &'n Node, problems: &mut Vec<Problem>) -> Vec<&'n Node> {
+    let items = match &node.value {
+        Value::Array(items) => items.iter().collect(),
+        _ => vec![node],
+    };
+    let (strings, others): (Vec<_>, Vec<_>) =
+        items.into_iter().partition(|item| item.as_str().is_some());
+    for other in others
+        .into_iter()
+        .filter(|other| !other.any(serde_json::Value::is_null))
+    {
+        problems.push(Problem::error("bad-value", "a line ends at an input").at(
+            other.span,
+            format!("expected \"device[input]\", found {}", other.kind()),
+        ));
+    }
+    strings
+}
+
+/// Why a selection of pins is wrong.
+enum Wrong {
+    Name(String),
+    Range { group: String, count: u16 },
+    Form,
+}
+
+impl Wrong {
+    fn problem(self, what: &str, device: &str, groups: &[Pins]) -> Problem {
+        match self {
+            Self::Name(name) => {
+                Problem::error("unknown-pin", format!("`{device}` has no {what} `{name}`")).help(
+                    suggest(&name, &format!("{what}s"), groups.iter().map(|g| g.name)),
+                )
+            }
+            Self::Range { group, count } => {
+                let message = format!("`{device}` has {} {group}", self::count(count.into(), what));
+                let problem = Problem::error("pin-out-of-range", message.trim_end());
+                match count.checked_sub(1) {
+                    Some(last) => problem.help(format!("they are numbered 0 to {last}")),
+                    None => problem,
+                }
+            }
+            Self::Form => Problem::error("bad-pin", format!("this names no {what} of `{device}`"))
+                .help("pins are written `name`, `name[3]`, `name[0-7]` or `name[0-3,6]`"),
+        }
+    }
+}
+
+/// The outputs that a key of `irq` names, each with its group: `intr`, `out[2]`, `out[0-7]`.
+fn select_outputs<'i>(interface: &'i Interface, key: &str) -> Result<Vec<(Pin, &'i str)>, Wrong> {
+    let (name, selection) = match key.split_once('[') {
+        Some((name, rest)) => (name, Some(rest.strip_suffix(']').ok_or(Wrong::Form)?)),
+        None => (key, None),
+    };
+    let (group, first) =
+        group(&interface.outputs, name).ok_or_else(|| Wrong::Name(name.to_owned()))?;
+    let numbers = match selection {
+        Some(selection) => numbers(selection, group.count, &format!("of `{name}`"))?,
+        None => (0..group.count).collect(),
+    };
+    Ok(numbers
+        .into_iter()
+        .map(|n| (Pin(first + n), group.name))
+        .collect())
+}
+
+/// The inputs that `device[selection]` names: numbers count over all inputs, a name is a group, `name.2` one of its pins.
+fn inputs(node: &Node, names: &Names<'_, '_>, problems: &mut Vec<Problem>) -> Option<Vec<End>> {
+    let text = node.as_str()?;
+    let parts = text
+        .split_once('[')
+        .and_then(|(name, rest)| Some((name, rest.strip_suffix(']')?)));
+    let Some((name, selection)) = parts else {
+        let problem = Problem::error("bad-pin", "a line ends at an input")
+            .at(node.span, "expected \"device[input]\"");
+        problems.push(match names.get(text) {
+            Some(_) => problem.help(format!("say which input of `{text}`: \"{text}[0]\"")),
+            None => problem,
+        });
+        return None;
+    };
+    let Some(device) = names.get(name) else {
+        problems.push(
+            Problem::error("unknown-device", format!("there is no device `{name}`"))
+                .at(node.part(0, name.len()), "")
+                .help(names.suggest(name)),
+        );
+        return None;
+    };
+    let interface = names.drafts[device].interface()?;
+    match select_inputs(interface, selection) {
+        Ok(pins) => Some(pins.into_iter().map(|pin| (device, pin)).collect()),
+        Err(wrong) => {
+            let at = node.part(name.len() + 1, selection.len());
+            problems.push(wrong.problem("input", name, &interface.inputs).at(at, ""));
+            None
+        }
+    }
+}
+
+fn select_inputs(interface: &Interface, selection: &str) -> Result<Vec<Pin>, Wrong> {
+    let all = interface.inputs.iter().map(|g| g.count).sum();
+    let mut pins = Vec::new();
+    for item in selection.split(',').map(str::trim) {
+        if item.starts_with(|c: char| c.is_ascii_digit()) {
+            pins.extend(numbers(item, all, "")?.into_iter().map(Pin));
+            continue;
+        }
+        let (name, within) = match item.split_once('.') {
+            Some((name, within)) => (name, Some(within)),
+            None => (item, None),
+        };
+        if name.is_empty() {
+            return Err(Wrong::Form);
+        }
+        let (group, first) =
+            group(&interface.inputs, name).ok_or_else(|| Wrong::Name(name.to_owned()))?;
+        let numbers = match within {
+            Some(within) => numbers(within, group.count, &format!("of `{name}`"))?,
+            None => (0..group.count).collect(),
+        };
+        pins.extend(numbers.into_iter().map(|n| Pin(first + n)));
+    }
+    Ok(pins)
+}
+
+/// A group of pins by name, and the number of its first pin.
+fn group<'i>(groups: &'i [Pins], name: &str) -> Option<(&'i Pins, u16)> {
+    let index = groups.iter().position(|g| g.name == name)?;
+    Some((
+        &groups[index],
+        groups[..index].iter().map(|g| g.count).sum(),
+    ))
+}
+
+/// `3`, `0-7`, `0-3,6`, all below `count`; both ends of a range are in it.
+fn numbers(text: &str, count: u16, group: &str) -> Result<Vec<u16>, Wrong> {
+    let one = |t: &str| {
+        let digits = !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+        digits
+            .then(|| t.parse().unwrap_or(u16::MAX))
+            .ok_or(Wrong::Form)
+    };
+    let mut numbers = Vec::new();
+    for item in text.split(',').map(str::trim) {
+        let (first, last) = match item.split_once('-') {
+            Some((first, last)) => (one(first)?, one(last)?),
+            None => (one(item)?, one(item)?),
+        };
+        if last >= count {
+            return Err(Wrong::Range {
+                group: group.to_owned(),
+                count,
+            });
+        }
+        if first > last {
+            return Err(Wrong::Form);
+        }
+        numbers.extend(first..=last);
+    }
+    Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selections_of_inputs() {
+        let interface = Interface::default()
+            .inputs("in", 8)
+            .inputs("gate", 1)
+            .inputs("x", 3);
+        for (text, expected) in [
+            ("3", Some(vec![3])),
+            ("0-2,7", Some(vec![0, 1, 2, 7])),
+            ("gate", Some(vec![8])),
+            ("x", Some(vec![9, 10, 11])),
+            ("x.1", Some(vec![10])),
+            ("x.0-1, 0", Some(vec![9, 10, 0])),
+            ("in.8", None),
+            ("12", None),
+            ("99999999", None),
+            ("2-1", None),
+            ("", None),
+            ("-1", None),
+            ("y", None),
+            ("x.", None),
+            (".1", None),
+        ] {
+            let got = select_inputs(&interface, text)
+                .ok()
+                .map(|pins| pins.iter().map(|p| p.0).collect());
+            assert_eq!(got, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn selections_of_outputs() {
+        let interface = Interface::default().outputs("int", 1).outputs("out", 3);
+        for (text, expected) in [
+            ("int", Some(vec![0])),
+            ("int[0]", Some(vec![0])),
+            ("out", Some(vec![1, 2, 3])),
+            ("out[1-2]", Some(vec![2, 3])),
+            ("out[3]", None),
+            ("out[1", None),
+            ("[1]", None),
+            ("", None),
+        ] {
+            let got = select_outputs(&interface, text)
+                .ok()
+                .map(|pins| pins.iter().map(|(p, _)| p.0).collect());
+            assert_eq!(got, expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! A board's tree to its plan: every name looked up, every rule checked.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use petgraph::Direction;
+use petgraph::algo::tarjan_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+use serde_json::Value as Json;
+use solderless_model::SlotKind;
+
+use super::address::Names;
+use super::devices::{Draft, devices};
+use super::lines::nets;
+use super::plan::{BoardSlot, Boot, Bus, Net, Plan, PlannedDevice, Seat};
+use super::windows::{Placed, placed};
+use crate::board::Board;
+use crate::board::decode::section;
+use crate::board::format::{BoardSection, BootSection, SlotSection};
+use crate::board::tree::{Entry, Table};
+use crate::diagnostics::{Problem, Span, suggest};
+
+/// The tables at the top of a board.
+pub const SECTIONS: [&str; 7] = ["board", "param", "defaults", "dev", "join", "slot", "boot"];
+
+/// Resolves a board. `None` if something is missing without which there is no plan; a plan that comes with errors must
+/// not be built.
+pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
+    let root = &board.root;
+    for (key, entry) in root
+        .iter()
+        .filter(|(key, _)| !SECTIONS.contains(&key.as_str()))
+    {
+        problems.push(
+            Problem::error("unknown-key", format!("a board has no section `{key}`"))
+                .at(entry.key, "")
+                .help(suggest(key, "sections", SECTIONS)),
+        );
+    }
+    let header = root
+        .get("board")
+        .and_then(|entry| Some((entry.key, entry.node.as_table()?)));
+    let header: Option<BoardSection> = match header {
+        Some((key, table)) => section("[board]", table, key, problems),
+        None => {
+            let problem = Problem::error("missing-key", "the board has no name");
+            problems.push(
+                problem
+                    .at(board.whole, "")
+                    .help("start with [board] and `name = \"…\"`"),
+            );
+            None
+        }
+    };
+    let drafts = devices(root, problems);
+    let names = Names::new(&drafts);
+    let placed = placed(&names, problems);
+    let order = order(&drafts, &placed, problems);
+    let nets = nets(table(root, "join", problems), &names, problems);
+    let slots = slots(root, problems);
+    let backends = backends(&drafts, &slots, problems);
+    let boot = boot(root, &names, &slots, problems);
+
+    let header = header?;
+    // Where each draft is in the plan.
+    let mut rank = vec![0; drafts.len()];
+    for (place, draft) in order.iter().enumerate() {
+        rank[*draft] = place;
+    }
+    let mut devices: Vec<Option<PlannedDevice>> = drafts
+        .into_iter()
+        .zip(placed)
+        .zip(backends)
+        .map(|((draft, placed), backends)| {
+            let model = draft.model?;
+            Some(PlannedDevice {
+                path: draft.name.to_owned(),
+                entry: model.entry,
+                props: model.props,
+                interface: model.interface,
+                parts: model.parts,
+                seat: placed.seat.map(|seat| Seat {
+                    bus: ranked(seat.bus, &rank),
+                    ..seat
+                }),
+                windows: placed
+                    .windows
+                    .into_iter()
+                    .map(|(window, _)| window)
+                    .collect(),
+                backends,
+            })
+        })
+        .collect();
+    Some(Plan {
+        name: header.name,
+        summary: header.summary,
+        params: board
+            .params
+            .iter()
+            .filter_map(|(name, p)| Some((name.clone(), p.as_ref()?.value.clone())))
+            .collect(),
+        devices: order
+            .iter()
+            .map(|draft| devices[*draft].take())
+            .collect::<Option<_>>()?,
+        nets: renumber(nets, &rank),
+        slots: slots
+            .into_values()
+            .filter_map(|slot| Some(slot?.0))
+            .collect(),
+        boot: boot.map(|boot| Boot {
+            memory: rank[boot.memory],
+            cpu: rank[boot.cpu],
+            ..boot
+        }),
+    })
+}
+
+fn ranked(bus: Bus, rank: &[usize]) -> Bus {
+    match bus {
+        Bus::System => bus,
+        Bus::Port(device, port) => Bus::Port(rank[device], port),
+    }
+}
+
+fn renumber(nets: Vec<Net>, rank: &[usize]) -> Vec<Net> {
+    let ends = |ends: Vec<(usize, _)>| {
+        let mut ends: Vec<_> = ends
+            .into_iter()
+            .map(|(device, pin)| (rank[device], pin))
+            .collect();
+        ends.sort();
+        ends
+    };
+    let renumbered = nets.into_iter().map(|net| Net {
+        drivers: ends(net.drivers),
+        sinks: ends(net.sinks),
+    });
+    let mut nets: Vec<Net> = renumbered.collect();
+    nets.sort_by(|a, b| (&a.drivers, &a.sinks).cmp(&(&b.drivers, &b.sinks)));
+    nets
+}
+
+/// The devices so that one that offers a bus comes before those that sit on it, otherwise by name.
+fn order(drafts: &[Draft<'_>], placed: &[Placed], problems: &mut Vec<Problem>) -> Vec<usize> {
+    let mut contains = DiGraph::<(), ()>::with_capacity(drafts.len(), drafts.len());
+    for _ in drafts {
+        contains.add_node(());
+    }
+    let mut waits_for = vec![false; drafts.len()];
+    for (child, place) in placed.iter().enumerate() {
+        if let Some(Seat {
+            bus: Bus::Port(parent, _),
+            ..
+        }) = place.seat
+        {
+            contains.add_edge(NodeIndex::new(parent), NodeIndex::new(child), ());
+            waits_for[child] = true;
+        }
+    }
+    for mut ring in tarjan_scc(&contains) {
+        if ring.len() > 1 || contains.contains_edge(ring[0], ring[0]) {
+            // From child to parent, so that the chain reads "a sits on b sits on a".
+            ring.sort();
+            let start = ring[0];
+            let mut chain = vec![start];
+            while let Some(parent) = contains
+                .neighbors_directed(chain[chain.len() - 1], Direction::Incoming)
+                .next()
+            {
+                chain.push(parent);
+                if parent == start {
+                    break;
+                }
+            }
+            let path: Vec<_> = chain
+                .iter()
+                .map(|node| format!("`{}`", drafts[node.index()].name))
+                .collect();
+            let mut problem = Problem::error(
+                "bus-cycle",
+                format!("a device sits on itself: {}", path.join(" on ")),
+            );
+            for node in &chain[1..] {
+                let draft = &drafts[node.index()];
+                problem = problem.at_some(
+                    draft.table.get("at").map(|entry| entry.node.span),
+                    format!("`{}`", draft.name),
+                );
+            }
+            problems.push(problem);
+        }
+    }
+    let roots = (0..drafts.len()).filter(|i| !waits_for[*i]);
+    let mut ready: BinaryHeap<_> = roots.map(Reverse).collect();
+    let mut order = Vec::with_capacity(drafts.len());
+    while let Some(Reverse(next)) = ready.pop() {
+        order.push(next);
+        ready.extend(
+            contains
+                .neighbors(NodeIndex::new(next))
+                .map(|child| Reverse(child.index())),
+        );
+    }
+    order
+}
+
+/// The board's slots by name, with the place of each; `None` for one that is wrong.
+type Slots<'b> = BTreeMap<&'b str, Option<(BoardSlot, usize)>>;
+
+fn slots<'b>(root: &'b Table, problems: &mut Vec<Problem>) -> Slots<'b> {
+    let mut slots = Slots::new();
+    let mut count = 0;
+    for (name, entry) in table(root, "slot", problems).into_iter().flatten() {
+        let what = format!("slot.{name}");
+        let found = match entry.node.as_table() {
+            Some(table) => section::<SlotSection>(&what, table, entry.key, problems),
+            None => {
+                let problem = Problem::error("bad-value", format!("`{what}` is not a table"));
+                problems.push(problem.at(
+                    entry.node.span,
+                    "expected { kind = \"…\", default = \"…\" }",
+                ));
+                None
+            }
+        };
+        let slot = found.map(|SlotSection { kind, default }| {
+            count += 1;
+            (
+                BoardSlot {
+                    name: name.clone(),
+                    kind,
+                    default,
+                },
+                count - 1,
+            )
+        });
+        slots.insert(name, slot);
+    }
+    slots
+}
+
+fn table<'b>(root: &'b Table, key: &str, problems: &mut Vec<Problem>) -> Option<&'b Table> {
+    let entry = root.get(key)?;
+    let table = entry.node.as_table();
+    if table.is_none() {
+        let problem = Problem::error("bad-value", format!("`{key}` is not a table"));
+        problems.push(problem.at(
+            entry.node.span,
+            format!("expected a table, found {}", entry.node.kind()),
+        ));
+    }
+    table
+}
+
+/// For every device, the board slot plugged into each of its slots.
+fn backends(
+    drafts: &[Draft<'_>],
+    slots: &Slots<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Vec<Option<usize>>> {
+    let mut taken: BTreeMap<usize, Span> = BTreeMap::new();
+    let mut backends = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let table = draft.table_at("backend", problems);
+        let Some(model) = &draft.model else {
+            backends.push(Vec::new());
+            continue;
+        };
+        let offered = &model.interface.slots;
+        let mut bound = vec![None; offered.len()];
+        for (key, entry) in table.into_iter().flatten() {
+            let Some(index) = offered.iter().position(|slot| slot.name == key) else {
+                problems.push(
+                    Problem::error(
+                        "unknown-backend",
+                        format!("{} has no slot `{key}`", model.entry.name),
+                    )
+                    .at(entry.key, "")
+                    .help(suggest(
+                        key,
+                        "slots",
+                        offered.iter().map(|slot| slot.name),
+                    )),
+                );
+                continue;
+            };
+            let Some((slot, number)) = slot(entry, slots, problems) else {
+                continue;
+            };
+            if slot.kind != offered[index].kind {
+                let message = format!(
+                    "`{key}` of {} and slot `{}` do not fit",
+                    model.entry.name, slot.name
+                );
+                problems.push(Problem::error("wrong-slot", message).at(
+                    entry.node.span,
+                    format!(
+                        "this takes {}, the slot has {}",
+                        kind_name(offered[index].kind),
+                        kind_name(slot.kind)
+                    ),
+                ));
+                continue;
+            }
+            if let Some(other) = taken.insert(*number, entry.node.span) {
+                problems.push(
+                    Problem::error(
+                        "slot-taken",
+                        format!("slot `{}` is plugged in twice", slot.name),
+                    )
+                    .at(entry.node.span, "here")
+                    .at(other, "and here"),
+                );
+            }
+            bound[index] = Some(*number);
+        }
+        backends.push(bound);
+    }
+    backends
+}
+
+fn kind_name(kind: SlotKind) -> &'static str {
+    match kind {
+        SlotKind::Chardev => "a character stream (chardev)",
+        SlotKind::Image => "an image",
+    }
+}
+
+/// The board slot that a value names.
+fn slot<'s>(
+    entry: &Entry,
+    slots: &'s Slots<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<&'s (BoardSlot, usize)> {
+    let Some(name) = entry.node.as_str() else {
+        if !entry.node.any(Json::is_null) {
+            let problem = Problem::error("bad-value", "this is no slot's name");
+            problems.push(problem.at(
+                entry.node.span,
+                format!("expected a string, found {}", entry.node.kind()),
+            ));
+        }
+        return None;
+    };
+    match slots.get(name) {
+        Some(slot) => slot.as_ref(),
+        None => {
+            problems.push(
+                Problem::error("unknown-slot", format!("the board has no slot `{name}`"))
+                    .at(entry.node.span, "")
+                    .help(suggest(name, "slots", slots.keys().copied())),
+            );
+            None
+        }
+    }
+}
+
+/// `[boot]`, its devices by their place among the drafts.
+fn boot(
+    root: &Table,
+    names: &Names<'_, '_>,
+    slots: &Slots<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Boot> {
+    let entry = root.get("boot")?;
+    let table = table(root, "boot", problems)?;
+    let section: BootSection = section("[boot]", table, entry.key, problems)?;
+    let mut device = |key: &str,
+                      name: &str,
+                      what: &str,
+                      fits: fn(&solderless_model::Interface) -> bool| {
+        let at = table.get(key)?.node.span;
+        let Some(index) = names.get(name) else {
+            let problem = Problem::error("unknown-device", format!("there is no device `{name}`"));
+            problems.push(problem.at(at, "").help(names.suggest(name)));
+            return None;
+        };
+        if !fits(names.drafts[index].interface()?) {
+            problems
+                .push(Problem::error("wrong-device", format!("`{name}` is no {what}")).at(at, ""));
+            return None;
+        }
+        Some(index)
+    };
+    let memory = device("memory", &section.memory, "memory", |i| {
+        i.regions
+            .first()
+            .is_some_and(|r| r.kind == solderless_model::RegionKind::Memory)
+    });
+    let cpu = device("cpu", &section.cpu, "CPU", |i| i.initiator);
+    let firmware = slot(table.get("firmware")?, slots, problems).and_then(|(slot, number)| {
+        if slot.kind != SlotKind::Image {
+            let problem = Problem::error(
+                "wrong-slot",
+                format!("slot `{}` takes no firmware", slot.name),
+            );
+            problems.push(problem.at(
+                table["firmware"].node.span,
+                "expected a slot of kind \"image\"",
+            ));
+            return None;
+        }
+        Some(*number)
+    });
+    Some(Boot {
+        firmware: firmware?,
+        memory: memory?,
+        cpu: cpu?,
+        protocol: section.protocol,
+        low_memory: section.low_memory.0,
+        console: section.console,
+        setup: section.setup,
+    })
+}

@@ -1,0 +1,492 @@
+//! Where devices sit: their bus and address, and the windows through which the bus sees them.
+
+use std::collections::BTreeMap;
+
+use solderless_model::memory::PAGE;
+use solderless_model::{BusKind, Interface, Placement, Region, RegionId, RegionKind, Space};
+
+use super::address::{ISA_MEMORY, Names, Place, kind_name, place, show};
+use super::devices::Draft;
+use super::plan::{Address, Bus, Seat, Window};
+use crate::board::decode::section;
+use crate::board::format::{Amount, MapEntry};
+use crate::board::tree::{Node, Value};
+use crate::diagnostics::{Problem, Span, suggest};
+
+/// Where a device sits.
+#[derive(Debug, Default)]
+pub struct Placed {
+    /// Its bus and address.
+    pub seat: Option<Seat>,
+    /// Its windows, with the places that asked for them.
+    pub windows: Vec<(Window, Span)>,
+    /// Where its seat was written.
+    at: Option<Span>,
+}
+
+/// Places every device, in their order.
+pub fn placed(names: &Names<'_, '_>, problems: &mut Vec<Problem>) -> Vec<Placed> {
+    let placed: Vec<Placed> = names
+        .drafts
+        .iter()
+        .map(|draft| one(draft, names, problems))
+        .collect();
+    shared_seats(names.drafts, &placed, problems);
+    overlaps(names.drafts, &placed, problems);
+    placed
+}
+
+fn one(draft: &Draft<'_>, names: &Names<'_, '_>, problems: &mut Vec<Problem>) -> Placed {
+    let at = draft.table.get("at").map(|entry| &entry.node);
+    let seat = at.and_then(|node| place(node, names, problems));
+    let (entries, map_written) = map(draft, names, problems);
+    let Some(model) = &draft.model else {
+        return Placed::default();
+    };
+    let interface = &model.interface;
+    let type_name = model.entry.name;
+    let Some(kind) = interface.bus else {
+        let written = at
+            .map(|node| node.span)
+            .or(draft.table.get("map").map(|entry| entry.key));
+        if let Some(span) = written {
+            problems.push(
+                Problem::error("wrong-bus", format!("{type_name} sits on no bus"))
+                    .at(span, "take this away"),
+            );
+        }
+        return Placed::default();
+    };
+    if at.is_none() && !map_written {
+        let written = match kind {
+            BusKind::System if interface.initiator || !placed_by_board(interface) => {
+                "at = \"sys\"".to_owned()
+            }
+            BusKind::System => "at = \"sys:ADDRESS\"".to_owned(),
+            BusKind::Pci => "at = \"DEVICE.PORT:SLOT.FUNCTION\"".to_owned(),
+            BusKind::Isa | BusKind::I2c => "at = \"DEVICE.PORT:ADDRESS\"".to_owned(),
+        };
+        problems.push(
+            Problem::error("no-place", format!("device `{}` has no place", draft.name))
+                .at(draft.key, "")
+                .help(format!(
+                    "{type_name} sits on {}: add `{written}`",
+                    kind_name(kind)
+                )),
+        );
+        return Placed::default();
+    }
+    let mut placer = Placer {
+        interface,
+        type_name,
+        kind,
+        placed: Placed {
+            at: at.map(|node| node.span),
+            ..Placed::default()
+        },
+        problems,
+    };
+    let mut bus = None;
+    if let (Some(node), Some(seat)) = (at, seat) {
+        if !placer.sits_on(&seat, node) {
+            return Placed::default();
+        }
+        bus = Some(seat.bus);
+        placer.by_address(seat.address, node, !entries.is_empty());
+        placer.placed.seat = Some(Seat {
+            bus: seat.bus,
+            address: seat.address,
+        });
+    }
+    for (entry, place, node) in &entries {
+        if !placer.sits_on(place, node) {
+            continue;
+        }
+        if *bus.get_or_insert(place.bus) != place.bus {
+            placer.problems.push(
+                Problem::error(
+                    "two-buses",
+                    format!("device `{}` cannot sit on two buses", draft.name),
+                )
+                .at(node.span, "another bus than its first"),
+            );
+            continue;
+        }
+        placer.by_map(entry, place.address, node);
+    }
+    if let (None, Some(bus)) = (placer.placed.seat, bus) {
+        placer.placed.seat = Some(Seat {
+            bus,
+            address: Address::None,
+        });
+        placer.placed.at = entries.first().map(|(_, _, node)| node.span);
+    }
+    if let Some(span) = placer.placed.at {
+        placer.fixed(span);
+    }
+    placer.placed
+}
+
+/// Whether some region lies relative to the device's address.
+fn placed_by_board(interface: &Interface) -> bool {
+    interface
+        .regions
+        .iter()
+        .any(|r| matches!(r.place, Placement::Board(_)))
+}
+
+type MapWindow<'b> = (MapEntry, Place, &'b Node);
+
+/// The entries of `map` with their places, and whether there is a `map` at all.
+fn map<'b>(
+    draft: &Draft<'b>,
+    names: &Names<'_, '_>,
+    problems: &mut Vec<Problem>,
+) -> (Vec<MapWindow<'b>>, bool) {
+    let Some(entry) = draft.table.get("map") else {
+        return (Vec::new(), false);
+    };
+    let Value::Array(items) = &entry.node.value else {
+        problems.push(
+            Problem::error(
+                "bad-value",
+                format!("`map` of `{}` is not a list", draft.name),
+            )
+            .at(
+                entry.node.span,
+                "expected a list such as [{ at = \"sys:0x1f000000\" }]",
+            ),
+        );
+        return (Vec::new(), true);
+    };
+    let mut windows = Vec::new();
+    for item in items {
+        let Some(table) = item.as_table() else {
+            problems.push(Problem::error("bad-value", "a window is a table").at(
+                item.span,
+                format!("expected {{ at = \"bus:address\" }}, found {}", item.kind()),
+            ));
+            continue;
+        };
+        if let Some(entry) = section::<MapEntry>("a window", table, item.span, problems)
+            && let Some(at) = table.get("at")
+            && let Some(place) = place(&at.node, names, problems)
+        {
+            windows.push((entry, place, &at.node));
+        }
+    }
+    (windows, true)
+}
+
+struct Placer<'a> {
+    interface: &'a Interface,
+    type_name: &'static str,
+    kind: BusKind,
+    placed: Placed,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Placer<'_> {
+    fn error(&mut self, code: &'static str, message: String, at: Span, text: impl Into<String>) {
+        self.problems
+            .push(Problem::error(code, message).at(at, text));
+    }
+
+    fn sits_on(&mut self, place: &Place, node: &Node) -> bool {
+        if place.kind != self.kind {
+            let message = format!("{} sits on {}", self.type_name, kind_name(self.kind));
+            self.error(
+                "wrong-bus",
+                message,
+                node.span,
+                format!("this is {}", kind_name(place.kind)),
+            );
+        }
+        place.kind == self.kind
+    }
+
+    /// The regions that lie relative to the address in `at`.
+    fn by_address(&mut self, address: Address, node: &Node, mapped: bool) {
+        let name = self.type_name;
+        let Address::Number(base) = address else {
+            let needed = match self.kind {
+                BusKind::Pci | BusKind::I2c => address == Address::None,
+                BusKind::System | BusKind::Isa => {
+                    !mapped && !self.interface.initiator && placed_by_board(self.interface)
+                }
+            };
+            if needed {
+                self.error(
+                    "no-address",
+                    format!("{name} needs an address"),
+                    node.span,
+                    "expected \"bus:address\"",
+                );
+            }
+            return;
+        };
+        if self.interface.initiator || !placed_by_board(self.interface) {
+            let why = if self.interface.initiator {
+                "has no address"
+            } else {
+                "places itself"
+            };
+            self.error(
+                "bad-address",
+                format!("{name} {why}"),
+                node.span,
+                "name the bus alone",
+            );
+            return;
+        }
+        let interface = self.interface;
+        for (i, region) in interface.regions.iter().enumerate() {
+            if let Placement::Board(distance) = region.place {
+                match base.checked_add_signed(distance) {
+                    Some(at) => self.window(i, region, at, (0, u64::MAX), false, node.span),
+                    None => self.outside(region, node.span),
+                }
+            }
+        }
+    }
+
+    fn by_map(&mut self, entry: &MapEntry, address: Address, node: &Node) {
+        let interface = self.interface;
+        let name = self.type_name;
+        let Address::Number(at) = address else {
+            return self.error(
+                "no-address",
+                format!("a window of {name} needs an address"),
+                node.span,
+                "expected \"bus:address\"",
+            );
+        };
+        let index = match &entry.view {
+            None => 0,
+            Some(view) => match interface.regions.iter().position(|r| r.name == view) {
+                Some(index) => index,
+                None => {
+                    let names = interface.regions.iter().map(|r| r.name);
+                    self.problems.push(
+                        Problem::error("unknown-region", format!("{name} has no region `{view}`"))
+                            .at(node.span, "")
+                            .help(suggest(view, "regions", names)),
+                    );
+                    return;
+                }
+            },
+        };
+        let Some(region) = interface.regions.get(index) else {
+            return self.error(
+                "unknown-region",
+                format!("{name} has no region to map"),
+                node.span,
+                "",
+            );
+        };
+        if !matches!(region.place, Placement::Board(_) | Placement::View) {
+            let message = format!("`{}` of {name} is not the board's to place", region.name);
+            return self.error("unknown-region", message, node.span, "");
+        }
+        let limit = entry.limit.map_or(u64::MAX, |Amount(bytes)| bytes);
+        self.window(
+            index,
+            region,
+            at,
+            (entry.offset.0, limit),
+            entry.over,
+            node.span,
+        );
+    }
+
+    /// The regions that lie at the same address whatever the board says.
+    fn fixed(&mut self, span: Span) {
+        let interface = self.interface;
+        for (i, region) in interface.regions.iter().enumerate() {
+            if let Placement::Fixed(at) = region.place {
+                self.window(i, region, at, (0, u64::MAX), false, span);
+            }
+        }
+    }
+
+    fn window(
+        &mut self,
+        index: usize,
+        region: &Region,
+        at: u64,
+        (offset, limit): (u64, u64),
+        over: bool,
+        span: Span,
+    ) {
+        let size = region.size.saturating_sub(offset).min(limit);
+        if size == 0 {
+            return;
+        }
+        let last = match (self.kind, region.space) {
+            (BusKind::Isa, Space::Io) => 0xffff,
+            (BusKind::Isa, Space::Memory) => ISA_MEMORY - 1,
+            (BusKind::Pci, _) => u64::from(u32::MAX),
+            _ => u64::MAX,
+        };
+        if at.checked_add(size - 1).is_none_or(|end| end > last) {
+            return self.outside(region, span);
+        }
+        let unit = match region.kind {
+            RegionKind::Memory | RegionKind::Bridge { .. } => PAGE,
+            RegionKind::Registers { max_width } => max_width.into(),
+        };
+        let movable = !matches!(region.place, Placement::Fixed(_));
+        if movable && [at, offset].iter().any(|n| !n.is_multiple_of(unit)) {
+            let message = format!("`{}` of {} is misaligned", region.name, self.type_name);
+            return self.error(
+                "misaligned",
+                message,
+                span,
+                format!("address and offset must be multiples of {unit:#x}"),
+            );
+        }
+        let region = RegionId(index as u8);
+        self.placed.windows.push((
+            Window {
+                region,
+                at,
+                size,
+                offset,
+                over,
+            },
+            span,
+        ));
+    }
+
+    fn outside(&mut self, region: &Region, span: Span) {
+        let message = format!(
+            "`{}` of {} does not fit on its bus",
+            region.name, self.type_name
+        );
+        let size = region.size;
+        self.error(
+            "outside-bus",
+            message,
+            span,
+            format!(
+                "{size:#x} bytes from here end beyond {}",
+                kind_name(self.kind)
+            ),
+        );
+    }
+}
+
+/// Reports devices at one address of a PCI or I²C bus, and PCI slots without a function 0.
+fn shared_seats(drafts: &[Draft<'_>], placed: &[Placed], problems: &mut Vec<Problem>) {
+    let mut taken = BTreeMap::new();
+    for (i, place) in placed.iter().enumerate() {
+        let Some(seat) = place.seat else { continue };
+        let number = match seat.address {
+            Address::Pci { slot, function } => (slot << 3) | function,
+            Address::I2c(address) => address,
+            Address::Number(_) | Address::None => continue,
+        };
+        let first = *taken.entry((seat.bus, number)).or_insert(i);
+        if let (true, Some(at), Some(other)) = (first != i, place.at, placed[first].at) {
+            let message = format!(
+                "`{}` and `{}` are both at {}",
+                drafts[first].name,
+                drafts[i].name,
+                show(seat.address)
+            );
+            problems.push(
+                Problem::error("address-taken", message)
+                    .at(at, "this one")
+                    .at(other, "and this one"),
+            );
+        }
+    }
+    for (i, place) in placed.iter().enumerate() {
+        if let (
+            Some(Seat {
+                bus,
+                address:
+                    Address::Pci {
+                        slot,
+                        function: 1..,
+                    },
+            }),
+            Some(at),
+        ) = (place.seat, place.at)
+            && !taken.contains_key(&(bus, slot << 3))
+        {
+            problems.push(
+                Problem::warning(
+                    "no-function-0",
+                    format!("PCI slot {slot:02x} has no function 0"),
+                )
+                .at(at, format!("no guest will find `{}`", drafts[i].name)),
+            );
+        }
+    }
+}
+
+/// Reports windows that overlap on one bus, other than those meant to lie over another.
+fn overlaps(drafts: &[Draft<'_>], placed: &[Placed], problems: &mut Vec<Problem>) {
+    let mut windows = Vec::new();
+    for (i, place) in placed.iter().enumerate() {
+        let (Some(seat), Some(interface)) = (place.seat, drafts[i].interface()) else {
+            continue;
+        };
+        for (window, span) in &place.windows {
+            let region = &interface.regions[usize::from(window.region.0)];
+            if !region.background {
+                windows.push((
+                    (seat.bus, region.space, window.over),
+                    *window,
+                    *span,
+                    i,
+                    region.name,
+                ));
+            }
+        }
+    }
+    windows.sort_by_key(|(group, window, span, ..)| (*group, window.at, window.size, *span));
+    let mut reach: Option<usize> = None;
+    for (n, (group, window, span, device, region)) in windows.iter().enumerate() {
+        let last = |w: &Window| w.at + (w.size - 1);
+        let before = reach.map(|r| &windows[r]).filter(|w| w.0 == *group);
+        if let Some((_, other, there, owner, other_region)) = before
+            && last(other) >= window.at
+        {
+            let range = |w: &Window| format!("{:#x} to {:#x}", w.at, last(w));
+            let label = |device: usize, region: &str, w: &Window| {
+                format!("`{region}` of `{}`: {}", drafts[device].name, range(w))
+            };
+            let bus = bus_name(group.0, drafts);
+            let message = format!(
+                "`{}` and `{}` overlap on {bus}",
+                drafts[*owner].name, drafts[*device].name
+            );
+            let problem = Problem::error("overlap", message)
+                .at(*span, label(*device, region, window))
+                .at(*there, label(*owner, other_region, other));
+            problems
+                .push(problem.help(
+                    "a window that is meant to lie over another says `over = true` in `map`",
+                ));
+        }
+        if before.is_none_or(|w| last(&w.1) < last(window)) {
+            reach = Some(n);
+        }
+    }
+}
+
+/// A bus as a board names it.
+fn bus_name(bus: Bus, drafts: &[Draft<'_>]) -> String {
+    match bus {
+        Bus::System => "`sys`".to_owned(),
+        Bus::Port(device, port) => {
+            let draft = &drafts[device];
+            let port = draft
+                .interface()
+                .and_then(|i| i.ports.get(usize::from(port.0)));
+            format!("`{}.{}`", draft.name, port.map_or("", |p| p.name))
+        }
+    }
+}
