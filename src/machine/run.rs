@@ -9,6 +9,9 @@ use super::Machine;
 
 /// Guest time between two looks at the host.
 const SLICE_NS: u64 = 1_000_000;
+/// How late an idle guest may be woken for its timers: waking the host's CPU costs more than a guest's tick, so several
+/// ticks are run in one go, each at its own guest time. Input wakes the guest at once.
+const SLACK_NS: u64 = 16_000_000;
 /// How far a watched guest may run ahead of the wall clock before it is held.
 const LEAD_NS: u64 = 2_000_000;
 
@@ -140,7 +143,10 @@ impl Machine {
                     self.domain.skip_to(clock.wall());
                     match next {
                         u64::MAX => Some(None),
-                        next if next > clock.wall() => Some(Some(Duration::from_nanos(next - clock.wall()))),
+                        next if next > clock.wall() => {
+                            let time = (next - clock.wall()).max(SLACK_NS);
+                            Some(Some(Duration::from_nanos(time)))
+                        }
                         _ => None,
                     }
                 }
