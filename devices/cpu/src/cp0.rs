@@ -200,7 +200,8 @@ impl Core {
         }
     }
 
-    fn set_count(&mut self, now: u64, value: u32) {
+    /// Sets Count, at a time.
+    pub fn set_count(&mut self, now: u64, value: u32) {
         self.cp0.count = if self.cp0.cause & cause::DC != 0 {
             value
         } else {

@@ -68,6 +68,8 @@ impl Device for Mips32Cpu {
         self.core = Core::new(self.core.identity);
         self.core.instructions = instructions;
         self.core.sample(cx);
+        // Compare is zero, and is not to match at once.
+        self.core.set_count(cx.now(), 1);
         self.core.arm_counter(cx);
     }
 

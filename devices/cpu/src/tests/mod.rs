@@ -6,7 +6,11 @@ use solderless_model::{Hertz, Processor, Stop};
 
 use crate::{Mips32Cpu, Props};
 
+mod exceptions;
+mod fp;
 mod integer;
+mod running;
+mod tlb;
 
 /// Where test programs start: kseg0.
 pub const CODE: u32 = 0x8000_1000;
@@ -27,7 +31,7 @@ impl Rig {
         change(&mut props);
         let big = props.big_endian;
         let mut bench = Bench::<Mips32Cpu>::new(props);
-        let ram = Ram::new(1 << 22).unwrap();
+        let ram = Ram::new(1 << 21).unwrap();
         bench.around.ram = Some(ram.clone());
         bench.around.deadline = u64::MAX;
         bench.dev.set_pc(CODE.into());
@@ -52,6 +56,11 @@ impl Rig {
         if self.big { raw.swap_bytes() } else { raw }
     }
 
+    /// Goes on elsewhere.
+    pub fn go(&mut self, pc: u32) {
+        self.bench.dev.set_pc(pc.into());
+    }
+
     pub fn set(&mut self, register: usize, value: u32) {
         assert!(self.bench.dev.set_register(register, value.into()));
     }
@@ -62,6 +71,49 @@ impl Rig {
 
     pub fn pc(&self) -> u32 {
         self.bench.dev.pc() as u32
+    }
+
+    /// Executes words, all of them straight, and goes on where it was.
+    pub fn execute(&mut self, words: &[u32]) {
+        const SCRATCH: u32 = 0x8000_0f00;
+        let pc = self.pc();
+        self.put(SCRATCH, words);
+        self.go(SCRATCH);
+        self.run(words.len() as u64);
+        self.go(pc);
+    }
+
+    /// Writes a register of coprocessor 0 as a program does.
+    pub fn set_cp0(&mut self, register: u32, select: u32, value: u32) {
+        let at = self.get(9);
+        self.set(9, value);
+        self.execute(&[exceptions::mtc0(register, select)]);
+        self.set(9, at);
+    }
+
+    /// Maps a page of 4 KiB for the current address space, and an invalid one at its side, with TLB entry `va / 8 KiB`
+    /// modulo 16. `flags` are those of EntryLo.
+    pub fn map(&mut self, va: u32, pa: u32, flags: u32) {
+        let asid = self.cp0(10, 0) & 0xff;
+        let lo = [pa >> 6 | flags, flags & 1];
+        let odd = (va >> 12 & 1) as usize;
+        for (register, value) in [
+            (0, va >> 13 & 15),
+            (2, lo[odd]),
+            (3, lo[odd ^ 1]),
+            (5, 0),
+            (10, va & !0x1fff | asid),
+        ] {
+            self.set_cp0(register, 0, value);
+        }
+        self.execute(&[TLBWI]);
+    }
+
+    /// Makes another's memory hold what this one's does.
+    pub fn copy_memory(&self, to: &mut Rig) {
+        let mut memory = vec![0; self.ram.size() as usize];
+        self.ram.read(0, &mut memory).unwrap();
+        to.ram.write(0, &memory).unwrap();
     }
 
     /// Runs for a number of instructions.
@@ -85,3 +137,4 @@ pub fn r(function: u32, rs: u32, rt: u32, rd: u32, sa: u32) -> u32 {
 }
 
 pub const NOP: u32 = 0;
+pub const TLBWI: u32 = 0x4200_0002;
