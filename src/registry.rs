@@ -66,6 +66,7 @@ const fn entry<M: Model>() -> Entry {
 
 /// Every device type, in the alphabetical order of their names.
 pub static TYPES: &[Entry] = &[
+    entry::<solderless_cpu::Mips32Cpu>(),
     entry::<solderless_acpi::Piix4Pm>(),
     entry::<solderless_storage::Pflash>(),
     entry::<solderless_pci::Gt64120>(),
@@ -76,6 +77,7 @@ pub static TYPES: &[Entry] = &[
     entry::<solderless_serial::IsaSerial>(),
     entry::<solderless_platform::MaltaFpga>(),
     entry::<solderless_timer::Mc146818>(),
+    entry::<solderless_cpu::Mips32Cpu>(),
     entry::<solderless_pci::PciSlot>(),
     entry::<solderless_storage::Ide>(),
     entry::<solderless_pci::Piix4Isa>(),
