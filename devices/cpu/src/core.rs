@@ -352,7 +352,7 @@ impl Core {
     /// Gives back the instructions of the block that come after this one, because it is left here.
     #[inline]
     pub fn leave(&mut self, op: &Op) {
-        self.budget += i64::from(self.len) - i64::from(op.at) - 1;
+        self.budget += i64::from(self.len) - i64::from(op.at()) - 1;
     }
 
     /// Ends the run of blocks after this one, so that what has happened is looked at.
@@ -364,7 +364,7 @@ impl Core {
 
     /// Lets the time pass that instructions have taken up to this one.
     pub fn advance_to(&mut self, op: &Op, cx: &mut Cx<'_>) {
-        let rest = i64::from(self.len) - i64::from(op.at) - 1;
+        let rest = i64::from(self.len) - i64::from(op.at()) - 1;
         self.advance(self.granted - self.budget - rest, cx);
     }
 

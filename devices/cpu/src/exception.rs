@@ -83,8 +83,8 @@ impl Core {
     /// Takes an exception of the instruction of a step.
     pub fn raise(&mut self, op: &Op, exception: Exception) -> Exit {
         self.leave(op);
-        let pc = self.pc.wrapping_add(u32::from(op.at) * 4);
-        self.enter(exception, pc, op.slot);
+        let pc = self.pc.wrapping_add(u32::from(op.at()) * 4);
+        self.enter(exception, pc, op.slot());
         Exit::Goto
     }
 

@@ -2,58 +2,57 @@
 
 use solderless_model::Cx;
 
+use super::pair::{Piece, single};
 use super::{Exit, Handler, Op, next};
 use crate::core::Core;
 use crate::exception::Exception;
 use crate::ir::{HI, Kind, LO};
 
-/// Functions of one result.
+/// Instructions with one result that is computed of two registers and an immediate.
 macro_rules! compute {
     ($($name:ident($b:ident, $c:ident, $imm:ident) = $value:expr;)*) => {$(
-        fn $name(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-            let ($b, $c, $imm) = (core.r[op.b], core.r[op.c], op.imm);
-            let _ = ($b, $c, $imm);
-            core.r[op.a] = $value;
-            next(core, rest, cx)
+        pub struct $name;
+        impl Piece for $name {
+            #[inline(always)]
+            fn quick(_: &mut Core, $b: u32, $c: u32, $imm: u32) -> Option<u32> {
+                let _ = ($b, $c, $imm);
+                Some($value)
+            }
         }
     )*};
 }
 
 compute! {
-    li(b, c, imm) = imm;
-    copy(b, c, imm) = b;
-    addu(b, c, imm) = b.wrapping_add(c);
-    subu(b, c, imm) = b.wrapping_sub(c);
-    and(b, c, imm) = b & c;
-    or(b, c, imm) = b | c;
-    xor(b, c, imm) = b ^ c;
-    nor(b, c, imm) = !(b | c);
-    slt(b, c, imm) = (b.cast_signed() < c.cast_signed()).into();
-    sltu(b, c, imm) = (b < c).into();
-    mul(b, c, imm) = b.wrapping_mul(c);
-    sllv(b, c, imm) = b.wrapping_shl(c);
-    srlv(b, c, imm) = b.wrapping_shr(c);
-    srav(b, c, imm) = b.cast_signed().wrapping_shr(c).cast_unsigned();
-    rotrv(b, c, imm) = b.rotate_right(c & 31);
-    addiu(b, c, imm) = b.wrapping_add(imm);
-    slti(b, c, imm) = (b.cast_signed() < imm.cast_signed()).into();
-    sltiu(b, c, imm) = (b < imm).into();
-    andi(b, c, imm) = b & imm;
-    ori(b, c, imm) = b | imm;
-    xori(b, c, imm) = b ^ imm;
-    sll(b, c, imm) = b.wrapping_shl(imm);
-    srl(b, c, imm) = b.wrapping_shr(imm);
-    sra(b, c, imm) = b.cast_signed().wrapping_shr(imm).cast_unsigned();
-    rotr(b, c, imm) = b.rotate_right(imm & 31);
-    clz(b, c, imm) = b.leading_zeros();
-    clo(b, c, imm) = b.leading_ones();
-    seb(b, c, imm) = b as i8 as u32;
-    seh(b, c, imm) = b as i16 as u32;
-    wsbh(b, c, imm) = b.swap_bytes().rotate_left(16);
-}
-
-fn nop(core: &mut Core, _: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    next(core, rest, cx)
+    Li(b, c, imm) = imm;
+    Move(b, c, imm) = b;
+    Addu(b, c, imm) = b.wrapping_add(c);
+    Subu(b, c, imm) = b.wrapping_sub(c);
+    And(b, c, imm) = b & c;
+    Or(b, c, imm) = b | c;
+    Xor(b, c, imm) = b ^ c;
+    Nor(b, c, imm) = !(b | c);
+    Slt(b, c, imm) = (b.cast_signed() < c.cast_signed()).into();
+    Sltu(b, c, imm) = (b < c).into();
+    Mul(b, c, imm) = b.wrapping_mul(c);
+    Sllv(b, c, imm) = b.wrapping_shl(c);
+    Srlv(b, c, imm) = b.wrapping_shr(c);
+    Srav(b, c, imm) = b.cast_signed().wrapping_shr(c).cast_unsigned();
+    Rotrv(b, c, imm) = b.rotate_right(c & 31);
+    Addiu(b, c, imm) = b.wrapping_add(imm);
+    Slti(b, c, imm) = (b.cast_signed() < imm.cast_signed()).into();
+    Sltiu(b, c, imm) = (b < imm).into();
+    Andi(b, c, imm) = b & imm;
+    Ori(b, c, imm) = b | imm;
+    Xori(b, c, imm) = b ^ imm;
+    Sll(b, c, imm) = b.wrapping_shl(imm);
+    Srl(b, c, imm) = b.wrapping_shr(imm);
+    Sra(b, c, imm) = b.cast_signed().wrapping_shr(imm).cast_unsigned();
+    Rotr(b, c, imm) = b.rotate_right(imm & 31);
+    Clz(b, c, imm) = b.leading_zeros();
+    Clo(b, c, imm) = b.leading_ones();
+    Seb(b, c, imm) = b as i8 as u32;
+    Seh(b, c, imm) = b as i16 as u32;
+    Wsbh(b, c, imm) = b.swap_bytes().rotate_left(16);
 }
 
 fn ext(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
@@ -154,42 +153,41 @@ wide! {
 /// The function of an instruction of this family.
 pub fn handler(kind: Kind) -> Option<Handler> {
     Some(match kind {
-        Kind::Nop => nop,
-        Kind::Li => li,
-        Kind::Move => copy,
+        Kind::Li => single::<Li>,
+        Kind::Move => single::<Move>,
         Kind::Add => add,
-        Kind::Addu => addu,
+        Kind::Addu => single::<Addu>,
         Kind::Sub => sub,
-        Kind::Subu => subu,
-        Kind::And => and,
-        Kind::Or => or,
-        Kind::Xor => xor,
-        Kind::Nor => nor,
-        Kind::Slt => slt,
-        Kind::Sltu => sltu,
-        Kind::Mul => mul,
-        Kind::Sllv => sllv,
-        Kind::Srlv => srlv,
-        Kind::Srav => srav,
-        Kind::Rotrv => rotrv,
+        Kind::Subu => single::<Subu>,
+        Kind::And => single::<And>,
+        Kind::Or => single::<Or>,
+        Kind::Xor => single::<Xor>,
+        Kind::Nor => single::<Nor>,
+        Kind::Slt => single::<Slt>,
+        Kind::Sltu => single::<Sltu>,
+        Kind::Mul => single::<Mul>,
+        Kind::Sllv => single::<Sllv>,
+        Kind::Srlv => single::<Srlv>,
+        Kind::Srav => single::<Srav>,
+        Kind::Rotrv => single::<Rotrv>,
         Kind::Movn => movn,
         Kind::Movz => movz,
         Kind::Addi => addi,
-        Kind::Addiu => addiu,
-        Kind::Slti => slti,
-        Kind::Sltiu => sltiu,
-        Kind::Andi => andi,
-        Kind::Ori => ori,
-        Kind::Xori => xori,
-        Kind::Sll => sll,
-        Kind::Srl => srl,
-        Kind::Sra => sra,
-        Kind::Rotr => rotr,
-        Kind::Clz => clz,
-        Kind::Clo => clo,
-        Kind::Seb => seb,
-        Kind::Seh => seh,
-        Kind::Wsbh => wsbh,
+        Kind::Addiu => single::<Addiu>,
+        Kind::Slti => single::<Slti>,
+        Kind::Sltiu => single::<Sltiu>,
+        Kind::Andi => single::<Andi>,
+        Kind::Ori => single::<Ori>,
+        Kind::Xori => single::<Xori>,
+        Kind::Sll => single::<Sll>,
+        Kind::Srl => single::<Srl>,
+        Kind::Sra => single::<Sra>,
+        Kind::Rotr => single::<Rotr>,
+        Kind::Clz => single::<Clz>,
+        Kind::Clo => single::<Clo>,
+        Kind::Seb => single::<Seb>,
+        Kind::Seh => single::<Seh>,
+        Kind::Wsbh => single::<Wsbh>,
         Kind::Ext => ext,
         Kind::Ins => ins,
         Kind::Mult => mult,

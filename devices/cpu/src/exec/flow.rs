@@ -11,6 +11,40 @@ trait Test {
     fn holds(core: &Core, op: &Op) -> bool;
 }
 
+/// A condition on the values of two general registers.
+pub trait Compare {
+    fn holds(b: u32, c: u32) -> bool;
+}
+
+macro_rules! compares {
+    ($($name:ident($b:ident, $c:ident) = $holds:expr;)*) => {$(
+        pub struct $name;
+        impl Compare for $name {
+            #[inline(always)]
+            fn holds($b: u32, $c: u32) -> bool {
+                let _ = $c;
+                $holds
+            }
+        }
+    )*};
+}
+
+compares! {
+    Eq(b, c) = b == c;
+    Ne(b, c) = b != c;
+    Lez(b, c) = b.cast_signed() <= 0;
+    Gtz(b, c) = b.cast_signed() > 0;
+    Ltz(b, c) = b.cast_signed() < 0;
+    Gez(b, c) = b.cast_signed() >= 0;
+}
+
+impl<C: Compare> Test for C {
+    #[inline(always)]
+    fn holds(core: &Core, op: &Op) -> bool {
+        C::holds(core.r[op.b], core.r[op.c])
+    }
+}
+
 macro_rules! tests {
     ($($name:ident($core:ident, $op:ident) = $holds:expr;)*) => {$(
         struct $name;
@@ -24,12 +58,6 @@ macro_rules! tests {
 }
 
 tests! {
-    Eq(core, op) = core.r[op.b] == core.r[op.c];
-    Ne(core, op) = core.r[op.b] != core.r[op.c];
-    Lez(core, op) = core.r[op.b].cast_signed() <= 0;
-    Gtz(core, op) = core.r[op.b].cast_signed() > 0;
-    Ltz(core, op) = core.r[op.b].cast_signed() < 0;
-    Gez(core, op) = core.r[op.b].cast_signed() >= 0;
     FpFalse(core, op) = !core.fcsr.cc(op.b.into());
     FpTrue(core, op) = core.fcsr.cc(op.b.into());
     Latched(core, _op) = core.latch != 0;
@@ -76,14 +104,20 @@ fn skip<T: Test>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit
     }
 }
 
-fn branch<T: Test>(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
-    if T::holds(core, op) {
-        core.pc = core.pc.wrapping_add(op.imm);
+/// Goes where a branch leads, `taken` bytes from the start of the block or past its end.
+#[inline(always)]
+pub fn go(core: &mut Core, holds: bool, taken: u32) -> Exit {
+    if holds {
+        core.pc = core.pc.wrapping_add(taken);
         Exit::Taken
     } else {
-        core.pc = core.pc.wrapping_add(op.imm2);
+        core.pc = core.pc.wrapping_add(core.len * 4);
         Exit::Fall
     }
+}
+
+fn branch<T: Test>(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+    go(core, T::holds(core, op), op.imm)
 }
 
 fn always(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
@@ -91,9 +125,8 @@ fn always(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
     Exit::Taken
 }
 
-fn fall(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
-    core.pc = core.pc.wrapping_add(op.imm);
-    Exit::Fall
+fn fall(core: &mut Core, _: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+    go(core, false, 0)
 }
 
 fn jump(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
@@ -125,7 +158,6 @@ pub fn handler(kind: Kind) -> Option<Handler> {
 
 /// The op that ends a block.
 pub fn end(block: &Block) -> Op {
-    let past = u32::from(block.len) * 4;
     let op = |run: Handler, imm, imm2| Op {
         run,
         imm,
@@ -133,16 +165,19 @@ pub fn end(block: &Block) -> Op {
         a: 0,
         b: 0,
         c: 0,
-        at: block.len,
-        slot: false,
+        place: block.len,
+        a2: 0,
+        b2: 0,
+        c2: 0,
+        place2: 0,
     };
     match block.end {
         End::Branch { cond, b, c, taken } => Op {
             b,
             c,
-            ..op(by_cond!(cond, branch), taken, past)
+            ..op(by_cond!(cond, branch), taken, 0)
         },
-        End::Latched { taken } => op(branch::<Latched>, taken, past),
+        End::Latched { taken } => op(branch::<Latched>, taken, 0),
         End::Always { taken } => op(always, taken, 0),
         End::Jump { target, from } => op(jump, target, from),
         End::Register { b } => Op {
@@ -150,6 +185,6 @@ pub fn end(block: &Block) -> Op {
             ..op(register, 0, 0)
         },
         End::LatchedRegister => op(latched_register, 0, 0),
-        End::Fall => op(fall, past, 0),
+        End::Fall => op(fall, 0, 0),
     }
 }

@@ -5,6 +5,7 @@
 
 use solderless_model::Cx;
 
+use super::pair::{Piece, single};
 use super::{Exit, Handler, Mode, Op, after, next};
 use crate::core::{Core, Frame};
 use crate::exception::{Access, Exception, Fault};
@@ -132,74 +133,71 @@ macro_rules! finish {
 }
 pub(super) use finish;
 
-/// Loads of a general register: what the quick way is, the size, and what the register gets, given the value in the
-/// CPU's byte order.
+/// Loads of a general register: how the soft TLB is read, and what the register gets, given the value in the CPU's byte
+/// order.
 macro_rules! loads {
-    ($($name:ident, $slow:ident, $read:ident: $ty:ty, |$value:ident| $register:expr;)*) => {$(
-        fn $name<const BIG: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-            let va = core.r[op.b].wrapping_add(op.imm);
-            match core.soft.$read(va, core.key(va)) {
-                Some(raw) => {
-                    let $value = if BIG { raw.swap_bytes() } else { raw };
-                    core.r[op.a] = $register;
-                    next(core, rest, cx)
-                }
-                None => $slow::<BIG>(core, op, rest, cx),
+    ($($name:ident, $read:ident: $ty:ty, |$value:ident| $register:expr;)*) => {$(
+        pub struct $name<const BIG: bool>;
+        impl<const BIG: bool> $name<BIG> {
+            #[inline(always)]
+            fn register(raw: $ty) -> u32 {
+                let $value = if BIG { raw.swap_bytes() } else { raw };
+                $register
             }
         }
-
-        #[cold]
-        #[inline(never)]
-        fn $slow<const BIG: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-            let va = core.r[op.b].wrapping_add(op.imm);
-            let done = core.load(op, cx, va, size_of::<$ty>() as u8);
-            finish!(done, core, op, rest, cx, |raw| {
-                let raw = raw as $ty;
-                let $value = if BIG { raw.swap_bytes() } else { raw };
-                core.r[op.a] = $register;
-            })
+        impl<const BIG: bool> Piece for $name<BIG> {
+            #[inline(always)]
+            fn quick(core: &mut Core, b: u32, _: u32, imm: u32) -> Option<u32> {
+                let va = b.wrapping_add(imm);
+                core.soft.$read(va, core.key(va)).map(Self::register)
+            }
+            fn slow(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Result<Done<()>, Exit> {
+                let va = core.r[op.b].wrapping_add(op.imm);
+                let (raw, done) = match core.load(op, cx, va, size_of::<$ty>() as u8)? {
+                    Done::Quiet(raw) => (raw, Done::Quiet(())),
+                    Done::Event(raw) => (raw, Done::Event(())),
+                };
+                core.r[op.a] = Self::register(raw as $ty);
+                Ok(done)
+            }
         }
     )*};
 }
 
 loads! {
-    lb, lb_slow, read_u8: u8, |value| value as i8 as u32;
-    lbu, lbu_slow, read_u8: u8, |value| value.into();
-    lh, lh_slow, read_u16: u16, |value| value as i16 as u32;
-    lhu, lhu_slow, read_u16: u16, |value| value.into();
-    lw, lw_slow, read_u32: u32, |value| value;
+    Lb, read_u8: u8, |value| value as i8 as u32;
+    Lbu, read_u8: u8, |value| value.into();
+    Lh, read_u16: u16, |value| value as i16 as u32;
+    Lhu, read_u16: u16, |value| value.into();
+    Lw, read_u32: u32, |value| value;
 }
 
 macro_rules! stores {
-    ($($name:ident, $slow:ident, $write:ident: $ty:ty;)*) => {$(
-        fn $name<const BIG: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-            let va = core.r[op.b].wrapping_add(op.imm);
-            let value = core.r[op.c] as $ty;
-            let raw = if BIG { value.swap_bytes() } else { value };
-            let key = core.key(va);
-            if core.soft.$write(va, key, raw) {
-                next(core, rest, cx)
-            } else {
-                $slow::<BIG>(core, op, rest, cx)
+    ($($name:ident, $write:ident: $ty:ty;)*) => {$(
+        pub struct $name<const BIG: bool>;
+        impl<const BIG: bool> Piece for $name<BIG> {
+            #[inline(always)]
+            fn quick(core: &mut Core, b: u32, c: u32, imm: u32) -> Option<u32> {
+                let va = b.wrapping_add(imm);
+                let value = c as $ty;
+                let raw = if BIG { value.swap_bytes() } else { value };
+                let key = core.key(va);
+                core.soft.$write(va, key, raw).then_some(0)
             }
-        }
-
-        #[cold]
-        #[inline(never)]
-        fn $slow<const BIG: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-            let va = core.r[op.b].wrapping_add(op.imm);
-            let value = core.r[op.c] as $ty;
-            let raw = if BIG { value.swap_bytes() } else { value };
-            let done = core.store(op, cx, va, size_of::<$ty>() as u8, raw.into());
-            finish!(done, core, op, rest, cx, |()| {})
+            fn slow(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Result<Done<()>, Exit> {
+                let va = core.r[op.b].wrapping_add(op.imm);
+                let value = core.r[op.c] as $ty;
+                let raw = if BIG { value.swap_bytes() } else { value };
+                core.store(op, cx, va, size_of::<$ty>() as u8, raw.into())
+            }
         }
     )*};
 }
 
 stores! {
-    sb, sb_slow, write_u8: u8;
-    sh, sh_slow, write_u16: u16;
-    sw, sw_slow, write_u32: u32;
+    Sb, write_u8: u8;
+    Sh, write_u16: u16;
+    Sw, write_u32: u32;
 }
 
 /// How many bytes an address is into its word, counted from the end that holds the low bits.
@@ -419,17 +417,22 @@ macro_rules! either {
 /// The function of an instruction of this family.
 pub fn handler(kind: Kind, mode: Mode) -> Option<Handler> {
     Some(match kind {
-        Kind::Lb => lb::<false>,
-        Kind::Lbu => lbu::<false>,
-        Kind::Lh => either!(mode, lh),
-        Kind::Lhu => either!(mode, lhu),
-        Kind::Lw => either!(mode, lw),
+        Kind::Lb => single::<Lb<false>>,
+        Kind::Lbu => single::<Lbu<false>>,
+        Kind::Lh if mode.big_endian => single::<Lh<true>>,
+        Kind::Lh => single::<Lh<false>>,
+        Kind::Lhu if mode.big_endian => single::<Lhu<true>>,
+        Kind::Lhu => single::<Lhu<false>>,
+        Kind::Lw if mode.big_endian => single::<Lw<true>>,
+        Kind::Lw => single::<Lw<false>>,
         Kind::Lwl => either!(mode, load_part true),
         Kind::Lwr => either!(mode, load_part false),
         Kind::Ll => either!(mode, load_linked),
-        Kind::Sb => sb::<false>,
-        Kind::Sh => either!(mode, sh),
-        Kind::Sw => either!(mode, sw),
+        Kind::Sb => single::<Sb<false>>,
+        Kind::Sh if mode.big_endian => single::<Sh<true>>,
+        Kind::Sh => single::<Sh<false>>,
+        Kind::Sw if mode.big_endian => single::<Sw<true>>,
+        Kind::Sw => single::<Sw<false>>,
         Kind::Swl => either!(mode, store_part true),
         Kind::Swr => either!(mode, store_part false),
         Kind::Sc => either!(mode, store_conditional),

@@ -13,6 +13,7 @@ mod alu;
 mod flow;
 mod fp;
 mod memory;
+mod pair;
 mod system;
 
 pub use fp::Due;
@@ -35,7 +36,7 @@ pub enum Exit {
 /// Executes one op and all that follow in the block.
 pub type Handler = fn(&mut Core, &Op, &[Op], &mut Cx<'_>) -> Exit;
 
-/// A step, ready to be executed.
+/// A step, or two, ready to be executed.
 #[derive(Debug, Clone, Copy)]
 pub struct Op {
     run: Handler,
@@ -44,10 +45,40 @@ pub struct Op {
     a: u8,
     b: u8,
     c: u8,
+    place: u8,
+    a2: u8,
+    b2: u8,
+    c2: u8,
+    place2: u8,
+}
+
+/// The bit of a place that says it is a delay slot; the others count instructions from the start of the block.
+const SLOT: u8 = 0x80;
+
+impl Op {
     /// Instructions from the start of the block.
-    pub at: u8,
+    #[inline(always)]
+    pub fn at(&self) -> u8 {
+        self.place & !SLOT
+    }
+
     /// It is in a delay slot.
-    pub slot: bool,
+    #[inline(always)]
+    pub fn slot(&self) -> bool {
+        self.place & SLOT != 0
+    }
+
+    /// The second of two steps.
+    fn second(&self) -> Self {
+        Self {
+            imm: self.imm2,
+            a: self.a2,
+            b: self.b2,
+            c: self.c2,
+            place: self.place2,
+            ..*self
+        }
+    }
 }
 
 /// What functions are chosen by, besides the instruction.
@@ -71,12 +102,12 @@ fn next(core: &mut Core, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
 /// yet to be finished.
 #[inline(never)]
 fn after(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    if op.slot {
+    if op.slot() {
         core.attention();
         next(core, rest, cx)
     } else {
         core.leave(op);
-        core.pc = core.pc.wrapping_add(u32::from(op.at) * 4 + 4);
+        core.pc = core.pc.wrapping_add(u32::from(op.at()) * 4 + 4);
         Exit::Event
     }
 }
@@ -90,9 +121,28 @@ pub fn run(core: &mut Core, ops: &[Op], cx: &mut Cx<'_>) -> Exit {
 /// Makes ops of a block.
 pub fn lower(block: &Block, mode: Mode) -> Box<[Op]> {
     let mut ops: Vec<Op> = Vec::with_capacity(block.steps.len() + 1);
-    ops.extend(block.steps.iter().map(|step| op(step, mode)));
-    ops.push(flow::end(block));
-    ops.into()
+    let mut steps = block.steps.as_slice();
+    let end = flow::end(block);
+    loop {
+        match steps {
+            [first, second, rest @ ..] if let Some(both) = pair::steps(first, second, mode) => {
+                ops.push(both);
+                steps = rest;
+            }
+            [last] if let Some(both) = pair::step_and_branch(last, block, mode) => {
+                ops.push(both);
+                return ops.into();
+            }
+            [step, rest @ ..] => {
+                ops.push(op(step, mode));
+                steps = rest;
+            }
+            [] => {
+                ops.push(end);
+                return ops.into();
+            }
+        }
+    }
 }
 
 fn op(step: &Step, mode: Mode) -> Op {
@@ -120,7 +170,14 @@ fn op(step: &Step, mode: Mode) -> Op {
         a,
         b,
         c,
-        at: step.at,
-        slot: step.slot,
+        place: place(step),
+        a2: 0,
+        b2: 0,
+        c2: 0,
+        place2: 0,
     }
+}
+
+fn place(step: &Step) -> u8 {
+    step.at | if step.slot { SLOT } else { 0 }
 }

@@ -109,7 +109,7 @@ fn eret(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
 fn wait(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
     core.leave(op);
-    core.pc = core.pc.wrapping_add(u32::from(op.at) * 4 + 4);
+    core.pc = core.pc.wrapping_add(u32::from(op.at()) * 4 + 4);
     core.waiting = true;
     Exit::Wait
 }

@@ -25,7 +25,8 @@ fn code(rig: &Rig) -> u32 {
 #[test]
 fn causes() {
     // Instruction, t0, t1, ExcCode, BadVAddr if it is set.
-    let table: &[(&str, u32, u32, u32, u32, Option<u32>)] = &[
+    type Case<'a> = (&'a str, u32, u32, u32, u32, Option<u32>);
+    let table: &[Case<'_>] = &[
         ("syscall", 0x0000_000c, 0, 0, 8, None),
         ("break", 0x0000_000d, 0, 0, 9, None),
         ("reserved", 0x0000_0005, 0, 0, 10, None),

@@ -1,0 +1,265 @@
+//! Two instructions in one op.
+//!
+//! What an op costs is mostly going on to the next, and passing values from one to the next through memory. So the most
+//! frequent instructions are executed in pairs where they follow one another, and where the second takes the first's
+//! result as its first source (a chain), it gets it in a host register.
+
+use solderless_model::Cx;
+
+use super::alu::{Addiu, Addu, And, Andi, Li, Move, Or, Rotr, Sll, Sltiu, Sltu, Srl, Subu, Xor};
+use super::flow::{self, Compare};
+use super::memory::{Done, Lbu, Lhu, Lw, Sb, Sw};
+use super::{Exit, Handler, Mode, Op, after, next, place};
+use crate::core::Core;
+use crate::ir::{Block, Cond, End, Inst, Kind, Step};
+
+/// An instruction that can be part of a pair, as a type, so that functions of their own are made for each combination.
+pub trait Piece {
+    /// What goes into register `a`, given the sources' values; `None` if that is not quickly said, and nothing is done.
+    fn quick(core: &mut Core, b: u32, c: u32, imm: u32) -> Option<u32>;
+
+    /// Does all of what [`Piece::quick`] could not.
+    ///
+    /// # Errors
+    /// An exception was taken.
+    fn slow(core: &mut Core, op: &Op, _cx: &mut Cx<'_>) -> Result<Done<()>, Exit> {
+        let (b, c) = (core.r[op.b], core.r[op.c]);
+        if let Some(value) = Self::quick(core, b, c, op.imm) {
+            core.r[op.a] = value;
+        }
+        Ok(Done::Quiet(()))
+    }
+}
+
+/// Executes one instruction.
+pub fn single<P: Piece>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    let (b, c) = (core.r[op.b], core.r[op.c]);
+    match P::quick(core, b, c, op.imm) {
+        Some(value) => {
+            core.r[op.a] = value;
+            next(core, rest, cx)
+        }
+        None => single_slow::<P>(core, op, rest, cx),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn single_slow<P: Piece>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    match P::slow(core, op, cx) {
+        Ok(Done::Quiet(())) => next(core, rest, cx),
+        Ok(Done::Event(())) => after(core, op, rest, cx),
+        Err(exit) => exit,
+    }
+}
+
+fn both<A: Piece, B: Piece, const CHAIN: bool>(
+    core: &mut Core,
+    op: &Op,
+    rest: &[Op],
+    cx: &mut Cx<'_>,
+) -> Exit {
+    let (b, c) = (core.r[op.b], core.r[op.c]);
+    let Some(first) = A::quick(core, b, c, op.imm) else {
+        return both_slow::<A, B>(core, op, rest, cx);
+    };
+    core.r[op.a] = first;
+    let b2 = if CHAIN { first } else { core.r[op.b2] };
+    let c2 = core.r[op.c2];
+    let Some(second) = B::quick(core, b2, c2, op.imm2) else {
+        return second_slow::<B>(core, op, rest, cx);
+    };
+    core.r[op.a2] = second;
+    next(core, rest, cx)
+}
+
+#[cold]
+#[inline(never)]
+fn both_slow<A: Piece, B: Piece>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    match A::slow(core, op, cx) {
+        Ok(Done::Quiet(())) => second_slow::<B>(core, op, rest, cx),
+        // The first of two is in no slot: the block is left between them.
+        Ok(Done::Event(())) => after(core, op, rest, cx),
+        Err(exit) => exit,
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn second_slow<B: Piece>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    single_slow::<B>(core, &op.second(), rest, cx)
+}
+
+fn then_branch<A: Piece, C: Compare, const CHAIN: bool>(
+    core: &mut Core,
+    op: &Op,
+    rest: &[Op],
+    cx: &mut Cx<'_>,
+) -> Exit {
+    let (b, c) = (core.r[op.b], core.r[op.c]);
+    let Some(first) = A::quick(core, b, c, op.imm) else {
+        return then_branch_slow::<A, C>(core, op, rest, cx);
+    };
+    core.r[op.a] = first;
+    let b2 = if CHAIN { first } else { core.r[op.b2] };
+    flow::go(core, C::holds(b2, core.r[op.c2]), op.imm2)
+}
+
+#[cold]
+#[inline(never)]
+fn then_branch_slow<A: Piece, C: Compare>(
+    core: &mut Core,
+    op: &Op,
+    rest: &[Op],
+    cx: &mut Cx<'_>,
+) -> Exit {
+    match A::slow(core, op, cx) {
+        Ok(Done::Quiet(())) => {}
+        Ok(Done::Event(())) if op.slot() => core.attention(),
+        Ok(Done::Event(())) => return after(core, op, rest, cx),
+        Err(exit) => return exit,
+    }
+    let holds = C::holds(core.r[op.b2], core.r[op.c2]);
+    flow::go(core, holds, op.imm2)
+}
+
+/// Chooses by the kind of an instruction what a function is to be made with.
+macro_rules! by_kind {
+    ($kind:expr, $with:ident) => {
+        match $kind {
+            Kind::Addiu => $with!(Addiu),
+            Kind::Addu => $with!(Addu),
+            Kind::Subu => $with!(Subu),
+            Kind::And => $with!(And),
+            Kind::Andi => $with!(Andi),
+            Kind::Or => $with!(Or),
+            Kind::Xor => $with!(Xor),
+            Kind::Sll => $with!(Sll),
+            Kind::Srl => $with!(Srl),
+            Kind::Rotr => $with!(Rotr),
+            Kind::Sltu => $with!(Sltu),
+            Kind::Sltiu => $with!(Sltiu),
+            Kind::Li => $with!(Li),
+            Kind::Move => $with!(Move),
+            Kind::Lbu => $with!(Lbu<false>),
+            Kind::Sb => $with!(Sb<false>),
+            Kind::Lhu => $with!(Lhu<BIG>),
+            Kind::Lw => $with!(Lw<BIG>),
+            Kind::Sw => $with!(Sw<BIG>),
+            _ => return None,
+        }
+    };
+}
+
+fn first<const BIG: bool>(a: Kind, b: Kind, chain: bool) -> Option<Handler> {
+    macro_rules! with {
+        ($piece:ty) => {
+            second::<$piece, BIG>(b, chain)
+        };
+    }
+    by_kind!(a, with)
+}
+
+fn second<A: Piece, const BIG: bool>(b: Kind, chain: bool) -> Option<Handler> {
+    macro_rules! with {
+        ($piece:ty) => {
+            match chain {
+                true => both::<A, $piece, true>,
+                false => both::<A, $piece, false>,
+            }
+        };
+    }
+    let handler: Handler = by_kind!(b, with);
+    Some(handler)
+}
+
+fn with_branch<const BIG: bool>(a: Kind, cond: Cond, chain: bool) -> Option<Handler> {
+    macro_rules! with {
+        ($piece:ty) => {
+            branch::<$piece>(cond, chain)
+        };
+    }
+    by_kind!(a, with)
+}
+
+fn branch<A: Piece>(cond: Cond, chain: bool) -> Option<Handler> {
+    Some(match (cond, chain) {
+        (Cond::Eq, false) => then_branch::<A, flow::Eq, false>,
+        (Cond::Eq, true) => then_branch::<A, flow::Eq, true>,
+        (Cond::Ne, false) => then_branch::<A, flow::Ne, false>,
+        (Cond::Ne, true) => then_branch::<A, flow::Ne, true>,
+        (Cond::Lez, false) => then_branch::<A, flow::Lez, false>,
+        (Cond::Lez, true) => then_branch::<A, flow::Lez, true>,
+        (Cond::Gtz, false) => then_branch::<A, flow::Gtz, false>,
+        (Cond::Gtz, true) => then_branch::<A, flow::Gtz, true>,
+        (Cond::Ltz, false) => then_branch::<A, flow::Ltz, false>,
+        (Cond::Ltz, true) => then_branch::<A, flow::Ltz, true>,
+        (Cond::Gez, false) => then_branch::<A, flow::Gez, false>,
+        (Cond::Gez, true) => then_branch::<A, flow::Gez, true>,
+        (Cond::FpFalse | Cond::FpTrue, _) => return None,
+    })
+}
+
+/// The sources of an instruction in the order that makes a chain, if its sources can be exchanged.
+fn sources(first: &Inst, exchange: bool, b: u8, c: u8) -> (u8, u8) {
+    if exchange && c == first.a {
+        (c, b)
+    } else {
+        (b, c)
+    }
+}
+
+/// One op for two steps, the first of which is in no delay slot; `None` if they are no pair.
+pub fn steps(one: &Step, two: &Step, mode: Mode) -> Option<Op> {
+    let (a, b) = (&one.inst, &two.inst);
+    if one.slot {
+        return None;
+    }
+    let exchange = matches!(b.kind, Kind::Addu | Kind::And | Kind::Or | Kind::Xor);
+    let (b2, c2) = sources(a, exchange, b.b, b.c);
+    let chain = b2 == a.a;
+    let run = match mode.big_endian {
+        true => first::<true>(a.kind, b.kind, chain),
+        false => first::<false>(a.kind, b.kind, chain),
+    }?;
+    Some(Op {
+        run,
+        imm: a.imm,
+        imm2: b.imm,
+        a: a.a,
+        b: a.b,
+        c: a.c,
+        place: place(one),
+        a2: b.a,
+        b2,
+        c2,
+        place2: place(two),
+    })
+}
+
+/// One op for the last step of a block and its branch; `None` if they are no pair.
+pub fn step_and_branch(last: &Step, block: &Block, mode: Mode) -> Option<Op> {
+    let End::Branch { cond, b, c, taken } = block.end else {
+        return None;
+    };
+    let inst = &last.inst;
+    let (b2, c2) = sources(inst, matches!(cond, Cond::Eq | Cond::Ne), b, c);
+    let chain = b2 == inst.a;
+    let run = match mode.big_endian {
+        true => with_branch::<true>(inst.kind, cond, chain),
+        false => with_branch::<false>(inst.kind, cond, chain),
+    }?;
+    Some(Op {
+        run,
+        imm: inst.imm,
+        imm2: taken,
+        a: inst.a,
+        b: inst.b,
+        c: inst.c,
+        place: place(last),
+        a2: 0,
+        b2,
+        c2,
+        place2: 0,
+    })
+}
