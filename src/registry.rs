@@ -66,7 +66,6 @@ const fn entry<M: Model>() -> Entry {
 
 /// Every device type, in the alphabetical order of their names.
 pub static TYPES: &[Entry] = &[
-    entry::<solderless_cpu::Mips32Cpu>(),
     entry::<solderless_acpi::Piix4Pm>(),
     entry::<solderless_storage::Pflash>(),
     entry::<solderless_pci::Gt64120>(),
