@@ -191,12 +191,10 @@ impl Mips32Cpu {
                 return;
             }
             core.len = code.len;
-            let way = match exec::run(core, &code.ops, cx) {
-                Exit::Taken => 0,
-                Exit::Fall => 1,
-                Exit::Goto => 2,
-                Exit::Event | Exit::Wait => return,
-            };
+            let way = exec::run(core, &code.ops, cx) as usize;
+            if way > Exit::Goto as usize {
+                return;
+            }
             if let Some(link) = code.links.get(way)
                 && blocks.list.get(*link as usize).is_some()
             {

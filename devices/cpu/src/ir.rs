@@ -245,7 +245,7 @@ pub enum Kind {
     Latch(Cond),
     /// Keeps the target in `b` for [`End::LatchedRegister`].
     LatchTarget,
-    /// Leaves the block at offset `imm` unless the condition holds: a likely branch that is not taken.
+    /// Leaves the block for what follows it unless the condition holds: a likely branch that is not taken.
     Skip(Cond),
     /// The same by the condition that `Latch` kept.
     SkipLatched,
@@ -321,8 +321,8 @@ pub enum End {
     Latched { taken: u32 },
     /// To the offset `taken`.
     Always { taken: u32 },
-    /// To an address within the 256 MiB that hold offset `from`.
-    Jump { target: u32, from: u32 },
+    /// To an address within the 256 MiB that hold the last instruction of the block, which is its slot.
+    Jump { target: u32 },
     /// To the address in a register.
     Register { b: u8 },
     /// To the address that [`Kind::LatchTarget`] kept.

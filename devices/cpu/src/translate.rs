@@ -103,13 +103,7 @@ fn transfer(block: &mut Block, at: u8, decoded: Decoded, slot: Inst) {
                     true => Kind::SkipLatched,
                     false => Kind::Skip(cond),
                 };
-                step(
-                    Inst {
-                        imm: here + 8,
-                        ..test(skip)
-                    },
-                    false,
-                );
+                step(test(skip), false);
                 step(slot, true);
                 End::Always { taken }
             } else if links {
@@ -132,10 +126,7 @@ fn transfer(block: &mut Block, at: u8, decoded: Decoded, slot: Inst) {
                 step(link(31), false);
             }
             step(slot, true);
-            End::Jump {
-                target,
-                from: here + 4,
-            }
+            End::Jump { target }
         }
         Decoded::JumpRegister { b, link: to } => {
             let direct = to != b && slot.leaves_registers(b, b);

@@ -20,6 +20,7 @@ pub use fp::Due;
 
 /// How execution left a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Exit {
     /// By its branch, which was taken.
     Taken,
@@ -129,7 +130,7 @@ pub fn lower(block: &Block, mode: Mode) -> Box<[Op]> {
                 ops.push(both);
                 steps = rest;
             }
-            [last] if let Some(both) = pair::step_and_branch(last, block, mode) => {
+            [last] if let Some(both) = pair::step_and_end(last, block, mode) => {
                 ops.push(both);
                 return ops.into();
             }

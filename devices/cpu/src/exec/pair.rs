@@ -7,7 +7,7 @@
 use solderless_model::Cx;
 
 use super::alu::{Addiu, Addu, And, Andi, Li, Move, Or, Rotr, Sll, Sltiu, Sltu, Srl, Subu, Xor};
-use super::flow::{self, Compare};
+use super::flow::{self, Ending, Link};
 use super::memory::{Done, Lbu, Lhu, Lw, Sb, Sw};
 use super::{Exit, Handler, Mode, Op, after, next, place};
 use crate::core::Core;
@@ -90,7 +90,7 @@ fn second_slow<B: Piece>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>)
     single_slow::<B>(core, &op.second(), rest, cx)
 }
 
-fn then_branch<A: Piece, C: Compare, const CHAIN: bool>(
+fn then_end<A: Piece, E: Ending, const CHAIN: bool>(
     core: &mut Core,
     op: &Op,
     rest: &[Op],
@@ -98,16 +98,17 @@ fn then_branch<A: Piece, C: Compare, const CHAIN: bool>(
 ) -> Exit {
     let (b, c) = (core.r[op.b], core.r[op.c]);
     let Some(first) = A::quick(core, b, c, op.imm) else {
-        return then_branch_slow::<A, C>(core, op, rest, cx);
+        return then_end_slow::<A, E>(core, op, rest, cx);
     };
     core.r[op.a] = first;
     let b2 = if CHAIN { first } else { core.r[op.b2] };
-    flow::go(core, C::holds(b2, core.r[op.c2]), op.imm2)
+    let c2 = core.r[op.c2];
+    E::go(core, b2, c2, op.imm2)
 }
 
 #[cold]
 #[inline(never)]
-fn then_branch_slow<A: Piece, C: Compare>(
+fn then_end_slow<A: Piece, E: Ending>(
     core: &mut Core,
     op: &Op,
     rest: &[Op],
@@ -119,8 +120,8 @@ fn then_branch_slow<A: Piece, C: Compare>(
         Ok(Done::Event(())) => return after(core, op, rest, cx),
         Err(exit) => return exit,
     }
-    let holds = C::holds(core.r[op.b2], core.r[op.c2]);
-    flow::go(core, holds, op.imm2)
+    let (b2, c2) = (core.r[op.b2], core.r[op.c2]);
+    E::go(core, b2, c2, op.imm2)
 }
 
 /// Chooses by the kind of an instruction what a function is to be made with.
@@ -141,6 +142,7 @@ macro_rules! by_kind {
             Kind::Sltiu => $with!(Sltiu),
             Kind::Li => $with!(Li),
             Kind::Move => $with!(Move),
+            Kind::Link => $with!(Link),
             Kind::Lbu => $with!(Lbu<false>),
             Kind::Sb => $with!(Sb<false>),
             Kind::Lhu => $with!(Lhu<BIG>),
@@ -173,31 +175,41 @@ fn second<A: Piece, const BIG: bool>(b: Kind, chain: bool) -> Option<Handler> {
     Some(handler)
 }
 
-fn with_branch<const BIG: bool>(a: Kind, cond: Cond, chain: bool) -> Option<Handler> {
+fn with_end<const BIG: bool>(a: Kind, end: End, chain: bool) -> Option<Handler> {
     macro_rules! with {
         ($piece:ty) => {
-            branch::<$piece>(cond, chain)
+            ending::<$piece>(end, chain)
         };
     }
     by_kind!(a, with)
 }
 
-fn branch<A: Piece>(cond: Cond, chain: bool) -> Option<Handler> {
-    Some(match (cond, chain) {
-        (Cond::Eq, false) => then_branch::<A, flow::Eq, false>,
-        (Cond::Eq, true) => then_branch::<A, flow::Eq, true>,
-        (Cond::Ne, false) => then_branch::<A, flow::Ne, false>,
-        (Cond::Ne, true) => then_branch::<A, flow::Ne, true>,
-        (Cond::Lez, false) => then_branch::<A, flow::Lez, false>,
-        (Cond::Lez, true) => then_branch::<A, flow::Lez, true>,
-        (Cond::Gtz, false) => then_branch::<A, flow::Gtz, false>,
-        (Cond::Gtz, true) => then_branch::<A, flow::Gtz, true>,
-        (Cond::Ltz, false) => then_branch::<A, flow::Ltz, false>,
-        (Cond::Ltz, true) => then_branch::<A, flow::Ltz, true>,
-        (Cond::Gez, false) => then_branch::<A, flow::Gez, false>,
-        (Cond::Gez, true) => then_branch::<A, flow::Gez, true>,
-        (Cond::FpFalse | Cond::FpTrue, _) => return None,
-    })
+fn ending<A: Piece>(end: End, chain: bool) -> Option<Handler> {
+    macro_rules! with {
+        ($end:ty) => {
+            match chain {
+                true => then_end::<A, $end, true>,
+                false => then_end::<A, $end, false>,
+            }
+        };
+    }
+    let handler: Handler = match end {
+        End::Branch { cond, .. } => match cond {
+            Cond::Eq => with!(flow::Eq),
+            Cond::Ne => with!(flow::Ne),
+            Cond::Lez => with!(flow::Lez),
+            Cond::Gtz => with!(flow::Gtz),
+            Cond::Ltz => with!(flow::Ltz),
+            Cond::Gez => with!(flow::Gez),
+            Cond::FpFalse | Cond::FpTrue => return None,
+        },
+        End::Always { .. } => then_end::<A, flow::Always, false>,
+        End::Fall => then_end::<A, flow::Fall, false>,
+        End::Jump { .. } => then_end::<A, flow::Jump, false>,
+        End::Register { .. } => then_end::<A, flow::Register, false>,
+        End::Latched { .. } | End::LatchedRegister => return None,
+    };
+    Some(handler)
 }
 
 /// The sources of an instruction in the order that makes a chain, if its sources can be exchanged.
@@ -237,22 +249,27 @@ pub fn steps(one: &Step, two: &Step, mode: Mode) -> Option<Op> {
     })
 }
 
-/// One op for the last step of a block and its branch; `None` if they are no pair.
-pub fn step_and_branch(last: &Step, block: &Block, mode: Mode) -> Option<Op> {
-    let End::Branch { cond, b, c, taken } = block.end else {
-        return None;
-    };
+/// One op for the last step of a block and its end; `None` if they are no pair.
+pub fn step_and_end(last: &Step, block: &Block, mode: Mode) -> Option<Op> {
     let inst = &last.inst;
-    let (b2, c2) = sources(inst, matches!(cond, Cond::Eq | Cond::Ne), b, c);
+    let (b, c, imm, exchange) = match block.end {
+        End::Branch { cond, b, c, taken } => (b, c, taken, matches!(cond, Cond::Eq | Cond::Ne)),
+        End::Always { taken } => (0, 0, taken, false),
+        End::Jump { target } => (0, 0, target, false),
+        End::Register { b } => (b, 0, 0, false),
+        End::Fall => (0, 0, 0, false),
+        End::Latched { .. } | End::LatchedRegister => return None,
+    };
+    let (b2, c2) = sources(inst, exchange, b, c);
     let chain = b2 == inst.a;
     let run = match mode.big_endian {
-        true => with_branch::<true>(inst.kind, cond, chain),
-        false => with_branch::<false>(inst.kind, cond, chain),
+        true => with_end::<true>(inst.kind, block.end, chain),
+        false => with_end::<false>(inst.kind, block.end, chain),
     }?;
     Some(Op {
         run,
         imm: inst.imm,
-        imm2: taken,
+        imm2: imm,
         a: inst.a,
         b: inst.b,
         c: inst.c,
