@@ -86,7 +86,12 @@ impl Machine {
     pub fn run(&mut self, run: Run, host: &mut dyn Host) -> End {
         let mut clock = Clock { start: Instant::now(), base: self.now() };
         let mut pending: Vec<VecDeque<u8>> = vec![VecDeque::new(); self.consumers.len()];
-        let begin = (Instant::now(), self.now());
+        let begin = Instant::now();
+        // The end of the time allowed, if guest time decides.
+        let last = match (run.pace, run.max_time) {
+            (Pace::Deterministic, Some(limit)) => self.now().saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)),
+            _ => u64::MAX,
+        };
         loop {
             while let Some(event) = host.poll() {
                 if let Some(end) = self.take(event, &mut pending) {
@@ -94,14 +99,14 @@ impl Machine {
                 }
             }
             if run.max_time.is_some_and(|limit| match run.pace {
-                Pace::Deterministic => u128::from(self.now() - begin.1) >= limit.as_nanos(),
-                Pace::Watched | Pace::Free => begin.0.elapsed() >= limit,
+                Pace::Deterministic => self.now() >= last,
+                Pace::Watched | Pace::Free => begin.elapsed() >= limit,
             }) {
                 return End::TimeUp;
             }
             self.deliver(&mut pending);
             self.domain.run_timers();
-            self.domain.set_slice_end(self.now() + SLICE_NS);
+            self.domain.set_slice_end(last.min(self.now() + SLICE_NS));
             let stop = self.cpu.and_then(|cpu| self.domain.run_cpu(cpu, u64::MAX));
             match self.domain.take_request() {
                 Some(Request::PowerOff) => return End::PowerOff,
@@ -118,19 +123,12 @@ impl Machine {
             }
             let sleep = match (stop, run.pace) {
                 (Some(Stop::Wait) | None, Pace::Deterministic) => {
-                    let next = self.domain.next_timer();
-                    let idle = next == u64::MAX;
-                    self.domain.skip_to(if idle { self.now() } else { next });
-                    // Nothing but input can go on from here, or the end of the time allowed.
-                    if idle {
-                        match run.max_time {
-                            Some(limit) => self.domain.skip_to(begin.1.saturating_add(limit.as_nanos() as u64)),
-                            None => {
-                                if let Some(end) = host.wait(None).and_then(|e| self.take(e, &mut pending)) {
-                                    return end;
-                                }
-                            }
-                        }
+                    let next = self.domain.next_timer().min(last);
+                    if next < u64::MAX {
+                        self.domain.skip_to(next);
+                    } else if let Some(end) = host.wait(None).and_then(|e| self.take(e, &mut pending)) {
+                        // Nothing but input could go on from here.
+                        return end;
                     }
                     None
                 }
@@ -157,7 +155,7 @@ impl Machine {
                 (_, Pace::Free | Pace::Deterministic) => None,
             };
             if let Some(time) = sleep {
-                let left = run.max_time.map(|limit| limit.saturating_sub(begin.0.elapsed()));
+                let left = run.max_time.map(|limit| limit.saturating_sub(begin.elapsed()));
                 let time = match (time, left) {
                     (Some(time), Some(left)) => Some(time.min(left)),
                     (time, left) => time.or(left),
