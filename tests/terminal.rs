@@ -251,22 +251,28 @@ fn eventually<T>(connect: impl Fn() -> std::io::Result<T>) -> T {
 fn a_console_goes_to_a_socket() {
     let path = scratch("connect");
     let listener = UnixListener::bind(&path).expect("a socket");
+    listener.set_nonblocking(true).expect("a socket");
     let console = Console::start(malta(&[
         "--backend",
         &format!("serial0=unix:{}", path.display()),
     ]));
-    let (mut stream, _) = listener.accept().expect("a connection");
+    let (mut stream, _) = eventually(|| listener.accept());
+    stream.set_nonblocking(false).expect("a socket");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
     assert!(until_prompt(&mut stream).contains("Solderless ROM"));
     work(stream, console);
     fs::remove_file(path).expect("the socket is there");
 
     let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    listener.set_nonblocking(true).expect("a socket");
     let port = listener.local_addr().expect("an address").port();
     let console = Console::start(malta(&[
         "--backend",
         &format!("serial0=tcp:127.0.0.1:{port}"),
     ]));
-    let (mut stream, _) = listener.accept().expect("a connection");
+    let (mut stream, _) = eventually(|| listener.accept());
+    stream.set_nonblocking(false).expect("a socket");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
     assert!(until_prompt(&mut stream).contains("Solderless ROM"));
     work(stream, console);
 }
@@ -279,11 +285,13 @@ fn a_console_is_a_socket_and_its_users_may_come_and_go() {
         &format!("serial0=unix:{},server", path.display()),
     ]));
     let mut first = eventually(|| UnixStream::connect(&path));
+    first.set_read_timeout(Some(PATIENCE)).expect("a socket");
     first.write_all(b"\r").expect("it is connected");
     until_prompt(&mut first);
     drop(first);
     // The second is served once the first one's end was noticed.
     let mut second = eventually(|| UnixStream::connect(&path));
+    second.set_read_timeout(Some(PATIENCE)).expect("a socket");
     second.write_all(b"\r").expect("it is connected");
     until_prompt(&mut second);
     work(second, console);
@@ -297,6 +305,7 @@ fn a_console_is_a_socket_and_its_users_may_come_and_go() {
         &format!("serial0=tcp:{address},server"),
     ]));
     let mut stream = eventually(|| TcpStream::connect(address));
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
     stream.write_all(b"\r").expect("it is connected");
     until_prompt(&mut stream);
     work(stream, console);
@@ -352,7 +361,7 @@ fn bad_input_is_refused_before_anything_starts() {
         (&["--kernel", &host], "64-bit"),
         (&["--firmware", &empty], "empty"),
         (&["--firmware", &elf], "--kernel"),
-        (&["--firmware", &huge], "4 MiB"),
+        (&["--firmware", &huge], "4194304"),
         (&["--firmware", "/no/such/file"], "No such file"),
         (
             &["--firmware", &text, "--kernel", &text],

@@ -38,7 +38,7 @@ fn uboot_works_as_in_qemu_and_saves_its_environment() {
         "ide reset",
         "dm tree",
         "protect off 1:60-61",
-        "erase 1:60",
+        "erase 1:60-61",
         "mw.l 81000000 12345678 4",
         "cp.l 81000000 be3c0000 4",
         "md.l be3c0000 8",

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -25,6 +26,7 @@ pub struct Console {
     /// How much of it was waited for.
     seen: usize,
     errors: Arc<Mutex<Vec<u8>>>,
+    error_reader: Option<JoinHandle<()>>,
     /// A part of the name, for messages.
     what: String,
 }
@@ -75,7 +77,7 @@ impl Console {
             }
         });
         let errors = Arc::new(Mutex::new(Vec::new()));
-        if let Some(mut stream) = child.stderr.take() {
+        let error_reader = child.stderr.take().map(|mut stream| {
             let errors = errors.clone();
             std::thread::spawn(move || {
                 let mut buffer = [0; 4096];
@@ -85,8 +87,8 @@ impl Console {
                         .unwrap_or_else(PoisonError::into_inner)
                         .extend(&buffer[..len]);
                 }
-            });
-        }
+            })
+        });
         Self {
             child,
             input,
@@ -94,6 +96,7 @@ impl Console {
             transcript: Vec::new(),
             seen: 0,
             errors,
+            error_reader,
             what: command.get_program().to_string_lossy().into_owned(),
         }
     }
@@ -201,6 +204,9 @@ impl Console {
             }
         };
         self.drain(Duration::from_millis(200));
+        if let Some(reader) = self.error_reader.take() {
+            let _ = reader.join();
+        }
         Ended {
             status,
             output: self.transcript(),

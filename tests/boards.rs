@@ -1,0 +1,377 @@
+//! Boards as data: good ones and their plans, bad ones and what is said about them. `UPDATE=1 cargo test` rewrites
+//! what is expected.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use solderless::board::{self, BUILT_IN, Options};
+use solderless::diagnostics::Report;
+use solderless::graph::export::{Format, export};
+use solderless::graph::plan::Plan;
+use solderless::registry::TYPES;
+
+/// Compares with a file beside the tests, or rewrites it.
+fn expect(path: &Path, got: &str) -> Result<(), String> {
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(path, got).unwrap();
+    }
+    let expected = fs::read_to_string(path).unwrap_or_default();
+    if expected == got {
+        return Ok(());
+    }
+    Err(format!(
+        "{} differs; UPDATE=1 rewrites it. Now:\n{got}",
+        path.display()
+    ))
+}
+
+/// The TOML files of a folder, in order.
+fn boards(folder: &str) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "no boards in {folder}");
+    files
+}
+
+/// The settings in a board's `#set path=value` lines.
+fn options(text: &str) -> Options {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("#set "));
+    let split = |line: &str| {
+        line.split_once('=')
+            .map(|(path, value)| (path.into(), value.into()))
+    };
+    Options {
+        set: lines.filter_map(split).collect(),
+    }
+}
+
+/// Every problem points into its text, at whole characters, and can be shown.
+fn check_spans(report: &Report) {
+    for problem in &report.problems {
+        for label in &problem.labels {
+            let text = report.sources.text(label.span.file);
+            assert!(
+                text.get(label.span.start..label.span.end).is_some(),
+                "{problem:?} points outside its text"
+            );
+        }
+    }
+    let shown = report.render(false);
+    assert_eq!(shown.is_empty(), report.problems.is_empty());
+}
+
+#[test]
+fn bad_boards_are_explained() {
+    let mut wrong = Vec::new();
+    for path in boards("tests/boards/errors") {
+        let options = options(&fs::read_to_string(&path).unwrap());
+        let report = match board::load(path.to_str().unwrap(), &options) {
+            Ok((_, warnings)) => warnings,
+            Err(problems) => problems,
+        };
+        assert!(
+            !report.problems.is_empty(),
+            "{}: nothing is wrong with it",
+            path.display()
+        );
+        check_spans(&report);
+        wrong.extend(expect(&path.with_extension("txt"), &report.render(false)).err());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn plan(name: &str) -> Plan {
+    let (plan, report) =
+        board::load(name, &Options::default()).unwrap_or_else(|report| panic!("{report}"));
+    assert!(report.problems.is_empty(), "{report}");
+    plan
+}
+
+#[test]
+fn the_boards_in_the_program_have_the_expected_plans() {
+    let mut wrong = Vec::new();
+    for (name, _) in BUILT_IN {
+        let path = format!("tests/boards/{name}.plan.txt");
+        wrong.extend(expect(Path::new(&path), &plan(name).to_string()).err());
+    }
+    for (format, file) in [
+        (Format::Dot, "malta.dot"),
+        (Format::Mermaid, "malta.mmd"),
+        (Format::Json, "malta.json"),
+    ] {
+        let path = format!("tests/boards/{file}");
+        wrong.extend(expect(Path::new(&path), &export(&plan("malta"), format)).err());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_board_in_machines_is_in_the_program() {
+    let files: BTreeSet<_> = boards("machines")
+        .into_iter()
+        .map(|p| p.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let built_in: BTreeSet<_> = BUILT_IN
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
+    assert_eq!(files, built_in);
+    for name in files {
+        let file = board::load(&format!("machines/{name}.toml"), &Options::default());
+        let (file, _) = file.unwrap_or_else(|report| panic!("{report}"));
+        assert_eq!(
+            file,
+            plan(&name),
+            "{name}: the file and the board in the program differ"
+        );
+        assert_eq!(file.name, name);
+    }
+}
+
+#[test]
+fn types_are_in_order_and_their_defaults_are_good() {
+    assert!(
+        TYPES.is_sorted_by_key(|entry| entry.name),
+        "the types are not in alphabetical order"
+    );
+    for entry in TYPES {
+        let defaults = (entry.decode)(&serde_json::json!({}))
+            .unwrap_or_else(|e| panic!("{}: {e}", entry.name));
+        (entry.interface)(&defaults).unwrap_or_else(|e| panic!("{}: {e}", entry.name));
+        assert_eq!(
+            (entry.decode)(&defaults).as_ref(),
+            Ok(&defaults),
+            "{}",
+            entry.name
+        );
+        let schema = (entry.schema)().to_value();
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        for (name, property) in properties {
+            assert!(
+                property["description"].is_string(),
+                "{}: `{name}` has no description",
+                entry.name
+            );
+            assert!(
+                defaults.get(name).is_some(),
+                "{}: `{name}` has no default",
+                entry.name
+            );
+        }
+    }
+}
+
+#[test]
+fn the_schema_in_the_repository_is_up_to_date() {
+    expect(
+        Path::new("schemas/board.schema.json"),
+        &board::schema::board(),
+    )
+    .unwrap_or_else(|e| panic!("{e}"));
+}
+
+/// The boards in a text's code blocks that start with `[board]`, each with what its fence says.
+fn snippets(text: &str) -> Vec<(String, String)> {
+    let blocks = text.split("```toml").skip(1).filter_map(|rest| {
+        let (fence, rest) = rest.split_once('\n')?;
+        let (body, _) = rest.split_once("```")?;
+        Some((fence.trim().to_owned(), body.to_owned()))
+    });
+    blocks.collect()
+}
+
+#[test]
+fn every_snippet_of_the_documentation_resolves() {
+    let text = fs::read_to_string("docs/board-format.md").unwrap();
+    let snippets = snippets(&text);
+    assert!(snippets.len() > 5, "the snippets were not found");
+    for (fence, body) in snippets {
+        // A fragment is a piece of malta, or lies over it.
+        let text = match fence.as_str() {
+            "" => body,
+            "fragment" => format!("[board]\nname = \"fragment\"\nextends = \"malta\"\n{body}"),
+            other => panic!("unknown fence `{other}`"),
+        };
+        if let Err(report) = board::load_text("snippet.toml", &text, &Options::default()) {
+            panic!("{text}\n{report}");
+        }
+    }
+}
+
+#[test]
+fn settings_reach_parameters_and_properties_by_either_path() {
+    let get = |path: &str, value: &str, device: &str, property: &str| {
+        let options = Options {
+            set: vec![(path.into(), value.into())],
+        };
+        let (plan, _) = board::load("malta", &options)
+            .unwrap_or_else(|report| panic!("{path}={value}\n{report}"));
+        let device = plan.devices.iter().find(|d| d.path == device).unwrap();
+        device.props[property].to_string()
+    };
+    for (path, value, device, property, expected) in [
+        ("param.ram", "256MiB", "ram", "size", "\"256MiB\""),
+        (
+            "param.ram",
+            "\"256MiB\"",
+            "spd",
+            "spd-ram-size",
+            "\"256MiB\"",
+        ),
+        ("param.big-endian", "true", "gt", "big-endian", "true"),
+        (
+            "dev.com1.isa-serial.baudbase",
+            "9600",
+            "com1",
+            "baudbase",
+            "9600",
+        ),
+        ("com1.baudbase", "0x2580", "com1", "baudbase", "9600"),
+        (
+            "com1.isa-serial.baudbase",
+            "9600",
+            "com1",
+            "baudbase",
+            "9600",
+        ),
+        (
+            "defaults.isa-serial.baudbase",
+            "9600",
+            "com2",
+            "baudbase",
+            "9600",
+        ),
+        ("pm.smm-enabled", "true", "pm", "smm-enabled", "true"),
+        ("ram.size", "32MiB", "ram", "size", "\"32MiB\""),
+        ("serialno.init", "[1, 2]", "serialno", "init", "[1,2]"),
+    ] {
+        assert_eq!(
+            get(path, value, device, property),
+            expected,
+            "{path}={value}"
+        );
+    }
+}
+
+#[test]
+fn memory_is_seen_where_there_is_some() {
+    let windows = |ram: &str| -> Vec<(u64, u64, u64)> {
+        let options = Options {
+            set: vec![("param.ram".into(), ram.into())],
+        };
+        let (plan, _) = board::load("malta", &options).unwrap_or_else(|report| panic!("{report}"));
+        let ram = plan.devices.iter().find(|d| d.path == "ram").unwrap();
+        ram.windows
+            .iter()
+            .map(|w| (w.at, w.size, w.offset))
+            .collect()
+    };
+    const MIB: u64 = 1 << 20;
+    for (ram, expected) in [
+        ("16MiB", vec![(0, 16 * MIB, 0), (0x8000_0000, 16 * MIB, 0)]),
+        (
+            "512MiB",
+            vec![(0, 256 * MIB, 0), (0x8000_0000, 512 * MIB, 0)],
+        ),
+        (
+            "2GiB",
+            vec![
+                (0, 256 * MIB, 0),
+                (0x2000_0000, 1536 * MIB, 512 * MIB),
+                (0x8000_0000, 2048 * MIB, 0),
+            ],
+        ),
+    ] {
+        assert_eq!(windows(ram), expected, "{ram}");
+    }
+}
+
+const MALTA: &str = include_str!("../machines/malta.toml");
+
+/// The tables of a board's text, each with its header; the text before the first one is left out.
+fn tables(text: &str) -> Vec<String> {
+    let mut tables: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if line.starts_with('[') {
+            tables.push(String::new());
+        }
+        if let Some(table) = tables.last_mut() {
+            table.push_str(line);
+            table.push('\n');
+        }
+    }
+    tables
+}
+
+/// Resolves a text and checks whatever comes out; whether it is a board.
+fn try_board(text: &str, options: &Options) -> bool {
+    match board::load_text("random.toml", text, options) {
+        Ok((plan, report)) => {
+            assert!(!report.has_errors());
+            check_spans(&report);
+            assert!(!plan.to_string().is_empty());
+            true
+        }
+        Err(report) => {
+            assert!(report.has_errors());
+            check_spans(&report);
+            false
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn the_order_of_tables_does_not_matter(shuffled in Just(tables(MALTA)).prop_shuffle()) {
+        let (plan, _) = board::load_text("shuffled.toml", &shuffled.concat(), &Options::default())
+            .map_err(|report| TestCaseError::fail(report.to_string()))?;
+        prop_assert_eq!(plan.to_string(), self::plan("malta").to_string());
+        prop_assert!(plan == self::plan("malta"));
+    }
+
+    #[test]
+    fn no_text_panics(text in "\\PC*") {
+        try_board(&text, &Options::default());
+    }
+
+    #[test]
+    fn no_text_of_the_formats_own_words_panics(words in prop::collection::vec(
+        prop::sample::select(vec![
+            "[board]", "[dev.a]", "[dev.b]", "[dev.a.ram]", "[[dev.a.ram]]", "[param.p]", "[slot]", "[boot]", "[defaults.ram]",
+            "[join.j]", "name", "at", "map", "irq", "backend", "size", "extends", "type", "default", "min", "inputs", "out", ".", "=",
+            "\"sys:0\"", "\"a.pci:0a.1\"", "\"${p}\"", "\"a[0]\"", "\"16MiB\"", "[", "]", "{", "}", ",", "0", "-1", "18446744073709551615",
+            "true", "\"", "'''", "\n", "\n", "\n", " ", "#", "é",
+        ]), 0..40))
+    {
+        try_board(&words.concat(), &Options::default());
+    }
+
+    #[test]
+    fn no_edit_of_a_good_board_panics(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0usize..24, "[ -~\n]{0,3}|[a-z]{1,8}|é"), 1..4))
+    {
+        let mut text = MALTA.to_owned();
+        for (at, length, with) in edits {
+            let at = at.index(text.len());
+            let start = (0..=at).rev().find(|i| text.is_char_boundary(*i)).unwrap();
+            let end = (start + length..=text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len());
+            text.replace_range(start..end, &with);
+        }
+        try_board(&text, &Options::default());
+    }
+
+    #[test]
+    fn no_setting_panics(path in "[a-z.\\-\"=#\n]{0,20}|param\\.[a-z]{1,4}|dev\\.com1\\.[a-z.]{1,12}", value in "\\PC{0,12}|[0-9]{1,30}") {
+        let options = Options { set: vec![("param.ram".into(), "32MiB".into()), (path, value)] };
+        try_board(MALTA, &options);
+    }
+}

@@ -1,0 +1,123 @@
+//! The commands that answer about boards: what they print where, and how they end.
+
+use std::process::{Command, Output, Stdio};
+
+fn solderless(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_solderless"));
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn commands_end_with_the_right_status_and_print_in_the_right_place() {
+    for (arguments, status, out, err) in [
+        (
+            &["check", "malta", "machines/malta-be.toml"][..],
+            0,
+            "malta: ok\nmachines/malta-be.toml: ok\n",
+            "",
+        ),
+        (
+            &["check", "malta", "tests/boards/errors/overlap.toml"],
+            2,
+            "malta: ok\n",
+            "`low` and `high` overlap on `sys`",
+        ),
+        (&["check", "maltaa"], 2, "", "did you mean `malta`?"),
+        (
+            &["check", "no/such.toml"],
+            2,
+            "",
+            "cannot read no/such.toml",
+        ),
+        (
+            &["check", "malta", "--set", "param.ram=1MiB"],
+            2,
+            "",
+            "expected at least 16MiB",
+        ),
+        (
+            &["check", "malta", "--set", "ram"],
+            2,
+            "",
+            "expected PATH=VALUE",
+        ),
+        (&["check"], 2, "", "Usage"),
+        (&["frobnicate"], 2, "", "Usage"),
+        (&["graph", "malta"], 0, "digraph \"malta\" {", ""),
+        (
+            &["graph", "malta", "--format", "json"],
+            0,
+            "\"board\": \"malta\"",
+            "",
+        ),
+        (
+            &["graph", "malta", "--format", "mermaid"],
+            0,
+            "flowchart LR\n",
+            "",
+        ),
+        (
+            &["graph", "malta", "--set", "pm.memory-hotplug-support=true"],
+            0,
+            "pm.memhp",
+            "",
+        ),
+        (
+            &["graph", "tests/boards/errors/cycle.toml"],
+            2,
+            "",
+            "a device sits on itself",
+        ),
+        (&["devices"], 0, "PIIX4_PM  ", ""),
+        (
+            &["devices", "PIIX4_PM"],
+            0,
+            "memory-hotplug-support: boolean = true",
+            "",
+        ),
+        (
+            &["devices", "PIIX4_PM", "--format", "json"],
+            0,
+            "\"memory-hotplug-support\": true",
+            "",
+        ),
+        (&["devices", "piix4_pm"], 2, "", "did you mean `PIIX4_PM`?"),
+        (
+            &["schema", "board"],
+            0,
+            "http://json-schema.org/draft-07/schema#",
+            "",
+        ),
+        (&["--version"], 0, "solderless ", ""),
+    ] {
+        let output = solderless(arguments);
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        let shown = format!("{arguments:?}\n{stdout}{stderr}");
+        assert_eq!(output.status.code(), Some(status), "{shown}");
+        assert!(stdout.contains(out) && stderr.contains(err), "{shown}");
+        assert_eq!(stdout.is_empty(), out.is_empty(), "{shown}");
+        assert_eq!(stderr.is_empty(), err.is_empty(), "{shown}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_solderless"));
+    command
+        .args(["schema", "board"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
