@@ -11,6 +11,7 @@ use solderless_model::Cx;
 use solderless_model::memory::PAGE;
 
 use crate::core::{Core, Frame};
+use crate::decode::FpMode;
 use crate::exception::{Access, Exception, Fault};
 use crate::exec::{self, Mode, Op};
 use crate::ir::Block;
@@ -20,7 +21,7 @@ use crate::translate::{MAX, translate};
 pub const NONE: u32 = u32::MAX;
 /// A link that cannot be made, as it leads to another page.
 const ELSEWHERE: u32 = u32::MAX - 1;
-/// Blocks at most; then all go.
+/// Blocks that are too many.
 const LIMIT: usize = 1 << 19;
 /// Words in a page.
 const WORDS: usize = PAGE as usize / 4;
@@ -35,6 +36,9 @@ pub struct Code {
     /// The blocks that follow it, where it is left by its branch, and by its end.
     pub links: [u32; 2],
 }
+
+/// A page of memory: the number of the memory in [`Core::rams`], and of the page in it.
+type Home = (u32, u32);
 
 /// The blocks of a page, by their first instruction.
 type Table = Box<[u32; WORDS]>;
@@ -53,7 +57,9 @@ pub struct Blocks {
     pub list: Vec<Code>,
     free: Vec<u32>,
     tables: Vec<Table>,
-    pages: HashMap<(u32, u32), CodePage>,
+    pages: HashMap<Home, CodePage>,
+    /// Branches in the last word of a page, by that page, the page of the slot, and the state of the FPU.
+    across: HashMap<(Home, Home, FpMode), u32>,
 }
 
 /// Where the next instruction is.
@@ -90,9 +96,6 @@ impl Blocks {
 
     #[cold]
     fn make(&mut self, core: &mut Core, cx: &mut Cx<'_>) -> Found {
-        if self.list.len() - self.free.len() >= LIMIT {
-            self.clear(core);
-        }
         let pc = core.pc;
         let (ram, offset) = match source(core, cx, pc) {
             Ok(Source::Memory { ram, offset }) => (ram, offset),
@@ -100,10 +103,9 @@ impl Blocks {
             Err(fault) => return core.fetch_fault(fault, pc, false),
         };
         let Some(block) = translate(&words(core, ram, offset, MAX), MAX, core.fp) else {
-            // A branch in the last word of a page, with its slot in the next.
-            return once(core, cx, 2);
+            return self.make_across(core, cx, ram, offset);
         };
-        let home = (ram, (offset / PAGE) as u32);
+        let home = home(ram, offset);
         let start = (offset % PAGE) as u32;
         let inside = |to: Option<u32>| match to {
             Some(to) if start.wrapping_add(to) < PAGE as u32 => NONE,
@@ -120,6 +122,32 @@ impl Blocks {
         if let Some(table) = self.tables.get_mut(table as usize) {
             table[(start / 4) as usize % WORDS] = id;
         }
+        Found::Block(id)
+    }
+
+    /// A branch in the last word of a page, with its slot in the next, which is another one each time it is looked at.
+    fn make_across(&mut self, core: &mut Core, cx: &mut Cx<'_>, ram: u32, offset: u64) -> Found {
+        let Ok(Source::Memory {
+            ram: next_ram,
+            offset: next_offset,
+        }) = source(core, cx, core.pc.wrapping_add(4))
+        else {
+            return once(core, cx, 1);
+        };
+        let homes = (home(ram, offset), home(next_ram, next_offset));
+        let key = (homes.0, homes.1, core.fp);
+        if let Some(id) = self.across.get(&key) {
+            return Found::Block(*id);
+        }
+        let mut both = words(core, ram, offset, 1);
+        both.extend(words(core, next_ram, next_offset, 1));
+        let Some(block) = translate(&both, 2, core.fp) else {
+            return once(core, cx, 1);
+        };
+        self.cover(core, homes.0, (offset % PAGE) as u32, 4);
+        self.cover(core, homes.1, 0, 4);
+        let id = self.add(code(core, &block));
+        self.across.insert(key, id);
         Found::Block(id)
     }
 
@@ -147,7 +175,7 @@ impl Blocks {
     }
 
     /// The table of a page, made if there is none.
-    fn table(&mut self, core: &Core, home: (u32, u32)) -> u32 {
+    fn table(&mut self, core: &Core, home: Home) -> u32 {
         let page = self.pages.entry(home).or_default();
         let place = &mut page.tables[core.fp as usize % 3];
         *place.get_or_insert_with(|| {
@@ -157,7 +185,7 @@ impl Blocks {
     }
 
     /// Notes that lines of a page hold code, and has writes to it noticed.
-    fn cover(&mut self, core: &mut Core, home: (u32, u32), start: u32, len: u32) {
+    fn cover(&mut self, core: &mut Core, home: Home, start: u32, len: u32) {
         let page = self.pages.entry(home).or_default();
         if page.lines == 0
             && let Some(ram) = core.rams.get(home.0 as usize)
@@ -171,7 +199,7 @@ impl Blocks {
     }
 
     /// Forgets the blocks of a page.
-    pub fn invalidate(&mut self, core: &Core, home: (u32, u32)) {
+    pub fn invalidate(&mut self, core: &Core, home: Home) {
         let Some(page) = self.pages.get_mut(&home) else {
             return;
         };
@@ -187,11 +215,19 @@ impl Blocks {
                 self.free.push(std::mem::replace(block, NONE));
             }
         }
+        let free = &mut self.free;
+        self.across.retain(|(first, second, _), id| {
+            let gone = *first == home || *second == home;
+            if gone {
+                free.push(*id);
+            }
+            !gone
+        });
     }
 
     /// A store hit a page with code: forgets its blocks if the store hit them.
     pub fn stored(&mut self, core: &Core, ram: u32, offset: u64) {
-        let home = (ram, (offset / PAGE) as u32);
+        let home = home(ram, offset);
         let line = offset % PAGE / 64;
         if self
             .pages
@@ -200,6 +236,11 @@ impl Blocks {
         {
             self.invalidate(core, home);
         }
+    }
+
+    /// Whether there are so many blocks that it is better to start anew.
+    pub fn full(&self) -> bool {
+        self.list.len() - self.free.len() >= LIMIT
     }
 
     /// Forgets everything.
@@ -212,6 +253,10 @@ impl Blocks {
         *self = Self::default();
         core.forget_memory();
     }
+}
+
+fn home(ram: u32, offset: u64) -> Home {
+    (ram, (offset / PAGE) as u32)
 }
 
 /// Up to `limit` instructions from the CPU's address on, to be executed once; a branch there may make it one more.

@@ -135,7 +135,7 @@ impl Mips32Cpu {
             }
         }
         let generation = cx.map_generation();
-        if self.generation != Some(generation) {
+        if self.generation != Some(generation) || self.blocks.full() {
             self.generation = Some(generation);
             self.blocks.clear(core);
         }

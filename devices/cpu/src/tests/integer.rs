@@ -242,6 +242,19 @@ fn a_slot_across_pages() {
     rig.go(at - 4);
     rig.run(12);
     assert_eq!((rig.pc(), rig.get(8), rig.get(9)), (at + 8, u32::MAX, 4));
+    // Either of the two words changes.
+    for change in [at + 4, at] {
+        let word = if change == at {
+            NOP
+        } else {
+            i(0x09, T0, T0, 5)
+        };
+        rig.put(change, &[word]);
+        rig.set(8, 0);
+        rig.go(at);
+        rig.run(2);
+        assert_eq!(rig.get(8), 5, "{change:#x}");
+    }
 }
 
 #[test]

@@ -248,8 +248,13 @@ fn words() -> impl Strategy<Value = u32> {
             0 => [0, 0x10, 0x11, 0x1c, 0x1f, 0x13, 1, 0][(opcode & 7) as usize],
             _ => opcode,
         };
-        // Few registers, so that instructions depend on one another.
-        word & 0x03ff_ffff & !0x0318_0000 | opcode << 26
+        // Few registers, so that instructions depend on one another, where the fields are registers.
+        let registers = if matches!(opcode, 0x10 | 0x11) {
+            0
+        } else {
+            0x0318_0000
+        };
+        word & 0x03ff_ffff & !registers | opcode << 26
     })
 }
 
@@ -274,7 +279,7 @@ fn chaos(words: &[u32], values: &[u32], model: CpuModel, big: bool) -> Rig {
         rig.set(n + 1, *value);
     }
     rig.map(0x40_0000, 0x3000, 6);
-    rig.set(32, 0x3000_ff01);
+    rig.set(32, 0x3000_ff01 | (values[0] & 1) << 26);
     rig.go(CODE);
     rig
 }
