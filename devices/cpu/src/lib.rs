@@ -1,6 +1,6 @@
 //! CPU engines: the MIPS32 Release 2 CPUs of the Malta board.
 //!
-//! The way of an instruction: `decode` makes an [`ir`](crate::ir) instruction of a word, `translate` a block of straight
+//! The way of an instruction: `decode` makes an `ir` instruction of a word, `translate` a block of straight
 //! code with delay slots resolved, `exec` a chain of functions of it, which `block` keeps and `cpu` runs. `core` has the
 //! registers, `cp0`, `tlb` and `exception` what privileged software sees, `fpu` the floating point arithmetic.
 
