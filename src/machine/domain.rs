@@ -374,7 +374,8 @@ impl Domain {
     fn memory_at(&self, space: SpaceId, at: u64) -> Option<(&Backing, u64, u64)> {
         let Some(Target::Region { dev, region, offset, len, .. }) = resolve(&self.spaces, space, at) else { return None };
         let backing = self.places[dev.0 as usize].regions[usize::from(region.0)].backing.as_ref()?;
-        Some((backing, backing.offset + offset, len))
+        let len = len.min(backing.len.saturating_sub(offset));
+        (len > 0).then_some((backing, backing.offset + offset, len))
     }
 
     fn master_space(&self, dev: DevId) -> Option<SpaceId> {
@@ -400,7 +401,7 @@ impl Domain {
         }
         let state = &self.places[dev.0 as usize].regions[usize::from(region.0)];
         match (&state.region.kind, &state.backing) {
-            (RegionKind::Memory, Some(b)) if b.readable => {
+            (RegionKind::Memory, Some(b)) if b.readable && b.holds(offset, size) => {
                 let mut bytes = [0; 8];
                 b.ram.read(b.offset + offset, &mut bytes[..usize::from(size)]).map_err(|_| BusError)?;
                 return Ok(u64::from_le_bytes(bytes));
@@ -431,7 +432,7 @@ impl Domain {
         }
         let state = &self.places[dev.0 as usize].regions[usize::from(region.0)];
         match (&state.region.kind, &state.backing) {
-            (RegionKind::Memory, Some(b)) if b.writable => {
+            (RegionKind::Memory, Some(b)) if b.writable && b.holds(offset, size) => {
                 let bytes = &value.to_le_bytes()[..usize::from(size)];
                 return b.ram.write(b.offset + offset, bytes).map_err(|_| BusError);
             }

@@ -191,10 +191,19 @@ pub struct Backing {
     pub ram: Ram,
     /// Where in the block the region starts; a multiple of the page size, so that it can be mapped by page.
     pub offset: u64,
+    /// How many bytes of the region, from its start, the block holds now; accesses behind them go to the device.
+    pub len: u64,
     /// Reads go straight to the block.
     pub readable: bool,
     /// Writes go straight to the block.
     pub writable: bool,
+}
+
+impl Backing {
+    /// Whether the block holds all bytes of an access to the region.
+    pub fn holds(&self, offset: u64, size: u8) -> bool {
+        offset.saturating_add(u64::from(size)) <= self.len
+    }
 }
 
 /// One event on an I²C bus, sent by the bus's controller.

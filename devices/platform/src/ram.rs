@@ -64,6 +64,7 @@ impl Device for Ram {
         (region == RAM).then(|| Backing {
             ram: self.content.clone(),
             offset: 0,
+            len: self.content.size(),
             readable: true,
             writable: true,
         })

@@ -9,9 +9,12 @@
 //! Erasing and programming are done the moment they are confirmed, so a suspend never finds anything to
 //! suspend. Content and block lock bits are not volatile: they survive a reset.
 
+mod array;
+
+use array::Array;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use solderless_model::memory::{PAGE, Ram};
+use solderless_model::memory::PAGE;
 use solderless_model::{
     Access, Backing, BuildError, BusError, BusKind, Cx, Device, Interface, Model, PropError,
     Region, RegionId, Size, SlotId, SlotKind, State, StateError, Wires,
@@ -206,7 +209,7 @@ pub struct Pflash {
     props: PflashProps,
     #[state(skip = "derived from properties")]
     query: Vec<u8>,
-    array: Ram,
+    array: Array,
     locked: Vec<bool>,
     mode: Mode,
     step: Step,
@@ -228,8 +231,7 @@ impl Model for Pflash {
     fn build(props: PflashProps, wires: Wires<'_>) -> Result<Self, BuildError> {
         let size = props.size().map_err(|e| BuildError(e.to_string()))?;
         let fail = |e: &dyn std::fmt::Display| BuildError(e.to_string());
-        let array = Ram::new(size).map_err(|e| fail(&e))?;
-        array.fill(0, size, 0xff).map_err(|e| fail(&e))?;
+        let mut array = Array::new(size).map_err(|e| fail(&e))?;
         if let Some(image) = wires.image(IMAGE) {
             array.write(0, image).map_err(|_| {
                 BuildError(format!(
@@ -259,18 +261,26 @@ impl Device for Pflash {
     }
 
     fn memory(&self, region: RegionId) -> Option<Backing> {
+        let (ram, len) = self.array.memory();
         (region == FLASH).then(|| Backing {
-            ram: self.array.clone(),
+            ram: ram.clone(),
             offset: 0,
+            len,
             readable: self.mode == Mode::Array,
             writable: false,
         })
     }
 
-    fn read(&mut self, _: &mut Cx<'_>, at: Access) -> Result<u64, BusError> {
+    fn read(&mut self, cx: &mut Cx<'_>, at: Access) -> Result<u64, BusError> {
         let mut bytes = [0; 8];
         let wanted = bytes.get_mut(..usize::from(at.size)).ok_or(BusError)?;
         if self.mode == Mode::Array {
+            if self
+                .array
+                .reach(at.offset.saturating_add(u64::from(at.size)))
+            {
+                cx.memory_changed(FLASH);
+            }
             self.array.read(at.offset, wanted).map_err(|_| BusError)?;
         } else {
             for (cycle, offset) in wanted
@@ -460,7 +470,7 @@ impl Pflash {
             return;
         }
         let length = self.props.sector_length.0;
-        if self.array.fill(block * length, length, 0xff).is_err() {
+        if self.array.erase(block * length, length).is_err() {
             self.status |= STATUS_ERASE_ERROR;
         }
     }
