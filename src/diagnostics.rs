@@ -157,7 +157,7 @@ impl Report {
         self.problems.iter().any(|p| p.severity == Severity::Error)
     }
 
-    /// The problems as text for people, each with the lines it is about; empty if there are none.
+    /// The problems as text for people, each with the lines it is about and an empty line after it.
     pub fn render(&self, colour: bool) -> String {
         let theme = if colour {
             GraphicalTheme::unicode()
@@ -169,12 +169,10 @@ impl Report {
             .with_links(false);
         let mut out = String::new();
         for problem in &self.problems {
-            if !out.is_empty() {
-                out.push('\n');
-            }
             handler
                 .render_report(&mut out, &View::new(&self.sources, problem))
                 .expect("writing to a string");
+            out.push('\n');
         }
         out
     }

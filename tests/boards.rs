@@ -328,7 +328,7 @@ fn try_board(text: &str, options: &Options) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn the_order_of_tables_does_not_matter(shuffled in Just(tables(MALTA)).prop_shuffle()) {

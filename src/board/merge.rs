@@ -3,7 +3,7 @@
 use super::params::Setting;
 use super::parse::parse_set;
 use super::tree::{Entry, Node, Table, Value};
-use crate::diagnostics::{FileId, Problem, Span};
+use crate::diagnostics::{FileId, Problem, Span, suggest};
 use crate::graph::KEYS;
 use crate::graph::resolve::SECTIONS;
 use crate::registry::find;
@@ -31,43 +31,49 @@ pub fn overlay(base: &mut Table, over: Table) {
     }
 }
 
-/// `DEVICE.PROPERTY` as `dev.DEVICE.TYPE.PROPERTY`.
-fn spell_out(root: &Table, set: Table) -> Table {
+/// Finds the device that a setting is about: `DEVICE.PROPERTY` is short for `dev.DEVICE.TYPE.PROPERTY`.
+fn spell_out(root: &Table, set: Table) -> Result<Table, Problem> {
+    let none = Table::new();
     let devices = root.get("dev").and_then(|entry| entry.node.as_table());
+    let devices = devices.unwrap_or(&none);
+    let device = |name: &str, at: Span| {
+        devices.get(name).ok_or_else(|| {
+            Problem::error("unknown-device", format!("there is no device `{name}`"))
+                .at(at, "")
+                .help(suggest(name, "devices", devices.keys().map(String::as_str)))
+        })
+    };
     let mut out = Table::new();
-    for (name, entry) in set {
-        let device = devices
-            .filter(|_| !SECTIONS.contains(&name.as_str()))
-            .and_then(|devices| devices.get(&name)?.node.as_table());
-        let kind = device.and_then(|device| {
-            device.iter().find(|(key, value)| {
-                !KEYS.contains(&key.as_str()) && value.node.as_table().is_some()
-            })
-        });
-        let typed = entry.node.as_table().is_some_and(|keys| {
-            keys.keys()
-                .all(|key| !KEYS.contains(&key.as_str()) && find(key).is_none())
-        });
-        let (path, entry) = match kind {
-            Some((kind, _)) if typed => (vec!["dev", &name, kind], entry),
-            Some(_) => (vec!["dev", &name], entry),
-            None => (vec![name.as_str()], entry),
-        };
-        let mut nested = entry;
-        for key in path.iter().skip(1).rev() {
-            let Entry { key: at, ref node } = nested;
-            let span = node.span;
-            nested = Entry {
-                key: at,
-                node: Node::new(
-                    Value::Table(Table::from([((*key).to_owned(), nested)])),
-                    span,
-                ),
-            };
+    for (first, entry) in set {
+        if SECTIONS.contains(&first.as_str()) {
+            let named = entry.node.as_table().filter(|_| first == "dev");
+            for (name, entry) in named.into_iter().flatten() {
+                device(name, entry.key)?;
+            }
+            out.insert(first, entry);
+            continue;
         }
-        out.insert(path[0].to_owned(), nested);
+        let typed = |key: &String| !KEYS.contains(&key.as_str());
+        let device = device(&first, entry.key)?.node.as_table();
+        let kind = device.and_then(|device| device.keys().find(|key| typed(key)));
+        let property = entry.node.as_table().and_then(|keys| keys.keys().next());
+        let entry = match (kind, property) {
+            (Some(kind), Some(key)) if typed(key) && find(key).is_none() => under(kind, entry),
+            _ => entry,
+        };
+        out.insert("dev".to_owned(), under(&first, entry));
     }
-    out
+    Ok(out)
+}
+
+/// A table that has the value under this key.
+fn under(key: &str, entry: Entry) -> Entry {
+    let (at, span) = (entry.key, entry.node.span);
+    let table = Table::from([(key.to_owned(), entry)]);
+    Entry {
+        key: at,
+        node: Node::new(Value::Table(table), span),
+    }
 }
 
 /// The text that the settings of the command line are shown as.
@@ -109,8 +115,10 @@ pub fn set(
                 span,
             });
         } else if let Some(over) = parse_set(file, base, path, value, problems) {
-            let over = spell_out(root, over);
-            overlay(root, over);
+            match spell_out(root, over) {
+                Ok(over) => overlay(root, over),
+                Err(problem) => problems.push(problem),
+            }
         } else {
             let problem = Problem::error("syntax", format!("`{path}` is not a path"));
             problems.push(

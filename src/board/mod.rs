@@ -175,13 +175,14 @@ impl Loader {
 
     fn resolve(mut self, found: Found, options: &Options) -> Result<(Plan, Report), Report> {
         let (mut root, whole) = self.layers(found);
+        // What a text with mistakes of syntax means is a guess: what the rest of it lacks may stand behind them.
+        let unreadable = !self.problems.is_empty();
         let mut settings = Vec::new();
         if !options.set.is_empty() {
             let file = self.sources.add("--set", merge::set_text(&options.set));
             settings = merge::set(&mut root, file, &options.set, &mut self.problems);
         }
-        // What a text with mistakes of syntax means is a guess: what the rest of it lacks may stand behind them.
-        if !self.problems.is_empty() {
+        if unreadable {
             return Err(Report::new(self.sources, self.problems));
         }
         let params = params::decide(&root, &settings, &mut self.problems);

@@ -114,7 +114,7 @@ pub fn devices<'b>(root: &'b Table, problems: &mut Vec<Problem>) -> Vec<Draft<'b
             problems.push(
                 Problem::warning(
                     "unused-default",
-                    format!("no device of the board is a `{name}`"),
+                    format!("no device of the board has the type `{name}`"),
                 )
                 .at(*key, "these defaults apply to nothing"),
             );
@@ -262,7 +262,7 @@ fn typed<'b>(
             problems.push(
                 Problem::error(
                     "bad-value",
-                    format!("`{}` of {} cannot be this", error.property, entry.name),
+                    format!("bad value for `{}` of {}", error.property, entry.name),
                 )
                 .at(origin.map_or(type_key, |node| node.span), error.reason)
                 .at_some(

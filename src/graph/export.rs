@@ -6,10 +6,11 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::{EdgeRef, IntoNodeReferences};
 use serde::Serialize;
 use serde_json::json;
+use solderless_model::RegionId;
 
 use super::address::show;
 use super::lines::pin_name;
-use super::plan::{Bus, Plan};
+use super::plan::{Address, Bus, Plan, PlannedDevice};
 
 /// How a graph is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -135,22 +136,11 @@ pub fn graph(plan: &Plan) -> DiGraph<Node, Link> {
                 Bus::System => system,
                 Bus::Port(parent, port) => ports[parent][usize::from(port.0)],
             };
-            let windows = device
-                .windows
-                .iter()
-                .map(|w| format!("{:#x}", w.at))
-                .collect::<Vec<_>>()
-                .join(", ");
-            let address = Some(show(seat.address))
-                .filter(|a| !a.is_empty())
-                .filter(|_| device.windows.len() < 2);
-            graph.add_edge(
-                bus,
-                node,
-                Link::Seats {
-                    address: address.unwrap_or(windows),
-                },
-            );
+            let address = match seat.address {
+                Address::Pci { .. } | Address::I2c(_) => show(seat.address),
+                Address::Number(_) | Address::None => starts(device),
+            };
+            graph.add_edge(bus, node, Link::Seats { address });
         }
         for part in device.interface.parts.iter().filter(|part| part.present) {
             let part = graph.add_node(Node::Part {
@@ -214,6 +204,15 @@ pub fn graph(plan: &Plan) -> DiGraph<Node, Link> {
         }
     }
     graph
+}
+
+/// Where a device's windows start, those behind all else left out.
+fn starts(device: &PlannedDevice) -> String {
+    let region = |id: RegionId| device.interface.regions.get(usize::from(id.0));
+    let windows = device.windows.iter();
+    let seen = windows.filter(|w| region(w.region).is_some_and(|r| !r.background));
+    let starts: Vec<_> = seen.map(|w| format!("{:#x}", w.at)).collect();
+    starts.join(", ")
 }
 
 /// Prints the plan's graph.

@@ -73,11 +73,9 @@ pub fn nets(joins: Option<&Table>, names: &Names<'_, '_>, problems: &mut Vec<Pro
     let mut nets: BTreeMap<Vec<End>, Vec<End>> = BTreeMap::new();
     for (sink, mut wires) in wires {
         wires.sort_by_key(|wire| (wire.driver, wire.span));
-        for pair in wires.windows(2) {
-            let [one, two] = pair else { continue };
-            if one.driver == two.driver || !(one.shares && two.shares) {
-                problems.push(twice(names, sink, one, two));
-            }
+        let repeated = wires.windows(2).any(|w| w[0].driver == w[1].driver);
+        if repeated || (wires.len() > 1 && !wires.iter().all(|wire| wire.shares)) {
+            problems.push(clash(names, sink, &wires));
         }
         nets.entry(wires.iter().map(|wire| wire.driver).collect())
             .or_default()
@@ -120,22 +118,24 @@ fn count(n: usize, what: &str) -> String {
     }
 }
 
-fn twice(names: &Names<'_, '_>, sink: End, one: &Wire, two: &Wire) -> Problem {
-    let end = |(device, pin): End, inputs: bool| {
+fn clash(names: &Names<'_, '_>, sink: End, wires: &[Wire]) -> Problem {
+    let pins = |(device, pin): End, groups: fn(&Interface) -> &[Pins]| {
         let draft = &names.drafts[device];
-        let pins = draft.interface().map(|i| {
-            if inputs {
-                &i.inputs[..]
-            } else {
-                &i.outputs[..]
-            }
-        });
-        format!("{}.{}", draft.name, pin_name(pins.unwrap_or_default(), pin))
+        let groups = draft.interface().map(groups).unwrap_or_default();
+        format!("{}.{}", draft.name, pin_name(groups, pin))
     };
-    Problem::error("driven-twice", format!("`{}` is driven twice", end(sink, true)))
-        .at(two.span, format!("by `{}`", end(two.driver, false)))
-        .at(one.span, format!("by `{}`", end(one.driver, false)))
-        .help("only the INTx pins of PCI functions share an input as they are; others need a [join.NAME] with `inputs` and `op`")
+    let input = pins(sink, |i| &i.inputs);
+    let mut problem = Problem::error(
+        "driven-twice",
+        format!("`{input}` is driven more than once"),
+    );
+    for wire in wires {
+        let driver = pins(wire.driver, |i| &i.outputs);
+        problem = problem.at(wire.span, format!("by `{driver}`"));
+    }
+    problem.help(
+        "the INTx pins of PCI functions share an input; for others add a [join.NAME] with `inputs` and `op`",
+    )
 }
 
 /// A pin by name: `intr`, `out[2]`.

@@ -5,6 +5,7 @@ mod devices;
 pub mod export;
 mod lines;
 pub mod plan;
+mod print;
 pub mod resolve;
 mod windows;
 

@@ -6,7 +6,7 @@ use solderless_model::{Interface, Parts, Pin, PortId, RegionId, SlotKind};
 use crate::registry::Entry;
 
 /// A resolved board. Equal boards have equal plans, in whatever order their tables were written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// The board's name.
     pub name: String,
@@ -25,7 +25,7 @@ pub struct Plan {
 }
 
 /// One device of a plan.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PlannedDevice {
     /// Its name on the board.
     pub path: String,

@@ -150,11 +150,7 @@ fn order(drafts: &[Draft<'_>], placed: &[Placed], problems: &mut Vec<Problem>) -
     }
     let mut waits_for = vec![false; drafts.len()];
     for (child, place) in placed.iter().enumerate() {
-        if let Some(Seat {
-            bus: Bus::Port(parent, _),
-            ..
-        }) = place.seat
-        {
+        if let Some(Bus::Port(parent, _)) = place.on {
             contains.add_edge(NodeIndex::new(parent), NodeIndex::new(child), ());
             waits_for[child] = true;
         }
@@ -184,10 +180,9 @@ fn order(drafts: &[Draft<'_>], placed: &[Placed], problems: &mut Vec<Problem>) -
             );
             for node in &chain[1..] {
                 let draft = &drafts[node.index()];
-                problem = problem.at_some(
-                    draft.table.get("at").map(|entry| entry.node.span),
-                    format!("`{}`", draft.name),
-                );
+                let place = draft.table.get("at").or_else(|| draft.table.get("map"));
+                let span = place.map(|entry| entry.node.span);
+                problem = problem.at_some(span, format!("`{}`", draft.name));
             }
             problems.push(problem);
         }
@@ -310,8 +305,8 @@ fn backends(
                         "slot-taken",
                         format!("slot `{}` is plugged in twice", slot.name),
                     )
-                    .at(entry.node.span, "here")
-                    .at(other, "and here"),
+                    .at(entry.node.span, format!("`{key}` of `{}`", draft.name))
+                    .at(other, "it is taken"),
                 );
             }
             bound[index] = Some(*number);

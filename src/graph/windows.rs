@@ -18,6 +18,8 @@ use crate::diagnostics::{Problem, Span, suggest};
 pub struct Placed {
     /// Its bus and address.
     pub seat: Option<Seat>,
+    /// The bus that the board puts it on, even if it does not fit there.
+    pub on: Option<Bus>,
     /// Its windows, with the places that asked for them.
     pub windows: Vec<(Window, Span)>,
     /// Where its seat was written.
@@ -40,8 +42,14 @@ fn one(draft: &Draft<'_>, names: &Names<'_, '_>, problems: &mut Vec<Problem>) ->
     let at = draft.table.get("at").map(|entry| &entry.node);
     let seat = at.and_then(|node| place(node, names, problems));
     let (entries, map_written) = map(draft, names, problems);
+    let first = entries.first().map(|(_, place, _)| place);
+    let on = seat.as_ref().or(first).map(|place| place.bus);
+    let misfit = Placed {
+        on,
+        ..Placed::default()
+    };
     let Some(model) = &draft.model else {
-        return Placed::default();
+        return misfit;
     };
     let interface = &model.interface;
     let type_name = model.entry.name;
@@ -82,6 +90,7 @@ fn one(draft: &Draft<'_>, names: &Names<'_, '_>, problems: &mut Vec<Problem>) ->
         kind,
         placed: Placed {
             at: at.map(|node| node.span),
+            on,
             ..Placed::default()
         },
         problems,
@@ -89,7 +98,7 @@ fn one(draft: &Draft<'_>, names: &Names<'_, '_>, problems: &mut Vec<Problem>) ->
     let mut bus = None;
     if let (Some(node), Some(seat)) = (at, seat) {
         if !placer.sits_on(&seat, node) {
-            return Placed::default();
+            return misfit;
         }
         bus = Some(seat.bus);
         placer.by_address(seat.address, node, !entries.is_empty());
@@ -396,8 +405,8 @@ fn shared_seats(drafts: &[Draft<'_>], placed: &[Placed], problems: &mut Vec<Prob
             );
             problems.push(
                 Problem::error("address-taken", message)
-                    .at(at, "this one")
-                    .at(other, "and this one"),
+                    .at(at, format!("`{}`", drafts[i].name))
+                    .at(other, format!("`{}`", drafts[first].name)),
             );
         }
     }

@@ -1,0 +1,124 @@
+//! The plan as text: everything that was resolved, a line each.
+
+use std::fmt;
+
+use solderless_model::Pin;
+
+use super::address::show;
+use super::lines::pin_name;
+use super::plan::{Bus, Plan, PlannedDevice};
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "board {}: {}", self.name, self.summary)?;
+        for (name, value) in &self.params {
+            writeln!(f, "param {name} = {value}")?;
+        }
+        for device in &self.devices {
+            self.device(f, device)?;
+        }
+        for net in &self.nets {
+            let drivers = net.drivers.iter().map(|end| self.pin(*end, false));
+            let sinks = net.sinks.iter().map(|end| self.pin(*end, true));
+            let list = |ends: Vec<String>| ends.join(", ");
+            writeln!(
+                f,
+                "net {} → {}",
+                list(drivers.collect()),
+                list(sinks.collect())
+            )?;
+        }
+        for slot in &self.slots {
+            let default = slot.default.as_ref().map(|d| format!(" = {d}"));
+            writeln!(
+                f,
+                "slot {}: {:?}{}",
+                slot.name,
+                slot.kind,
+                default.unwrap_or_default()
+            )?;
+        }
+        if let Some(boot) = &self.boot {
+            let name = |device: usize| self.devices.get(device).map_or("", |d| &d.path);
+            let firmware = self.slots.get(boot.firmware).map_or("", |slot| &slot.name);
+            let (memory, cpu) = (name(boot.memory), name(boot.cpu));
+            writeln!(
+                f,
+                "boot firmware {firmware}, memory {memory}, cpu {cpu}, {:?}",
+                boot.protocol
+            )?;
+            writeln!(f, "  low memory {:#x}", boot.low_memory)?;
+            if let Some(console) = boot.console {
+                writeln!(f, "  console {console:#x}")?;
+            }
+            for (address, word) in &boot.setup {
+                writeln!(f, "  write {address:#x} {word:#x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    fn device(&self, f: &mut fmt::Formatter<'_>, device: &PlannedDevice) -> fmt::Result {
+        write!(f, "device {}: {}", device.path, device.entry.name)?;
+        if let Some(seat) = device.seat {
+            let address = show(seat.address);
+            let colon = if address.is_empty() { "" } else { ":" };
+            write!(f, " at {}{colon}{address}", self.bus(seat.bus))?;
+        }
+        writeln!(f)?;
+        for (name, value) in device.props.as_object().into_iter().flatten() {
+            writeln!(f, "  {name} = {value}")?;
+        }
+        for window in &device.windows {
+            let region = device.interface.regions.get(usize::from(window.region.0));
+            let over = if window.over { ", over others" } else { "" };
+            let offset = match window.offset {
+                0 => String::new(),
+                offset => format!(" from {offset:#x}"),
+            };
+            let (name, at, size) = (region.map_or("", |r| r.name), window.at, window.size);
+            writeln!(f, "  window {name}{offset}: {at:#x}, {size:#x} bytes{over}")?;
+        }
+        for part in device.interface.parts.iter().filter(|part| part.present) {
+            writeln!(f, "  part {}", part.name)?;
+        }
+        for (slot, bound) in device.interface.slots.iter().zip(&device.backends) {
+            if let Some(bound) = bound.and_then(|index| self.slots.get(index)) {
+                writeln!(f, "  slot {}: {}", slot.name, bound.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A bus as a board names it.
+    fn bus(&self, bus: Bus) -> String {
+        match bus {
+            Bus::System => "sys".to_owned(),
+            Bus::Port(device, port) => {
+                let device = self.devices.get(device);
+                let port = device.and_then(|d| d.interface.ports.get(usize::from(port.0)));
+                format!(
+                    "{}.{}",
+                    device.map_or("", |d| &d.path),
+                    port.map_or("", |p| p.name)
+                )
+            }
+        }
+    }
+
+    /// A pin as `device.pin`.
+    fn pin(&self, (device, pin): (usize, Pin), input: bool) -> String {
+        let Some(device) = self.devices.get(device) else {
+            return String::new();
+        };
+        let interface = &device.interface;
+        let groups = if input {
+            &interface.inputs
+        } else {
+            &interface.outputs
+        };
+        format!("{}.{}", device.path, pin_name(groups, pin))
+    }
+}
