@@ -1,6 +1,6 @@
 //! Address spaces: which region answers at an address.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
 use solderless_model::{DevId, RegionId};
 
@@ -90,7 +90,8 @@ struct Stretch {
 #[derive(Debug)]
 pub struct Space {
     windows: Vec<Window>,
-    stretches: Vec<Stretch>,
+    /// What follows from the windows, worked out when it is looked at: a guest often changes several in a row.
+    stretches: OnceCell<Vec<Stretch>>,
     recent: Cell<usize>,
     open: Open,
     /// The highest address; those above it do not exist.
@@ -101,14 +102,14 @@ pub struct Space {
 impl Space {
     /// An empty space that ends at `last`, with what happens where nothing answers and how long an access takes.
     pub fn new(last: u64, open: Open, wait_ns: u32) -> Self {
-        Self { windows: Vec::new(), stretches: Vec::new(), recent: Cell::new(0), open, last, wait_ns }
+        Self { windows: Vec::new(), stretches: OnceCell::new(), recent: Cell::new(0), open, last, wait_ns }
     }
 
     /// Adds a window, cut to the space.
     pub fn add(&mut self, window: Window) {
         if window.at <= self.last {
             self.windows.push(Window { last: window.last.min(self.last), ..window });
-            self.rebuild();
+            self.changed();
         }
     }
 
@@ -118,7 +119,7 @@ impl Space {
         self.windows.retain(|w| (w.dev, w.region, w.rank) != (dev, region, rank));
         let changed = self.windows.len() != before;
         if changed {
-            self.rebuild();
+            self.changed();
         }
         changed
     }
@@ -126,35 +127,44 @@ impl Space {
     /// Takes away everything that devices placed at run time. Background windows stay.
     pub fn remove_placed(&mut self) {
         self.windows.retain(|w| w.rank != Rank::Placed);
-        self.rebuild();
+        self.changed();
     }
 
-    fn rebuild(&mut self) {
-        self.windows.sort_by_key(|w| (std::cmp::Reverse(w.rank), w.dev, w.region, w.at));
-        let mut borders: Vec<u64> = self.windows.iter().flat_map(|w| [Some(w.at), w.last.checked_add(1)]).flatten().collect();
-        borders.sort_unstable();
-        borders.dedup();
-        self.stretches.clear();
-        for (i, at) in borders.iter().enumerate() {
-            let last = borders.get(i + 1).map_or(u64::MAX, |next| next - 1);
-            let windows: Vec<_> = self.windows.iter().filter(|w| w.at <= *at && last <= w.last).copied().collect();
-            if !windows.is_empty() {
-                self.stretches.push(Stretch { at: *at, last, windows });
-            }
-        }
+    fn changed(&mut self) {
+        self.stretches.take();
         self.recent.set(0);
     }
 
+    fn cut(&self) -> Vec<Stretch> {
+        let mut windows: Vec<&Window> = self.windows.iter().collect();
+        windows.sort_by_key(|w| (std::cmp::Reverse(w.rank), w.dev, w.region, w.at));
+        let borders = windows.iter().flat_map(|w| [Some(w.at), w.last.checked_add(1)]);
+        let mut borders: Vec<u64> = borders.flatten().collect();
+        borders.sort_unstable();
+        borders.dedup();
+        let mut stretches = Vec::with_capacity(borders.len());
+        for (i, at) in borders.iter().enumerate() {
+            let last = borders.get(i + 1).map_or(u64::MAX, |next| next - 1);
+            let over = windows.iter().filter(|w| w.at <= *at && last <= w.last);
+            let windows: Vec<Window> = over.map(|w| **w).collect();
+            if !windows.is_empty() {
+                stretches.push(Stretch { at: *at, last, windows });
+            }
+        }
+        stretches
+    }
+
     fn stretch(&self, at: u64) -> Option<&Stretch> {
-        if let Some(s) = self.stretches.get(self.recent.get())
+        let stretches = self.stretches.get_or_init(|| self.cut());
+        if let Some(s) = stretches.get(self.recent.get())
             && s.at <= at
             && at <= s.last
         {
             return Some(s);
         }
-        let index = self.stretches.partition_point(|s| s.last < at);
+        let index = stretches.partition_point(|s| s.last < at);
         self.recent.set(index);
-        self.stretches.get(index).filter(|s| s.at <= at)
+        stretches.get(index).filter(|s| s.at <= at)
     }
 }
 
