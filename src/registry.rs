@@ -8,6 +8,9 @@ use solderless_model::{BuildError, Device, Interface, Model, Parts, PropError, S
 
 use crate::board::decode::draft07;
 
+/// Makes a device of untyped properties.
+pub type Build = fn(&Value, Wires<'_>) -> Result<Box<dyn Device>, BuildError>;
+
 /// A device type, with its model's functions over untyped properties.
 pub struct Entry {
     /// The name on a board.
@@ -21,7 +24,7 @@ pub struct Entry {
     /// See [`Model::interface`]. The properties must have come from `decode`.
     pub interface: fn(&Value) -> Result<Interface, PropError>,
     /// See [`Model::build`]. The properties must have come from `decode`.
-    pub build: fn(&Value, Wires<'_>) -> Result<Box<dyn Device>, BuildError>,
+    pub build: Build,
     /// See [`solderless_model::State::shape`].
     pub shape: fn(&Parts) -> Shape,
 }

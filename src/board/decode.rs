@@ -16,6 +16,8 @@ pub struct Target<'a, T> {
     pub keys: &'a str,
     /// Its JSON Schema. Only made if a value needs it.
     pub schema: &'a dyn Fn() -> Json,
+    /// The schema says more of numbers than decoding does.
+    pub ranges: bool,
     /// Decodes, or says why not.
     pub decode: &'a dyn Fn(&Json) -> Result<T, String>,
 }
@@ -31,6 +33,8 @@ pub fn section<T: DeserializeOwned + schemars::JsonSchema>(
         what,
         keys: "keys",
         schema: &|| draft07().into_root_schema_for::<T>().to_value(),
+        // No section has a range that its Rust type does not have.
+        ranges: false,
         decode: &|json| T::deserialize(json).map_err(|e| e.to_string()),
     };
     decode(&target, table, at, problems)
@@ -43,7 +47,8 @@ pub fn draft07() -> schemars::SchemaGenerator {
 
 /// Decodes a table. `at` is where what is wrong with the table as a whole is reported.
 ///
-/// Decoding leaves only the ranges of numbers unchecked, so the schema is not made for a good table without numbers.
+/// Decoding leaves at most the ranges of numbers unchecked, so the schema is not made for a good table without numbers:
+/// making it costs more than all else here.
 pub fn decode<T>(
     target: &Target<'_, T>,
     table: &Table,
@@ -52,7 +57,7 @@ pub fn decode<T>(
 ) -> Option<T> {
     let decoded = (target.decode)(&tree::to_json(table));
     let any = |test: fn(&Json) -> bool| table.values().any(|entry| entry.node.any(test));
-    if decoded.is_ok() && !any(Json::is_number) {
+    if decoded.is_ok() && !(target.ranges && any(Json::is_number)) {
         return decoded.ok();
     }
     let before = problems.len();

@@ -180,6 +180,7 @@ fn properties(
         what: entry.name,
         keys: "properties",
         schema: &|| (entry.schema)().to_value(),
+        ranges: true,
         decode: &entry.decode,
     };
     decode(&target, table, at, problems)
