@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use solderless::board::{self, BUILT_IN, Options};
+use solderless::board::{self, BUILT_IN, Options, write};
 use solderless::diagnostics::Report;
 use solderless::graph::export::{Format, export};
 use solderless::graph::plan::Plan;
@@ -260,6 +260,61 @@ fn settings_reach_parameters_and_properties_by_either_path() {
     }
 }
 
+/// Shows a board as one file and resolves that again; the file.
+fn show(board: &str, set: &[(String, String)]) -> Result<String, String> {
+    let set = set.to_vec();
+    let loaded = board::open(board, &Options { set }).map_err(|report| report.to_string())?;
+    let shown = write::board(&loaded.board, &loaded.report.sources);
+    let again = board::load_text("shown.toml", &shown, &Options::default());
+    let (again, _) = again.map_err(|report| format!("{shown}\n{report}"))?;
+    if again != loaded.plan {
+        return Err(format!("{shown}\n{again}\nis not\n{}", loaded.plan));
+    }
+    Ok(shown)
+}
+
+#[test]
+fn a_board_shown_as_one_file_resolves_to_the_same_plan() {
+    for path in boards("machines") {
+        for set in [
+            &[][..],
+            &[
+                ("param.ram", "1GiB"),
+                ("param.big-endian", "true"),
+                ("com1.baudbase", "0x2580"),
+            ],
+            &[
+                ("serialno.init", "[1, 0x2]"),
+                ("defaults.isa-serial.baudbase", "9600"),
+            ],
+            &[("board.summary", "\"quotes\", \\ and \u{7f}\t")],
+            &[("slot.\"odd key\".kind", "chardev")],
+        ] {
+            let set: Vec<_> = set
+                .iter()
+                .map(|(path, value)| ((*path).into(), (*value).into()))
+                .collect();
+            let shown = show(path.to_str().unwrap(), &set).unwrap_or_else(|e| panic!("{e}"));
+            assert!(!shown.contains("extends"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_board_shown_keeps_its_parameters_and_the_base_of_its_numbers() {
+    let set = [("param.ram".to_owned(), "1GiB".to_owned())];
+    let shown = show("malta-be", &set).unwrap_or_else(|e| panic!("{e}"));
+    for part in [
+        "size = \"${ram}\"\n",
+        "default = \"1GiB\"\n",
+        "[0x14000068, 0xdf]",
+        "irq.\"irq[3-7,9-12,14-15]\" = \"pic[3-7,9-12,14-15]\"\n",
+        "[dev.piix4.piix4-isa]\n",
+    ] {
+        assert!(shown.contains(part), "no {part} in\n{shown}");
+    }
+}
+
 #[test]
 fn memory_is_seen_where_there_is_some() {
     let windows = |ram: &str| -> Vec<(u64, u64, u64)> {
@@ -336,6 +391,22 @@ proptest! {
             .map_err(|report| TestCaseError::fail(report.to_string()))?;
         prop_assert_eq!(plan.to_string(), self::plan("malta").to_string());
         prop_assert!(plan == self::plan("malta"));
+    }
+
+    #[test]
+    fn a_board_with_random_settings_is_shown_as_it_is(
+        set in prop::collection::vec(prop_oneof![
+            ("board\\.(name|summary)", "\\PC*"),
+            ("slot\\.(bios|serial[0-2])\\.default", "\\PC*"),
+            ("(com[12]|dev\\.com2\\.isa-serial|defaults\\.isa-serial)\\.baudbase", "(0x)?[1-9]{1,4}"),
+            ("param\\.big-endian", "true|false"),
+            ("param\\.ram", "(1|16|100|128|512)MiB|[12]GiB"),
+        ], 0..6))
+    {
+        // What is no board is another test's.
+        if board::load("malta", &Options { set: set.clone() }).is_ok() {
+            show("malta", &set).map_err(TestCaseError::fail)?;
+        }
     }
 
     #[test]

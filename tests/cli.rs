@@ -76,6 +76,18 @@ fn commands_end_with_the_right_status_and_print_in_the_right_place() {
             "",
             "a device sits on itself",
         ),
+        (
+            &["show", "malta-be", "--set", "com1.baudbase=9600"],
+            0,
+            "[dev.com1.isa-serial]\nbaudbase = 9600\n",
+            "",
+        ),
+        (
+            &["show", "tests/boards/errors/cycle.toml"],
+            2,
+            "",
+            "a device sits on itself",
+        ),
         (&["devices"], 0, "PIIX4_PM  ", ""),
         (
             &["devices", "PIIX4_PM"],

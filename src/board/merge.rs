@@ -8,9 +8,10 @@ use crate::graph::KEYS;
 use crate::graph::resolve::SECTIONS;
 use crate::registry::find;
 
-/// Lays one tree over another: tables are merged, anything else replaces what was there.
+/// Lays one tree over another: tables are merged, anything else replaces what was there, which stays known as what lies
+/// below.
 pub fn overlay(base: &mut Table, over: Table) {
-    for (key, entry) in over {
+    for (key, mut entry) in over {
         match base.get_mut(&key) {
             Some(Entry {
                 node:
@@ -24,7 +25,11 @@ pub fn overlay(base: &mut Table, over: Table) {
                     overlay(below, above);
                 }
             }
-            _ => {
+            Some(below) => {
+                std::mem::swap(below, &mut entry);
+                below.node.below = Some(Box::new(entry.node));
+            }
+            None => {
                 base.insert(key, entry);
             }
         }
@@ -32,7 +37,7 @@ pub fn overlay(base: &mut Table, over: Table) {
 }
 
 /// Finds the device that a setting is about: `DEVICE.PROPERTY` is short for `dev.DEVICE.TYPE.PROPERTY`.
-fn spell_out(root: &Table, set: Table) -> Result<Table, Problem> {
+pub fn spell_out(root: &Table, set: Table) -> Result<Table, Problem> {
     let none = Table::new();
     let devices = root.get("dev").and_then(|entry| entry.node.as_table());
     let devices = devices.unwrap_or(&none);

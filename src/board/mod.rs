@@ -7,10 +7,11 @@ pub mod params;
 pub mod parse;
 pub mod schema;
 pub mod tree;
+pub mod write;
 
 use std::path::{Path, PathBuf};
 
-use params::Params;
+use params::{Params, Setting};
 use tree::Table;
 
 use crate::diagnostics::{Problem, Report, Sources, Span, suggest};
@@ -37,16 +38,36 @@ pub struct Board {
     pub root: Table,
     /// The parameters.
     pub params: Params,
+    /// What the command line sets of them, the later stronger.
+    pub settings: Vec<Setting>,
     /// The whole of the board's own file, for what is missing from it.
     pub whole: Span,
 }
 
-/// Reads the board of this name, or in this file if it has a `/` or ends in `.toml`, and resolves it. The report has the
-/// warnings.
+/// A board that could be resolved.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What came of it.
+    pub plan: Plan,
+    /// What it came from.
+    pub board: Board,
+    /// The warnings, and the texts that the board's places are in.
+    pub report: Report,
+}
+
+/// As [`open`], for those who need the plan and the warnings alone.
+///
+/// # Errors
+/// As [`open`].
+pub fn load(board: &str, options: &Options) -> Result<(Plan, Report), Report> {
+    open(board, options).map(|loaded| (loaded.plan, loaded.report))
+}
+
+/// Reads the board of this name, or in this file if it has a `/` or ends in `.toml`, and resolves it.
 ///
 /// # Errors
 /// The report of every problem, warnings included.
-pub fn load(board: &str, options: &Options) -> Result<(Plan, Report), Report> {
+pub fn open(board: &str, options: &Options) -> Result<Loaded, Report> {
     let loader = Loader::default();
     match loader.find(board, None) {
         Ok(found) => loader.resolve(found, options),
@@ -57,14 +78,15 @@ pub fn load(board: &str, options: &Options) -> Result<(Plan, Report), Report> {
 /// Resolves a board given as text, shown under this name. It can extend the boards in the program.
 ///
 /// # Errors
-/// As [`load`].
+/// As [`open`].
 pub fn load_text(name: &str, text: &str, options: &Options) -> Result<(Plan, Report), Report> {
     let found = Found {
         name: name.to_owned(),
         text: text.to_owned(),
         path: None,
     };
-    Loader::default().resolve(found, options)
+    let loaded = Loader::default().resolve(found, options)?;
+    Ok((loaded.plan, loaded.report))
 }
 
 /// Whether a board's name is that of a file.
@@ -173,7 +195,7 @@ impl Loader {
         None
     }
 
-    fn resolve(mut self, found: Found, options: &Options) -> Result<(Plan, Report), Report> {
+    fn resolve(mut self, found: Found, options: &Options) -> Result<Loaded, Report> {
         let (mut root, whole) = self.layers(found);
         // What a text with mistakes of syntax means is a guess: what the rest of it lacks may stand behind them.
         let unreadable = !self.problems.is_empty();
@@ -187,17 +209,20 @@ impl Loader {
         }
         let params = params::decide(&root, &settings, &mut self.problems);
         params::substitute(&mut root, &params, &mut self.problems);
-        let plan = resolve(
-            &Board {
-                root,
-                params,
-                whole,
-            },
-            &mut self.problems,
-        );
+        let board = Board {
+            root,
+            params,
+            settings,
+            whole,
+        };
+        let plan = resolve(&board, &mut self.problems);
         let report = Report::new(self.sources, self.problems);
         match plan {
-            Some(plan) if !report.has_errors() => Ok((plan, report)),
+            Some(plan) if !report.has_errors() => Ok(Loaded {
+                plan,
+                board,
+                report,
+            }),
             _ => Err(report),
         }
     }

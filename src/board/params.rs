@@ -225,8 +225,10 @@ fn visit(node: &mut Node, params: &Params, problems: &mut Vec<Problem>) {
                 .filter(|t| !t.contains("${"));
             let problem = match whole.map(|name| (name, params.get(name))) {
                 Some((_, Some(Some(param)))) => {
+                    let value = Node::new(Value::Scalar(param.value.clone()), node.span);
+                    let written = std::mem::replace(node, value);
                     node.param = Some(param.span);
-                    node.value = Value::Scalar(param.value.clone());
+                    node.below = Some(Box::new(written));
                     return;
                 }
                 Some((_, Some(None))) => None,

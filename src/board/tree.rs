@@ -27,6 +27,9 @@ pub struct Node {
     pub span: Span,
     /// Where the parameter that stands here got its value.
     pub param: Option<Span>,
+    /// What stood here before: the `"${NAME}"` that the parameter's value took the place of, else what the next weaker
+    /// layer says.
+    pub below: Option<Box<Node>>,
 }
 
 /// A value.
@@ -47,6 +50,15 @@ impl Node {
             value,
             span,
             param: None,
+            below: None,
+        }
+    }
+
+    /// The value as a layer wrote it: where a parameter's value stands, the `"${NAME}"` that names it.
+    pub fn written(&self) -> &Self {
+        match &self.below {
+            Some(written) if self.param.is_some() => written,
+            _ => self,
         }
     }
 

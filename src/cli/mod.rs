@@ -5,13 +5,14 @@ mod devices;
 mod graph;
 mod run;
 mod schema;
+mod show;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::board::{self, Options};
+use crate::board::{self, Loaded, Options};
 use crate::diagnostics::Report;
 use crate::graph::plan::Plan;
 
@@ -28,6 +29,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Graph(graph::Args),
+    Show(show::Args),
     Devices(devices::Args),
     Schema(schema::Args),
 }
@@ -38,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Graph(args) => graph::run(&args),
+        Command::Show(args) => show::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Schema(args) => schema::run(&args),
     }
@@ -56,13 +59,18 @@ fn options(set: &[String]) -> Result<Options, String> {
     Ok(Options { set })
 }
 
-/// Resolves a board and prints its problems on standard error; the exit status if it cannot be built.
+/// As [`open`], for those who need the plan alone.
 fn load(board: &str, set: &[String]) -> Result<Plan, ExitCode> {
+    open(board, set).map(|loaded| loaded.plan)
+}
+
+/// Resolves a board and prints its problems on standard error; the exit status if it cannot be built.
+fn open(board: &str, set: &[String]) -> Result<Loaded, ExitCode> {
     let options = options(set).map_err(|e| usage(&e))?;
-    match board::load(board, &options) {
-        Ok((plan, warnings)) => {
-            complain(&warnings);
-            Ok(plan)
+    match board::open(board, &options) {
+        Ok(loaded) => {
+            complain(&loaded.report);
+            Ok(loaded)
         }
         Err(problems) => {
             complain(&problems);

@@ -1,0 +1,136 @@
+//! A board's tree as TOML again.
+
+use std::fmt::Write;
+
+use serde_json::Value as Json;
+
+use super::Board;
+use super::tree::{Node, Table, Value};
+use crate::diagnostics::Sources;
+use crate::graph::KEYS;
+use crate::graph::resolve::SECTIONS;
+
+/// A board with its layers merged as one file, which resolves to the same plan. Parameters stay parameters: what the
+/// command line set is their default. Integers are in the base they were written in.
+pub fn board(board: &Board, sources: &Sources) -> String {
+    let mut writer = Writer {
+        board,
+        sources,
+        out: String::new(),
+    };
+    for section in SECTIONS {
+        if let Some(table) = table(&board.root, section) {
+            writer.table(&[section], table);
+        }
+    }
+    writer.out
+}
+
+/// A value on one line, as a layer wrote it.
+pub fn value(node: &Node, sources: &Sources) -> String {
+    let node = node.written();
+    match &node.value {
+        Value::Scalar(Json::Number(number)) => {
+            let text = sources.text(node.span.file);
+            let literal = text.get(node.span.start..node.span.end).unwrap_or_default();
+            if literal.is_empty() {
+                number.to_string()
+            } else {
+                literal.to_owned()
+            }
+        }
+        Value::Scalar(scalar) => json(scalar),
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(|item| value(item, sources)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Table(table) => {
+            let pairs = table
+                .iter()
+                .map(|(name, entry)| format!("{} = {}", key(name), value(&entry.node, sources)));
+            let pairs: Vec<_> = pairs.collect();
+            if pairs.is_empty() {
+                "{}".to_owned()
+            } else {
+                format!("{{ {} }}", pairs.join(", "))
+            }
+        }
+    }
+}
+
+/// A scalar as TOML writes it. JSON differs in that it lets a string have a DEL.
+pub fn json(scalar: &Json) -> String {
+    scalar.to_string().replace('\u{7f}', "\\u007f")
+}
+
+/// A path as TOML writes it.
+pub fn path<'a>(keys: impl IntoIterator<Item = &'a str>) -> String {
+    keys.into_iter().map(key).collect::<Vec<_>>().join(".")
+}
+
+/// A key, in quotes if it needs them.
+fn key(name: &str) -> String {
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if !name.is_empty() && name.bytes().all(bare) {
+        name.to_owned()
+    } else {
+        json(&name.into())
+    }
+}
+
+fn table<'b>(root: &'b Table, key: &str) -> Option<&'b Table> {
+    root.get(key)?.node.as_table()
+}
+
+struct Writer<'a> {
+    board: &'a Board,
+    sources: &'a Sources,
+    out: String,
+}
+
+impl Writer<'_> {
+    /// Writes a table under its header: what is no table first, then the tables within.
+    fn table(&mut self, keys: &[&str], table: &Table) {
+        let mut lines = Vec::new();
+        let mut nested = Vec::new();
+        for (name, entry) in table {
+            match (keys, name.as_str(), entry.node.as_table()) {
+                (["board"], "extends", _) => {}
+                (["param", param], "default", _) if self.setting(param).is_some() => {}
+                (["dev", _], group, Some(inner)) if KEYS.contains(&group) => {
+                    let pairs = inner.iter().map(|(name, entry)| {
+                        (path([group, name]), value(&entry.node, self.sources))
+                    });
+                    lines.extend(pairs);
+                }
+                (["slot"], ..) | (_, _, None) => {
+                    lines.push((key(name), value(&entry.node, self.sources)));
+                }
+                (_, _, Some(inner)) => nested.push((name, inner)),
+            }
+        }
+        if let ["param", param] = keys {
+            let default = self.setting(param).map(json);
+            lines.extend(default.map(|value| ("default".to_owned(), value)));
+        }
+        if !lines.is_empty() || nested.is_empty() {
+            if !self.out.is_empty() {
+                self.out.push('\n');
+            }
+            let _ = writeln!(self.out, "[{}]", path(keys.iter().copied()));
+        }
+        for (name, value) in lines {
+            let _ = writeln!(self.out, "{name} = {value}");
+        }
+        for (name, inner) in nested {
+            self.table(&[keys, &[name.as_str()]].concat(), inner);
+        }
+    }
+
+    /// A parameter's value if the command line set it.
+    fn setting(&self, param: &str) -> Option<&Json> {
+        let set = self.board.settings.iter().any(|s| s.name == param);
+        let decided = self.board.params.get(param).filter(|_| set)?;
+        Some(&decided.as_ref()?.value)
+    }
+}
