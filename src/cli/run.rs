@@ -38,7 +38,12 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "kernel")]
     initrd: Option<PathBuf>,
     /// Command line for the kernel
-    #[arg(long, value_name = "TEXT", requires = "kernel", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "kernel",
+        allow_hyphen_values = true
+    )]
     append: Option<String>,
     /// Plug something into a slot of the board: SLOT=console|stdio|null|pty|file:PATH|unix:PATH[,server]|tcp:HOST:PORT[,server]
     #[arg(long, value_name = "SLOT=BACKEND")]
@@ -78,7 +83,9 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn settings(args: &Args) -> Vec<String> {
     let named = [("ram", &args.ram), ("cpu", &args.cpu)];
-    let named = named.into_iter().filter_map(|(name, value)| value.as_ref().map(|v| format!("param.{name}={v}")));
+    let named = named
+        .into_iter()
+        .filter_map(|(name, value)| value.as_ref().map(|v| format!("param.{name}={v}")));
     named.chain(args.set.iter().cloned()).collect()
 }
 
@@ -86,7 +93,12 @@ fn start(args: &Args, plan: &Plan) -> Result<u8> {
     let mut backends = backends(args, plan)?;
     let kernel = kernel(args, plan)?;
     let mut images = vec![None; plan.slots.len()];
-    for (index, slot) in plan.slots.iter().enumerate().filter(|(_, s)| s.kind == SlotKind::Image) {
+    for (index, slot) in plan
+        .slots
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| s.kind == SlotKind::Image)
+    {
         let boots = plan.boot.as_ref().filter(|b| b.firmware == index);
         images[index] = match (&kernel, boots, backends[index].take()) {
             (Some(kernel), Some(_), _) => Some(kernel.firmware()),
@@ -102,16 +114,23 @@ fn start(args: &Args, plan: &Plan) -> Result<u8> {
     let mut chardevs = Vec::new();
     let mut stdio = None;
     for (index, slot) in plan.slots.iter().enumerate() {
-        let spec = backends[index].take().filter(|_| slot.kind == SlotKind::Chardev);
+        let spec = backends[index]
+            .take()
+            .filter(|_| slot.kind == SlotKind::Chardev);
         let Some(spec) = spec else {
             chardevs.push(None);
             continue;
         };
-        let backend: Backend = spec.parse().with_context(|| format!("slot {}", slot.name))?;
+        let backend: Backend = spec
+            .parse()
+            .with_context(|| format!("slot {}", slot.name))?;
         if backend == Backend::Stdio
             && let Some(first) = stdio.replace(&slot.name)
         {
-            bail!("slots {first} and {} both want standard input and output", slot.name);
+            bail!(
+                "slots {first} and {} both want standard input and output",
+                slot.name
+            );
         }
         chardevs.push(Some(outside.plug(index, &slot.name, &backend)?));
     }
@@ -120,16 +139,41 @@ fn start(args: &Args, plan: &Plan) -> Result<u8> {
         (false, true) => Pace::Watched,
         (false, false) => Pace::Free,
     };
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
-    let epoch = if args.deterministic { FIXED_EPOCH } else { wall };
-    let mut machine = Machine::new(plan, Fittings { images, chardevs, kernel, epoch })?;
-    let run = Run { pace, no_reboot: args.no_reboot, max_time: args.max_time };
+    let wall = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs() as i64);
+    let epoch = if args.deterministic {
+        FIXED_EPOCH
+    } else {
+        wall
+    };
+    let mut machine = Machine::new(
+        plan,
+        Fittings {
+            images,
+            chardevs,
+            kernel,
+            epoch,
+        },
+    )?;
+    let run = Run {
+        pace,
+        no_reboot: args.no_reboot,
+        max_time: args.max_time,
+    };
     let end = machine.run(run, &mut outside);
     drop(outside);
     if args.state_hash {
-        eprintln!("state {:032x} at {} ns", machine.state_hash(), machine.now());
+        eprintln!(
+            "state {:032x} at {} ns",
+            machine.state_hash(),
+            machine.now()
+        );
     }
-    tracing::info!("the run ends: {end:?} after {} ns of guest time", machine.now());
+    tracing::info!(
+        "the run ends: {end:?} after {} ns of guest time",
+        machine.now()
+    );
     Ok(match end {
         End::PowerOff | End::Reset => 0,
         End::TimeUp => 124,
@@ -141,13 +185,20 @@ fn start(args: &Args, plan: &Plan) -> Result<u8> {
 fn backends(args: &Args, plan: &Plan) -> Result<Vec<Option<String>>> {
     let mut specs: Vec<_> = plan.slots.iter().map(|s| s.default.clone()).collect();
     for text in &args.backend {
-        let (name, spec) = text.split_once('=').ok_or_else(|| anyhow!("--backend {text}: write SLOT=BACKEND"))?;
-        let slot = plan.slots.iter().position(|s| s.name == name).ok_or_else(|| {
-            let names: Vec<_> = plan.slots.iter().map(|s| s.name.as_str()).collect();
-            anyhow!("the board has no slot {name}; it has {}", names.join(", "))
-        })?;
+        let (name, spec) = text
+            .split_once('=')
+            .ok_or_else(|| anyhow!("--backend {text}: write SLOT=BACKEND"))?;
+        let slot = plan
+            .slots
+            .iter()
+            .position(|s| s.name == name)
+            .ok_or_else(|| {
+                let names: Vec<_> = plan.slots.iter().map(|s| s.name.as_str()).collect();
+                anyhow!("the board has no slot {name}; it has {}", names.join(", "))
+            })?;
         if plan.slots[slot].kind == SlotKind::Chardev {
-            spec.parse::<Backend>().with_context(|| format!("--backend {text}"))?;
+            spec.parse::<Backend>()
+                .with_context(|| format!("--backend {text}"))?;
         }
         specs[slot] = Some(spec.to_owned());
     }
@@ -159,7 +210,12 @@ fn backends(args: &Args, plan: &Plan) -> Result<Vec<Option<String>>> {
 }
 
 fn boot<'a>(plan: &'a Plan, option: &str) -> Result<&'a Boot> {
-    plan.boot.as_ref().ok_or_else(|| anyhow!("{option}: the board {} has no [boot] table that says how", plan.name))
+    plan.boot.as_ref().ok_or_else(|| {
+        anyhow!(
+            "{option}: the board {} has no [boot] table that says how",
+            plan.name
+        )
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -177,7 +233,8 @@ fn image(spec: &str) -> Result<Vec<u8>> {
 
 fn firmware(spec: &str, plan: &Plan, boot: &Boot) -> Result<Vec<u8>> {
     let bytes = image(spec)?;
-    let firmware = machine::firmware_image(&bytes, big_endian(plan, boot)).with_context(|| spec.to_owned())?;
+    let firmware =
+        machine::firmware_image(&bytes, big_endian(plan, boot)).with_context(|| spec.to_owned())?;
     if firmware.swapped {
         tracing::info!("{spec}: the words of the image were turned");
     }
@@ -186,13 +243,23 @@ fn firmware(spec: &str, plan: &Plan, boot: &Boot) -> Result<Vec<u8>> {
 
 /// CPU types of both byte orders say theirs in a property of this name.
 fn big_endian(plan: &Plan, boot: &Boot) -> bool {
-    plan.devices[boot.cpu].props.get("big-endian").and_then(serde_json::Value::as_bool).unwrap_or(false)
+    plan.devices[boot.cpu]
+        .props
+        .get("big-endian")
+        .and_then(serde_json::Value::as_bool)
+        .unwrap_or(false)
 }
 
 fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
-    let Some(path) = &args.kernel else { return Ok(None) };
+    let Some(path) = &args.kernel else {
+        return Ok(None);
+    };
     let boot = boot(plan, "--kernel")?;
-    let memory = plan.devices[boot.memory].interface.regions.first().map_or(0, |r| r.size);
+    let memory = plan.devices[boot.memory]
+        .interface
+        .regions
+        .first()
+        .map_or(0, |r| r.size);
     let initrd = args.initrd.as_deref().map(read).transpose()?;
     let files = KernelFiles {
         name: &path.to_string_lossy(),

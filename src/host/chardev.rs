@@ -51,7 +51,11 @@ impl FromStr for Backend {
         // QEMU's spelling of a listening socket, which never waits for its peer here.
         let socket = |rest: &str| {
             let mut words = rest.split(',');
-            let path = words.next().filter(|p| !p.is_empty()).ok_or_else(unknown)?.to_owned();
+            let path = words
+                .next()
+                .filter(|p| !p.is_empty())
+                .ok_or_else(unknown)?
+                .to_owned();
             let mut server = false;
             for word in words {
                 match word {
@@ -67,7 +71,9 @@ impl FromStr for Backend {
             None if matches!(text, "stdio" | "console") => Ok(Self::Stdio),
             None if text == "pty" => Ok(Self::Pty),
             Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
-            Some(("unix", rest)) => socket(rest).map(|(path, server)| Self::Unix(path.into(), server)),
+            Some(("unix", rest)) => {
+                socket(rest).map(|(path, server)| Self::Unix(path.into(), server))
+            }
             Some(("tcp", rest)) => socket(rest).map(|(address, server)| Self::Tcp(address, server)),
             _ => Err(unknown()),
         }
@@ -127,7 +133,8 @@ pub(super) fn open(
     backend: &Backend,
     events: &Sender<Event>,
 ) -> Result<Box<dyn CharSink>, BackendError> {
-    let failed = |what: &str, e: &dyn std::fmt::Display| BackendError(format!("{name}: cannot {what}: {e}"));
+    let failed =
+        |what: &str, e: &dyn std::fmt::Display| BackendError(format!("{name}: cannot {what}: {e}"));
     let events = events.clone();
     Ok(match backend {
         Backend::Null => Box::new(Nothing),
@@ -138,29 +145,48 @@ pub(super) fn open(
             Box::new(out)
         }
         Backend::File(path) => {
-            let file = File::create(path).map_err(|e| failed(&format!("write to {}", path.display()), &e))?;
+            let file = File::create(path)
+                .map_err(|e| failed(&format!("write to {}", path.display()), &e))?;
             Box::new(sink(file))
         }
         Backend::Unix(path, false) => {
-            let stream = UnixStream::connect(path).map_err(|e| failed(&format!("connect to {}", path.display()), &e))?;
-            connected(slot, stream, UnixStream::try_clone, events).map_err(|e| failed("use the socket", &e))?
+            let stream = UnixStream::connect(path)
+                .map_err(|e| failed(&format!("connect to {}", path.display()), &e))?;
+            connected(slot, stream, UnixStream::try_clone, events)
+                .map_err(|e| failed("use the socket", &e))?
         }
         Backend::Tcp(address, false) => {
-            let stream = TcpStream::connect(address).map_err(|e| failed(&format!("connect to {address}"), &e))?;
-            connected(slot, stream, TcpStream::try_clone, events).map_err(|e| failed("use the socket", &e))?
+            let stream = TcpStream::connect(address)
+                .map_err(|e| failed(&format!("connect to {address}"), &e))?;
+            connected(slot, stream, TcpStream::try_clone, events)
+                .map_err(|e| failed("use the socket", &e))?
         }
         Backend::Unix(path, true) => {
-            let listener = listen_unix(path).map_err(|e| failed(&format!("listen at {}", path.display()), &e))?;
-            serve(slot, events, move || listener.accept().map(|(s, _)| s), UnixStream::try_clone)
+            let listener = listen_unix(path)
+                .map_err(|e| failed(&format!("listen at {}", path.display()), &e))?;
+            serve(
+                slot,
+                events,
+                move || listener.accept().map(|(s, _)| s),
+                UnixStream::try_clone,
+            )
         }
         Backend::Tcp(address, true) => {
-            let listener = TcpListener::bind(address).map_err(|e| failed(&format!("listen at {address}"), &e))?;
-            serve(slot, events, move || listener.accept().map(|(s, _)| s), TcpStream::try_clone)
+            let listener = TcpListener::bind(address)
+                .map_err(|e| failed(&format!("listen at {address}"), &e))?;
+            serve(
+                slot,
+                events,
+                move || listener.accept().map(|(s, _)| s),
+                TcpStream::try_clone,
+            )
         }
         Backend::Pty => {
             let (file, path) = open_pty().map_err(|e| failed("open a pseudo-terminal", &e))?;
             eprintln!("{name} is {path}");
-            let reader = file.try_clone().map_err(|e| failed("open a pseudo-terminal", &e))?;
+            let reader = file
+                .try_clone()
+                .map_err(|e| failed("open a pseudo-terminal", &e))?;
             std::thread::spawn(move || read_pty(slot, reader, &events));
             Box::new(sink(file))
         }
@@ -220,7 +246,10 @@ fn read_all(slot: usize, reader: &mut dyn Read, events: &Sender<Event>) {
         match reader.read(&mut buffer) {
             Ok(0) => return,
             Ok(len) => {
-                if events.send(Event::Input(slot, buffer[..len].to_vec())).is_err() {
+                if events
+                    .send(Event::Input(slot, buffer[..len].to_vec()))
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -261,9 +290,15 @@ fn open_pty() -> rustix::io::Result<(File, String)> {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
     grantpt(&controller)?;
     unlockpt(&controller)?;
-    let name = ptsname(&controller, Vec::new())?.to_string_lossy().into_owned();
+    let name = ptsname(&controller, Vec::new())?
+        .to_string_lossy()
+        .into_owned();
     // The far side starts raw: a guest, not this host, edits lines and echoes. Held open here, it keeps its settings.
-    let far = rustix::fs::open(name.as_str(), rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY, rustix::fs::Mode::empty())?;
+    let far = rustix::fs::open(
+        name.as_str(),
+        rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY,
+        rustix::fs::Mode::empty(),
+    )?;
     let mut settings = rustix::termios::tcgetattr(&far)?;
     settings.make_raw();
     rustix::termios::tcsetattr(&far, rustix::termios::OptionalActions::Now, &settings)?;
@@ -282,7 +317,13 @@ fn read_pty(slot: usize, mut reader: File, events: &Sender<Event>) {
         let mut buffer = [0; 4096];
         match reader.read(&mut buffer) {
             Ok(0) => return,
-            Ok(len) if events.send(Event::Input(slot, buffer[..len].to_vec())).is_err() => return,
+            Ok(len)
+                if events
+                    .send(Event::Input(slot, buffer[..len].to_vec()))
+                    .is_err() =>
+            {
+                return;
+            }
             Ok(_) => {}
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(_) => return,
@@ -301,9 +342,15 @@ mod tests {
             ("console", Backend::Stdio),
             ("stdio", Backend::Stdio),
             ("file:a:b", Backend::File("a:b".into())),
-            ("unix:/run/x,server,nowait", Backend::Unix("/run/x".into(), true)),
+            (
+                "unix:/run/x,server,nowait",
+                Backend::Unix("/run/x".into(), true),
+            ),
             ("unix:x", Backend::Unix("x".into(), false)),
-            ("tcp:localhost:4000,server=on,wait=off", Backend::Tcp("localhost:4000".into(), true)),
+            (
+                "tcp:localhost:4000,server=on,wait=off",
+                Backend::Tcp("localhost:4000".into(), true),
+            ),
         ] {
             assert_eq!(text.parse::<Backend>().unwrap(), backend, "{text}");
         }

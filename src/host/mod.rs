@@ -4,7 +4,7 @@ mod chardev;
 mod images;
 mod terminal;
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -48,14 +48,23 @@ impl Outside {
                 asked = true;
             }
         });
-        Ok(Self { sender, events, interactive: false })
+        Ok(Self {
+            sender,
+            events,
+            interactive: false,
+        })
     }
 
     /// Opens what is plugged into a chardev slot.
     ///
     /// # Errors
     /// It cannot be opened.
-    pub fn plug(&mut self, slot: usize, name: &str, backend: &Backend) -> Result<Box<dyn CharSink>, BackendError> {
+    pub fn plug(
+        &mut self,
+        slot: usize,
+        name: &str,
+        backend: &Backend,
+    ) -> Result<Box<dyn CharSink>, BackendError> {
         self.interactive |= backend.is_interactive();
         chardev::open(slot, name, backend, &self.sender)
     }
@@ -79,10 +88,7 @@ impl Host for Outside {
 
     fn wait(&mut self, time: Option<Duration>) -> Option<Event> {
         match time {
-            Some(time) => match self.events.recv_timeout(time) {
-                Ok(event) => Some(event),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            },
+            Some(time) => self.events.recv_timeout(time).ok(),
             None => self.events.recv().ok(),
         }
     }

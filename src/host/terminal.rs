@@ -21,7 +21,11 @@ fn apply(raw: bool) {
     let settings = SETTINGS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((before, during)) = &*settings {
         // There is nobody to tell when the terminal has gone away.
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, if raw { during } else { before });
+        let _ = tcsetattr(
+            std::io::stdin(),
+            OptionalActions::Now,
+            if raw { during } else { before },
+        );
     }
 }
 
@@ -87,7 +91,11 @@ impl Keys {
         };
         for &byte in bytes {
             if !std::mem::take(&mut self.escaped) {
-                if byte == ESCAPE { self.escaped = true } else { text(&mut out, byte) }
+                if byte == ESCAPE {
+                    self.escaped = true
+                } else {
+                    text(&mut out, byte)
+                }
                 continue;
             }
             match byte {
@@ -111,7 +119,11 @@ mod tests {
         let mut keys = Keys::default();
         assert_eq!(
             keys.sort(b"ls\x01\x01\x01b\r\x01"),
-            [Typed::Text(b"ls\x01".into()), Typed::Break, Typed::Text(b"\r".into())]
+            [
+                Typed::Text(b"ls\x01".into()),
+                Typed::Break,
+                Typed::Text(b"\r".into())
+            ]
         );
         assert_eq!(keys.sort(b"xy"), [Typed::Quit, Typed::Text(b"y".into())]);
         assert_eq!(keys.sort(b"\x01h"), [Typed::Say(HELP)]);

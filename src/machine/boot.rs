@@ -47,26 +47,56 @@ pub fn firmware_image(bytes: &[u8], big_endian: bool) -> Result<Firmware, BootEr
         return refuse("the image is empty");
     }
     if bytes.starts_with(b"\x7fELF") {
-        return refuse("the image is an ELF file, not the content of a flash memory; boot it with --kernel, or take the .bin file");
+        return refuse(
+            "the image is an ELF file, not the content of a flash memory; boot it with --kernel, or take the .bin file",
+        );
     }
-    let turned: Vec<u8> = bytes.chunks(4).flat_map(|w| w.iter().rev().copied()).collect();
-    let (here, there) = (code_score(bytes, big_endian), code_score(&turned, big_endian));
+    let turned: Vec<u8> = bytes
+        .chunks(4)
+        .flat_map(|w| w.iter().rev().copied())
+        .collect();
+    let (here, there) = (
+        code_score(bytes, big_endian),
+        code_score(&turned, big_endian),
+    );
     if here >= there {
-        return Ok(Firmware { image: bytes.to_vec(), swapped: false });
+        return Ok(Firmware {
+            image: bytes.to_vec(),
+            swapped: false,
+        });
     }
     // Turned words make code of the other byte order, or code of this one whose text is scrambled.
     if text_score(bytes) > text_score(&turned) {
-        let (is, wants) = if big_endian { ("little", "big") } else { ("big", "little") };
-        return refuse(format!("the image holds {is}-endian code, but the board's CPU is {wants}-endian"));
+        let (is, wants) = if big_endian {
+            ("little", "big")
+        } else {
+            ("big", "little")
+        };
+        return refuse(format!(
+            "the image holds {is}-endian code, but the board's CPU is {wants}-endian"
+        ));
     }
-    let image = if bytes.len() % 4 == 0 { turned } else { return refuse("the image's words are turned, but its size is not a multiple of 4") };
-    Ok(Firmware { image, swapped: true })
+    let image = if bytes.len().is_multiple_of(4) {
+        turned
+    } else {
+        return refuse("the image's words are turned, but its size is not a multiple of 4");
+    };
+    Ok(Firmware {
+        image,
+        swapped: true,
+    })
 }
 
 /// How much the start of an image, and a sample of the rest, looks like MIPS code: common opcodes count.
 fn code_score(bytes: &[u8], big_endian: bool) -> usize {
     let words = bytes.chunks_exact(4).filter_map(|c| c.try_into().ok());
-    let word = |c: [u8; 4]| if big_endian { u32::from_be_bytes(c) } else { u32::from_le_bytes(c) };
+    let word = |c: [u8; 4]| {
+        if big_endian {
+            u32::from_be_bytes(c)
+        } else {
+            u32::from_le_bytes(c)
+        }
+    };
     let common = |w: &u32| match w >> 26 {
         // lui, addiu, ori, lw, sw with registers that compilers use; j and jal into the boot segments
         0x0f => w >> 21 & 0x1f == 0,
@@ -80,9 +110,14 @@ fn code_score(bytes: &[u8], big_endian: bool) -> usize {
 
 /// How often pieces of English and of format strings occur; turning words tears them apart.
 fn text_score(bytes: &[u8]) -> usize {
-    const PIECES: [&[u8]; 12] =
-        [b"the ", b"and ", b"for ", b"not ", b"tion", b"ing ", b"with", b"error", b"help", b"%08", b"%s ", b": %"];
-    PIECES.iter().map(|piece| bytes.windows(piece.len()).filter(|w| w == piece).count()).sum()
+    const PIECES: [&[u8]; 12] = [
+        b"the ", b"and ", b"for ", b"not ", b"tion", b"ing ", b"with", b"error", b"help", b"%08",
+        b"%s ", b": %",
+    ];
+    PIECES
+        .iter()
+        .map(|piece| bytes.windows(piece.len()).filter(|w| w == piece).count())
+        .sum()
 }
 
 /// A kernel with its initial RAM disk and arguments, laid out for a board.
@@ -122,7 +157,12 @@ impl Kernel {
     ///
     /// # Errors
     /// The image is no MIPS ELF file of the board's byte order, or does not fit the memory.
-    pub fn new(files: KernelFiles<'_>, boot: &Boot, memory: u64, big_endian: bool) -> Result<Self, BootError> {
+    pub fn new(
+        files: KernelFiles<'_>,
+        boot: &Boot,
+        memory: u64,
+        big_endian: bool,
+    ) -> Result<Self, BootError> {
         let Protocol::Yamon = boot.protocol;
         let low = memory.min(boot.low_memory);
         let elf = Elf::parse(files.image, big_endian)?;
@@ -136,11 +176,22 @@ impl Kernel {
                 ));
             }
         }
-        let end = elf.ranges.iter().map(|(at, size)| at + size).max().unwrap_or(0);
+        // Only now is it known that the sizes in the file are sane.
+        for ((_, bytes), (_, size)) in segments.iter_mut().zip(&elf.ranges) {
+            bytes.resize(*size as usize, 0);
+        }
+        let end = elf
+            .ranges
+            .iter()
+            .map(|(at, size)| at + size)
+            .max()
+            .unwrap_or(0);
         let mut command_line = files.append.to_owned();
         if let Some(initrd) = files.initrd {
             let size = initrd.len() as u64;
-            let top = low.checked_sub(size + INITRD_GAP).unwrap_or(0).next_multiple_of(INITRD_ALIGN);
+            let top = low
+                .saturating_sub(size + INITRD_GAP)
+                .next_multiple_of(INITRD_ALIGN);
             if top < end {
                 return refuse(format!(
                     "kernel ({} KiB) and initrd ({} KiB) do not fit in {} together (give the board more with --ram)",
@@ -155,10 +206,16 @@ impl Kernel {
             segments.push((top, initrd.to_vec()));
         }
         let overlaps = |block: u64| {
-            elf.ranges.iter().any(|(at, size)| block < at + size && *at < block + u64::from(BLOCK_SIZE))
+            elf.ranges
+                .iter()
+                .any(|(at, size)| block < at + size && *at < block + u64::from(BLOCK_SIZE))
         };
         // A bare-metal program may cover YAMON's place; the arguments then lie behind it.
-        let at = if overlaps(u64::from(BLOCK)) { end.next_multiple_of(0x1000) } else { u64::from(BLOCK) };
+        let at = if overlaps(u64::from(BLOCK)) {
+            end.next_multiple_of(0x1000)
+        } else {
+            u64::from(BLOCK)
+        };
         if at + u64::from(BLOCK_SIZE) + command_line.len() as u64 > low {
             return refuse("the kernel leaves no room for its arguments");
         }
@@ -173,9 +230,18 @@ impl Kernel {
             "38400n8r".into(),
         ];
         let seed = files.fixed_seed.then(|| "0123456789abcdef".repeat(4));
-        let environment = Environment { at: at as u32, strings, seed };
+        let environment = Environment {
+            at: at as u32,
+            strings,
+            seed,
+        };
         let stub = stub(boot, elf.entry, environment.at, low as u32, big_endian);
-        Ok(Self { segments, big_endian, stub, environment })
+        Ok(Self {
+            segments,
+            big_endian,
+            stub,
+            environment,
+        })
     }
 
     /// The content for the board's firmware slot: what runs at the reset vector.
@@ -186,7 +252,10 @@ impl Kernel {
     /// What to write into memory after a reset: physical address and bytes.
     pub(super) fn blobs(&mut self) -> Vec<(u64, Vec<u8>)> {
         let mut blobs = self.segments.clone();
-        blobs.push((u64::from(self.environment.at), self.environment.block(self.big_endian)));
+        blobs.push((
+            u64::from(self.environment.at),
+            self.environment.block(self.big_endian),
+        ));
         blobs
     }
 }
@@ -202,7 +271,11 @@ impl Environment {
         for (index, text) in (0u32..).zip(&strings) {
             let room = first + index * BLOCK_STRING;
             // A string too long for its place, with its terminator, goes behind the block.
-            let offset = if text.len() < BLOCK_STRING as usize { room } else { bytes.len() as u32 };
+            let offset = if text.len() < BLOCK_STRING as usize {
+                room
+            } else {
+                bytes.len() as u32
+            };
             let end = offset as usize + text.len() + 1;
             bytes.resize(bytes.len().max(end), 0);
             bytes[offset as usize..end - 1].copy_from_slice(text.as_bytes());
@@ -223,7 +296,11 @@ fn random_seed() -> String {
 }
 
 fn word(value: u32, big_endian: bool) -> [u8; 4] {
-    if big_endian { value.to_be_bytes() } else { value.to_le_bytes() }
+    if big_endian {
+        value.to_be_bytes()
+    } else {
+        value.to_le_bytes()
+    }
 }
 
 struct Elf {
@@ -238,25 +315,37 @@ impl Elf {
     fn parse(bytes: &[u8], big_endian: bool) -> Result<Self, BootError> {
         let what = match bytes {
             [0x7f, b'E', b'L', b'F', 1, ..] => None,
-            [0x7f, b'E', b'L', b'F', 2, ..] => Some("a 64-bit ELF file, but the board's CPU is 32-bit"),
+            [0x7f, b'E', b'L', b'F', 2, ..] => {
+                Some("a 64-bit ELF file, but the board's CPU is 32-bit")
+            }
             [0x1f, 0x8b, ..] => Some("compressed with gzip; unpack it first"),
-            [0x27, 0x05, 0x19, 0x56, ..] => Some("a U-Boot image (uImage); take the ELF file of the same build"),
+            [0x27, 0x05, 0x19, 0x56, ..] => {
+                Some("a U-Boot image (uImage); take the ELF file of the same build")
+            }
             [] => Some("empty"),
             _ => Some("not an ELF file"),
         };
         if let Some(what) = what {
             return refuse(format!("the kernel image is {what}"));
         }
-        let broken = |e: object::Error| BootError(format!("the kernel image is a broken ELF file: {e}"));
+        let broken =
+            |e: object::Error| BootError(format!("the kernel image is a broken ELF file: {e}"));
         let file = ElfFile32::<Endianness>::parse(bytes).map_err(broken)?;
         if file.architecture() != Architecture::Mips {
-            return refuse(format!("the kernel image is for {:?}, but the board's CPU is MIPS", file.architecture()));
+            return refuse(format!(
+                "the kernel image is for {:?}, but the board's CPU is MIPS",
+                file.architecture()
+            ));
         }
         let name = |big| if big { "big-endian" } else { "little-endian" };
         let endian = file.endian();
         let is_big = endian == Endianness::Big;
         if is_big != big_endian {
-            return refuse(format!("the kernel image is {}, but the board's CPU is {}", name(is_big), name(big_endian)));
+            return refuse(format!(
+                "the kernel image is {}, but the board's CPU is {}",
+                name(is_big),
+                name(big_endian)
+            ));
         }
         let (mut segments, mut ranges) = (Vec::new(), Vec::new());
         for header in file.elf_program_headers() {
@@ -265,20 +354,28 @@ impl Elf {
             }
             let data = header.data(endian, bytes);
             let Ok(data) = data else {
-                return refuse("the kernel image is cut short: a segment lies beyond the end of the file");
+                return refuse(
+                    "the kernel image is cut short: a segment lies beyond the end of the file",
+                );
             };
             let va = header.p_vaddr(endian);
             let unmapped = (KSEG0..0xc000_0000).contains(&va);
-            let at = u64::from(if unmapped { va & !(KSEG0 | KSEG1) } else { header.p_paddr(endian) });
+            let at = u64::from(if unmapped {
+                va & !(KSEG0 | KSEG1)
+            } else {
+                header.p_paddr(endian)
+            });
             ranges.push((at, u64::from(header.p_memsz(endian)).max(data.len() as u64)));
-            let mut content = data.to_vec();
-            content.resize(content.len().max(header.p_memsz(endian).min(64 << 20) as usize), 0);
-            segments.push((at, content));
+            segments.push((at, data.to_vec()));
         }
         if segments.is_empty() {
             return refuse("the kernel image has nothing to load");
         }
-        Ok(Self { entry: file.elf_header().e_entry(endian), segments, ranges })
+        Ok(Self {
+            entry: file.elf_header().e_entry(endian),
+            segments,
+            ranges,
+        })
     }
 }
 
@@ -397,7 +494,11 @@ fn stub(boot: &Boot, entry: u32, environment: u32, low_memory: u32, big_endian: 
     // `lui` and a store each: addresses are physical, reached uncached, values are byte lanes.
     for (at, value) in &boot.setup {
         let base = KSEG1 | *at as u32;
-        let value = if big_endian { value.swap_bytes() } else { *value };
+        let value = if big_endian {
+            value.swap_bytes()
+        } else {
+            *value
+        };
         code.immediate(0x0f, 0, reg::T0, base.wrapping_add(0x8000) >> 16);
         code.li(reg::T1, value);
         code.sw(reg::T1, reg::T0, base);
@@ -418,7 +519,10 @@ fn stub(boot: &Boot, entry: u32, environment: u32, low_memory: u32, big_endian: 
     code.print(boot.console, false);
     code.at(PRINT_COUNT);
     code.print(boot.console, true);
-    code.words.iter().flat_map(|w| word(*w, big_endian)).collect()
+    code.words
+        .iter()
+        .flat_map(|w| word(*w, big_endian))
+        .collect()
 }
 
 #[cfg(test)]
@@ -439,20 +543,44 @@ mod tests {
 
     /// A minimal ELF32 file: one segment of `memory` bytes at `va` with four bytes of content.
     fn elf(class: u8, data: u8, machine: u16, va: u32, memory: u32) -> Vec<u8> {
-        let half = |v: u16| if data == 2 { v.to_be_bytes() } else { v.to_le_bytes() };
+        let half = |v: u16| {
+            if data == 2 {
+                v.to_be_bytes()
+            } else {
+                v.to_le_bytes()
+            }
+        };
         let long = |v: u32| word(v, data == 2);
         let mut out = vec![0x7f, b'E', b'L', b'F', class, data, 1];
         out.resize(16, 0);
         out.extend([half(2), half(machine)].concat());
         out.extend([long(1), long(va), long(52), long(0), long(0)].concat());
         out.extend([half(52), half(32), half(1), half(40), half(0), half(0)].concat());
-        out.extend([long(1), long(84), long(va), long(va), long(4), long(memory), long(7), long(4)].concat());
+        out.extend(
+            [
+                long(1),
+                long(84),
+                long(va),
+                long(va),
+                long(4),
+                long(memory),
+                long(7),
+                long(4),
+            ]
+            .concat(),
+        );
         out.extend([1, 2, 3, 4]);
         out
     }
 
     fn kernel(image: &[u8], initrd: Option<&[u8]>) -> Result<Kernel, String> {
-        let files = KernelFiles { name: "k", image, initrd, append: "console=ttyS0", fixed_seed: true };
+        let files = KernelFiles {
+            name: "k",
+            image,
+            initrd,
+            append: "console=ttyS0",
+            fixed_seed: true,
+        };
         Kernel::new(files, &boot(), 256 << 20, false).map_err(|e| e.0)
     }
 
@@ -472,7 +600,11 @@ mod tests {
             let error = kernel(&image, None).unwrap_err();
             assert!(error.contains(reason), "{error}");
         }
-        let error = kernel(&elf(1, 1, 8, KSEG0 | 0x0f00_0000, 4), Some(&vec![0; 20 << 20])).unwrap_err();
+        let error = kernel(
+            &elf(1, 1, 8, KSEG0 | 0x0f00_0000, 4),
+            Some(&vec![0; 20 << 20]),
+        )
+        .unwrap_err();
         assert!(error.contains("do not fit"), "{error}");
     }
 
@@ -481,18 +613,28 @@ mod tests {
         let initrd = vec![0; 27_038_261];
         let mut kernel = kernel(&elf(1, 1, 8, 0x810f_0000, 4), Some(&initrd)).unwrap();
         let blobs = kernel.blobs();
-        assert_eq!((blobs[0].0, blobs[1].0, blobs[2].0), (0x010f_0000, 0x0e62_0000, 0x2000));
+        assert_eq!(
+            (blobs[0].0, blobs[1].0, blobs[2].0),
+            (0x010f_0000, 0x0e62_0000, 0x2000)
+        );
         let block = &blobs[2].1;
         let text = |index: usize| {
             let pointer = u32::from_le_bytes(block[4 * index..][..4].try_into().unwrap());
             assert_eq!(pointer, 0x8000_2040 + 256 * index as u32);
             let start = (pointer - 0x8000_2000) as usize;
             let bytes = &block[start..];
-            String::from_utf8_lossy(&bytes[..bytes.iter().position(|b| *b == 0).unwrap()]).into_owned()
+            String::from_utf8_lossy(&bytes[..bytes.iter().position(|b| *b == 0).unwrap()])
+                .into_owned()
         };
-        assert_eq!(text(1), "rd_start=0xffffffff8e620000 rd_size=27038261 console=ttyS0");
+        assert_eq!(
+            text(1),
+            "rd_start=0xffffffff8e620000 rd_size=27038261 console=ttyS0"
+        );
         assert_eq!([text(2), text(3)], ["memsize", "268435456"]);
-        assert_eq!([text(6), text(7), text(8)], ["modetty0", "38400n8r", "rngseed"]);
+        assert_eq!(
+            [text(6), text(7), text(8)],
+            ["modetty0", "38400n8r", "rngseed"]
+        );
         assert_eq!(block[40..44], [0; 4]);
     }
 
@@ -500,12 +642,21 @@ mod tests {
     fn arguments_make_room_for_a_program_and_for_a_long_line() {
         let image = elf(1, 1, 8, KSEG0 | 0x1000, 0x10_0000);
         let append = "x".repeat(1000);
-        let files = KernelFiles { name: "k", image: &image, initrd: None, append: &append, fixed_seed: true };
+        let files = KernelFiles {
+            name: "k",
+            image: &image,
+            initrd: None,
+            append: &append,
+            fixed_seed: true,
+        };
         let mut kernel = Kernel::new(files, &boot(), 16 << 20, false).unwrap();
         let blobs = kernel.blobs();
         assert_eq!(blobs[1].0, 0x10_1000);
         let pointer = u32::from_le_bytes(blobs[1].1[4..8].try_into().unwrap());
-        assert_eq!(&blobs[1].1[(pointer - 0x8010_1000) as usize..][..1001], format!("{append}\0").as_bytes());
+        assert_eq!(
+            &blobs[1].1[(pointer - 0x8010_1000) as usize..][..1001],
+            format!("{append}\0").as_bytes()
+        );
     }
 
     #[test]
@@ -515,13 +666,42 @@ mod tests {
             .flat_map(u32::to_le_bytes)
             .chain(*b"type help for the list of commands and their meaning now\0\0\0\0")
             .collect();
-        let turned: Vec<u8> = code.chunks(4).flat_map(|w| w.iter().rev().copied()).collect();
-        let big: Vec<u8> = turned[..1024].iter().chain(&code[1024..]).copied().collect();
-        assert_eq!(firmware_image(&code, false).unwrap(), Firmware { image: code.clone(), swapped: false });
-        assert_eq!(firmware_image(&turned, false).unwrap(), Firmware { image: code, swapped: true });
-        assert!(firmware_image(&big, false).unwrap_err().0.contains("big-endian code"));
+        let turned: Vec<u8> = code
+            .chunks(4)
+            .flat_map(|w| w.iter().rev().copied())
+            .collect();
+        let big: Vec<u8> = turned[..1024]
+            .iter()
+            .chain(&code[1024..])
+            .copied()
+            .collect();
+        assert_eq!(
+            firmware_image(&code, false).unwrap(),
+            Firmware {
+                image: code.clone(),
+                swapped: false
+            }
+        );
+        assert_eq!(
+            firmware_image(&turned, false).unwrap(),
+            Firmware {
+                image: code,
+                swapped: true
+            }
+        );
+        assert!(
+            firmware_image(&big, false)
+                .unwrap_err()
+                .0
+                .contains("big-endian code")
+        );
         assert!(!firmware_image(&big, true).unwrap().swapped);
         assert!(firmware_image(b"", false).is_err());
-        assert!(firmware_image(b"\x7fELF....", false).unwrap_err().0.contains("--kernel"));
+        assert!(
+            firmware_image(b"\x7fELF....", false)
+                .unwrap_err()
+                .0
+                .contains("--kernel")
+        );
     }
 }

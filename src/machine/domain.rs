@@ -9,8 +9,8 @@ use std::fmt;
 
 use solderless_model::pci;
 use solderless_model::{
-    Access, Backing, BusError, BusKind, Cx, DevId, Device, Fabric, I2c, Page, Pin, PortId, Region, RegionId, RegionKind,
-    Request, SlotId, Space as SpaceKind, State, TimerId,
+    Access, Backing, BusError, BusKind, Cx, DevId, Device, Fabric, I2c, Page, Pin, PortId, Region,
+    RegionId, RegionKind, Request, SlotId, Space as SpaceKind, State, TimerId,
 };
 
 use super::space::{Behind, Open, Rank, Space, SpaceId, Target, Window, resolve};
@@ -88,7 +88,12 @@ pub struct Domain {
 
 impl fmt::Debug for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Domain({} devices at {} ns)", self.places.len(), self.now)
+        write!(
+            f,
+            "Domain({} devices at {} ns)",
+            self.places.len(),
+            self.now
+        )
     }
 }
 
@@ -134,11 +139,21 @@ impl Domain {
         };
         let (memory, io) = match kind {
             BusKind::System => (space(u64::MAX, Open::Error), None),
-            BusKind::Pci => (space(u64::from(u32::MAX), Open::Error), space(u64::from(u32::MAX), Open::Error)),
+            BusKind::Pci => (
+                space(u64::from(u32::MAX), Open::Error),
+                space(u64::from(u32::MAX), Open::Error),
+            ),
             BusKind::Isa => (None, space(0xffff, Open::Ones)),
             BusKind::I2c => (None, None),
         };
-        self.buses.push(BusState { kind, memory, io, parent, by_address: BTreeMap::new(), members: Vec::new() });
+        self.buses.push(BusState {
+            kind,
+            memory,
+            io,
+            parent,
+            by_address: BTreeMap::new(),
+            members: Vec::new(),
+        });
         self.buses.len() - 1
     }
 
@@ -156,8 +171,20 @@ impl Domain {
             device: Some(device),
             bus: seating.bus,
             ports: Vec::new(),
-            regions: seating.regions.into_iter().map(|region| RegionState { region, backing: None }).collect(),
-            outputs: (0..seating.outputs).map(|_| Output { high: false, sinks: Vec::new() }).collect(),
+            regions: seating
+                .regions
+                .into_iter()
+                .map(|region| RegionState {
+                    region,
+                    backing: None,
+                })
+                .collect(),
+            outputs: (0..seating.outputs)
+                .map(|_| Output {
+                    high: false,
+                    sinks: Vec::new(),
+                })
+                .collect(),
             inputs: vec![0; seating.inputs],
             levels: 0,
             chardevs: seating.chardevs,
@@ -177,13 +204,24 @@ impl Domain {
 
     /// Connects an output to an input.
     pub(super) fn wire(&mut self, from: (DevId, Pin), to: (DevId, Pin)) {
-        if let Some(output) = self.places[from.0.0 as usize].outputs.get_mut(usize::from(from.1.0)) {
+        if let Some(output) = self.places[from.0.0 as usize]
+            .outputs
+            .get_mut(usize::from(from.1.0))
+        {
             output.sinks.push(to);
         }
     }
 
     /// Maps a window that the plan places.
-    pub(super) fn place(&mut self, dev: DevId, region: RegionId, at: u64, size: u64, offset: u64, over: bool) {
+    pub(super) fn place(
+        &mut self,
+        dev: DevId,
+        region: RegionId,
+        at: u64,
+        size: u64,
+        offset: u64,
+        over: bool,
+    ) {
         let rank = if over { Rank::Over } else { Rank::Board };
         self.add_window(dev, region, at, size, offset, rank);
     }
@@ -193,14 +231,30 @@ impl Domain {
         self.chardevs.push(sink);
     }
 
-    fn add_window(&mut self, dev: DevId, id: RegionId, at: u64, size: u64, offset: u64, rank: Rank) {
+    fn add_window(
+        &mut self,
+        dev: DevId,
+        id: RegionId,
+        at: u64,
+        size: u64,
+        offset: u64,
+        rank: Rank,
+    ) {
         let place = &self.places[dev.0 as usize];
-        let (Some(bus), Some(state)) = (place.bus, place.regions.get(usize::from(id.0))) else { return };
+        let (Some(bus), Some(state)) = (place.bus, place.regions.get(usize::from(id.0))) else {
+            return;
+        };
         let (space, behind) = match state.region.kind {
             RegionKind::Bridge { port, space } => {
-                let child = place.ports.get(usize::from(port.0)).and_then(|bus| self.buses[*bus].space(space));
+                let child = place
+                    .ports
+                    .get(usize::from(port.0))
+                    .and_then(|bus| self.buses[*bus].space(space));
                 let Some(child) = child else { return };
-                (self.buses[bus].space(state.region.space), Behind::Space(child))
+                (
+                    self.buses[bus].space(state.region.space),
+                    Behind::Space(child),
+                )
             }
             _ => (self.buses[bus].space(state.region.space), Behind::Region),
         };
@@ -208,20 +262,39 @@ impl Domain {
             Behind::Region => size.min(state.region.size.saturating_sub(offset)),
             Behind::Space(_) => size,
         };
-        let rank = if state.region.background { Rank::Background } else { rank };
+        let rank = if state.region.background {
+            Rank::Background
+        } else {
+            rank
+        };
         if let Some(space) = space
             && size > 0
         {
             let last = at.saturating_add(size - 1);
-            self.spaces[space.0].add(Window { dev, region: id, at, last, offset, behind, rank });
+            self.spaces[space.0].add(Window {
+                dev,
+                region: id,
+                at,
+                last,
+                offset,
+                behind,
+                rank,
+            });
             self.generation += 1;
         }
     }
 
     /// Calls a device. `None` if it is already being called.
-    fn visit<R>(&mut self, dev: DevId, call: impl FnOnce(&mut dyn Device, &mut Cx<'_>) -> R) -> Option<R> {
+    fn visit<R>(
+        &mut self,
+        dev: DevId,
+        call: impl FnOnce(&mut dyn Device, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
         let Some(mut device) = self.places[dev.0 as usize].device.take() else {
-            tracing::error!("{} was called from within its own call", self.places[dev.0 as usize].path);
+            tracing::error!(
+                "{} was called from within its own call",
+                self.places[dev.0 as usize].path
+            );
             return None;
         };
         self.depth += 1;
@@ -250,7 +323,9 @@ impl Domain {
             return;
         }
         for _ in 0..SETTLE_LIMIT {
-            let Some((dev, pin, high)) = self.edges.pop_front() else { return };
+            let Some((dev, pin, high)) = self.edges.pop_front() else {
+                return;
+            };
             let place = &mut self.places[dev.0 as usize];
             if pin.0 < 64 {
                 place.levels = place.levels & !(1 << pin.0) | u64::from(high) << pin.0;
@@ -267,14 +342,20 @@ impl Domain {
     /// Runs the CPU until something else has to happen.
     pub(super) fn run_cpu(&mut self, cpu: DevId, limit: u64) -> Option<solderless_model::Stop> {
         let mut device = self.places.get_mut(cpu.0 as usize)?.device.take()?;
-        let stop = device.processor().map(|p| p.run(&mut Cx::new(self, cpu), limit));
+        let stop = device
+            .processor()
+            .map(|p| p.run(&mut Cx::new(self, cpu), limit));
         self.put_back(cpu, device);
         self.settle();
         stop
     }
 
     /// Calls a device from outside and settles what follows.
-    pub(super) fn call<R>(&mut self, dev: DevId, call: impl FnOnce(&mut dyn Device, &mut Cx<'_>) -> R) -> Option<R> {
+    pub(super) fn call<R>(
+        &mut self,
+        dev: DevId,
+        call: impl FnOnce(&mut dyn Device, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
         let result = self.visit(dev, call);
         self.settle();
         result
@@ -348,7 +429,10 @@ impl Domain {
         while !data.is_empty() {
             let (backing, offset, len) = self.memory_at(SpaceId(0), at).ok_or(BusError)?;
             let len = len.min(data.len() as u64) as usize;
-            backing.ram.write(offset, &data[..len]).map_err(|_| BusError)?;
+            backing
+                .ram
+                .write(offset, &data[..len])
+                .map_err(|_| BusError)?;
             data = &data[len..];
             at += len as u64;
         }
@@ -365,15 +449,30 @@ impl Domain {
         }
         let lines = Lines {
             now: self.now,
-            outputs: self.places.iter().map(|p| p.outputs.iter().map(|o| o.high).collect()).collect(),
+            outputs: self
+                .places
+                .iter()
+                .map(|p| p.outputs.iter().map(|o| o.high).collect())
+                .collect(),
         };
         out.section("machine", &lines);
         out.finish()
     }
 
     fn memory_at(&self, space: SpaceId, at: u64) -> Option<(&Backing, u64, u64)> {
-        let Some(Target::Region { dev, region, offset, len, .. }) = resolve(&self.spaces, space, at) else { return None };
-        let backing = self.places[dev.0 as usize].regions[usize::from(region.0)].backing.as_ref()?;
+        let Some(Target::Region {
+            dev,
+            region,
+            offset,
+            len,
+            ..
+        }) = resolve(&self.spaces, space, at)
+        else {
+            return None;
+        };
+        let backing = self.places[dev.0 as usize].regions[usize::from(region.0)]
+            .backing
+            .as_ref()?;
         let len = len.min(backing.len.saturating_sub(offset));
         (len > 0).then_some((backing, backing.offset + offset, len))
     }
@@ -393,8 +492,19 @@ impl Domain {
 
     fn space_read(&mut self, space: SpaceId, at: u64, size: u8) -> Result<u64, BusError> {
         let ones = u64::MAX >> (64 - 8 * u32::from(size.clamp(1, 8)));
-        let Target::Region { dev, region, offset, len, wait_ns } = resolve(&self.spaces, space, at).ok_or(BusError)? else {
-            return if size == 1 { Ok(ones) } else { self.split_read(space, at, size) };
+        let Target::Region {
+            dev,
+            region,
+            offset,
+            len,
+            wait_ns,
+        } = resolve(&self.spaces, space, at).ok_or(BusError)?
+        else {
+            return if size == 1 {
+                Ok(ones)
+            } else {
+                self.split_read(space, at, size)
+            };
         };
         if len < u64::from(size) {
             return self.split_read(space, at, size);
@@ -403,15 +513,25 @@ impl Domain {
         match (&state.region.kind, &state.backing) {
             (RegionKind::Memory, Some(b)) if b.readable && b.holds(offset, size) => {
                 let mut bytes = [0; 8];
-                b.ram.read(b.offset + offset, &mut bytes[..usize::from(size)]).map_err(|_| BusError)?;
+                b.ram
+                    .read(b.offset + offset, &mut bytes[..usize::from(size)])
+                    .map_err(|_| BusError)?;
                 return Ok(u64::from_le_bytes(bytes));
             }
-            (RegionKind::Registers { max_width }, _) if *max_width < size => return self.split_read(space, at, size),
+            (RegionKind::Registers { max_width }, _) if *max_width < size => {
+                return self.split_read(space, at, size);
+            }
             _ => {}
         }
         self.now += u64::from(wait_ns);
-        let access = Access { region, offset, size };
-        self.visit(dev, |d, cx| d.read(cx, access)).unwrap_or(Err(BusError)).map(|v| v & ones)
+        let access = Access {
+            region,
+            offset,
+            size,
+        };
+        self.visit(dev, |d, cx| d.read(cx, access))
+            .unwrap_or(Err(BusError))
+            .map(|v| v & ones)
     }
 
     fn split_read(&mut self, space: SpaceId, at: u64, size: u8) -> Result<u64, BusError> {
@@ -423,9 +543,26 @@ impl Domain {
         Ok(low | self.space_read(space, at + u64::from(half), half)? << (8 * half))
     }
 
-    fn space_write(&mut self, space: SpaceId, at: u64, size: u8, value: u64) -> Result<(), BusError> {
-        let Target::Region { dev, region, offset, len, wait_ns } = resolve(&self.spaces, space, at).ok_or(BusError)? else {
-            return if size == 1 { Ok(()) } else { self.split_write(space, at, size, value) };
+    fn space_write(
+        &mut self,
+        space: SpaceId,
+        at: u64,
+        size: u8,
+        value: u64,
+    ) -> Result<(), BusError> {
+        let Target::Region {
+            dev,
+            region,
+            offset,
+            len,
+            wait_ns,
+        } = resolve(&self.spaces, space, at).ok_or(BusError)?
+        else {
+            return if size == 1 {
+                Ok(())
+            } else {
+                self.split_write(space, at, size, value)
+            };
         };
         if len < u64::from(size) {
             return self.split_write(space, at, size, value);
@@ -442,12 +579,23 @@ impl Domain {
             _ => {}
         }
         self.now += u64::from(wait_ns);
-        let access = Access { region, offset, size };
+        let access = Access {
+            region,
+            offset,
+            size,
+        };
         let value = value & (u64::MAX >> (64 - 8 * u32::from(size.clamp(1, 8))));
-        self.visit(dev, |d, cx| d.write(cx, access, value)).unwrap_or(Err(BusError))
+        self.visit(dev, |d, cx| d.write(cx, access, value))
+            .unwrap_or(Err(BusError))
     }
 
-    fn split_write(&mut self, space: SpaceId, at: u64, size: u8, value: u64) -> Result<(), BusError> {
+    fn split_write(
+        &mut self,
+        space: SpaceId,
+        at: u64,
+        size: u8,
+        value: u64,
+    ) -> Result<(), BusError> {
         let half = size / 2;
         if half == 0 {
             return Err(BusError);
@@ -456,7 +604,13 @@ impl Domain {
         self.space_write(space, at + u64::from(half), half, value >> (8 * half))
     }
 
-    fn dma(&self, dev: DevId, at: u64, len: usize, mut each: impl FnMut(&Backing, u64, usize, usize) -> Result<(), BusError>) -> Result<(), BusError> {
+    fn dma(
+        &self,
+        dev: DevId,
+        at: u64,
+        len: usize,
+        mut each: impl FnMut(&Backing, u64, usize, usize) -> Result<(), BusError>,
+    ) -> Result<(), BusError> {
         let space = self.dma_space(dev).ok_or(BusError)?;
         let mut done = 0;
         while done < len {
@@ -496,7 +650,10 @@ impl State for Forward<'_> {
     fn save(&self, out: &mut solderless_model::Writer) {
         self.0.save(out);
     }
-    fn load(&mut self, _: &mut solderless_model::Reader<'_>) -> Result<(), solderless_model::StateError> {
+    fn load(
+        &mut self,
+        _: &mut solderless_model::Reader<'_>,
+    ) -> Result<(), solderless_model::StateError> {
         Ok(())
     }
 }
@@ -525,16 +682,33 @@ impl Fabric for Domain {
     }
 
     fn set(&mut self, dev: DevId, pin: Pin, high: bool) {
-        let Some(output) = self.places[dev.0 as usize].outputs.get_mut(usize::from(pin.0)) else { return };
+        let Some(output) = self.places[dev.0 as usize]
+            .outputs
+            .get_mut(usize::from(pin.0))
+        else {
+            return;
+        };
         if output.high == high {
             return;
         }
         output.high = high;
-        for index in 0..self.places[dev.0 as usize].outputs[usize::from(pin.0)].sinks.len() {
+        for index in 0..self.places[dev.0 as usize].outputs[usize::from(pin.0)]
+            .sinks
+            .len()
+        {
             let (to, input) = self.places[dev.0 as usize].outputs[usize::from(pin.0)].sinks[index];
-            let Some(count) = self.places[to.0 as usize].inputs.get_mut(usize::from(input.0)) else { continue };
+            let Some(count) = self.places[to.0 as usize]
+                .inputs
+                .get_mut(usize::from(input.0))
+            else {
+                continue;
+            };
             let before = *count > 0;
-            *count = if high { *count + 1 } else { count.saturating_sub(1) };
+            *count = if high {
+                *count + 1
+            } else {
+                count.saturating_sub(1)
+            };
             if before != (*count > 0) {
                 self.edges.push_back((to, input, high));
             }
@@ -552,8 +726,14 @@ impl Fabric for Domain {
 
     fn unmap(&mut self, dev: DevId, region: RegionId) {
         let place = &self.places[dev.0 as usize];
-        let (Some(bus), Some(state)) = (place.bus, place.regions.get(usize::from(region.0))) else { return };
-        let rank = if state.region.background { Rank::Background } else { Rank::Placed };
+        let (Some(bus), Some(state)) = (place.bus, place.regions.get(usize::from(region.0))) else {
+            return;
+        };
+        let rank = if state.region.background {
+            Rank::Background
+        } else {
+            Rank::Placed
+        };
         if let Some(space) = self.buses[bus].space(state.region.space)
             && self.spaces[space.0].remove(dev, region, rank)
         {
@@ -581,22 +761,36 @@ impl Fabric for Domain {
 
     fn dma_read(&mut self, dev: DevId, at: u64, out: &mut [u8]) -> Result<(), BusError> {
         self.dma(dev, at, out.len(), |b, offset, done, len| {
-            b.ram.read(offset, &mut out[done..done + len]).map_err(|_| BusError)
+            b.ram
+                .read(offset, &mut out[done..done + len])
+                .map_err(|_| BusError)
         })
     }
 
     fn dma_write(&mut self, dev: DevId, at: u64, data: &[u8]) -> Result<(), BusError> {
-        self.dma(dev, at, data.len(), |b, offset, done, len| match b.writable {
-            true => b.ram.write(offset, &data[done..done + len]).map_err(|_| BusError),
-            false => Err(BusError),
+        self.dma(dev, at, data.len(), |b, offset, done, len| {
+            match b.writable {
+                true => b
+                    .ram
+                    .write(offset, &data[done..done + len])
+                    .map_err(|_| BusError),
+                false => Err(BusError),
+            }
         })
     }
 
     fn page(&self, dev: DevId, at: u64) -> Page {
         let page = at & !(PAGE - 1);
-        match self.master_space(dev).and_then(|space| self.memory_at(space, page)) {
+        match self
+            .master_space(dev)
+            .and_then(|space| self.memory_at(space, page))
+        {
             Some((b, offset, len)) if b.readable && len >= PAGE && offset.is_multiple_of(PAGE) => {
-                Page::Memory { ram: b.ram.clone(), offset, writable: b.writable }
+                Page::Memory {
+                    ram: b.ram.clone(),
+                    offset,
+                    writable: b.writable,
+                }
             }
             _ => Page::Registers,
         }
@@ -606,15 +800,37 @@ impl Fabric for Domain {
         self.generation
     }
 
-    fn config_read(&mut self, dev: DevId, port: PortId, devfn: u8, offset: u8, size: u8) -> Option<u32> {
+    fn config_read(
+        &mut self,
+        dev: DevId,
+        port: PortId,
+        devfn: u8,
+        offset: u8,
+        size: u8,
+    ) -> Option<u32> {
         let bus = *self.places[dev.0 as usize].ports.get(usize::from(port.0))?;
         let function = *self.buses[bus].by_address.get(&devfn)?;
-        self.visit(function, |d, _| d.pci().map(|f| f.config().get(offset, size)))?
+        self.visit(function, |d, _| {
+            d.pci().map(|f| f.config().get(offset, size))
+        })?
     }
 
-    fn config_write(&mut self, dev: DevId, port: PortId, devfn: u8, offset: u8, size: u8, value: u32) -> bool {
-        let bus = self.places[dev.0 as usize].ports.get(usize::from(port.0)).copied();
-        let Some(function) = bus.and_then(|b| self.buses[b].by_address.get(&devfn).copied()) else { return false };
+    fn config_write(
+        &mut self,
+        dev: DevId,
+        port: PortId,
+        devfn: u8,
+        offset: u8,
+        size: u8,
+        value: u32,
+    ) -> bool {
+        let bus = self.places[dev.0 as usize]
+            .ports
+            .get(usize::from(port.0))
+            .copied();
+        let Some(function) = bus.and_then(|b| self.buses[b].by_address.get(&devfn).copied()) else {
+            return false;
+        };
         let written = self.visit(function, |d, cx| match d.pci() {
             Some(f) => {
                 pci::config_write(f, cx, offset, size, value);
@@ -629,7 +845,10 @@ impl Fabric for Domain {
         let bus = *self.places[dev.0 as usize].ports.get(usize::from(port.0))?;
         for index in 0..self.buses[bus].members.len() {
             let member = self.buses[bus].members[index];
-            if let Some(vector) = self.visit(member, |d, cx| d.interrupt_acknowledge(cx)).flatten() {
+            if let Some(vector) = self
+                .visit(member, |d, cx| d.interrupt_acknowledge(cx))
+                .flatten()
+            {
                 return Some(vector);
             }
         }
@@ -643,7 +862,11 @@ impl Fabric for Domain {
     }
 
     fn send(&mut self, dev: DevId, slot: SlotId, bytes: &[u8]) {
-        let sink = self.places[dev.0 as usize].chardevs.get(usize::from(slot.0)).copied().flatten();
+        let sink = self.places[dev.0 as usize]
+            .chardevs
+            .get(usize::from(slot.0))
+            .copied()
+            .flatten();
         if let Some(sink) = sink.and_then(|s| self.chardevs.get_mut(s)) {
             sink.send(bytes);
         }
@@ -661,7 +884,11 @@ impl Fabric for Domain {
     }
 
     fn deadline(&self) -> u64 {
-        if self.request.is_some() { 0 } else { self.next_timer.min(self.slice_end) }
+        if self.request.is_some() {
+            0
+        } else {
+            self.next_timer.min(self.slice_end)
+        }
     }
 
     fn guest_error(&mut self, dev: DevId, what: fmt::Arguments<'_>) {
@@ -669,7 +896,9 @@ impl Fabric for Domain {
         place.guest_errors = place.guest_errors.saturating_add(1);
         match place.guest_errors {
             n if n < GUEST_ERRORS => tracing::debug!(device = %place.path, "{what}"),
-            GUEST_ERRORS => tracing::debug!(device = %place.path, "{what} (further ones are not logged)"),
+            GUEST_ERRORS => {
+                tracing::debug!(device = %place.path, "{what} (further ones are not logged)")
+            }
             _ => {}
         }
     }

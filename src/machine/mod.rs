@@ -29,7 +29,12 @@ pub struct Fittings {
 
 impl std::fmt::Debug for Fittings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Fittings({} images, {} chardevs)", self.images.len(), self.chardevs.len())
+        write!(
+            f,
+            "Fittings({} images, {} chardevs)",
+            self.images.len(),
+            self.chardevs.len()
+        )
     }
 }
 
@@ -72,7 +77,10 @@ impl Machine {
                 .map(|slot| slot.and_then(|slot| fittings.images.get(slot).cloned().flatten()))
                 .collect();
             let device = (planned.entry.build)(&planned.props, Wires::new(&planned.parts, &images))
-                .map_err(|e| BuildError { device: planned.path.clone(), reason: e.0 })?;
+                .map_err(|e| BuildError {
+                    device: planned.path.clone(),
+                    reason: e.0,
+                })?;
             let bus = planned.seat.map(|seat| match seat.bus {
                 Bus::System => 0,
                 Bus::Port(owner, port) => ports[owner][usize::from(port.0)],
@@ -82,9 +90,12 @@ impl Machine {
                 Address::I2c(address) => Some(address),
                 Address::None | Address::Number(_) => None,
             });
-            let chardevs = planned.interface.slots.iter().zip(&planned.backends).map(|(slot, backend)| {
-                (*backend).filter(|_| slot.kind == SlotKind::Chardev)
-            });
+            let chardevs = planned
+                .interface
+                .slots
+                .iter()
+                .zip(&planned.backends)
+                .map(|(slot, backend)| (*backend).filter(|_| slot.kind == SlotKind::Chardev));
             let chardevs: Vec<_> = chardevs.collect();
             let id = domain.add(
                 device,
@@ -93,8 +104,18 @@ impl Machine {
                     bus,
                     address,
                     regions: planned.interface.regions.clone(),
-                    outputs: planned.interface.outputs.iter().map(|p| usize::from(p.count)).sum(),
-                    inputs: planned.interface.inputs.iter().map(|p| usize::from(p.count)).sum(),
+                    outputs: planned
+                        .interface
+                        .outputs
+                        .iter()
+                        .map(|p| usize::from(p.count))
+                        .sum(),
+                    inputs: planned
+                        .interface
+                        .inputs
+                        .iter()
+                        .map(|p| usize::from(p.count))
+                        .sum(),
                     chardevs: chardevs.clone(),
                 },
             );
@@ -106,7 +127,12 @@ impl Machine {
                 cpu = Some(id);
             }
             ports.push(
-                planned.interface.ports.iter().map(|port| domain.offer(id, port.kind, port.wait_ns)).collect(),
+                planned
+                    .interface
+                    .ports
+                    .iter()
+                    .map(|port| domain.offer(id, port.kind, port.wait_ns))
+                    .collect(),
             );
         }
         for (index, planned) in (0u32..).zip(&plan.devices) {
@@ -128,7 +154,13 @@ impl Machine {
             domain.add_chardev(sink.unwrap_or_else(|| Box::new(Nowhere)));
         }
         let names = plan.devices.iter().map(|d| d.path.clone()).collect();
-        let mut machine = Self { domain, cpu, names, consumers, kernel: fittings.kernel };
+        let mut machine = Self {
+            domain,
+            cpu,
+            names,
+            consumers,
+            kernel: fittings.kernel,
+        };
         machine.reset();
         Ok(machine)
     }
@@ -139,7 +171,9 @@ impl Machine {
         if let Some(kernel) = &mut self.kernel {
             for (at, bytes) in kernel.blobs() {
                 if self.domain.load(at, &bytes).is_err() {
-                    tracing::error!("the kernel's image at {at:#x} does not fit the board's memory any more");
+                    tracing::error!(
+                        "the kernel's image at {at:#x} does not fit the board's memory any more"
+                    );
                 }
             }
         }
@@ -164,7 +198,9 @@ impl Machine {
     /// Nothing answers there.
     pub fn read(&mut self, at: u64, size: u8) -> Result<u64, BusError> {
         let cpu = self.cpu.ok_or(BusError)?;
-        self.domain.call(cpu, |_, cx| cx.bus_read(at, size)).unwrap_or(Err(BusError))
+        self.domain
+            .call(cpu, |_, cx| cx.bus_read(at, size))
+            .unwrap_or(Err(BusError))
     }
 
     /// Writes memory by physical address as a loader does.

@@ -84,12 +84,17 @@ impl Clock {
 impl Machine {
     /// Runs until something ends it.
     pub fn run(&mut self, run: Run, host: &mut dyn Host) -> End {
-        let mut clock = Clock { start: Instant::now(), base: self.now() };
+        let mut clock = Clock {
+            start: Instant::now(),
+            base: self.now(),
+        };
         let mut pending: Vec<VecDeque<u8>> = vec![VecDeque::new(); self.consumers.len()];
         let begin = Instant::now();
         // The end of the time allowed, if guest time decides.
         let last = match (run.pace, run.max_time) {
-            (Pace::Deterministic, Some(limit)) => self.now().saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)),
+            (Pace::Deterministic, Some(limit)) => self
+                .now()
+                .saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)),
             _ => u64::MAX,
         };
         loop {
@@ -126,7 +131,9 @@ impl Machine {
                     let next = self.domain.next_timer().min(last);
                     if next < u64::MAX {
                         self.domain.skip_to(next);
-                    } else if let Some(end) = host.wait(None).and_then(|e| self.take(e, &mut pending)) {
+                    } else if let Some(end) =
+                        host.wait(None).and_then(|e| self.take(e, &mut pending))
+                    {
                         // Nothing but input could go on from here.
                         return end;
                     }
@@ -155,7 +162,9 @@ impl Machine {
                 (_, Pace::Free | Pace::Deterministic) => None,
             };
             if let Some(time) = sleep {
-                let left = run.max_time.map(|limit| limit.saturating_sub(begin.elapsed()));
+                let left = run
+                    .max_time
+                    .map(|limit| limit.saturating_sub(begin.elapsed()));
                 let time = match (time, left) {
                     (Some(time), Some(left)) => Some(time.min(left)),
                     (time, left) => time.or(left),
@@ -179,7 +188,8 @@ impl Machine {
             }
             Event::Break(slot) => {
                 if let Some(dev) = self.consumers.get(slot).copied().flatten() {
-                    self.domain.call(dev, |d, cx| d.chardev().map(|c| c.receive_break(cx)));
+                    self.domain
+                        .call(dev, |d, cx| d.chardev().map(|c| c.receive_break(cx)));
                 }
             }
             Event::Quit(status) => return Some(End::Quit(status)),
@@ -194,16 +204,21 @@ impl Machine {
 
     fn room(&mut self, slot: usize) -> usize {
         let device = self.consumers[slot].and_then(|dev| self.domain.device(dev));
-        device.and_then(|d| d.chardev()).map_or(0, |c| c.can_receive())
+        device
+            .and_then(|d| d.chardev())
+            .map_or(0, |c| c.can_receive())
     }
 
     fn deliver(&mut self, pending: &mut [VecDeque<u8>]) {
         for (slot, queue) in pending.iter_mut().enumerate() {
-            let Some(dev) = self.consumers[slot].filter(|_| !queue.is_empty()) else { continue };
+            let Some(dev) = self.consumers[slot].filter(|_| !queue.is_empty()) else {
+                continue;
+            };
             let room = self.room(slot).min(queue.len());
             if room > 0 {
                 let bytes: Vec<u8> = queue.drain(..room).collect();
-                self.domain.call(dev, |d, cx| d.chardev().map(|c| c.receive(cx, &bytes)));
+                self.domain
+                    .call(dev, |d, cx| d.chardev().map(|c| c.receive(cx, &bytes)));
             }
         }
     }

@@ -102,13 +102,23 @@ pub struct Space {
 impl Space {
     /// An empty space that ends at `last`, with what happens where nothing answers and how long an access takes.
     pub fn new(last: u64, open: Open, wait_ns: u32) -> Self {
-        Self { windows: Vec::new(), stretches: OnceCell::new(), recent: Cell::new(0), open, last, wait_ns }
+        Self {
+            windows: Vec::new(),
+            stretches: OnceCell::new(),
+            recent: Cell::new(0),
+            open,
+            last,
+            wait_ns,
+        }
     }
 
     /// Adds a window, cut to the space.
     pub fn add(&mut self, window: Window) {
         if window.at <= self.last {
-            self.windows.push(Window { last: window.last.min(self.last), ..window });
+            self.windows.push(Window {
+                last: window.last.min(self.last),
+                ..window
+            });
             self.changed();
         }
     }
@@ -116,7 +126,8 @@ impl Space {
     /// Takes away the windows of a region that are of this rank. Returns whether there were any.
     pub fn remove(&mut self, dev: DevId, region: RegionId, rank: Rank) -> bool {
         let before = self.windows.len();
-        self.windows.retain(|w| (w.dev, w.region, w.rank) != (dev, region, rank));
+        self.windows
+            .retain(|w| (w.dev, w.region, w.rank) != (dev, region, rank));
         let changed = self.windows.len() != before;
         if changed {
             self.changed();
@@ -138,7 +149,9 @@ impl Space {
     fn cut(&self) -> Vec<Stretch> {
         let mut windows: Vec<&Window> = self.windows.iter().collect();
         windows.sort_by_key(|w| (std::cmp::Reverse(w.rank), w.dev, w.region, w.at));
-        let borders = windows.iter().flat_map(|w| [Some(w.at), w.last.checked_add(1)]);
+        let borders = windows
+            .iter()
+            .flat_map(|w| [Some(w.at), w.last.checked_add(1)]);
         let mut borders: Vec<u64> = borders.flatten().collect();
         borders.sort_unstable();
         borders.dedup();
@@ -148,7 +161,11 @@ impl Space {
             let over = windows.iter().filter(|w| w.at <= *at && last <= w.last);
             let windows: Vec<Window> = over.map(|w| **w).collect();
             if !windows.is_empty() {
-                stretches.push(Stretch { at: *at, last, windows });
+                stretches.push(Stretch {
+                    at: *at,
+                    last,
+                    windows,
+                });
             }
         }
         stretches
@@ -188,12 +205,30 @@ fn search(spaces: &[Space], id: SpaceId, at: u64, depth: u32) -> Option<Target> 
             match window.behind {
                 Behind::Region => {
                     let (dev, region) = (window.dev, window.region);
-                    return Some(Target::Region { dev, region, offset, len: left.saturating_add(1), wait_ns: space.wait_ns });
+                    return Some(Target::Region {
+                        dev,
+                        region,
+                        offset,
+                        len: left.saturating_add(1),
+                        wait_ns: space.wait_ns,
+                    });
                 }
                 Behind::Space(child) => match search(spaces, child, offset, depth - 1) {
-                    Some(Target::Region { dev, region, offset, len, wait_ns }) => {
+                    Some(Target::Region {
+                        dev,
+                        region,
+                        offset,
+                        len,
+                        wait_ns,
+                    }) => {
                         let len = len.min(left.saturating_add(1));
-                        return Some(Target::Region { dev, region, offset, len, wait_ns: wait_ns.max(space.wait_ns) });
+                        return Some(Target::Region {
+                            dev,
+                            region,
+                            offset,
+                            len,
+                            wait_ns: wait_ns.max(space.wait_ns),
+                        });
                     }
                     Some(Target::Ones) => return Some(Target::Ones),
                     None => {}
@@ -209,12 +244,22 @@ mod tests {
     use super::*;
 
     fn window(dev: u32, at: u64, size: u64, rank: Rank) -> Window {
-        Window { dev: DevId(dev), region: RegionId(0), at, last: at + size - 1, offset: 0, behind: Behind::Region, rank }
+        Window {
+            dev: DevId(dev),
+            region: RegionId(0),
+            at,
+            last: at + size - 1,
+            offset: 0,
+            behind: Behind::Region,
+            rank,
+        }
     }
 
     fn hit(spaces: &[Space], at: u64) -> Option<(u32, u64, u64)> {
         match resolve(spaces, SpaceId(0), at)? {
-            Target::Region { dev, offset, len, .. } => Some((dev.0, offset, len)),
+            Target::Region {
+                dev, offset, len, ..
+            } => Some((dev.0, offset, len)),
             Target::Ones => Some((u32::MAX, 0, 0)),
         }
     }
@@ -249,18 +294,31 @@ mod tests {
     fn a_bridge_shows_its_child_and_yields_where_that_is_empty() {
         let mut parent = Space::new(u64::from(u32::MAX), Open::Error, 0);
         parent.add(window(1, 0, 0x1_0000, Rank::Background));
-        parent.add(Window { offset: 0x40, behind: Behind::Space(SpaceId(1)), ..window(2, 0x1000, 0x1000, Rank::Placed) });
+        parent.add(Window {
+            offset: 0x40,
+            behind: Behind::Space(SpaceId(1)),
+            ..window(2, 0x1000, 0x1000, Rank::Placed)
+        });
         let mut child = Space::new(0xff, Open::Error, 5);
         child.add(window(3, 0x50, 8, Rank::Board));
         let spaces = [parent, child];
         assert_eq!(hit(&spaces, 0x1010), Some((3, 0, 8)));
         assert_eq!(hit(&spaces, 0x1018), Some((1, 0x1018, 0xfe8)));
-        assert!(matches!(resolve(&spaces, SpaceId(0), 0x1010), Some(Target::Region { wait_ns: 5, .. })));
+        assert!(matches!(
+            resolve(&spaces, SpaceId(0), 0x1010),
+            Some(Target::Region { wait_ns: 5, .. })
+        ));
     }
 
     #[test]
     fn an_open_bus_answers_with_ones() {
-        assert_eq!(resolve(&[Space::new(0xffff, Open::Ones, 0)], SpaceId(0), 0x61), Some(Target::Ones));
-        assert_eq!(resolve(&[Space::new(0xffff, Open::Ones, 0)], SpaceId(0), 0x1_0000), None);
+        assert_eq!(
+            resolve(&[Space::new(0xffff, Open::Ones, 0)], SpaceId(0), 0x61),
+            Some(Target::Ones)
+        );
+        assert_eq!(
+            resolve(&[Space::new(0xffff, Open::Ones, 0)], SpaceId(0), 0x1_0000),
+            None
+        );
     }
 }
