@@ -467,10 +467,9 @@ fn report(cx: &mut Cx<'_>, channel: u8, failed: Option<u64>) {
 #[cfg(test)]
 mod tests {
     use solderless_model::memory::Ram;
-    use solderless_model::testing::Bench;
+    use solderless_model::testing::{Bench, exercise};
 
     use super::*;
-    use crate::exercise::exercise;
 
     /// A megabyte of memory behind the pair, and the first controller let through as PC firmware does it.
     fn bench() -> Bench<I8257> {

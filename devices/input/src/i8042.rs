@@ -325,7 +325,7 @@ impl I8042 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use solderless_model::testing::Bench;
+    use solderless_model::testing::{Bench, Noise, exercise, goes_on_the_same};
 
     const COMMAND: RegionId = RegionId(1);
 
@@ -511,21 +511,8 @@ mod tests {
         assert_eq!(irqs(&b), (false, false));
     }
 
-    /// Numbers that look random and are always the same.
-    struct Noise(u64);
-
-    impl Noise {
-        fn next(&mut self) -> u64 {
-            self.0 = self
-                .0
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            self.0 >> 33
-        }
-    }
-
     fn poke(b: &mut Controller, noise: &mut Noise) -> (Option<u64>, (bool, bool)) {
-        let (what, value) = (noise.next() % 10, noise.next());
+        let (what, value) = (noise.draw() % 10, noise.draw());
         let mut read = None;
         match what {
             0..3 => read = b.read(DATA, 0, 1),
@@ -551,23 +538,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_goes_on_the_same() {
-        for seed in 0..50 {
-            let mut noise = Noise(seed);
-            let mut a = controller();
-            for _ in 0..500 {
-                poke(&mut a, &mut noise);
-            }
-            let saved = a.save();
-            let mut b = controller();
-            b.load(&saved, 0);
-            assert_eq!(b.save(), saved);
-            assert_eq!(b.around.outputs, a.around.outputs);
-            let mut again = Noise(noise.0);
-            for _ in 0..300 {
-                assert_eq!(poke(&mut a, &mut noise), poke(&mut b, &mut again));
-            }
-            assert_eq!(b.save(), a.save());
-        }
+    fn random_accesses_and_saved_state() {
+        goes_on_the_same(controller, 50, 500, poke);
+        exercise(controller);
     }
 }

@@ -473,10 +473,9 @@ impl I8259 {
 
 #[cfg(test)]
 mod tests {
-    use solderless_model::testing::Bench;
+    use solderless_model::testing::{Bench, exercise};
 
     use super::*;
-    use crate::exercise::exercise;
 
     /// Runs a script of words: `w20=11` writes a port, `r20=11` reads one and expects a value, `up4` and
     /// `down4` drive an input, `ack0f` acknowledges and expects a vector, `int` and `quiet` expect a level of

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Parts;
+
 macro_rules! index {
     ($(#[doc = $doc:literal] $name:ident($ty:ty);)*) => {$(
         #[doc = $doc]
@@ -327,5 +329,11 @@ impl Interface {
             built: true,
         });
         self
+    }
+
+    /// The names of the optional blocks that are present.
+    pub fn present(&self) -> Parts {
+        let present = self.parts.iter().filter(|p| p.present);
+        present.map(|p| p.name).collect()
     }
 }

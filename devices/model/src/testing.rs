@@ -5,13 +5,24 @@ use std::fmt;
 
 use solderless_memory::Ram;
 
+mod exercise;
+
+pub use exercise::{Noise, exercise, goes_on_the_same, step};
+
 use crate::pci::{self, PciConfig};
 use crate::{
-    Access, BusError, Cx, DevId, Fabric, I2c, I2cTarget, Interface, Model, Page, Parts, Pin,
+    Access, BusError, Cx, DevId, Device, Fabric, I2c, I2cTarget, Interface, Model, Page, Pin,
     PortId, Reader, RegionId, Request, Section, SlotId, TimerId, Wires, Writer,
 };
 
 const DEV: DevId = DevId(0);
+
+/// How many timers of one device may fall due at one instant.
+pub const EVENTS_AT_ONCE: u64 = 16;
+
+/// Nanoseconds of guest time from one event of a device to the next, at least, in the long run: more of them would
+/// keep the host busier than the guest.
+pub const SHORTEST_PERIOD: u64 = 250;
 
 /// Everything around the device: time, lines, memory, and a record of what it did.
 #[derive(Default)]
@@ -194,6 +205,32 @@ impl Fabric for Surroundings {
     }
 }
 
+/// What a bench can hold: a device of a known type, or any device behind a box.
+pub trait Subject {
+    /// The device.
+    fn device(&self) -> &dyn Device;
+    /// The device, to call it.
+    fn device_mut(&mut self) -> &mut dyn Device;
+}
+
+impl<D: Model> Subject for D {
+    fn device(&self) -> &dyn Device {
+        self
+    }
+    fn device_mut(&mut self) -> &mut dyn Device {
+        self
+    }
+}
+
+impl Subject for Box<dyn Device> {
+    fn device(&self) -> &dyn Device {
+        &**self
+    }
+    fn device_mut(&mut self) -> &mut dyn Device {
+        &mut **self
+    }
+}
+
 /// One device on a bench, built from its properties and reset.
 #[derive(Debug)]
 pub struct Bench<D> {
@@ -214,13 +251,15 @@ impl<D: Model> Bench<D> {
     /// The same, with images in its slots.
     pub fn with_images(props: D::Props, images: &[Option<Vec<u8>>]) -> Self {
         let interface = D::interface(&props).expect("valid properties");
-        let parts: Parts = interface
-            .parts
-            .iter()
-            .filter(|p| p.present)
-            .map(|p| p.name)
-            .collect();
+        let parts = interface.present();
         let dev = D::build(props, Wires::new(&parts, images)).expect("a device");
+        Self::holding(dev, interface)
+    }
+}
+
+impl<D: Subject> Bench<D> {
+    /// Resets a device that has been built, with the interface of its properties.
+    pub fn holding(dev: D, interface: Interface) -> Self {
         let mut bench = Self {
             dev,
             around: Surroundings::default(),
@@ -238,13 +277,13 @@ impl<D: Model> Bench<D> {
     /// Presses reset.
     pub fn reset(&mut self) {
         self.around.timers.clear();
-        self.with(|d, cx| d.reset(cx));
+        self.with(|d, cx| d.device_mut().reset(cx));
     }
 
     /// Reads a register; `None` is a bus error.
     pub fn read(&mut self, region: RegionId, offset: u64, size: u8) -> Option<u64> {
         self.with(|d, cx| {
-            d.read(
+            d.device_mut().read(
                 cx,
                 Access {
                     region,
@@ -259,7 +298,7 @@ impl<D: Model> Bench<D> {
     /// Writes a register; false is a bus error.
     pub fn write(&mut self, region: RegionId, offset: u64, size: u8, value: u64) -> bool {
         self.with(|d, cx| {
-            d.write(
+            d.device_mut().write(
                 cx,
                 Access {
                     region,
@@ -275,6 +314,7 @@ impl<D: Model> Bench<D> {
     /// Reads its configuration space.
     pub fn config_read(&mut self, offset: u8, size: u8) -> u32 {
         self.dev
+            .device_mut()
             .pci()
             .map_or(u32::MAX, |f| f.config().get(offset, size))
     }
@@ -282,7 +322,7 @@ impl<D: Model> Bench<D> {
     /// Writes its configuration space.
     pub fn config_write(&mut self, offset: u8, size: u8, value: u32) {
         self.with(|d, cx| {
-            if let Some(f) = d.pci() {
+            if let Some(f) = d.device_mut().pci() {
                 pci::config_write(f, cx, offset, size, value);
             }
         });
@@ -294,7 +334,7 @@ impl<D: Model> Bench<D> {
         let before = self.around.inputs;
         self.around.inputs = if high { before | bit } else { before & !bit };
         if self.around.inputs != before {
-            self.with(|d, cx| d.line(cx, pin, high));
+            self.with(|d, cx| d.device_mut().line(cx, pin, high));
         }
     }
 
@@ -303,13 +343,17 @@ impl<D: Model> Bench<D> {
         self.around.outputs.get(&pin).copied().unwrap_or(false)
     }
 
-    /// Lets guest time pass, running every timer that falls due, each at its time.
+    /// Lets guest time pass, running every timer that falls due, each at its time. Test code: it panics if timers
+    /// fall due more often than [`EVENTS_AT_ONCE`] at one instant or [`SHORTEST_PERIOD`] allows in the long run.
     pub fn advance(&mut self, ns: u64) {
-        let end = self.around.now + ns;
+        let end = self.around.now.saturating_add(ns);
+        let mut left = EVENTS_AT_ONCE + (end - self.around.now) / SHORTEST_PERIOD;
         while let Some((id, at)) = self.next_timer().filter(|(_, at)| *at <= end) {
+            assert!(left > 0, "{id:?} falls due too often at {at} ns");
+            left -= 1;
             self.around.timers.remove(&id);
             self.around.now = self.around.now.max(at);
-            self.with(|d, cx| d.timer(cx, id));
+            self.with(|d, cx| d.device_mut().timer(cx, id));
         }
         self.around.now = end;
     }
@@ -325,7 +369,7 @@ impl<D: Model> Bench<D> {
     /// Saves its state.
     pub fn save(&self) -> Vec<Section> {
         let mut out = Writer::default();
-        out.section("dev", &self.dev);
+        out.section("dev", self.dev.device());
         out.finish()
     }
 
@@ -335,10 +379,11 @@ impl<D: Model> Bench<D> {
         self.around.timers.clear();
         let mut reader = Reader::new(sections);
         reader
-            .section("dev", &mut self.dev)
+            .section("dev", self.dev.device_mut())
             .expect("the same layout");
         let unused: BTreeSet<&str> = reader.left().collect();
         assert!(unused.is_empty(), "sections left over: {unused:?}");
-        self.with(|d, cx| d.restored(cx)).expect("consistent state");
+        self.with(|d, cx| d.device_mut().restored(cx))
+            .expect("consistent state");
     }
 }

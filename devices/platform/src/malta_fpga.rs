@@ -246,7 +246,7 @@ impl MaltaFpga {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use solderless_model::testing::Bench;
+    use solderless_model::testing::{Bench, Noise, exercise, goes_on_the_same};
     use solderless_model::{I2c, I2cTarget};
 
     const REVISION: RegionId = RegionId(1);
@@ -438,55 +438,42 @@ mod tests {
         assert_eq!(get(&mut b, I2CINP), 3, "the FPGA does not have the bus");
     }
 
-    /// Numbers that look random and are always the same.
-    struct Noise(u64);
+    /// A target without state.
+    struct Constant;
 
-    impl Noise {
-        fn next(&mut self) -> u64 {
-            self.0 = self
-                .0
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            self.0 >> 33
+    impl I2cTarget for Constant {
+        fn event(&mut self, event: I2c) -> Option<u8> {
+            Some(if event == I2c::Read { 0x5a } else { 0 })
         }
     }
 
     fn poke(b: &mut Fpga, noise: &mut Noise) -> Option<u64> {
-        let size = 1 << (noise.next() % 3);
-        let offset = (noise.next() & 0xfff | noise.next() & 0xf00) & !(u64::from(size) - 1);
-        let offset = match noise.next() % 3 {
+        let size = 1 << (noise.draw() % 3);
+        let offset = (noise.draw() & 0xfff | noise.draw() & 0xf00) & !(u64::from(size) - 1);
+        let offset = match noise.draw() % 3 {
             0 => offset,
-            _ => I2COE + 8 * (noise.next() % 3),
+            _ => I2COE + 8 * (noise.draw() % 3),
         };
-        match noise.next() % 4 {
+        let answer = match noise.draw() % 4 {
             0 => b.read(REGISTERS, offset, size),
             1 => b.read(REVISION, offset & 3 & !(u64::from(size) - 1), size),
             _ => {
-                let value = noise.next();
+                let value = noise.draw();
                 b.write(REGISTERS, offset, size, value).then_some(0)
             }
-        }
+        };
+        assert!(answer.is_some(), "{size} bytes at {offset:#x}");
+        answer
     }
 
     #[test]
-    fn what_is_saved_goes_on_the_same() {
-        for seed in 0..20 {
-            let mut noise = Noise(seed);
-            let mut a = with_spd();
-            for _ in 0..300 {
-                assert!(poke(&mut a, &mut noise).is_some());
-            }
-            let saved = a.save();
-            let mut b = with_spd();
-            b.load(&saved, 0);
-            assert_eq!(b.save(), saved);
-            a.around.targets.clear();
-            b.around.targets.clear();
-            let mut again = Noise(noise.0);
-            for _ in 0..100 {
-                assert_eq!(poke(&mut a, &mut noise), poke(&mut b, &mut again));
-            }
-            assert_eq!(b.save(), a.save());
-        }
+    fn random_accesses_and_saved_state() {
+        let with_target = || {
+            let mut b = fpga(false);
+            b.around.targets.insert((I2C, 0x50), Box::new(Constant));
+            b
+        };
+        goes_on_the_same(with_target, 20, 300, poke);
+        exercise(with_target);
     }
 }

@@ -492,10 +492,9 @@ impl I8254 {
 #[cfg(test)]
 mod tests {
     use solderless_model::RegionId;
-    use solderless_model::testing::Bench;
+    use solderless_model::testing::{Bench, exercise};
 
     use super::*;
-    use crate::exercise::exercise;
 
     const PORTS: RegionId = RegionId(0);
 

@@ -2,8 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(test)]
-mod exercise;
 mod i8254;
 mod mc146818;
 

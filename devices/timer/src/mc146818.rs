@@ -508,10 +508,9 @@ fn weekday_of(days: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use solderless_model::testing::Bench;
+    use solderless_model::testing::{Bench, exercise};
 
     use super::*;
-    use crate::exercise::exercise;
 
     /// Sunday, 2026-11-22 10:40:34 UTC.
     const EPOCH: i64 = 1_795_344_034;

@@ -1,6 +1,6 @@
 use super::*;
 use solderless_model::RegionId;
-use solderless_model::testing::Bench;
+use solderless_model::testing::{Bench, Noise, exercise, goes_on_the_same};
 
 const PORTS: RegionId = RegionId(0);
 
@@ -284,22 +284,9 @@ fn a_stride_and_byte_orders() {
     }
 }
 
-/// Numbers that look random and are always the same.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        self.0 >> 33
-    }
-}
-
 /// One random thing happens; the answer is all that can be seen from outside.
 fn poke(b: &mut Com, noise: &mut Noise) -> (Option<u64>, bool, usize) {
-    let (what, register, value) = (noise.next() % 8, noise.next() % 8, noise.next());
+    let (what, register, value) = (noise.draw() % 8, noise.draw() % 8, noise.draw());
     let mut read = None;
     match what {
         0..3 => read = b.read(PORTS, register, 1),
@@ -316,24 +303,9 @@ fn poke(b: &mut Com, noise: &mut Noise) -> (Option<u64>, bool, usize) {
 }
 
 #[test]
-fn what_is_saved_goes_on_the_same() {
-    for seed in 0..50 {
-        let mut noise = Noise(seed);
-        let mut a = com();
-        for _ in 0..200 {
-            poke(&mut a, &mut noise);
-        }
-        let saved = a.save();
-        let mut b = com();
-        b.load(&saved, a.around.now);
-        assert_eq!(b.save(), saved);
-        assert_eq!(b.around.timers, a.around.timers);
-        let mut again = Noise(noise.0);
-        for _ in 0..200 {
-            assert_eq!(poke(&mut a, &mut noise), poke(&mut b, &mut again));
-        }
-        assert_eq!(b.save(), a.save());
-    }
+fn random_accesses_and_saved_state() {
+    goes_on_the_same(com, 50, 200, poke);
+    exercise(com);
 }
 
 #[test]

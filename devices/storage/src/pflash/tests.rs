@@ -1,5 +1,5 @@
 use super::*;
-use solderless_model::testing::Bench;
+use solderless_model::testing::{Bench, Noise, exercise, goes_on_the_same};
 
 type Flash = Bench<Pflash>;
 
@@ -332,19 +332,6 @@ fn properties_that_do_not_fit_are_named() {
     }
 }
 
-/// Numbers that look random and are always the same.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        self.0 >> 33
-    }
-}
-
 fn small() -> Flash {
     Flash::new(PflashProps {
         num_blocks: 4,
@@ -359,10 +346,10 @@ fn poke(b: &mut Flash, noise: &mut Noise) -> (Option<u64>, bool) {
         0x20, 0xd0, 0xd0, 0x40, 0x10, 0xe8, 0x02, 0x00, 0x60, 0x01, 0x70, 0x50, 0x90, 0x98, 0xff,
         0xf0,
     ];
-    let size = 1 << (noise.next() % 4);
-    let offset = (noise.next() % 0x4000).min(0x4000 - u64::from(size));
-    let value = COMMANDS[(noise.next() % 16) as usize] << (8 * (noise.next() % 2));
-    let read = if noise.next().is_multiple_of(3) {
+    let size = 1 << (noise.draw() % 4);
+    let offset = (noise.draw() % 0x4000).min(0x4000 - u64::from(size));
+    let value = COMMANDS[(noise.draw() % 16) as usize] << (8 * (noise.draw() % 2));
+    let read = if noise.draw().is_multiple_of(3) {
         b.read(FLASH, offset, size)
     } else {
         put(b, offset & 0x300f, size, value);
@@ -372,23 +359,9 @@ fn poke(b: &mut Flash, noise: &mut Noise) -> (Option<u64>, bool) {
 }
 
 #[test]
-fn what_is_saved_goes_on_the_same() {
-    for seed in 0..30 {
-        let mut noise = Noise(seed);
-        let mut a = small();
-        for _ in 0..500 {
-            poke(&mut a, &mut noise);
-        }
-        let saved = a.save();
-        let mut b = small();
-        b.load(&saved, 0);
-        assert_eq!(b.save(), saved);
-        let mut again = Noise(noise.0);
-        for _ in 0..200 {
-            assert_eq!(poke(&mut a, &mut noise), poke(&mut b, &mut again));
-        }
-        assert_eq!(b.save(), a.save());
-    }
+fn random_accesses_and_saved_state() {
+    goes_on_the_same(small, 30, 500, poke);
+    exercise(small);
 }
 
 #[test]
