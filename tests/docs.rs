@@ -1,0 +1,145 @@
+//! Every command and board in the README and the guides works as it stands there.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+use solderless_testing::{Console, guests};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
+/// Commands that CI runs itself, or that the machine's owner runs.
+const ELSEWHERE: &[&str] = &[
+    "cargo run --release -- run malta",
+    "sudo apt-get install -y qemu-system-mips gcc-mips-linux-gnu gcc-mipsel-linux-gnu make && cargo test --workspace",
+];
+
+/// What `vmlinuz-*` in a document stands for.
+const KERNEL: &str = "vmlinuz-6.1.0-0-4kc-malta";
+
+/// The documents, with their text.
+fn documents() -> Vec<(String, String)> {
+    let root = guests::repository();
+    let mut files = vec![root.join("README.md"), root.join("machines/rom/README.md")];
+    let docs = fs::read_dir(root.join("docs")).expect("docs");
+    files.extend(docs.map(|entry| entry.expect("a file").path()));
+    files.sort();
+    let read = |path: &std::path::PathBuf| {
+        let text = fs::read_to_string(path).expect("a document");
+        (path.display().to_string(), text)
+    };
+    files.iter().map(read).collect()
+}
+
+/// The fenced blocks of a language in a text.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    let starts = text.match_indices(&fence);
+    starts
+        .map(|(at, _)| &text[at + fence.len()..])
+        .map(|rest| &rest[..rest.find("```").expect("the end of a block")])
+        .collect()
+}
+
+/// A folder that looks like the top of a checkout to a reader of the documents, with the guests in it.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = guests::repository();
+    for name in ["machines", "schemas"] {
+        std::os::unix::fs::symlink(root.join(name), folder.path().join(name)).expect("a link");
+    }
+    if let (Some(linux), Some(uboot)) = (guests::linux(), guests::uboot()) {
+        for (file, name) in [
+            (&linux.kernel, KERNEL),
+            (&linux.initrd, "initrd.gz"),
+            (&uboot, "u-boot.bin"),
+        ] {
+            std::os::unix::fs::symlink(file, folder.path().join(name)).expect("a link");
+        }
+    }
+    folder
+}
+
+/// The words of a command line, quotes taken off.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut quoted) = (vec![String::new()], false);
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().expect("a word").push(c),
+        }
+    }
+    words.retain(|w| !w.is_empty());
+    words
+}
+
+fn try_out(line: &str, folder: &Path) {
+    let mut words = words(line);
+    for word in words.iter_mut().filter(|w| w.contains('*')) {
+        *word = KERNEL.into();
+    }
+    let runs = words.get(1).is_some_and(|w| w == "run");
+    let needs_guest = words.iter().any(|w| w == "--kernel" || w == "--firmware");
+    if needs_guest && !folder.join("u-boot.bin").exists() {
+        return;
+    }
+    let mut command = Command::new(PROGRAM);
+    command.args(&words[1..]).current_dir(folder);
+    if runs && !words.iter().any(|w| w == "--max-time") {
+        let mut console = Console::start(command);
+        console.expect("\n");
+        console.signal(Signal::TERM);
+        console.wait();
+        return;
+    }
+    let output = command.stdin(Stdio::null()).output().expect("the program");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let expected = if runs { 124 } else { 0 };
+    assert_eq!(output.status.code(), Some(expected), "{line}\n{errors}");
+    let to_file = line.contains("file:");
+    assert!(
+        to_file || !output.stdout.is_empty(),
+        "{line} prints nothing"
+    );
+}
+
+#[test]
+fn every_command_works_as_written() {
+    let folder = folder();
+    let mut tried = 0;
+    for (document, text) in documents() {
+        for line in blocks(&text, "sh").iter().flat_map(|block| block.lines()) {
+            let line = line.split(" #").next().unwrap_or(line).trim();
+            if line.is_empty() || ELSEWHERE.contains(&line) || line.starts_with("cargo bench") {
+                continue;
+            }
+            if document.ends_with("machines/rom/README.md") && line.starts_with("make") {
+                continue; // the test of the ROM builds it
+            }
+            assert!(
+                line.starts_with("solderless "),
+                "{document}: no test knows how to run `{line}`"
+            );
+            try_out(line, folder.path());
+            tried += 1;
+        }
+    }
+    assert!(tried > 5, "the documents' commands were not found");
+}
+
+#[test]
+fn the_readmes_boards_check() {
+    let folder = folder();
+    let text = fs::read_to_string(guests::repository().join("README.md")).expect("the README");
+    let boards = blocks(&text, "toml");
+    assert!(!boards.is_empty());
+    for (index, board) in boards.iter().enumerate() {
+        let path = folder.path().join(format!("board{index}.toml"));
+        fs::write(&path, board).expect("a file");
+        try_out(
+            &format!("solderless check {}", path.display()),
+            folder.path(),
+        );
+    }
+}
