@@ -11,7 +11,7 @@ use super::Machine;
 const SLICE_NS: u64 = 1_000_000;
 /// How late an idle guest may be woken for its timers: waking the host's CPU costs more than a guest's tick, so several
 /// ticks are run in one go, each at its own guest time. Input wakes the guest at once.
-const SLACK_NS: u64 = 16_000_000;
+const SLACK_NS: u64 = 32_000_000;
 /// How far a watched guest may run ahead of the wall clock before it is held.
 const LEAD_NS: u64 = 2_000_000;
 
