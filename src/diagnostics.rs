@@ -50,6 +50,12 @@ impl Sources {
     pub fn text(&self, file: FileId) -> Arc<str> {
         self.0[file.0 as usize].text.clone()
     }
+
+    /// The number of the line that a place is in, from 1.
+    pub fn line(&self, span: Span) -> usize {
+        let text = self.0[span.file.0 as usize].text.bytes();
+        1 + text.take(span.start).filter(|b| *b == b'\n').count()
+    }
 }
 
 /// How bad a problem is.

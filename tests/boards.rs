@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use solderless::board::explain::explain;
 use solderless::board::{self, BUILT_IN, Options, write};
 use solderless::diagnostics::Report;
 use solderless::graph::export::{Format, export};
@@ -316,6 +317,120 @@ fn a_board_shown_keeps_its_parameters_and_the_base_of_its_numbers() {
 }
 
 #[test]
+fn a_value_is_explained_by_all_who_had_a_say_in_it() {
+    let set = [
+        ("param.ram", "512MiB"),
+        ("com1.baudbase", "9600"),
+        ("param.ram", "1GiB"),
+    ];
+    let set = set.map(|(path, value)| (path.into(), value.into())).into();
+    let loaded = board::open("malta-be", &Options { set }).unwrap_or_else(|e| panic!("{e}"));
+    // The lines of the boards are not for this test to fix.
+    let line = |board: &str, start: &str| {
+        let (_, text) = BUILT_IN.iter().find(|(name, _)| *name == board).unwrap();
+        let table = text.lines().position(|line| line.starts_with(start));
+        1 + table.unwrap_or_else(|| panic!("no {start}"))
+    };
+    let ram = line("malta", "[param.ram]") + 2;
+    let size = line("malta", "size = ");
+    let hotplug = line("malta", "acpi-root-pci-hotplug");
+    let bios = line("malta", "bios = ");
+    let bios_be = line("malta-be", "bios.default");
+    let map = line("malta", "[dev.cbus]") + 1;
+    for (path, expected) in [
+        (
+            "ram.size",
+            format!(
+                r#"dev.ram.ram.size = "1GiB"
+  "128MiB"    the default of ram
+  "${{ram}}"    malta.toml:{size}       dev.ram.ram.size
+    "256MiB"  malta.toml:{ram}       param.ram.default
+    512MiB    --set               param.ram
+    1GiB      --set               param.ram
+"#
+            ),
+        ),
+        (
+            "param.ram",
+            format!(
+                r#"param.ram = "1GiB"
+  "256MiB"  malta.toml:{ram}  param.ram.default
+  512MiB    --set          param.ram
+  1GiB      --set          param.ram
+"#
+            ),
+        ),
+        (
+            "pm.acpi-root-pci-hotplug",
+            format!(
+                r"dev.pm.PIIX4_PM.acpi-root-pci-hotplug = false
+  true   the default of PIIX4_PM
+  false  malta.toml:{hotplug}           defaults.PIIX4_PM.acpi-root-pci-hotplug
+"
+            ),
+        ),
+        (
+            "dev.com1.isa-serial.baudbase",
+            r"dev.com1.isa-serial.baudbase = 9600
+  115200  the default of isa-serial
+  9600    --set                      dev.com1.isa-serial.baudbase
+"
+            .to_owned(),
+        ),
+        (
+            "slot.bios.default",
+            format!(
+                r#"slot.bios.default = "rom:malta-rom-be"
+  "rom:malta-rom-le"  malta.toml:{bios}     slot.bios.default
+  "rom:malta-rom-be"  malta-be.toml:{bios_be}  slot.bios.default
+"#
+            ),
+        ),
+        (
+            "cbus.map",
+            format!(
+                r#"dev.cbus.map = [{{ at = "sys:0x1f000900", over = true }}]
+  [{{ at = "sys:0x1f000900", over = true }}]  malta.toml:{map}  dev.cbus.map
+"#
+            ),
+        ),
+    ] {
+        let got = explain(&loaded, path).unwrap_or_else(|report| panic!("{path}\n{report}"));
+        // How wide a line's number is changes the column after it.
+        let words = |text: &str| -> Vec<Vec<String>> {
+            let lines = text
+                .lines()
+                .map(|l| l.split_whitespace().map(str::to_owned).collect());
+            lines.collect()
+        };
+        assert_eq!(words(&got.to_string()), words(&expected), "{got}");
+    }
+    for (path, expected) in [
+        ("com1.baudbse", "did you mean `baudbase`?"),
+        ("com1", "the properties are baudbase"),
+        ("cm1.baudbase", "did you mean `com1`?"),
+        ("param.rm", "did you mean `ram`?"),
+        ("slot.boos.kind", "did you mean `bios`?"),
+        ("boot", "the keys are console, cpu"),
+        ("board.name.x", "it has nothing within"),
+        ("dev.com1.isa-seral.x", "did you mean `isa-serial`?"),
+        ("dev", "one of its values has to be named"),
+        ("", "write DEVICE.PROPERTY or param.NAME"),
+        ("a b", "is not a path"),
+        ("a=1", "is not a path"),
+    ] {
+        match explain(&loaded, path) {
+            Ok(got) => panic!("{got}"),
+            Err(report) => {
+                check_spans(&report);
+                let report = report.to_string();
+                assert!(report.contains(expected), "no {expected} in\n{report}");
+            }
+        }
+    }
+}
+
+#[test]
 fn memory_is_seen_where_there_is_some() {
     let windows = |ram: &str| -> Vec<(u64, u64, u64)> {
         let options = Options {
@@ -406,6 +521,14 @@ proptest! {
         // What is no board is another test's.
         if board::load("malta", &Options { set: set.clone() }).is_ok() {
             show("malta", &set).map_err(TestCaseError::fail)?;
+        }
+    }
+
+    #[test]
+    fn no_path_to_explain_panics(path in "\\PC{0,12}|[a-z.\\-\"=#\n]{0,20}|(dev\\.)?(com1|pm)\\.[a-zA-Z_.\\-]{0,12}") {
+        let loaded = board::open("malta", &Options::default()).unwrap();
+        if let Err(report) = explain(&loaded, &path) {
+            check_spans(&report);
         }
     }
 

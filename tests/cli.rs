@@ -88,6 +88,24 @@ fn commands_end_with_the_right_status_and_print_in_the_right_place() {
             "",
             "a device sits on itself",
         ),
+        (
+            &[
+                "explain",
+                "malta",
+                "com1.baudbase",
+                "--set",
+                "com1.baudbase=9600",
+            ],
+            0,
+            "dev.com1.isa-serial.baudbase = 9600\n",
+            "",
+        ),
+        (
+            &["explain", "malta", "com1.baudbse"],
+            2,
+            "",
+            "did you mean `baudbase`?",
+        ),
         (&["devices"], 0, "PIIX4_PM  ", ""),
         (
             &["devices", "PIIX4_PM"],

@@ -36,7 +36,10 @@ pub fn overlay(base: &mut Table, over: Table) {
     }
 }
 
-/// Finds the device that a setting is about: `DEVICE.PROPERTY` is short for `dev.DEVICE.TYPE.PROPERTY`.
+/// Finds the device that a setting is about, and gives its path in the tree: `DEVICE.PROPERTY` is short for `dev.DEVICE.TYPE.PROPERTY`.
+///
+/// # Errors
+/// There is no such device.
 pub fn spell_out(root: &Table, set: Table) -> Result<Table, Problem> {
     let none = Table::new();
     let devices = root.get("dev").and_then(|entry| entry.node.as_table());
@@ -80,6 +83,9 @@ fn under(key: &str, entry: Entry) -> Entry {
         node: Node::new(Value::Table(table), span),
     }
 }
+
+/// The name of the text that the settings of the command line are shown as.
+pub const SET: &str = "--set";
 
 /// The text that the settings of the command line are shown as.
 pub fn set_text(set: &[(String, String)]) -> String {

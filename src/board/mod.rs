@@ -1,6 +1,7 @@
 //! Boards: finding their files, reading them, merging the layers, and putting parameters in.
 
 pub mod decode;
+pub mod explain;
 pub mod format;
 pub mod merge;
 pub mod params;
@@ -201,7 +202,7 @@ impl Loader {
         let unreadable = !self.problems.is_empty();
         let mut settings = Vec::new();
         if !options.set.is_empty() {
-            let file = self.sources.add("--set", merge::set_text(&options.set));
+            let file = self.sources.add(merge::SET, merge::set_text(&options.set));
             settings = merge::set(&mut root, file, &options.set, &mut self.problems);
         }
         if unreadable {

@@ -44,23 +44,39 @@ pub fn value(node: &Node, sources: &Sources) -> String {
             let items: Vec<_> = items.iter().map(|item| value(item, sources)).collect();
             format!("[{}]", items.join(", "))
         }
-        Value::Table(table) => {
-            let pairs = table
+        Value::Table(table) => inline(
+            table
                 .iter()
-                .map(|(name, entry)| format!("{} = {}", key(name), value(&entry.node, sources)));
-            let pairs: Vec<_> = pairs.collect();
-            if pairs.is_empty() {
-                "{}".to_owned()
-            } else {
-                format!("{{ {} }}", pairs.join(", "))
-            }
-        }
+                .map(|(name, entry)| (name, value(&entry.node, sources))),
+        ),
     }
 }
 
-/// A scalar as TOML writes it. JSON differs in that it lets a string have a DEL.
-pub fn json(scalar: &Json) -> String {
-    scalar.to_string().replace('\u{7f}', "\\u007f")
+/// A value on one line as TOML; without the nulls, which TOML has not.
+pub fn json(value: &Json) -> String {
+    match value {
+        Json::Array(items) => {
+            let items: Vec<_> = items.iter().map(json).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Json::Object(table) => {
+            let known = table.iter().filter(|(_, value)| !value.is_null());
+            inline(known.map(|(name, value)| (name, json(value))))
+        }
+        // JSON differs in that it lets a string have a DEL.
+        scalar => scalar.to_string().replace('\u{7f}', "\\u007f"),
+    }
+}
+
+fn inline<'a>(pairs: impl Iterator<Item = (&'a String, String)>) -> String {
+    let pairs: Vec<_> = pairs
+        .map(|(name, value)| format!("{} = {value}", key(name)))
+        .collect();
+    if pairs.is_empty() {
+        "{}".to_owned()
+    } else {
+        format!("{{ {} }}", pairs.join(", "))
+    }
 }
 
 /// A path as TOML writes it.

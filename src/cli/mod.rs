@@ -2,6 +2,7 @@
 
 mod check;
 mod devices;
+mod explain;
 mod graph;
 mod run;
 mod schema;
@@ -30,6 +31,7 @@ enum Command {
     Check(check::Args),
     Graph(graph::Args),
     Show(show::Args),
+    Explain(explain::Args),
     Devices(devices::Args),
     Schema(schema::Args),
 }
@@ -41,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Graph(args) => graph::run(&args),
         Command::Show(args) => show::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Schema(args) => schema::run(&args),
     }

@@ -1,0 +1,313 @@
+//! Where a value of a board comes from.
+
+use std::fmt;
+
+use serde_json::{Value as Json, json};
+
+use super::params::Setting;
+use super::tree::{Node, Table};
+use super::{Loaded, merge, parse, write};
+use crate::diagnostics::{Problem, Report, Sources, Span, suggest};
+use crate::graph::KEYS;
+use crate::graph::plan::PlannedDevice;
+
+/// A value of a board, and all that had a say in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The whole path: `dev.pm.PIIX4_PM.smb_io_base`.
+    pub path: String,
+    /// The value on the board as it is built, as TOML.
+    pub value: String,
+    /// What was said about it, the later stronger.
+    pub layers: Vec<Layer>,
+}
+
+/// One layer's word on a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// What it says, as TOML.
+    pub value: String,
+    /// The file and line, `--set`, or the type whose default it is.
+    pub place: String,
+    /// The path that it stands under; empty for a type's default.
+    pub path: String,
+    /// It decides the parameter that the value is, rather than the value itself.
+    pub of_param: bool,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} = {}", self.path, self.value)?;
+        let indented = |layer: &Layer| {
+            let indent = if layer.of_param { "    " } else { "  " };
+            format!("{indent}{}", layer.value)
+        };
+        let values: Vec<_> = self.layers.iter().map(indented).collect();
+        let width = |texts: &mut dyn Iterator<Item = &str>| {
+            let widths = texts.map(|text| text.chars().count());
+            widths.filter(|width| *width <= WIDEST).max().unwrap_or(0)
+        };
+        let first = width(&mut values.iter().map(String::as_str));
+        let second = width(&mut self.layers.iter().map(|layer| layer.place.as_str()));
+        for (value, layer) in values.iter().zip(&self.layers) {
+            let line = format!("{value:first$}  {:second$}  {}", layer.place, layer.path);
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// Values up to this width stand in a column; wider ones push the rest of their line aside.
+const WIDEST: usize = 40;
+
+/// Explains the value at a path: `DEVICE.PROPERTY`, `param.NAME`, or a path as in the file.
+///
+/// # Errors
+/// A report that there is no such value, and which there are.
+pub fn explain(loaded: &Loaded, path: &str) -> Result<Explanation, Report> {
+    let mut sources = loaded.report.sources.clone();
+    let file = sources.add("path", path);
+    let mut problems = Vec::new();
+    let keys = match parse::parse_set(file, 0, path, "0", &mut problems) {
+        Some(query) => merge::spell_out(&loaded.board.root, query).map(keys),
+        None => {
+            let whole = Span {
+                file,
+                start: 0,
+                end: path.len(),
+            };
+            Err(Problem::error("syntax", format!("`{path}` is not a path"))
+                .at(whole, "")
+                .help("write DEVICE.PROPERTY or param.NAME"))
+        }
+    };
+    let reader = Reader {
+        loaded,
+        layers: Vec::new(),
+    };
+    keys.and_then(|keys| reader.find(&keys))
+        .map_err(|problem| Report::new(sources, vec![problem]))
+}
+
+/// The keys of a tree that is one path, outermost first.
+fn keys(mut tree: Table) -> Vec<(String, Span)> {
+    let mut keys = Vec::new();
+    while let Some((key, entry)) = tree.pop_first() {
+        keys.push((key, entry.key));
+        if let super::tree::Value::Table(inner) = entry.node.value {
+            tree = inner;
+        }
+    }
+    keys
+}
+
+struct Reader<'a> {
+    loaded: &'a Loaded,
+    layers: Vec<Layer>,
+}
+
+impl Reader<'_> {
+    fn find(mut self, keys: &[(String, Span)]) -> Result<Explanation, Problem> {
+        let names: Vec<&str> = keys.iter().map(|(name, _)| name.as_str()).collect();
+        let value = match names[..] {
+            ["param", name] => self.param(name, keys[1].1)?,
+            ["dev", device, kind, property] if !KEYS.contains(&kind) => {
+                let planned = self.loaded.plan.devices.iter();
+                match planned.into_iter().find(|d| d.path == device) {
+                    Some(planned) if planned.entry.name == kind => {
+                        self.property(planned, property, keys[3].1)?
+                    }
+                    _ => self.other(keys)?,
+                }
+            }
+            _ => self.other(keys)?,
+        };
+        Ok(Explanation {
+            path: write::path(names),
+            value,
+            layers: self.layers,
+        })
+    }
+
+    fn sources(&self) -> &Sources {
+        &self.loaded.report.sources
+    }
+
+    /// A property of a device, its type's default and `[defaults.TYPE]` included.
+    fn property(
+        &mut self,
+        device: &PlannedDevice,
+        name: &str,
+        at: Span,
+    ) -> Result<String, Problem> {
+        let kind = device.entry.name;
+        let Some(value) = device.props.get(name) else {
+            let all = device.props.as_object().into_iter().flatten();
+            let all = all.map(|(name, _)| name.as_str());
+            return Err(
+                Problem::error("unknown-key", format!("{kind} has no `{name}`"))
+                    .at(at, "")
+                    .help(suggest(name, "properties", all)),
+            );
+        };
+        if let Ok(default) = (device.entry.decode)(&json!({}))
+            && let Some(default) = default.get(name)
+        {
+            self.layers.push(Layer {
+                value: plain(default),
+                place: format!("the default of {kind}"),
+                path: String::new(),
+                of_param: false,
+            });
+        }
+        for path in [
+            &["defaults", kind, name][..],
+            &["dev", &device.path, kind, name],
+        ] {
+            if let Some(node) = node(&self.loaded.board.root, path) {
+                self.value(node, path);
+            }
+        }
+        Ok(plain(value))
+    }
+
+    /// A parameter: its defaults, and what the command line sets.
+    fn param(&mut self, name: &str, at: Span) -> Result<String, Problem> {
+        let params = &self.loaded.board.params;
+        let Some(Some(param)) = params.get(name) else {
+            let names = params.keys().map(String::as_str);
+            return Err(Problem::error(
+                "unknown-param",
+                format!("the board has no param `{name}`"),
+            )
+            .at(at, "")
+            .help(suggest(name, "params", names)));
+        };
+        self.param_layers(name, false);
+        Ok(plain(&param.value))
+    }
+
+    fn param_layers(&mut self, name: &str, of_param: bool) {
+        let path = ["param", name, "default"];
+        if let Some(default) = node(&self.loaded.board.root, &path) {
+            self.chain(default, &path, of_param);
+        }
+        let settings = self.loaded.board.settings.iter();
+        for Setting { text, span, .. } in settings.filter(|s| s.name == name) {
+            self.layers.push(Layer {
+                value: text.clone(),
+                place: place(self.sources(), *span),
+                path: write::path(["param", name]),
+                of_param,
+            });
+        }
+    }
+
+    /// Any other value that stands in the tree.
+    fn other(&mut self, keys: &[(String, Span)]) -> Result<String, Problem> {
+        let mut table = &self.loaded.board.root;
+        for (depth, (name, at)) in keys.iter().enumerate() {
+            let path = write::path(keys[..=depth].iter().map(|(name, _)| name.as_str()));
+            let last = depth + 1 == keys.len();
+            let Some(entry) = table.get(name) else {
+                let all = table.keys().map(String::as_str);
+                return Err(
+                    Problem::error("unknown-key", format!("the board has no `{path}`"))
+                        .at(*at, "")
+                        .help(suggest(name, "keys", all)),
+                );
+            };
+            match (entry.node.as_table(), last) {
+                (Some(inner), false) => table = inner,
+                (Some(inner), true) => {
+                    let all: Vec<_> = inner.keys().map(String::as_str).collect();
+                    let problem = Problem::error("not-a-value", format!("`{path}` is a table"));
+                    let problem = problem.at(*at, "one of its values has to be named");
+                    return Err(match (&keys[0].0[..], depth) {
+                        ("dev", 1 | 2) => problem.help(self.properties(&keys[1].0)),
+                        _ if all.is_empty() => problem,
+                        _ => problem.help(format!("the keys are {}", all.join(", "))),
+                    });
+                }
+                (None, true) => {
+                    let names: Vec<&str> = keys.iter().map(|(name, _)| name.as_str()).collect();
+                    self.value(&entry.node, &names);
+                    return Ok(plain(&entry.node.to_json()));
+                }
+                (None, false) => {
+                    return Err(
+                        Problem::error("unknown-key", format!("`{path}` is a value"))
+                            .at(keys[depth + 1].1, "it has nothing within"),
+                    );
+                }
+            }
+        }
+        // No path is empty.
+        Ok(String::new())
+    }
+
+    /// Help for who named a device alone.
+    fn properties(&self, device: &str) -> String {
+        let device = self.loaded.plan.devices.iter().find(|d| d.path == device);
+        let all = device.and_then(|d| d.props.as_object());
+        let all: Vec<_> = all
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        match all[..] {
+            [] => "it has no properties".to_owned(),
+            _ => format!("the properties are {}", all.join(", ")),
+        }
+    }
+
+    /// What the layers say of a value, and of the parameter if it is one's.
+    fn value(&mut self, node: &Node, path: &[&str]) {
+        let written = node.written();
+        self.chain(written, path, false);
+        let param = written.as_str().filter(|_| node.param.is_some());
+        let param = param.and_then(|text| text.strip_prefix("${")?.strip_suffix('}'));
+        if let Some(name) = param {
+            self.param_layers(name, true);
+        }
+    }
+
+    fn chain(&mut self, node: &Node, path: &[&str], of_param: bool) {
+        let strongest = self.layers.len();
+        let mut next = Some(node);
+        while let Some(node) = next {
+            self.layers.push(Layer {
+                value: write::value(node, self.sources()),
+                place: place(self.sources(), node.span),
+                path: write::path(path.iter().copied()),
+                of_param,
+            });
+            next = node.below.as_deref();
+        }
+        self.layers[strongest..].reverse();
+    }
+}
+
+fn node<'b>(root: &'b Table, path: &[&str]) -> Option<&'b Node> {
+    let (last, tables) = path.split_last()?;
+    let mut table = root;
+    for key in tables {
+        table = table.get(*key)?.node.as_table()?;
+    }
+    Some(&table.get(*last)?.node)
+}
+
+fn place(sources: &Sources, span: Span) -> String {
+    match sources.name(span.file) {
+        merge::SET => merge::SET.to_owned(),
+        name => format!("{name}:{}", sources.line(span)),
+    }
+}
+
+/// A value as it is on the machine; a property that is not set has none.
+fn plain(value: &Json) -> String {
+    match value {
+        Json::Null => "none".to_owned(),
+        value => write::json(value),
+    }
+}

@@ -1,0 +1,32 @@
+//! `solderless explain`.
+
+use std::process::ExitCode;
+
+use crate::board::explain::explain;
+
+/// Print a value of a board and everything that had a say in it, the strongest last
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A board's name (`malta`), or the path of its file
+    board: String,
+    /// The value: DEVICE.PROPERTY, param.NAME, or a path as in the file
+    path: String,
+    /// Set a parameter or property: param.NAME=VALUE or DEVICE.PROPERTY=VALUE
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> ExitCode {
+    let loaded = match super::open(&args.board, &args.set) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    match explain(&loaded, &args.path) {
+        Ok(explanation) => super::print(&explanation.to_string()),
+        Err(problems) => {
+            super::complain(&problems);
+            ExitCode::from(2)
+        }
+    }
+}
