@@ -59,7 +59,8 @@ pub fn firmware_image(bytes: &[u8], big_endian: bool) -> Result<Firmware, BootEr
         code_score(bytes, big_endian),
         code_score(&turned, big_endian),
     );
-    if here >= there {
+    // Only code that is clearly of the other order counts; anything else is the user's business.
+    if there <= 2 * here + 8 {
         return Ok(Firmware {
             image: bytes.to_vec(),
             swapped: false,
