@@ -169,13 +169,13 @@ fn ticks(now: u64, clock: u64) -> u64 {
         / 2
 }
 
-/// The first time in ns at which [`ticks`] gives `ticks`.
+/// The first time in ns at which [`ticks`] gives `ticks`; `u64::MAX`, which is never, if guest time ends before.
 fn time_of(ticks: u64, clock: u64) -> u64 {
     const SECOND: u64 = 1_000_000_000;
-    let cycles = ticks.wrapping_mul(2);
+    let cycles = ticks.saturating_mul(2);
     (cycles / clock)
-        .wrapping_mul(SECOND)
-        .wrapping_add((cycles % clock * SECOND).div_ceil(clock))
+        .saturating_mul(SECOND)
+        .saturating_add((cycles % clock * SECOND).div_ceil(clock))
 }
 
 /// Register and select as one number, as an instruction has them.
@@ -417,5 +417,6 @@ mod tests {
             }
         }
         assert_eq!(ticks(1_000_000_000, 320_000_000), 160_000_000);
+        assert_eq!(time_of(1 << 62, 1_000_000), u64::MAX, "never in the past");
     }
 }

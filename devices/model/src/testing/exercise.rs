@@ -7,8 +7,11 @@ use solderless_memory::Ram;
 use super::{Bench, Subject};
 use crate::{I2c, Pin, RegionId, RegionKind};
 
-/// How many random runs a device has to stand.
+/// How many random runs a device has to stand; fewer, but never below `FEWEST_RUNS`, if they would save more than
+/// `SAVED` bytes in all.
 const RUNS: u64 = 64;
+const FEWEST_RUNS: u64 = 2;
+const SAVED: u64 = 64 << 20;
 /// Steps before the state is saved, and after.
 const STEPS: usize = 300;
 
@@ -160,7 +163,9 @@ fn outside<D: Subject>(bench: &mut Bench<D>, noise: &mut Noise) -> Option<u64> {
 /// Random accesses never panic, at no time, and a device that was loaded from another's state is equal to it from then
 /// on. `new` always makes the same bench. Test code: panics where that does not hold.
 pub fn exercise<D: Subject>(new: impl Fn() -> Bench<D>) {
-    goes_on_the_same(&new, RUNS, STEPS, step);
+    let state: usize = new().save().iter().map(|s| s.payload.len()).sum();
+    let runs = (SAVED / (state as u64).max(1)).clamp(FEWEST_RUNS, RUNS);
+    goes_on_the_same(&new, runs, STEPS, step);
     for seed in 0..RUNS {
         let mut noise = Noise(!seed);
         let mut late = new();

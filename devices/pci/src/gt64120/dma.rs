@@ -28,6 +28,10 @@ const ABORT: u32 = 1 << 20;
 /// TClk cycles that one read and one write on the internal bus take.
 const CLOCKS_PER_BURST: u64 = 10;
 
+/// Nanoseconds that a record takes at least: a chain of empty records that leads back to itself is no more work for the
+/// host than for the guest.
+const SHORTEST_RECORD: u64 = 1_000;
+
 /// Bytes in a burst: DatTransLim, bits 8:6.
 fn burst(control: u32) -> u32 {
     match control >> 6 & 7 {
@@ -79,7 +83,7 @@ impl Gt64120 {
         *self.dma_reg(CONTROL, n) |= ACTIVE;
         let bursts = (*self.dma_reg(COUNT, n)).div_ceil(burst(*self.dma_reg(CONTROL, n)));
         let clocks = CLOCKS_PER_BURST * (u64::from(bursts) + 1);
-        let ns = clocks * 1_000_000_000 / self.tclk;
+        let ns = (clocks * 1_000_000_000 / self.tclk).max(SHORTEST_RECORD);
         self.dma_due[n] = Some(cx.now().saturating_add(ns));
         self.arm_dma(cx);
     }

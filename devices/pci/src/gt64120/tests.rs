@@ -431,6 +431,25 @@ fn dma_follows_a_chain() {
 }
 
 #[test]
+fn an_endless_chain_of_empty_records_does_not_flood_the_host() {
+    let mut b = Bench::<Gt64120>::new(Gt64120Props {
+        tclk: Hertz(1_000_000_000),
+        ..Gt64120Props::default()
+    });
+    let ram = with_ram(&mut b);
+    ram.write(0x10c, &0x100u32.to_le_bytes()).unwrap();
+    for channel in (0..16).step_by(4) {
+        put(&mut b, 0x830 + channel, 0x100);
+        put(&mut b, 0x840 + channel, 0x1800 | 1 << 10 | 1 << 13);
+    }
+    // The bench counts the events.
+    b.advance(1_000_000);
+    assert_eq!(b.around.timers.len(), 4, "all still run");
+    put(&mut b, 0x840, 0);
+    assert_eq!(b.around.timers.len(), 3, "one can be stopped");
+}
+
+#[test]
 fn dma_to_nowhere_is_a_cause() {
     let mut b = gt(false);
     with_ram(&mut b);

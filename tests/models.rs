@@ -1,0 +1,70 @@
+//! What holds for every device type of this build, whatever it is: no guest can make it panic, wake it without end, or
+//! find a difference between it and one that was loaded from its state.
+
+use serde_json::{Value, json};
+use solderless::registry::{Entry, TYPES};
+use solderless_model::memory::Ram;
+use solderless_model::testing::{Bench, Noise, exercise};
+use solderless_model::{Device, Interface, Wires};
+
+/// Values that a property may take if its default does not fit, in the order they are tried.
+const VALUES: [fn() -> Value; 6] = [
+    || json!(1),
+    || json!(2),
+    || json!("4KiB"),
+    || json!("64KiB"),
+    || json!("1MHz"),
+    || json!("100MHz"),
+];
+
+/// The interface of a type, and properties with it: the defaults, except where the type says that one does not fit.
+fn properties(entry: &Entry) -> (Value, Interface) {
+    let mut set = serde_json::Map::new();
+    let interface = |set: &serde_json::Map<String, Value>| {
+        let props = (entry.decode)(&Value::Object(set.clone())).map_err(|reason| (None, reason))?;
+        match (entry.interface)(&props) {
+            Ok(interface) => Ok((props, interface)),
+            Err(error) => Err((Some(error.property), error.reason)),
+        }
+    };
+    loop {
+        let (property, reason) = match interface(&set) {
+            Ok(found) => return found,
+            Err((Some(property), reason)) if !set.contains_key(property) => (property, reason),
+            Err((_, reason)) => panic!("{}: no value tried fits: {reason}", entry.name),
+        };
+        let fits = VALUES.iter().map(|value| value()).find(|value| {
+            set.insert(property.to_owned(), value.clone());
+            !matches!(interface(&set), Err((at, _)) if at.is_none_or(|at| at == property))
+        });
+        assert!(
+            fits.is_some(),
+            "{}: no value tried fits {property}: {reason}",
+            entry.name
+        );
+    }
+}
+
+/// A device of this type on a bench with memory full of noise.
+fn bench(entry: &Entry, props: &Value, interface: &Interface) -> Bench<Box<dyn Device>> {
+    let images = vec![None; interface.slots.len()];
+    let dev = (entry.build)(props, Wires::new(&interface.present(), &images));
+    let dev = dev.unwrap_or_else(|e| panic!("{}: {e}", entry.name));
+    let mut bench = Bench::holding(dev, interface.clone());
+    let ram = Ram::new(0x1_0000).expect("host memory");
+    let mut noise = Noise(7);
+    for at in (0..ram.size()).step_by(8) {
+        ram.write_u64(at, noise.value()).expect("within the block");
+    }
+    bench.around.ram = Some(ram);
+    bench
+}
+
+#[test]
+fn every_type_stands_random_accesses_and_keeps_its_state() {
+    for entry in TYPES {
+        println!("{}", entry.name);
+        let (props, interface) = properties(entry);
+        exercise(|| bench(entry, &props, &interface));
+    }
+}
