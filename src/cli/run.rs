@@ -14,6 +14,9 @@ use crate::machine::{self, End, Fittings, Kernel, KernelFiles, Machine, Pace, Ru
 /// Calendar time at power-on in deterministic mode: 2024-01-01 00:00:00 UTC.
 const FIXED_EPOCH: i64 = 1_704_067_200;
 
+/// How long a deterministic run waits for the end of its input before it starts.
+const INPUT_PATIENCE: Duration = Duration::from_millis(200);
+
 /// Run a board: build it from its file and start it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -133,6 +136,9 @@ fn start(args: &Args, plan: &Plan) -> Result<u8> {
             );
         }
         chardevs.push(Some(outside.plug(index, &slot.name, &backend)?));
+    }
+    if args.deterministic && stdio.is_some() && !outside.interactive() {
+        outside.gather(INPUT_PATIENCE);
     }
     let pace = match (args.deterministic, outside.interactive()) {
         (true, _) => Pace::Deterministic,

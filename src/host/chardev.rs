@@ -261,7 +261,10 @@ fn read_all(slot: usize, reader: &mut dyn Read, events: &Sender<Event>) {
 
 fn read_console(slot: usize, raw: bool, events: &Sender<Event>) {
     if !raw {
-        return read_all(slot, &mut std::io::stdin(), events);
+        read_all(slot, &mut std::io::stdin(), events);
+        // Nobody is left to tell when the machine has gone.
+        let _ = events.send(Event::InputEnd(slot));
+        return;
     }
     let (mut keys, mut buffer) = (Keys::default(), [0; 4096]);
     while let Ok(len) = std::io::stdin().read(&mut buffer) {

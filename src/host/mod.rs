@@ -4,8 +4,9 @@ mod chardev;
 mod images;
 mod terminal;
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -20,6 +21,8 @@ use crate::machine::{CharSink, Event, Host};
 pub struct Outside {
     sender: Sender<Event>,
     events: Receiver<Event>,
+    /// Events already taken from the queue.
+    early: VecDeque<Event>,
     interactive: bool,
 }
 
@@ -51,6 +54,7 @@ impl Outside {
         Ok(Self {
             sender,
             events,
+            early: VecDeque::new(),
             interactive: false,
         })
     }
@@ -69,6 +73,22 @@ impl Outside {
         chardev::open(slot, name, backend, &self.sender)
     }
 
+    /// Takes in all of standard input before the machine starts, if it ends within `patience`: what comes later comes
+    /// at an instant of guest time that no two runs share.
+    pub fn gather(&mut self, patience: Duration) {
+        let start = Instant::now();
+        while let Some(left) = patience.checked_sub(start.elapsed()) {
+            let Ok(event) = self.events.recv_timeout(left) else {
+                return;
+            };
+            let ended = matches!(event, Event::InputEnd(_) | Event::Quit(_));
+            self.early.push_back(event);
+            if ended {
+                return;
+            }
+        }
+    }
+
     /// Whether a person may be watching: a terminal, a pseudo-terminal or a socket is plugged in.
     pub fn interactive(&self) -> bool {
         self.interactive
@@ -83,7 +103,9 @@ impl Drop for Outside {
 
 impl Host for Outside {
     fn poll(&mut self) -> Option<Event> {
-        self.events.try_recv().ok()
+        self.early
+            .pop_front()
+            .or_else(|| self.events.try_recv().ok())
     }
 
     fn wait(&mut self, time: Option<Duration>) -> Option<Event> {

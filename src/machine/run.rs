@@ -20,6 +20,8 @@ const LEAD_NS: u64 = 2_000_000;
 pub enum Event {
     /// Characters for a board slot.
     Input(usize, Vec<u8>),
+    /// No more characters will come for a board slot.
+    InputEnd(usize),
     /// A break condition for a board slot.
     Break(usize),
     /// End the program with this status.
@@ -192,6 +194,7 @@ impl Machine {
                         .call(dev, |d, cx| d.chardev().map(|c| c.receive_break(cx)));
                 }
             }
+            Event::InputEnd(_) => {}
             Event::Quit(status) => return Some(End::Quit(status)),
         }
         None
