@@ -274,8 +274,8 @@ fn typed<'b>(
             return None;
         }
     }
+    typed.parts = typed.interface.present();
     let present = typed.interface.parts.iter().filter(|part| part.present);
-    typed.parts = present.clone().map(|part| part.name).collect();
     for part in present.filter(|part| !part.built) {
         let origin = typed.origin(part.property);
         problems.push(
