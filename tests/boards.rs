@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use solderless::board::explain::explain;
 use solderless::board::{self, BUILT_IN, Options, write};
 use solderless::diagnostics::Report;
+use solderless::graph::diff::diff;
 use solderless::graph::export::{Format, export};
 use solderless::graph::plan::Plan;
 use solderless::registry::TYPES;
@@ -431,6 +432,94 @@ fn a_value_is_explained_by_all_who_had_a_say_in_it() {
 }
 
 #[test]
+fn what_differs_between_two_boards_is_named() {
+    let malta = plan("malta");
+    for (change, expected) in [
+        ("", ""),
+        (
+            "[param.ram]\nmax = \"1GiB\"\n[join.again]\ninputs = \"cpu[4]\"\nop = \"or\"",
+            "",
+        ),
+        (
+            "[dev.com1]\nat = \"piix4.isa:0x3e8\"\nirq.intr = [\"pic[4]\", \"pic[5]\"]\nbackend.chr = \"serial3\"\n\
+            [slot]\nserial3.kind = \"chardev\"",
+            r#"  device com1
+-   at = piix4.isa:0x3f8
++   at = piix4.isa:0x3e8
++   window ports: 0x3e8, 0x8 bytes
+-   window ports: 0x3f8, 0x8 bytes
+-   slot chr = serial0
++   slot chr = serial3
+  lines
++   com1.intr → pic.in[5]
++ slot serial3
++   kind = "chardev"
+"#,
+        ),
+        (
+            "[dev.extra]\nat = \"pm.smbus:0x58\"\n[dev.extra.smbus-eeprom]\ninit = [1]",
+            "+ device extra
++   type = smbus-eeprom
++   at = pm.smbus:0x58
++   init = [1]
++   init-offset = 0
++   spd-ram-size = none
++   write-protect = false
+",
+        ),
+        (
+            "[defaults.PIIX4_PM]\nmemory-hotplug-support = true",
+            "  device pm
+-   memory-hotplug-support = false
++   memory-hotplug-support = true
++   window memhp: 0xa00, 0x18 bytes
++   part memhp
+",
+        ),
+        (
+            "[param.new]\ntype = \"int\"\ndefault = 1\n[boot]\nconsole = 0x1f000900\nlow-memory = \"128MiB\"",
+            "  params
++   new = 1
+  boot
+-   console = 0x180003f8
++   console = 0x1f000900
+-   low-memory = 0x10000000
++   low-memory = 0x8000000
+",
+        ),
+    ] {
+        let header = "name = \"malta\"\nsummary = \"MIPS Malta with a Core LV card\"";
+        let text = format!("[board]\n{header}\nextends = \"malta\"\n{change}");
+        let (changed, _) = board::load_text("changed.toml", &text, &Options::default())
+            .unwrap_or_else(|report| panic!("{report}"));
+        let found = diff(&malta, &changed);
+        assert_eq!(found.to_string(), expected, "{change}");
+        assert_eq!(found.is_empty(), changed == malta, "{change}");
+        let turned = diff(&changed, &malta).to_string();
+        let count = |text: &str, mark| text.lines().filter(|l| l.starts_with(mark)).count();
+        for (mark, other) in [('-', '+'), ('+', '-'), (' ', ' ')] {
+            assert_eq!(count(&turned, mark), count(expected, other), "{turned}");
+        }
+    }
+}
+
+/// The settings that random tests draw from.
+fn setting() -> impl Strategy<Value = (String, String)> {
+    prop_oneof![
+        ("board\\.(name|summary)", "\\PC*"),
+        ("slot\\.(bios|serial[0-2])\\.default", "\\PC*"),
+        (
+            "(com[12]|dev\\.com2\\.isa-serial|defaults\\.isa-serial)\\.baudbase",
+            "(0x)?[1-9]{1,4}"
+        ),
+        ("param\\.big-endian", "true|false"),
+        ("param\\.ram", "(1|16|100|128|512)MiB|[12]GiB"),
+        ("com[12]\\.irq\\.intr", "pic\\[[3-5]\\]"),
+        ("com[12]\\.at", "piix4\\.isa:0x[23][ef]8"),
+    ]
+}
+
+#[test]
 fn memory_is_seen_where_there_is_some() {
     let windows = |ram: &str| -> Vec<(u64, u64, u64)> {
         let options = Options {
@@ -510,13 +599,7 @@ proptest! {
 
     #[test]
     fn a_board_with_random_settings_is_shown_as_it_is(
-        set in prop::collection::vec(prop_oneof![
-            ("board\\.(name|summary)", "\\PC*"),
-            ("slot\\.(bios|serial[0-2])\\.default", "\\PC*"),
-            ("(com[12]|dev\\.com2\\.isa-serial|defaults\\.isa-serial)\\.baudbase", "(0x)?[1-9]{1,4}"),
-            ("param\\.big-endian", "true|false"),
-            ("param\\.ram", "(1|16|100|128|512)MiB|[12]GiB"),
-        ], 0..6))
+        set in prop::collection::vec(setting(), 0..6))
     {
         // What is no board is another test's.
         if board::load("malta", &Options { set: set.clone() }).is_ok() {
@@ -529,6 +612,18 @@ proptest! {
         let loaded = board::open("malta", &Options::default()).unwrap();
         if let Err(report) = explain(&loaded, &path) {
             check_spans(&report);
+        }
+    }
+
+    #[test]
+    fn boards_differ_if_and_only_if_a_difference_is_named(
+        first in prop::collection::vec(setting(), 0..3), second in prop::collection::vec(setting(), 0..3))
+    {
+        let load = |set| board::load("malta", &Options { set }).ok();
+        if let (Some((first, _)), Some((second, _))) = (load(first), load(second)) {
+            let found = diff(&first, &second);
+            prop_assert_eq!(found.is_empty(), first == second);
+            prop_assert_eq!(found.is_empty(), found.to_string().is_empty());
         }
     }
 

@@ -106,6 +106,14 @@ fn commands_end_with_the_right_status_and_print_in_the_right_place() {
             "",
             "did you mean `baudbase`?",
         ),
+        (&["diff", "malta", "machines/malta.toml"], 0, "", ""),
+        (
+            &["diff", "malta", "malta", "--set", "com1.baudbase=9600"],
+            1,
+            "  device com1\n-   baudbase = 115200\n+   baudbase = 9600\n",
+            "",
+        ),
+        (&["diff", "malta", "maltaa"], 2, "", "did you mean `malta`?"),
         (&["devices"], 0, "PIIX4_PM  ", ""),
         (
             &["devices", "PIIX4_PM"],

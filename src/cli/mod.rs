@@ -2,6 +2,7 @@
 
 mod check;
 mod devices;
+mod diff;
 mod explain;
 mod graph;
 mod run;
@@ -32,6 +33,7 @@ enum Command {
     Graph(graph::Args),
     Show(show::Args),
     Explain(explain::Args),
+    Diff(diff::Args),
     Devices(devices::Args),
     Schema(schema::Args),
 }
@@ -44,6 +46,7 @@ pub fn main() -> ExitCode {
         Command::Graph(args) => graph::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Schema(args) => schema::run(&args),
     }

@@ -2,6 +2,7 @@
 
 mod address;
 mod devices;
+pub mod diff;
 pub mod export;
 mod lines;
 pub mod plan;

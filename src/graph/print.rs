@@ -6,7 +6,7 @@ use solderless_model::Pin;
 
 use super::address::show;
 use super::lines::pin_name;
-use super::plan::{Bus, Plan, PlannedDevice};
+use super::plan::{Bus, Plan, PlannedDevice, Seat, Window};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,23 +63,14 @@ impl Plan {
     fn device(&self, f: &mut fmt::Formatter<'_>, device: &PlannedDevice) -> fmt::Result {
         write!(f, "device {}: {}", device.path, device.entry.name)?;
         if let Some(seat) = device.seat {
-            let address = show(seat.address);
-            let colon = if address.is_empty() { "" } else { ":" };
-            write!(f, " at {}{colon}{address}", self.bus(seat.bus))?;
+            write!(f, " at {}", self.seat(seat))?;
         }
         writeln!(f)?;
         for (name, value) in device.props.as_object().into_iter().flatten() {
             writeln!(f, "  {name} = {value}")?;
         }
         for window in &device.windows {
-            let region = device.interface.regions.get(usize::from(window.region.0));
-            let over = if window.over { ", over others" } else { "" };
-            let offset = match window.offset {
-                0 => String::new(),
-                offset => format!(" from {offset:#x}"),
-            };
-            let (name, at, size) = (region.map_or("", |r| r.name), window.at, window.size);
-            writeln!(f, "  window {name}{offset}: {at:#x}, {size:#x} bytes{over}")?;
+            writeln!(f, "  {}", device.window(window))?;
         }
         for part in device.interface.parts.iter().filter(|part| part.present) {
             writeln!(f, "  part {}", part.name)?;
@@ -90,6 +81,13 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// A place as a board writes it.
+    pub(super) fn seat(&self, seat: Seat) -> String {
+        let address = show(seat.address);
+        let colon = if address.is_empty() { "" } else { ":" };
+        format!("{}{colon}{address}", self.bus(seat.bus))
     }
 
     /// A bus as a board names it.
@@ -109,7 +107,7 @@ impl Plan {
     }
 
     /// A pin as `device.pin`.
-    fn pin(&self, (device, pin): (usize, Pin), input: bool) -> String {
+    pub(super) fn pin(&self, (device, pin): (usize, Pin), input: bool) -> String {
         let Some(device) = self.devices.get(device) else {
             return String::new();
         };
@@ -120,5 +118,19 @@ impl Plan {
             &interface.outputs
         };
         format!("{}.{}", device.path, pin_name(groups, pin))
+    }
+}
+
+impl PlannedDevice {
+    /// A window in words.
+    pub(super) fn window(&self, window: &Window) -> String {
+        let region = self.interface.regions.get(usize::from(window.region.0));
+        let over = if window.over { ", over others" } else { "" };
+        let offset = match window.offset {
+            0 => String::new(),
+            offset => format!(" from {offset:#x}"),
+        };
+        let (name, at, size) = (region.map_or("", |r| r.name), window.at, window.size);
+        format!("window {name}{offset}: {at:#x}, {size:#x} bytes{over}")
     }
 }
