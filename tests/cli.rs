@@ -1,5 +1,7 @@
 //! The commands that answer about boards: what they print where, and how they end.
 
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 fn solderless(arguments: &[&str]) -> Output {
@@ -158,4 +160,88 @@ fn a_reader_that_leaves_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn a_new_board_is_the_one_it_extends_until_it_says_otherwise() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    let there = |arguments: &[&str], status: i32| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_solderless"));
+        command.args(arguments).current_dir(&folder);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        let shown = format!("{stdout}{stderr}");
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{shown}");
+        shown
+    };
+    there(&["new", "mine", "--from", "malta"], 0);
+    assert_eq!(there(&["check", "mine.toml"], 0), "mine.toml: ok\n");
+    assert_eq!(
+        there(&["diff", "malta", "mine.toml"], 1),
+        "  board\n-   name = \"malta\"\n+   name = \"mine\"\n-   summary = \"MIPS Malta with a Core LV card\"\n\
+        +   summary = \"mine, made from malta\"\n"
+    );
+    let printed = there(
+        &[
+            "run",
+            "mine.toml",
+            "--deterministic",
+            "--max-time",
+            "50ms",
+            "--backend",
+            "serial0=stdio",
+        ],
+        124,
+    );
+    assert!(printed.contains("Solderless ROM"), "{printed}");
+
+    // What it has in comments is what is so.
+    let written = fs::read_to_string(folder.join("mine.toml")).unwrap();
+    let uncomment = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.is_empty() && !rest.starts_with([' ', ':']) => format!("{rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    let all: String = written.lines().map(uncomment).collect();
+    assert!(
+        all.lines().any(|line| line.starts_with("[param.ram]")),
+        "{all}"
+    );
+    assert!(
+        all.lines()
+            .any(|line| line.starts_with("[dev.com1.isa-serial]")),
+        "{all}"
+    );
+    fs::write(folder.join("all.toml"), all).unwrap();
+    there(&["diff", "mine.toml", "all.toml"], 0);
+
+    // A file that is there is left alone, and nothing bad is written.
+    let refused = there(&["new", "mine", "--from", "malta-be"], 2);
+    assert!(refused.contains("mine.toml is there already"), "{refused}");
+    assert_eq!(
+        fs::read_to_string(folder.join("mine.toml")).unwrap(),
+        written
+    );
+    there(&["new", "second", "--from", "./mine.toml"], 0);
+    there(&["check", "second.toml"], 0);
+    for (arguments, why) in [
+        (
+            ["new", "malta", "--from", "malta"],
+            "a board extends itself",
+        ),
+        (
+            ["new", "a/b", "--from", "malta"],
+            "cannot be a board's name",
+        ),
+        (["new", "", "--from", "malta"], "cannot be a board's name"),
+        (
+            ["new", "other", "--from", "maltaa"],
+            "did you mean `malta`?",
+        ),
+    ] {
+        let refused = there(&arguments, 2);
+        assert!(refused.contains(why), "{refused}");
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value as Json, json};
 
 use super::params::Setting;
-use super::tree::{Node, Table};
+use super::tree::{Node, Table, Value, get};
 use super::{Loaded, merge, parse, write};
 use crate::diagnostics::{Problem, Report, Sources, Span, suggest};
 use crate::graph::KEYS;
@@ -94,7 +94,7 @@ fn keys(mut tree: Table) -> Vec<(String, Span)> {
     let mut keys = Vec::new();
     while let Some((key, entry)) = tree.pop_first() {
         keys.push((key, entry.key));
-        if let super::tree::Value::Table(inner) = entry.node.value {
+        if let Value::Table(inner) = entry.node.value {
             tree = inner;
         }
     }
@@ -164,7 +164,7 @@ impl Reader<'_> {
             &["defaults", kind, name][..],
             &["dev", &device.path, kind, name],
         ] {
-            if let Some(node) = node(&self.loaded.board.root, path) {
+            if let Some(node) = get(&self.loaded.board.root, path) {
                 self.value(node, path);
             }
         }
@@ -189,7 +189,7 @@ impl Reader<'_> {
 
     fn param_layers(&mut self, name: &str, of_param: bool) {
         let path = ["param", name, "default"];
-        if let Some(default) = node(&self.loaded.board.root, &path) {
+        if let Some(default) = get(&self.loaded.board.root, &path) {
             self.chain(default, &path, of_param);
         }
         let settings = self.loaded.board.settings.iter();
@@ -286,15 +286,6 @@ impl Reader<'_> {
         }
         self.layers[strongest..].reverse();
     }
-}
-
-fn node<'b>(root: &'b Table, path: &[&str]) -> Option<&'b Node> {
-    let (last, tables) = path.split_last()?;
-    let mut table = root;
-    for key in tables {
-        table = table.get(*key)?.node.as_table()?;
-    }
-    Some(&table.get(*last)?.node)
 }
 
 fn place(sources: &Sources, span: Span) -> String {

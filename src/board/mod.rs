@@ -90,6 +90,20 @@ pub fn load_text(name: &str, text: &str, options: &Options) -> Result<(Plan, Rep
     Ok((loaded.plan, loaded.report))
 }
 
+/// Resolves a board given as text as if it stood in this file, beside which are those that it can extend.
+///
+/// # Errors
+/// As [`open`].
+pub fn load_as(path: &Path, text: &str, options: &Options) -> Result<(Plan, Report), Report> {
+    let found = Found {
+        name: path.display().to_string(),
+        text: text.to_owned(),
+        path: Some(path.to_owned()),
+    };
+    let loaded = Loader::default().resolve(found, options)?;
+    Ok((loaded.plan, loaded.report))
+}
+
 /// Whether a board's name is that of a file.
 fn is_path(board: &str) -> bool {
     board.contains('/') || board.ends_with(".toml")

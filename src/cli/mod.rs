@@ -5,6 +5,7 @@ mod devices;
 mod diff;
 mod explain;
 mod graph;
+mod new;
 mod run;
 mod schema;
 mod show;
@@ -34,6 +35,7 @@ enum Command {
     Show(show::Args),
     Explain(explain::Args),
     Diff(diff::Args),
+    New(new::Args),
     Devices(devices::Args),
     Schema(schema::Args),
 }
@@ -47,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::New(args) => new::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Schema(args) => schema::run(&args),
     }

@@ -1,0 +1,120 @@
+//! `solderless new`.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::board::format::ParamSection;
+use crate::board::{self, Loaded, Options, write};
+
+/// Write a new board's file, which extends another board and says in comments what it can change
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The new board's name; NAME.toml must not be there yet
+    name: String,
+    /// The board to start from: a name (`malta`), or the path of a file
+    #[arg(long, value_name = "BOARD")]
+    from: String,
+}
+
+/// Runs the command. Nothing is written unless the new board is good.
+pub fn run(args: &Args) -> ExitCode {
+    let Args { name, from } = args;
+    if name.is_empty() || write::path([name.as_str()]) != *name {
+        return super::usage(&format!(
+            "`{name}` cannot be a board's name: a name has letters, digits, `-` and `_`"
+        ));
+    }
+    let base = match super::open(from, &[]) {
+        Ok(base) => base,
+        Err(code) => return code,
+    };
+    let text = text(name, from, &base);
+    let path = format!("{name}.toml");
+    if let Err(problems) = board::load_as(Path::new(&path), &text, &Options::default()) {
+        super::complain(&problems);
+        return ExitCode::from(2);
+    }
+    match File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes())) {
+        Ok(()) => super::print(&format!("{path}: extends {from}\n")),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            super::usage(&format!("{path} is there already"))
+        }
+        Err(e) => super::usage(&format!("cannot write {path}: {e}")),
+    }
+}
+
+/// The file. A comment without a space after its `#` is a line that changes nothing if it counts.
+fn text(name: &str, from: &str, base: &Loaded) -> String {
+    let quoted = |text: &str| write::json(&text.into());
+    let summary = format!("{name}, made from {}", base.plan.name);
+    let mut out = format!(
+        "\
+#:schema board.schema.json
+# For an editor that completes and checks: solderless schema board > board.schema.json
+#
+# Whatever is not said here is as on the board extended; `solderless show` prints all of that. The lines that start with a
+# `#` and no space say what is so anyway: take it away, header and all, to change something.
+
+[board]
+name = {}
+summary = {}
+extends = {}
+",
+        quoted(name),
+        quoted(&summary),
+        quoted(from),
+    );
+    let plan = &base.plan;
+    if !plan.params.is_empty() {
+        out.push_str("\n# What whoever runs the board can set, and what it is otherwise.\n");
+    }
+    for (param, value) in &plan.params {
+        let header = write::path(["param", param]);
+        let _ = write!(
+            out,
+            "#[{header}]{}\n#default = {}\n",
+            about(base, param),
+            write::json(value)
+        );
+    }
+    if !plan.slots.is_empty() {
+        out.push_str(
+            "\n# What is plugged in if a run does not say: `--backend SLOT=…`.\n#[slot]\n",
+        );
+    }
+    for slot in &plan.slots {
+        if let Some(default) = &slot.default {
+            let key = write::path([slot.name.as_str(), "default"]);
+            let _ = writeln!(out, "#{key} = {}", quoted(default));
+        }
+    }
+    out.push_str(
+        "\n# The devices, each with the properties that can be set under its header. What they mean: `solderless devices TYPE`.\n\
+         # What they are: `solderless explain BOARD DEVICE.PROPERTY`.\n",
+    );
+    for device in &plan.devices {
+        let properties = device.props.as_object().into_iter().flatten();
+        let properties: Vec<_> = properties.map(|(name, _)| name.as_str()).collect();
+        if !properties.is_empty() {
+            let header = write::path(["dev", &device.path, device.entry.name]);
+            let _ = writeln!(out, "#[{header}]  # {}", properties.join(", "));
+        }
+    }
+    out
+}
+
+/// A comment with a parameter's summary, if it has one.
+fn about(base: &Loaded, param: &str) -> String {
+    let table = board::tree::get(&base.board.root, &["param", param]);
+    let section =
+        table.and_then(|node| serde_json::from_value::<ParamSection>(node.to_json()).ok());
+    match section {
+        Some(ParamSection { summary, .. }) if !summary.is_empty() => {
+            format!("  # {}", summary.replace(char::is_control, " "))
+        }
+        _ => String::new(),
+    }
+}
