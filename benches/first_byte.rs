@@ -18,6 +18,9 @@ use solderless_testing::{Endian, guests, usage};
 /// Runs of each emulator, in turns; their medians count.
 const RUNS: usize = 50;
 
+/// Makes the command of an emulator; `None` if it is not installed.
+type Start<'a> = &'a dyn Fn() -> Option<Command>;
+
 /// Starts a program and waits for the byte: milliseconds from before the start, and the peak of resident memory in KiB.
 ///
 /// # Panics
@@ -74,7 +77,7 @@ fn main() {
     let gxemul = || gxemul(&elf);
     let shell = || Some(floor());
     // The most our time may be, as a multiple of each.
-    let emulators: [(&str, &dyn Fn() -> Option<Command>, Option<f64>); 4] = [
+    let emulators: [(&str, Start, Option<f64>); 4] = [
         ("ours", &ours, None),
         ("QEMU", &qemu, Some(0.1)),
         ("GXemul", &gxemul, Some(1.0)),
