@@ -423,7 +423,7 @@ fn an_unknown_board_is_refused_with_the_known_ones() {
 #[test]
 fn a_kernel_of_the_other_byte_order_or_size_is_refused() {
     for (board, program) in [(Endian::Little, Endian::Big), (Endian::Big, Endian::Little)] {
-        let Some(elf) = guests::bare_metal("hello.S", program) else {
+        let Some(elf) = guests::bare_metal("hello.S", program, 0x8010_0000) else {
             return;
         };
         let (status, _, errors) = output(Emulator::ours(PROGRAM, board).kernel(&elf).command());
@@ -450,7 +450,7 @@ fn a_kernel_of_the_other_byte_order_or_size_is_refused() {
 #[test]
 fn a_bare_metal_program_runs_in_both_byte_orders() {
     for endian in Endian::BOTH {
-        let Some(elf) = guests::bare_metal("hello.S", endian) else {
+        let Some(elf) = guests::bare_metal("hello.S", endian, 0x8010_0000) else {
             return;
         };
         assert!(Path::new(&elf).is_file());

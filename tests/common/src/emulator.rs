@@ -27,6 +27,22 @@ impl Endian {
         }
     }
 
+    /// A word as bytes in memory.
+    pub fn bytes(self, word: u32) -> [u8; 4] {
+        match self {
+            Self::Little => word.to_le_bytes(),
+            Self::Big => word.to_be_bytes(),
+        }
+    }
+
+    /// A word from bytes in memory.
+    pub fn word(self, bytes: [u8; 4]) -> u32 {
+        match self {
+            Self::Little => u32::from_le_bytes(bytes),
+            Self::Big => u32::from_be_bytes(bytes),
+        }
+    }
+
     /// The name of our board.
     pub fn board(self) -> &'static str {
         match self {

@@ -77,16 +77,17 @@ pub fn cache() -> PathBuf {
 }
 
 /// A program of ours for the Malta board, built from `tests/guests/NAME` for one byte order: bare metal, linked at
-/// 0x80100000. `None` where the caller's test is to be skipped for want of a compiler.
+/// `address`. `None` where the caller's test is to be skipped for want of a compiler.
 ///
 /// # Panics
 /// It does not compile; or there is no compiler, and the environment variable `CI` is set.
-pub fn bare_metal(name: &str, endian: Endian) -> Option<PathBuf> {
+pub fn bare_metal(name: &str, endian: Endian, address: u32) -> Option<PathBuf> {
+    let text = format!("-Wl,-Ttext={address:#x}");
     let flags = [
         "-nostdlib",
         "-static",
         "-Wl,--build-id=none",
-        "-Wl,-Ttext=0x80100000",
+        &text,
         "-ffreestanding",
         "-mno-abicalls",
         "-fno-pic",

@@ -1,0 +1,418 @@
+//! The CPU beside QEMU's: random programs, with exceptions, TLB and FPU, run in both, and what they leave is compared;
+//! a part of them is compared step by step, and so is every one that leaves a difference.
+//!
+//! QEMU is driven through its gdb port. `SOLDERLESS_SEED` and `SOLDERLESS_PROGRAMS` in the environment choose the first
+//! program and their number; a failure prints the seed that repeats it.
+
+mod frame;
+mod gdb;
+mod program;
+
+use std::ops::Range;
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use frame::{Frame, INPUT, Input, Outcome, PROGRAM, RESULT, RESULT_SIZE, defined};
+use gdb::Gdb;
+use program::{Cpu, Program};
+use solderless::board::{self, Options};
+use solderless::machine::{Fittings, Machine};
+use solderless_testing::emulator::Emulator;
+use solderless_testing::{Endian, guests};
+
+/// Programs over all configurations, unless the environment says otherwise.
+const PROGRAMS: u64 = 3000;
+/// One of so many programs is stepped.
+const STEPPED: u64 = 10;
+/// The most steps that a program is followed for.
+const STEPS: u32 = 2000;
+/// Far more than any program executes.
+const INSTRUCTIONS: u64 = 3_000_000;
+
+/// A byte order, a CPU model and its share of every hundred seeds.
+const CONFIGURATIONS: [(Endian, &str, Cpu, Range<u64>); 5] = [
+    (
+        Endian::Little,
+        "24Kf",
+        Cpu {
+            fpu: true,
+            tlb_entries: 16,
+        },
+        0..45,
+    ),
+    (
+        Endian::Big,
+        "24Kf",
+        Cpu {
+            fpu: true,
+            tlb_entries: 16,
+        },
+        45..70,
+    ),
+    (
+        Endian::Little,
+        "34Kf",
+        Cpu {
+            fpu: true,
+            tlb_entries: 64,
+        },
+        70..80,
+    ),
+    (
+        Endian::Little,
+        "74Kf",
+        Cpu {
+            fpu: true,
+            tlb_entries: 16,
+        },
+        80..90,
+    ),
+    (
+        Endian::Little,
+        "4KEc",
+        Cpu {
+            fpu: false,
+            tlb_entries: 16,
+        },
+        90..100,
+    ),
+];
+
+/// The two machines, in the same configuration.
+struct Pair {
+    endian: Endian,
+    frame: Frame,
+    ours: Machine,
+    theirs: Gdb,
+    qemu: Child,
+    socket: std::path::PathBuf,
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+impl Pair {
+    /// Starts both with the frame in memory, or `None` where the test is to be skipped.
+    fn new(endian: Endian, model: &str) -> Option<Self> {
+        let frame = Frame::new(endian)?;
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let unique = (std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
+        let path = |kind| guests::cache().join(format!("cpu-{}-{}.{kind}", unique.0, unique.1));
+        let (socket, image) = (path("socket"), path("bin"));
+        std::fs::write(&image, &frame.firmware).expect("the cache can be written to");
+        let gdb = format!("unix:{},server=on,wait=off", socket.display());
+        let qemu = Emulator::qemu(endian)?
+            .ram(256)
+            .firmware(&image, endian)
+            .args(["-cpu", model, "-S", "-gdb", &gdb]);
+        let mut qemu = qemu.command();
+        qemu.stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let qemu = qemu.spawn().expect("QEMU starts");
+        let mut theirs = Gdb::connect(&socket, endian);
+        let _ = std::fs::remove_file(image);
+        let mut ours = machine(endian, model, &frame);
+        for (at, bytes) in &frame.segments {
+            theirs.write(0x8000_0000 | at, bytes);
+            ours.load(u64::from(*at), bytes).expect("there is memory");
+        }
+        theirs.set_breakpoint(frame.done);
+        Some(Self {
+            endian,
+            frame,
+            ours,
+            theirs,
+            qemu,
+            socket,
+        })
+    }
+
+    /// Puts a program into both machines, ready to start.
+    fn load(&mut self, program: &Program) {
+        let bytes = |words: &mut dyn Iterator<Item = u32>| -> Vec<u8> {
+            words.flat_map(|w| self.endian.bytes(w)).collect()
+        };
+        let code = bytes(&mut program.code.iter().map(|(word, _)| *word).chain([0, 0]));
+        let input = bytes(&mut program.input.words(self.endian).into_iter());
+        self.theirs.set_pc(self.frame.entry);
+        for (at, bytes) in [
+            (0x8000_0000 | PROGRAM, &code),
+            (INPUT, &input),
+            (RESULT, &vec![0; RESULT_SIZE]),
+        ] {
+            self.theirs.write(at, bytes);
+            self.ours
+                .load(u64::from(at & 0x1fff_ffff), bytes)
+                .expect("there is memory");
+        }
+        let cpu = self.ours.cpu().expect("a CPU");
+        assert!(cpu.set_register(32, gdb::STATUS.into()));
+        cpu.set_pc(self.frame.entry.into());
+    }
+
+    fn our_pc(&mut self) -> u32 {
+        self.ours.cpu().expect("a CPU").pc() as u32
+    }
+
+    /// Runs our machine until the CPU gets to an address; says whether it did.
+    fn run_ours(&mut self, to: u32, by: u64) -> bool {
+        let mut left = INSTRUCTIONS;
+        while self.our_pc() != to {
+            if left == 0 {
+                return false;
+            }
+            self.ours.step(by);
+            left = left.saturating_sub(by);
+        }
+        true
+    }
+
+    /// What the program left in both.
+    fn outcomes(&mut self) -> [Outcome; 2] {
+        let theirs = self.theirs.read(RESULT, RESULT_SIZE);
+        let endian = self.endian;
+        let theirs = theirs
+            .chunks_exact(4)
+            .map(|c| endian.word([c[0], c[1], c[2], c[3]]))
+            .collect();
+        let mut word = |at: u32| {
+            let lanes = self
+                .ours
+                .read(u64::from(RESULT & 0x1fff_ffff) + u64::from(at), 4)
+                .expect("there is memory");
+            endian.word((lanes as u32).to_le_bytes())
+        };
+        let ours = (0..RESULT_SIZE as u32).step_by(4).map(&mut word).collect();
+        [Outcome(ours), Outcome(theirs)]
+    }
+
+    /// Runs a program in both, and returns the differences.
+    fn compare(&mut self, program: &Program, cpu: Cpu) -> Vec<String> {
+        self.load(program);
+        if let Err(pc) = self.theirs.go() {
+            return vec![format!("QEMU is still at {pc:#x}")];
+        }
+        // The frame waits in a loop, so that it does not matter how far the last step goes.
+        if !self.run_ours(self.frame.done, 4096) {
+            return vec![format!(
+                "ours is still at {:#x} after {INSTRUCTIONS} instructions",
+                self.our_pc()
+            )];
+        }
+        let fr = program.input.status & program::FR != 0;
+        let [ours, theirs] = self
+            .outcomes()
+            .map(|outcome| outcome.lines(cpu.fpu, fr, program.input.tlb.len()));
+        let mut differences: Vec<String> = ours
+            .iter()
+            .zip(&theirs)
+            .filter(|(a, b)| a != b)
+            .map(|((name, a), (other, b))| match name == other {
+                true => format!("{name}: {a:08x}, QEMU {b:08x}"),
+                false => format!("{name}: {a:08x}, QEMU has {other}: {b:08x}"),
+            })
+            .collect();
+        if ours.len() != theirs.len() {
+            differences.push(format!("{} lines, QEMU {}", ours.len(), theirs.len()));
+        }
+        differences
+    }
+
+    /// Runs a program in both, an instruction at a time, and returns the first difference in the registers.
+    fn step(&mut self, program: &Program) -> Result<(), String> {
+        self.load(program);
+        let Input { start, .. } = program.input;
+        self.theirs.set_breakpoint(start);
+        if let Err(pc) = self.theirs.go() {
+            return Err(format!("QEMU does not reach the program, but {pc:#x}"));
+        }
+        self.theirs.clear_breakpoint(start);
+        if !self.run_ours(start, 1) {
+            return Err("ours does not reach the program".into());
+        }
+        let (mut before, mut last) = (start, Vec::new());
+        let mut initial = [(0, 0); 2];
+        for step in 0..STEPS {
+            let mut theirs = self.theirs.registers();
+            // QEMU stops between a branch and its delay slot, and before the first instruction of an interrupt's
+            // handler; ours does not.
+            for _ in 0..2 {
+                if theirs[37] != self.our_pc() {
+                    self.theirs.step();
+                    theirs = self.theirs.registers();
+                }
+            }
+            let cpu = self.ours.cpu().expect("a CPU");
+            let ours: Vec<_> = (0..71)
+                .map(|n| cpu.register(n).unwrap_or_default() as u32)
+                .collect();
+            if step == 0 {
+                initial = [35, 36].map(|n| (ours[n], theirs[n]));
+            }
+            let index = before.wrapping_sub(start) as usize / 4;
+            let unsettled = program
+                .code
+                .get(index)
+                .is_some_and(|(_, name)| *name == program::UNSETTLED);
+            let differs = |number: &usize| match number {
+                // The exception handler has values in k0 and k1 that are compared where it has logged them.
+                26 | 27 => false,
+                // What an exception of an earlier program has left is of no interest.
+                35 | 36 if (ours[*number], theirs[*number]) == initial[*number - 35] => false,
+                38..=69 if unsettled => false,
+                36 => defined("Cause", ours[36] ^ theirs[36], 0) != 0,
+                number => ours[*number] != theirs[*number],
+            };
+            if let Some(number) = (0..71).find(differs) {
+                let (name, a, b) = (name_of(number), ours[number], theirs[number]);
+                let at = listed(program, before);
+                return Err(format!(
+                    "step {step}, after {at}: {name} is {a:08x}, QEMU {b:08x}; {}",
+                    operands(program, before, &last)
+                ));
+            }
+            last = ours;
+            before = self.our_pc();
+            if before == self.frame.finish {
+                break;
+            }
+            self.ours.step(1);
+            self.theirs.step();
+        }
+        Ok(())
+    }
+}
+
+/// Registers by gdb's numbers.
+fn name_of(number: usize) -> String {
+    match number {
+        0..=31 => format!("r{number}"),
+        32 => "Status".into(),
+        33 => "lo".into(),
+        34 => "hi".into(),
+        35 => "BadVAddr".into(),
+        36 => "Cause".into(),
+        37 => "pc".into(),
+        38..=69 => format!("f{}", number - 38),
+        _ => "FCSR".into(),
+    }
+}
+
+/// The instruction at an address, if it is the program's, and the one that follows.
+fn listed(program: &Program, pc: u32) -> String {
+    let index = pc.wrapping_sub(program.input.start) as usize / 4;
+    let line = |at: usize| {
+        program
+            .code
+            .get(at)
+            .map_or(String::new(), |(word, name)| format!("{word:08x} {name}"))
+    };
+    format!("{pc:#x} ({}, {})", line(index), line(index + 1))
+}
+
+/// The registers that the fields of an instruction name, as they were before it.
+fn operands(program: &Program, pc: u32, registers: &[u32]) -> String {
+    let index = pc.wrapping_sub(program.input.start) as usize / 4;
+    let (Some((word, _)), [_, ..]) = (program.code.get(index), registers) else {
+        return String::new();
+    };
+    let floating = matches!(word >> 26, 0x11 | 0x13);
+    let first = if floating { 38 } else { 0 };
+    let mut text = String::from("before it");
+    for field in [21, 16, 11, 6] {
+        let number = (word >> field & 0x1f) as usize;
+        for number in if floating {
+            vec![number, number | 1]
+        } else {
+            vec![number]
+        } {
+            text += &format!(
+                " {} {:08x}",
+                name_of(first + number),
+                registers[first + number]
+            );
+        }
+    }
+    text + &format!(" FCSR {:08x}", registers[70])
+}
+
+fn machine(endian: Endian, model: &str, frame: &Frame) -> Machine {
+    let set = vec![
+        ("param.cpu".into(), model.into()),
+        ("param.ram".into(), "256MiB".into()),
+    ];
+    let (plan, _) = board::load(endian.board(), &Options { set }).expect("the board is good");
+    let boot = plan.boot.as_ref().expect("it boots").firmware;
+    let mut images = vec![None; plan.slots.len()];
+    images[boot] = Some(frame.firmware.clone());
+    Machine::new(
+        &plan,
+        Fittings {
+            images,
+            ..Fittings::default()
+        },
+    )
+    .expect("it can be built")
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+}
+
+#[test]
+fn random_programs_leave_what_they_leave_in_qemu() {
+    let seed = number(
+        "SOLDERLESS_SEED",
+        std::time::UNIX_EPOCH.elapsed().map_or(1, |t| t.as_secs()),
+    );
+    let programs = number("SOLDERLESS_PROGRAMS", PROGRAMS);
+    println!("SOLDERLESS_SEED={seed} SOLDERLESS_PROGRAMS={programs}");
+    let mut failures = Vec::new();
+    for (endian, model, cpu, share) in CONFIGURATIONS {
+        let seeds = (seed..seed + programs).filter(|seed| share.contains(&(seed % 100)));
+        let mut pair = None;
+        for next in seeds {
+            if pair.is_none() {
+                pair = Pair::new(endian, model);
+            }
+            let Some(both) = &mut pair else { return };
+            let program = program::make(next, cpu);
+            if std::env::var_os("TRACE").is_some() {
+                eprintln!("seed {next}");
+            }
+            let mut differences = both.compare(&program, cpu);
+            let stepped = !differences.is_empty() || next % STEPPED == 0;
+            if stepped && let Err(first) = both.step(&program) {
+                differences.insert(0, first);
+            }
+            if !differences.is_empty() {
+                differences.truncate(12);
+                failures.push(format!(
+                    "{model} {endian:?}, seed {next}:\n    {}",
+                    differences.join("\n    ")
+                ));
+                assert!(
+                    failures.len() < 10,
+                    "SOLDERLESS_SEED={seed}\n{}",
+                    failures.join("\n")
+                );
+                // Whatever state it left is not the next program's.
+                pair = None;
+            }
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "SOLDERLESS_SEED={seed}\n{}",
+        failures.join("\n")
+    );
+}
