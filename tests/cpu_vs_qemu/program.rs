@@ -765,6 +765,10 @@ impl Maker<'_> {
                     set(register, value);
                 }
                 unit.extend([EHB, plain(word, name)]);
+                if n == 2 {
+                    // QEMU goes on using the entry that was overwritten until this.
+                    unit.extend([EHB, plain(0x4200_0001, "tlbr")]);
+                }
             }
         }
         unit.push(EHB);
