@@ -20,6 +20,9 @@ use solderless::machine::{Fittings, Machine};
 use solderless_testing::emulator::Emulator;
 use solderless_testing::{Endian, guests};
 
+/// The first program, unless the environment says otherwise: the same in every run of CI, so that a change is to blame
+/// for a failure.
+const SEED: u64 = 1;
 /// Programs over all configurations, unless the environment says otherwise.
 const PROGRAMS: u64 = 3000;
 /// One of so many programs is stepped.
@@ -367,10 +370,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[test]
 fn random_programs_leave_what_they_leave_in_qemu() {
-    let seed = number(
-        "SOLDERLESS_SEED",
-        std::time::UNIX_EPOCH.elapsed().map_or(1, |t| t.as_secs()),
-    );
+    let seed = number("SOLDERLESS_SEED", SEED);
     let programs = number("SOLDERLESS_PROGRAMS", PROGRAMS);
     println!("SOLDERLESS_SEED={seed} SOLDERLESS_PROGRAMS={programs}");
     let mut failures = Vec::new();
