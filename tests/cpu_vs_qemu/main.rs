@@ -4,6 +4,7 @@
 //! QEMU is driven through its gdb port. `SOLDERLESS_SEED` and `SOLDERLESS_PROGRAMS` in the environment choose the first
 //! program and their number; a failure prints the seed that repeats it.
 
+mod encodings;
 mod frame;
 mod gdb;
 mod program;
@@ -105,9 +106,9 @@ impl Pair {
         let frame = Frame::new(endian)?;
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let unique = (std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
-        let path = |kind| guests::cache().join(format!("cpu-{}-{}.{kind}", unique.0, unique.1));
-        let (socket, image) = (path("socket"), path("bin"));
-        std::fs::write(&image, &frame.firmware).expect("the cache can be written to");
+        let socket = guests::cache().join(format!("cpu-{}-{}.socket", unique.0, unique.1));
+        let image = guests::cache().join(format!("cpu_frame-{}.bin", endian.triple()));
+        guests::replace(&image, &frame.firmware);
         let gdb = format!("unix:{},server=on,wait=off", socket.display());
         let qemu = Emulator::qemu(endian)?
             .ram(256)
@@ -119,7 +120,6 @@ impl Pair {
             .stderr(Stdio::null());
         let qemu = qemu.spawn().expect("QEMU starts");
         let mut theirs = Gdb::connect(&socket, endian);
-        let _ = std::fs::remove_file(image);
         let mut ours = machine(endian, model, &frame);
         for (at, bytes) in &frame.segments {
             theirs.write(0x8000_0000 | at, bytes);
@@ -334,9 +334,10 @@ fn operands(program: &Program, pc: u32, registers: &[u32]) -> String {
     let mut text = String::from("before it");
     for field in [21, 16, 11, 6] {
         let number = first + (word >> field & 0x1f) as usize;
-        // A double's other half is in the odd register, if FR=0.
-        for number in number..=if floating { number | 1 } else { number } {
-            text += &format!(" {} {:08x}", name_of(number), registers[number]);
+        text += &format!(" {} {:08x}", name_of(number), registers[number]);
+        // A double's other half, if FR=0.
+        if floating {
+            text += &format!("/{:08x}", registers[number | 1]);
         }
     }
     text + &format!(" FCSR {:08x}", registers[70])
@@ -409,4 +410,27 @@ fn random_programs_leave_what_they_leave_in_qemu() {
         "SOLDERLESS_SEED={seed}\n{}",
         failures.join("\n")
     );
+}
+
+#[test]
+fn encodings_mean_what_they_mean_in_qemu() {
+    let (endian, model, cpu, _) = CONFIGURATIONS[0].clone();
+    let Some(mut pair) = Pair::new(endian, model) else {
+        return;
+    };
+    let mut failures = Vec::new();
+    for word in encodings::all() {
+        let differences = pair.compare(&encodings::program(word, cpu), cpu);
+        let known = encodings::QEMU_DIFFERS
+            .iter()
+            .find(|(from, to, _)| (from..=to).contains(&&word));
+        match (differences.first(), known) {
+            (Some(first), None) => failures.push(format!("{word:08x}: {first}")),
+            (None, Some((.., reason))) => {
+                failures.push(format!("{word:08x}: no difference, but: {reason}"))
+            }
+            _ => {}
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

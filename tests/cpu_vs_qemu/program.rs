@@ -56,7 +56,7 @@ pub struct Program {
 /// Where the code of mapped programs appears.
 const MAPPED: u32 = 0x0040_0000;
 /// Status: coprocessor 1, 64-bit floating point registers, boot vectors, user mode.
-const CU1: u32 = 1 << 29;
+pub const CU1: u32 = 1 << 29;
 pub const FR: u32 = 1 << 26;
 const BEV: u32 = 1 << 22;
 const UM: u32 = 1 << 4;

@@ -163,8 +163,8 @@ fn turned(file: &Path) -> PathBuf {
         .chunks(4)
         .flat_map(|word| word.iter().rev().copied())
         .collect();
-    let stem = file.file_name().unwrap_or_default().to_string_lossy();
-    let path = guests::cache().join(format!("{stem}-turned-{}", std::process::id()));
-    std::fs::write(&path, bytes).expect("the cache can be written to");
+    let name = file.file_name().unwrap_or_default();
+    let path = guests::cache().join(name).with_extension("turned");
+    guests::replace(&path, &bytes);
     path
 }

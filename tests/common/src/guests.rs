@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::emulator::Endian;
 
@@ -246,8 +247,13 @@ fn lock() -> File {
 }
 
 /// Writes a file so that nobody sees half of it.
-fn replace(path: &Path, content: &[u8]) {
-    let part = path.with_extension(format!("part{}", std::process::id()));
+///
+/// # Panics
+/// It cannot be written.
+pub fn replace(path: &Path, content: &[u8]) {
+    static WRITTEN: AtomicU32 = AtomicU32::new(0);
+    let unique = (std::process::id(), WRITTEN.fetch_add(1, Ordering::Relaxed));
+    let part = path.with_extension(format!("part-{}-{}", unique.0, unique.1));
     std::fs::write(&part, content)
         .and_then(|()| std::fs::rename(&part, path))
         .expect("the cache can be written to");
