@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use solderless_model::SlotKind;
 
 use crate::graph::plan::{Boot, Plan};
-use crate::host::{self, Backend, Outside};
+use crate::host::{self, Backend, NetBackend, Outside};
 use crate::machine::{self, End, Fittings, Kernel, KernelFiles, Machine, Pace, Run};
 
 /// Calendar time at power-on in deterministic mode: 2024-01-01 00:00:00 UTC.
@@ -48,7 +48,8 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     append: Option<String>,
-    /// Plug something into a slot of the board: SLOT=console|stdio|null|pty|file:PATH|unix:PATH[,server]|tcp:HOST:PORT[,server]
+    /// Plug something into a slot of the board: SLOT=console|stdio|null|pty|file:PATH|unix:PATH[,server]|tcp:HOST:PORT[,server],
+    /// or for a network SLOT=null|udp:HOST:PORT,peer=HOST:PORT|unix:PATH,peer=PATH
     #[arg(long, value_name = "SLOT=BACKEND")]
     backend: Vec<String>,
     /// End the program where the guest resets the board
@@ -109,24 +110,30 @@ fn start(args: &Args, plan: &Plan) -> Result<u8> {
             (_, _, Some(spec)) => Some(image(&spec)?),
             (_, _, None) => None,
         };
-        if let Some(image) = &images[index] {
-            tracing::info!("{}: {} bytes", slot.name, image.len());
+        match &images[index] {
+            Some(image) => tracing::info!("{}: {} bytes", slot.name, image.len()),
+            None if boots.is_some() => bail!(
+                "the board {} has no firmware of its own: give it some with --firmware, or a kernel with --kernel",
+                plan.name
+            ),
+            None => {}
         }
     }
     let mut outside = Outside::new().context("cannot handle signals")?;
-    let mut chardevs = Vec::new();
+    let mut sinks = Vec::new();
     let mut stdio = None;
     for (index, slot) in plan.slots.iter().enumerate() {
-        let spec = backends[index]
-            .take()
-            .filter(|_| slot.kind == SlotKind::Chardev);
-        let Some(spec) = spec else {
-            chardevs.push(None);
+        let Some(spec) = backends[index].take() else {
+            sinks.push(None);
             continue;
         };
-        let backend: Backend = spec
-            .parse()
-            .with_context(|| format!("slot {}", slot.name))?;
+        let place = || format!("slot {}", slot.name);
+        if slot.kind == SlotKind::Netdev {
+            let backend: NetBackend = spec.parse().with_context(place)?;
+            sinks.push(Some(outside.connect(index, &slot.name, &backend)?));
+            continue;
+        }
+        let backend: Backend = spec.parse().with_context(place)?;
         if backend == Backend::Stdio
             && let Some(first) = stdio.replace(&slot.name)
         {
@@ -135,7 +142,7 @@ fn start(args: &Args, plan: &Plan) -> Result<u8> {
                 slot.name
             );
         }
-        chardevs.push(Some(outside.plug(index, &slot.name, &backend)?));
+        sinks.push(Some(outside.plug(index, &slot.name, &backend)?));
     }
     if args.deterministic && stdio.is_some() && !outside.interactive() {
         outside.gather(INPUT_PATIENCE);
@@ -157,7 +164,7 @@ fn start(args: &Args, plan: &Plan) -> Result<u8> {
         plan,
         Fittings {
             images,
-            chardevs,
+            sinks,
             kernel,
             epoch,
         },
@@ -202,9 +209,11 @@ fn backends(args: &Args, plan: &Plan) -> Result<Vec<Option<String>>> {
                 let names: Vec<_> = plan.slots.iter().map(|s| s.name.as_str()).collect();
                 anyhow!("the board has no slot {name}; it has {}", names.join(", "))
             })?;
-        if plan.slots[slot].kind == SlotKind::Chardev {
-            spec.parse::<Backend>()
-                .with_context(|| format!("--backend {text}"))?;
+        let place = || format!("--backend {text}");
+        match plan.slots[slot].kind {
+            SlotKind::Chardev => drop(spec.parse::<Backend>().with_context(place)?),
+            SlotKind::Netdev => drop(spec.parse::<NetBackend>().with_context(place)?),
+            SlotKind::Image => {}
         }
         specs[slot] = Some(spec.to_owned());
     }

@@ -320,6 +320,7 @@ fn kind_name(kind: SlotKind) -> &'static str {
     match kind {
         SlotKind::Chardev => "a character stream (chardev)",
         SlotKind::Image => "an image",
+        SlotKind::Netdev => "a network (netdev)",
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::terminal::{self, Keys, Typed};
-use crate::machine::{CharSink, Event};
+use crate::machine::{Event, Sink};
 
 /// The status of a program whose output nobody reads any more: 128 + SIGPIPE.
 const BROKEN_PIPE: u8 = 141;
@@ -38,6 +38,13 @@ pub enum Backend {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct BackendError(String);
+
+impl BackendError {
+    /// The whole message.
+    pub(super) fn new(message: String) -> Self {
+        Self(message)
+    }
+}
 
 impl FromStr for Backend {
     type Err = BackendError;
@@ -94,9 +101,9 @@ impl Backend {
 type Writer = Box<dyn Write + Send>;
 
 /// A sink that may lose its writer, or get one later.
-struct Sink(Arc<Mutex<Option<Writer>>>);
+struct Stream(Arc<Mutex<Option<Writer>>>);
 
-impl CharSink for Sink {
+impl Sink for Stream {
     fn send(&mut self, bytes: &[u8]) {
         let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(w) = &mut *writer
@@ -111,7 +118,7 @@ impl CharSink for Sink {
 /// Standard output. When its reader has gone, the run has no purpose left.
 struct Stdout(Sender<Event>);
 
-impl CharSink for Stdout {
+impl Sink for Stdout {
     fn send(&mut self, bytes: &[u8]) {
         let mut out = std::io::stdout().lock();
         if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
@@ -122,7 +129,7 @@ impl CharSink for Stdout {
 
 struct Nothing;
 
-impl CharSink for Nothing {
+impl Sink for Nothing {
     fn send(&mut self, _: &[u8]) {}
 }
 
@@ -132,7 +139,7 @@ pub(super) fn open(
     name: &str,
     backend: &Backend,
     events: &Sender<Event>,
-) -> Result<Box<dyn CharSink>, BackendError> {
+) -> Result<Box<dyn Sink>, BackendError> {
     let failed =
         |what: &str, e: &dyn std::fmt::Display| BackendError(format!("{name}: cannot {what}: {e}"));
     let events = events.clone();
@@ -193,8 +200,8 @@ pub(super) fn open(
     })
 }
 
-fn sink(writer: impl Write + Send + 'static) -> Sink {
-    Sink(Arc::new(Mutex::new(Some(Box::new(writer)))))
+fn sink(writer: impl Write + Send + 'static) -> Stream {
+    Stream(Arc::new(Mutex::new(Some(Box::new(writer)))))
 }
 
 /// A socket whose last user was killed leaves its name behind; nobody answers there.
@@ -213,7 +220,7 @@ fn connected<S: Read + Write + Send + 'static>(
     stream: S,
     clone: impl Fn(&S) -> std::io::Result<S>,
     events: Sender<Event>,
-) -> std::io::Result<Box<dyn CharSink>> {
+) -> std::io::Result<Box<dyn Sink>> {
     let mut reader = clone(&stream)?;
     std::thread::spawn(move || read_all(slot, &mut reader, &events));
     Ok(Box::new(sink(stream)))
@@ -225,9 +232,9 @@ fn serve<S: Read + Write + Send + 'static>(
     events: Sender<Event>,
     accept: impl Fn() -> std::io::Result<S> + Send + 'static,
     clone: impl Fn(&S) -> std::io::Result<S> + Send + 'static,
-) -> Box<dyn CharSink> {
+) -> Box<dyn Sink> {
     let writer = Arc::new(Mutex::new(None));
-    let sink = Sink(writer.clone());
+    let sink = Stream(writer.clone());
     std::thread::spawn(move || {
         while let Ok(mut stream) = accept() {
             let Ok(copy) = clone(&stream) else { continue };

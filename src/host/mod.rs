@@ -2,6 +2,7 @@
 
 mod chardev;
 mod images;
+mod netdev;
 mod terminal;
 
 use std::collections::VecDeque;
@@ -13,8 +14,9 @@ use signal_hook::iterator::Signals;
 
 pub use chardev::{Backend, BackendError};
 pub use images::rom;
+pub use netdev::NetBackend;
 
-use crate::machine::{CharSink, Event, Host};
+use crate::machine::{Event, Host, Sink};
 
 /// Everything that can happen to a machine from outside, in one queue.
 #[derive(Debug)]
@@ -68,9 +70,22 @@ impl Outside {
         slot: usize,
         name: &str,
         backend: &Backend,
-    ) -> Result<Box<dyn CharSink>, BackendError> {
+    ) -> Result<Box<dyn Sink>, BackendError> {
         self.interactive |= backend.is_interactive();
         chardev::open(slot, name, backend, &self.sender)
+    }
+
+    /// Opens what is plugged into a netdev slot.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn connect(
+        &mut self,
+        slot: usize,
+        name: &str,
+        backend: &NetBackend,
+    ) -> Result<Box<dyn Sink>, BackendError> {
+        netdev::open(slot, name, backend, &self.sender)
     }
 
     /// Takes in all of standard input before the machine starts, if it ends within `patience`: what comes later comes

@@ -127,7 +127,7 @@ pub struct Kernel {
     segments: Vec<(u64, Vec<u8>)>,
     big_endian: bool,
     stub: Vec<u8>,
-    environment: Environment,
+    environment: Option<Environment>,
 }
 
 #[derive(Debug, Clone)]
@@ -164,7 +164,6 @@ impl Kernel {
         memory: u64,
         big_endian: bool,
     ) -> Result<Self, BootError> {
-        let Protocol::Yamon = boot.protocol;
         let low = memory.min(boot.low_memory);
         let elf = Elf::parse(files.image, big_endian)?;
         let mut segments = elf.segments;
@@ -180,6 +179,19 @@ impl Kernel {
         // Only now is it known that the sizes in the file are sane.
         for ((_, bytes), (_, size)) in segments.iter_mut().zip(&elf.ranges) {
             bytes.resize(*size as usize, 0);
+        }
+        if boot.protocol == Protocol::None {
+            if files.initrd.is_some() || !files.append.is_empty() {
+                return refuse(
+                    "this board hands nothing to a kernel: build the initial RAM disk and the command line into it",
+                );
+            }
+            return Ok(Self {
+                segments,
+                big_endian,
+                stub: jump(elf.entry, big_endian),
+                environment: None,
+            });
         }
         let end = elf
             .ranges
@@ -241,7 +253,7 @@ impl Kernel {
             segments,
             big_endian,
             stub,
-            environment,
+            environment: Some(environment),
         })
     }
 
@@ -253,10 +265,12 @@ impl Kernel {
     /// What to write into memory after a reset: physical address and bytes.
     pub(super) fn blobs(&mut self) -> Vec<(u64, Vec<u8>)> {
         let mut blobs = self.segments.clone();
-        blobs.push((
-            u64::from(self.environment.at),
-            self.environment.block(self.big_endian),
-        ));
+        if let Some(environment) = &self.environment {
+            blobs.push((
+                u64::from(environment.at),
+                environment.block(self.big_endian),
+            ));
+        }
         blobs
     }
 }
@@ -392,6 +406,7 @@ mod reg {
     pub const T1: u32 = 9;
     pub const T2: u32 = 10;
     pub const T9: u32 = 25;
+    pub const K0: u32 = 26;
     pub const SP: u32 = 29;
     pub const RA: u32 = 31;
 }
@@ -454,6 +469,10 @@ impl Assembler {
         self.immediate(0x04, reg::ZERO, reg::ZERO, (-9i32) as u32); // b loop
         self.immediate(0x28, reg::T2, reg::T0, base); // sb t0, THR
         self.return_zero();
+    }
+    fn bytes(&self, big_endian: bool) -> Vec<u8> {
+        let words = self.words.iter();
+        words.flat_map(|w| word(*w, big_endian)).collect()
     }
     fn return_zero(&mut self) {
         self.jr(reg::RA);
@@ -520,10 +539,16 @@ fn stub(boot: &Boot, entry: u32, environment: u32, low_memory: u32, big_endian: 
     code.print(boot.console, false);
     code.at(PRINT_COUNT);
     code.print(boot.console, true);
-    code.words
-        .iter()
-        .flat_map(|w| word(*w, big_endian))
-        .collect()
+    code.bytes(big_endian)
+}
+
+/// What stands at the reset vector if nothing is handed over.
+fn jump(entry: u32, big_endian: bool) -> Vec<u8> {
+    let mut code = Assembler { words: Vec::new() };
+    code.li(reg::K0, entry);
+    code.jr(reg::K0);
+    code.nop();
+    code.bytes(big_endian)
 }
 
 #[cfg(test)]
@@ -637,6 +662,29 @@ mod tests {
             ["modetty0", "38400n8r", "rngseed"]
         );
         assert_eq!(block[40..44], [0; 4]);
+    }
+
+    #[test]
+    fn without_a_protocol_nothing_is_handed_over() {
+        let image = elf(1, 1, 8, 0x1000, 4);
+        let boot = Boot {
+            protocol: Protocol::None,
+            ..boot()
+        };
+        let kernel = |append| {
+            let files = KernelFiles {
+                name: "k",
+                image: &image,
+                initrd: None,
+                append,
+                fixed_seed: true,
+            };
+            Kernel::new(files, &boot, 1 << 20, false)
+        };
+        let mut good = kernel("").unwrap();
+        assert_eq!(good.blobs(), [(0x1000, vec![1, 2, 3, 4])]);
+        assert_eq!(good.firmware().len(), 16);
+        assert!(kernel("x").unwrap_err().0.contains("hands nothing"));
     }
 
     #[test]

@@ -23,9 +23,9 @@ const SETTLE_LIMIT: usize = 10_000;
 /// Guest errors logged per device; later ones are only counted.
 const GUEST_ERRORS: u32 = 20;
 
-/// Where a device's characters go.
-pub trait CharSink {
-    /// Takes them all, or drops them if nobody listens.
+/// Where what a device sends to a slot of the board goes: characters, or for a network one frame at a time.
+pub trait Sink {
+    /// Takes it all, or drops it if nobody listens.
     fn send(&mut self, bytes: &[u8]);
 }
 
@@ -63,7 +63,8 @@ struct Place {
     inputs: Vec<u32>,
     /// The input levels as delivered.
     levels: u64,
-    chardevs: Vec<Option<usize>>,
+    /// By slot of the device: the slot of the board.
+    slots: Vec<Option<usize>>,
     stale_memory: bool,
     guest_errors: u32,
 }
@@ -73,7 +74,8 @@ pub struct Domain {
     places: Vec<Place>,
     buses: Vec<BusState>,
     spaces: Vec<Space>,
-    chardevs: Vec<Box<dyn CharSink>>,
+    /// By slot of the board.
+    sinks: Vec<Box<dyn Sink>>,
     edges: VecDeque<(DevId, Pin, bool)>,
     timers: BTreeSet<(u64, DevId, TimerId)>,
     armed: BTreeMap<(DevId, TimerId), u64>,
@@ -107,7 +109,8 @@ pub(super) struct Seating {
     pub regions: Vec<Region>,
     pub outputs: usize,
     pub inputs: usize,
-    pub chardevs: Vec<Option<usize>>,
+    /// For each of its slots that take characters or frames: the slot of the board.
+    pub slots: Vec<Option<usize>>,
 }
 
 impl Domain {
@@ -117,7 +120,7 @@ impl Domain {
             places: Vec::new(),
             buses: Vec::new(),
             spaces: Vec::new(),
-            chardevs: Vec::new(),
+            sinks: Vec::new(),
             edges: VecDeque::new(),
             timers: BTreeSet::new(),
             armed: BTreeMap::new(),
@@ -188,7 +191,7 @@ impl Domain {
                 .collect(),
             inputs: vec![0; seating.inputs],
             levels: 0,
-            chardevs: seating.chardevs,
+            slots: seating.slots,
             stale_memory: true,
             guest_errors: 0,
         });
@@ -227,9 +230,9 @@ impl Domain {
         self.add_window(dev, region, at, size, offset, rank);
     }
 
-    /// Adds a character sink; devices know it by its number.
-    pub(super) fn add_chardev(&mut self, sink: Box<dyn CharSink>) {
-        self.chardevs.push(sink);
+    /// Adds the sink behind the board's next slot.
+    pub(super) fn add_sink(&mut self, sink: Box<dyn Sink>) {
+        self.sinks.push(sink);
     }
 
     fn add_window(

@@ -5,10 +5,10 @@ mod domain;
 mod run;
 mod space;
 
-use solderless_model::{BusError, DevId, Device, Pin, Section, SlotKind, Stop, Wires};
+use solderless_model::{BusError, DevId, Device, Pin, Section, SlotId, SlotKind, Stop, Wires};
 
 pub use boot::{BootError, Firmware, Kernel, KernelFiles, firmware_image};
-pub use domain::CharSink;
+pub use domain::Sink;
 pub use run::{End, Event, Host, Pace, Run};
 
 use crate::graph::plan::{Address, Bus, Plan};
@@ -19,8 +19,8 @@ use domain::{Domain, Seating};
 pub struct Fittings {
     /// For each board slot of kind `image`: its content.
     pub images: Vec<Option<Vec<u8>>>,
-    /// For each board slot of kind `chardev`: where characters go.
-    pub chardevs: Vec<Option<Box<dyn CharSink>>>,
+    /// For each board slot of kind `chardev` or `netdev`: where characters and frames go.
+    pub sinks: Vec<Option<Box<dyn Sink>>>,
     /// A kernel to put into memory at every reset.
     pub kernel: Option<Kernel>,
     /// Calendar time at power-on, seconds since 1970-01-01 UTC.
@@ -31,9 +31,9 @@ impl std::fmt::Debug for Fittings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "Fittings({} images, {} chardevs)",
+            "Fittings({} images, {} sinks)",
             self.images.len(),
-            self.chardevs.len()
+            self.sinks.len()
         )
     }
 }
@@ -48,6 +48,14 @@ pub struct BuildError {
     pub reason: String,
 }
 
+/// A device's slot that takes characters or frames.
+#[derive(Debug, Clone, Copy)]
+struct Consumer {
+    dev: DevId,
+    slot: SlotId,
+    kind: SlotKind,
+}
+
 /// A built plan, ready to run.
 #[derive(Debug)]
 pub struct Machine {
@@ -55,8 +63,8 @@ pub struct Machine {
     cpu: Option<DevId>,
     /// Device names, by number.
     names: Vec<String>,
-    /// For each board slot: the device whose input it feeds.
-    consumers: Vec<Option<DevId>>,
+    /// For each board slot: the device that takes what comes from it.
+    consumers: Vec<Option<Consumer>>,
     kernel: Option<Kernel>,
 }
 
@@ -90,13 +98,13 @@ impl Machine {
                 Address::I2c(address) => Some(address),
                 Address::None | Address::Number(_) => None,
             });
-            let chardevs = planned
+            let slots = planned
                 .interface
                 .slots
                 .iter()
                 .zip(&planned.backends)
-                .map(|(slot, backend)| (*backend).filter(|_| slot.kind == SlotKind::Chardev));
-            let chardevs: Vec<_> = chardevs.collect();
+                .map(|(slot, backend)| (*backend).filter(|_| slot.kind != SlotKind::Image));
+            let slots: Vec<_> = slots.collect();
             let id = domain.add(
                 device,
                 Seating {
@@ -116,12 +124,18 @@ impl Machine {
                         .iter()
                         .map(|p| usize::from(p.count))
                         .sum(),
-                    chardevs: chardevs.clone(),
+                    slots: slots.clone(),
                 },
             );
             debug_assert_eq!(id.0 as usize, index, "devices are numbered as in the plan");
-            for slot in chardevs.into_iter().flatten() {
-                consumers[slot] = Some(id);
+            for (number, (slot, backend)) in (0..).zip(planned.interface.slots.iter().zip(slots)) {
+                if let Some(backend) = backend {
+                    consumers[backend] = Some(Consumer {
+                        dev: id,
+                        slot: SlotId(number),
+                        kind: slot.kind,
+                    });
+                }
             }
             if planned.interface.initiator && cpu.is_none() {
                 cpu = Some(id);
@@ -148,10 +162,10 @@ impl Machine {
                 }
             }
         }
-        let mut chardevs = fittings.chardevs;
-        chardevs.resize_with(plan.slots.len(), || None);
-        for sink in chardevs {
-            domain.add_chardev(sink.unwrap_or_else(|| Box::new(Nowhere)));
+        let mut sinks = fittings.sinks;
+        sinks.resize_with(plan.slots.len(), || None);
+        for sink in sinks {
+            domain.add_sink(sink.unwrap_or_else(|| Box::new(Nowhere)));
         }
         let names = plan.devices.iter().map(|d| d.path.clone()).collect();
         let mut machine = Self {
@@ -242,6 +256,6 @@ impl Machine {
 /// A slot with nothing in it.
 struct Nowhere;
 
-impl CharSink for Nowhere {
+impl Sink for Nowhere {
     fn send(&mut self, _: &[u8]) {}
 }

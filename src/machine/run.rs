@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use solderless_model::{Request, Stop};
+use solderless_model::{Request, SlotKind, Stop};
 
-use super::Machine;
+use super::{Consumer, Machine};
 
 /// Guest time between two looks at the host.
 const SLICE_NS: u64 = 1_000_000;
@@ -18,7 +18,7 @@ const LEAD_NS: u64 = 2_000_000;
 /// Something that happened outside the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Characters for a board slot.
+    /// Characters, or one frame of a network, for a board slot.
     Input(usize, Vec<u8>),
     /// No more characters will come for a board slot.
     InputEnd(usize),
@@ -71,6 +71,32 @@ pub struct Run {
     pub max_time: Option<Duration>,
 }
 
+/// Frames that wait for a device; further ones are lost, as on any network whose receiver is busy.
+const FRAMES: usize = 256;
+
+/// What came from outside and waits until a device takes it.
+enum Pending {
+    Characters(VecDeque<u8>),
+    Frames(VecDeque<Vec<u8>>),
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Characters(queue) => queue.is_empty(),
+            Self::Frames(queue) => queue.is_empty(),
+        }
+    }
+
+    fn push(&mut self, bytes: Vec<u8>) {
+        match self {
+            Self::Characters(queue) => queue.extend(bytes),
+            Self::Frames(queue) if queue.len() < FRAMES => queue.push_back(bytes),
+            Self::Frames(_) => {}
+        }
+    }
+}
+
 struct Clock {
     start: Instant,
     /// Guest time at `start`, moved on when a lead is forgiven.
@@ -90,7 +116,7 @@ impl Machine {
             start: Instant::now(),
             base: self.now(),
         };
-        let mut pending: Vec<VecDeque<u8>> = vec![VecDeque::new(); self.consumers.len()];
+        let mut pending: Vec<_> = self.consumers.iter().map(queue).collect();
         let begin = Instant::now();
         // The end of the time allowed, if guest time decides.
         let last = match (run.pace, run.max_time) {
@@ -181,17 +207,18 @@ impl Machine {
         }
     }
 
-    fn take(&mut self, event: Event, pending: &mut [VecDeque<u8>]) -> Option<End> {
+    fn take(&mut self, event: Event, pending: &mut [Pending]) -> Option<End> {
         match event {
             Event::Input(slot, bytes) => {
                 if let Some(queue) = pending.get_mut(slot) {
-                    queue.extend(bytes);
+                    queue.push(bytes);
                 }
             }
             Event::Break(slot) => {
-                if let Some(dev) = self.consumers.get(slot).copied().flatten() {
-                    self.domain
-                        .call(dev, |d, cx| d.chardev().map(|c| c.receive_break(cx)));
+                if let Some(to) = self.consumers.get(slot).copied().flatten() {
+                    self.domain.call(to.dev, |d, cx| {
+                        d.chardev().map(|c| c.receive_break(cx, to.slot))
+                    });
                 }
             }
             Event::InputEnd(_) => {}
@@ -201,28 +228,58 @@ impl Machine {
     }
 
     /// Whether a device would take input that waits for it.
-    fn can_deliver(&mut self, pending: &[VecDeque<u8>]) -> bool {
+    fn can_deliver(&mut self, pending: &[Pending]) -> bool {
         (0..pending.len()).any(|slot| !pending[slot].is_empty() && self.room(slot) > 0)
     }
 
+    /// How many characters, or frames, the device behind a slot takes now.
     fn room(&mut self, slot: usize) -> usize {
-        let device = self.consumers[slot].and_then(|dev| self.domain.device(dev));
-        device
-            .and_then(|d| d.chardev())
-            .map_or(0, |c| c.can_receive())
+        let Some(to) = self.consumers[slot] else {
+            return 0;
+        };
+        let Some(device) = self.domain.device(to.dev) else {
+            return 0;
+        };
+        match to.kind {
+            SlotKind::Netdev => device
+                .netdev()
+                .map_or(0, |n| usize::from(n.can_receive(to.slot))),
+            _ => device.chardev().map_or(0, |c| c.can_receive(to.slot)),
+        }
     }
 
-    fn deliver(&mut self, pending: &mut [VecDeque<u8>]) {
+    fn deliver(&mut self, pending: &mut [Pending]) {
         for (slot, queue) in pending.iter_mut().enumerate() {
-            let Some(dev) = self.consumers[slot].filter(|_| !queue.is_empty()) else {
+            let Some(to) = self.consumers[slot].filter(|_| !queue.is_empty()) else {
                 continue;
             };
-            let room = self.room(slot).min(queue.len());
-            if room > 0 {
-                let bytes: Vec<u8> = queue.drain(..room).collect();
-                self.domain
-                    .call(dev, |d, cx| d.chardev().map(|c| c.receive(cx, &bytes)));
+            match queue {
+                Pending::Characters(queue) => {
+                    let room = self.room(slot).min(queue.len());
+                    if room > 0 {
+                        let bytes: Vec<u8> = queue.drain(..room).collect();
+                        self.domain.call(to.dev, |d, cx| {
+                            d.chardev().map(|c| c.receive(cx, to.slot, &bytes))
+                        });
+                    }
+                }
+                Pending::Frames(queue) => {
+                    while self.room(slot) > 0
+                        && let Some(frame) = queue.pop_front()
+                    {
+                        self.domain.call(to.dev, |d, cx| {
+                            d.netdev().map(|n| n.receive(cx, to.slot, &frame))
+                        });
+                    }
+                }
             }
         }
+    }
+}
+
+fn queue(consumer: &Option<Consumer>) -> Pending {
+    match consumer {
+        Some(to) if to.kind == SlotKind::Netdev => Pending::Frames(VecDeque::new()),
+        _ => Pending::Characters(VecDeque::new()),
     }
 }

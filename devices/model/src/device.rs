@@ -163,8 +163,13 @@ pub trait Device: State {
         None
     }
 
-    /// Its face towards a character stream.
+    /// Its face towards the character streams in its slots of kind [`SlotKind::Chardev`](crate::SlotKind::Chardev).
     fn chardev(&mut self) -> Option<&mut dyn CharFrontend> {
+        None
+    }
+
+    /// Its face towards the networks in its slots of kind [`SlotKind::Netdev`](crate::SlotKind::Netdev).
+    fn netdev(&mut self) -> Option<&mut dyn NetFrontend> {
         None
     }
 
@@ -230,14 +235,23 @@ pub trait I2cTarget {
 
 /// A device that takes characters from the host.
 pub trait CharFrontend {
-    /// How many characters the device takes now. Ask again after it has run: there is no call-back.
-    fn can_receive(&self) -> usize;
+    /// How many characters the device takes from a slot now. Ask again after it has run: there is no call-back.
+    fn can_receive(&self, slot: SlotId) -> usize;
     /// Hands over at most [`CharFrontend::can_receive`] characters.
-    fn receive(&mut self, cx: &mut Cx<'_>, bytes: &[u8]);
+    fn receive(&mut self, cx: &mut Cx<'_>, slot: SlotId, bytes: &[u8]);
     /// The host asks for a break condition.
-    fn receive_break(&mut self, cx: &mut Cx<'_>) {
-        let _ = cx;
+    fn receive_break(&mut self, cx: &mut Cx<'_>, slot: SlotId) {
+        let _ = (cx, slot);
     }
+}
+
+/// A device that takes Ethernet frames from the host.
+pub trait NetFrontend {
+    /// Whether the device has room for a frame from a slot now. Ask again after it has run: there is no call-back.
+    fn can_receive(&self, slot: SlotId) -> bool;
+    /// Hands over a frame from its destination address to the end of its data: the host has padded it to at least 60
+    /// bytes, and there is no check sequence. A frame longer than the device can take is lost.
+    fn receive(&mut self, cx: &mut Cx<'_>, slot: SlotId, frame: &[u8]);
 }
 
 /// Why a CPU stopped running.
@@ -488,7 +502,8 @@ impl<'a> Cx<'a> {
         self.fabric.i2c(self.dev, port, address, event)
     }
 
-    /// Sends characters to the host; they are dropped if nothing is plugged in.
+    /// Sends to the host what is meant for a slot: characters, or one whole frame for a network. It is dropped if
+    /// nothing is plugged in.
     pub fn send(&mut self, slot: SlotId, bytes: &[u8]) {
         self.fabric.send(self.dev, slot, bytes);
     }

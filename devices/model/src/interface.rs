@@ -199,6 +199,8 @@ pub enum SlotKind {
     Chardev,
     /// The initial content of a memory, given at build time: [`Wires::image`](crate::Wires::image).
     Image,
+    /// A network: Ethernet frames in both directions.
+    Netdev,
 }
 
 /// A place where a host resource plugs into a device.

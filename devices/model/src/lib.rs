@@ -18,7 +18,7 @@ pub mod testing;
 
 pub use device::{
     Access, Backing, BuildError, BusError, CharFrontend, Cx, DevId, Device, Fabric, I2c, I2cTarget,
-    Model, Page, Processor, Request, Stop, Wires, lanes, merge,
+    Model, NetFrontend, Page, Processor, Request, Stop, Wires, lanes, merge,
 };
 pub use interface::{
     BusKind, Interface, PartDecl, Pin, Pins, Placement, Port, PortId, PropError, Region, RegionId,

@@ -18,8 +18,6 @@ use solderless_model::{
 };
 
 const INTR: Pin = Pin(0);
-const CHR: SlotId = SlotId(0);
-const TIMEOUT: TimerId = TimerId(0);
 
 /// Characters in each FIFO.
 const FIFO_DEPTH: usize = 16;
@@ -85,11 +83,15 @@ const MSR_RI: u8 = 1 << 6;
 const MSR_DCD: u8 = 1 << 7;
 const MSR_DELTAS: u8 = 0x0f;
 
-/// The chip, whatever bus it is on. Its pin is output 0 of the device, its line slot 0.
+/// The chip, whatever bus it is on. Its line is the slot, and its timer the timer, that have its number.
 #[derive(Debug, State)]
 pub struct Uart16550 {
     #[state(skip = "property")]
     baudbase: u32,
+    #[state(skip = "fixed by the device")]
+    number: u8,
+    #[state(skip = "fixed by the device")]
+    intr: Option<Pin>,
     /// Received characters, each with the LSR error bits that come with it.
     rx: VecDeque<(u8, u8)>,
     ier: u8,
@@ -111,10 +113,21 @@ pub struct Uart16550 {
 }
 
 impl Uart16550 {
-    /// A chip whose divisor divides down from `baudbase`, its input clock divided by 16.
+    /// The only chip of a device, its INTR output 0. Its divisor divides down from `baudbase`, its input clock divided
+    /// by 16.
     pub fn new(baudbase: u32) -> Self {
         Self {
+            intr: Some(INTR),
+            ..Self::numbered(baudbase, 0)
+        }
+    }
+
+    /// One of several chips of a device, with its number. The device drives what [`Uart16550::intr`] says.
+    pub fn numbered(baudbase: u32, number: u8) -> Self {
+        Self {
             baudbase,
+            number,
+            intr: None,
             rx: VecDeque::with_capacity(FIFO_DEPTH),
             ier: 0,
             fcr: 0,
@@ -134,7 +147,10 @@ impl Uart16550 {
     /// Master reset. Beyond table I of the datasheet SCR and the divisor return to their power-on values
     /// too, so that a reset machine equals a fresh one, and OUT2 comes up set, as PC firmware leaves it.
     pub fn reset(&mut self, cx: &mut Cx<'_>) {
-        *self = Self::new(self.baudbase);
+        *self = Self {
+            intr: self.intr,
+            ..Self::numbered(self.baudbase, self.number)
+        };
         self.drive(cx);
     }
 
@@ -202,7 +218,7 @@ impl Uart16550 {
             )));
         }
         if let Some(at) = self.timeout_at {
-            cx.arm(TIMEOUT, at);
+            cx.arm(TimerId(self.number), at);
         }
         self.drive(cx);
         Ok(())
@@ -259,7 +275,7 @@ impl Uart16550 {
             self.take(character, 0);
             self.restart_timeout(cx);
         } else {
-            cx.send(CHR, &[character]);
+            cx.send(SlotId(self.number), &[character]);
         }
         self.thre_pending = true;
         self.drive(cx);
@@ -381,9 +397,9 @@ impl Uart16550 {
         if self.fifo() && !self.rx.is_empty() {
             let at = cx.now().saturating_add(4 * self.character_ns());
             self.timeout_at = Some(at);
-            cx.arm(TIMEOUT, at);
+            cx.arm(TimerId(self.number), at);
         } else if self.timeout_at.take().is_some() {
-            cx.disarm(TIMEOUT);
+            cx.disarm(TimerId(self.number));
         }
     }
 
@@ -415,8 +431,15 @@ impl Uart16550 {
         }
     }
 
+    /// The level of INTR.
+    pub fn intr(&self) -> bool {
+        self.interrupt() != IIR_NONE
+    }
+
     fn drive(&self, cx: &mut Cx<'_>) {
-        cx.set(INTR, self.interrupt() != IIR_NONE);
+        if let Some(pin) = self.intr {
+            cx.set(pin, self.intr());
+        }
     }
 }
 
@@ -424,7 +447,7 @@ impl Uart16550 {
 /// firmware and drivers probe the chip and clear its FIFOs. A driver that receives by interrupt is ready
 /// once it enables that interrupt and raises DTR or RTS; one that polls, once it has polled for a while.
 impl CharFrontend for Uart16550 {
-    fn can_receive(&self) -> usize {
+    fn can_receive(&self, _: SlotId) -> usize {
         let interrupts = self.ier & IER_RDI != 0 && self.mcr & (MCR_DTR | MCR_RTS) != 0;
         if !self.looped() && (interrupts || self.idle_polls >= PATIENCE) {
             self.depth().saturating_sub(self.rx.len())
@@ -433,7 +456,7 @@ impl CharFrontend for Uart16550 {
         }
     }
 
-    fn receive(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) {
+    fn receive(&mut self, cx: &mut Cx<'_>, _: SlotId, bytes: &[u8]) {
         if self.looped() || bytes.is_empty() {
             return;
         }
@@ -444,7 +467,7 @@ impl CharFrontend for Uart16550 {
         self.drive(cx);
     }
 
-    fn receive_break(&mut self, cx: &mut Cx<'_>) {
+    fn receive_break(&mut self, cx: &mut Cx<'_>, _: SlotId) {
         if self.looped() {
             return;
         }

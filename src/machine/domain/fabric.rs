@@ -215,11 +215,11 @@ impl Fabric for Domain {
 
     fn send(&mut self, dev: DevId, slot: SlotId, bytes: &[u8]) {
         let sink = self.places[dev.0 as usize]
-            .chardevs
+            .slots
             .get(usize::from(slot.0))
             .copied()
             .flatten();
-        if let Some(sink) = sink.and_then(|s| self.chardevs.get_mut(s)) {
+        if let Some(sink) = sink.and_then(|s| self.sinks.get_mut(s)) {
             sink.send(bytes);
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use solderless_memory::Ram;
 
 use super::{Bench, Subject};
-use crate::{I2c, Pin, RegionId, RegionKind};
+use crate::{I2c, Pin, RegionId, RegionKind, SlotId};
 
 /// How many random runs a device has to stand; fewer, but never below `FEWEST_RUNS`, if they would save more than
 /// `SAVED` bytes in all.
@@ -50,7 +50,8 @@ impl Noise {
 }
 
 /// Something happens to a device: an access to a region or to configuration space, a change of an input, a timer, the
-/// passing of time, a character, an event on its bus, a few instructions. Returns what can be seen of it from outside.
+/// passing of time, a character, a frame, an event on its bus, a few instructions. Returns what can be seen of it from
+/// outside.
 pub fn step<D: Subject>(bench: &mut Bench<D>, noise: &mut Noise) -> Option<u64> {
     let inputs: u16 = bench.interface.inputs.iter().map(|p| p.count).sum();
     match noise.below(32) {
@@ -136,16 +137,26 @@ fn access<D: Subject>(bench: &mut Bench<D>, noise: &mut Noise) -> Option<u64> {
     Some(bench.write(id, offset, size, noise.value() & mask).into())
 }
 
-/// What comes from a host or a clock: characters for a serial line, instructions for a CPU.
+/// What comes from a host or a clock: characters for a serial line, frames for a network, instructions for a CPU.
 fn outside<D: Subject>(bench: &mut Bench<D>, noise: &mut Noise) -> Option<u64> {
     let byte = noise.draw() as u8;
     let mut ready = None;
+    let slots = bench.interface.slots.len() as u64;
+    let slot = SlotId(noise.below(slots) as u8);
+    let length = noise.below(2000) as usize;
     bench.with(|d, cx| {
+        if let Some(net) = d.device_mut().netdev() {
+            let room = net.can_receive(slot);
+            if room {
+                net.receive(cx, slot, &vec![byte; length]);
+            }
+            ready = Some(room.into());
+        }
         if let Some(line) = d.device_mut().chardev() {
-            let room = line.can_receive();
-            line.receive(cx, &vec![byte; room.min(64)]);
+            let room = line.can_receive(slot);
+            line.receive(cx, slot, &vec![byte; room.min(64)]);
             if byte & 0xf0 == 0 {
-                line.receive_break(cx);
+                line.receive_break(cx, slot);
             }
             ready = Some(room as u64);
         }

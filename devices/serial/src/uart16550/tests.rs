@@ -3,6 +3,7 @@ use solderless_model::RegionId;
 use solderless_model::testing::{Bench, Noise, exercise, goes_on_the_same};
 
 const PORTS: RegionId = RegionId(0);
+const CHR: SlotId = SlotId(0);
 
 type Com = Bench<IsaSerial>;
 
@@ -19,7 +20,7 @@ fn put(b: &mut Com, register: u8, value: u8) {
 }
 
 fn type_in(b: &mut Com, bytes: &[u8]) {
-    b.with(|d, cx| d.uart.receive(cx, bytes));
+    b.with(|d, cx| d.uart.receive(cx, CHR, bytes));
 }
 
 #[test]
@@ -93,7 +94,7 @@ fn loopback_fills_the_fifo() {
     for i in 0..=255 {
         put(&mut b, 0, i);
     }
-    assert_eq!(b.dev.uart.can_receive(), 0);
+    assert_eq!(b.dev.uart.can_receive(CHR), 0);
     type_in(&mut b, b"lost");
     assert_eq!(get(&mut b, LSR), 0x63, "overrun");
     let mut read = Vec::new();
@@ -183,7 +184,7 @@ fn a_break_is_seen_when_its_character_is_on_top() {
     put(&mut b, IIR_FCR, 1);
     put(&mut b, IER_DLM, IER_RLSI);
     type_in(&mut b, b"a");
-    b.with(|d, cx| d.uart.receive_break(cx));
+    b.with(|d, cx| d.uart.receive_break(cx, CHR));
     assert_eq!(
         get(&mut b, LSR),
         0xe1,
@@ -222,27 +223,31 @@ fn input_waits_for_a_guest_that_listens() {
     put(&mut b, IIR_FCR, 7);
     put(&mut b, MCR, 3);
     assert_eq!(
-        b.dev.uart.can_receive(),
+        b.dev.uart.can_receive(CHR),
         0,
         "an early console sets RTS and reads nothing"
     );
     for _ in 1..PATIENCE {
         get(&mut b, LSR);
     }
-    assert_eq!(b.dev.uart.can_receive(), 0);
+    assert_eq!(b.dev.uart.can_receive(CHR), 0);
     get(&mut b, LSR);
-    assert_eq!(b.dev.uart.can_receive(), 16);
+    assert_eq!(b.dev.uart.can_receive(CHR), 16);
     type_in(&mut b, b"abc");
-    assert_eq!(b.dev.uart.can_receive(), 13);
+    assert_eq!(b.dev.uart.can_receive(CHR), 13);
     put(&mut b, 0, b'>');
-    assert_eq!(b.dev.uart.can_receive(), 0);
+    assert_eq!(b.dev.uart.can_receive(CHR), 0);
     put(&mut b, IER_DLM, IER_RDI);
-    assert_eq!(b.dev.uart.can_receive(), 13);
+    assert_eq!(b.dev.uart.can_receive(CHR), 13);
     put(&mut b, MCR, 0);
-    assert_eq!(b.dev.uart.can_receive(), 0, "probing IER is not listening");
+    assert_eq!(
+        b.dev.uart.can_receive(CHR),
+        0,
+        "probing IER is not listening"
+    );
     put(&mut b, MCR, 1);
     put(&mut b, IIR_FCR, 0);
-    assert_eq!(b.dev.uart.can_receive(), 1);
+    assert_eq!(b.dev.uart.can_receive(CHR), 1);
 }
 
 #[test]
@@ -292,14 +297,14 @@ fn poke(b: &mut Com, noise: &mut Noise) -> (Option<u64>, bool, usize) {
         0..3 => read = b.read(PORTS, register, 1),
         3..6 => assert!(b.write(PORTS, register, 1, value)),
         6 => {
-            let ready = b.dev.uart.can_receive() + usize::from(value & 0x700 == 0);
+            let ready = b.dev.uart.can_receive(CHR) + usize::from(value & 0x700 == 0);
             let bytes = vec![value as u8; ready];
-            b.with(|d, cx| d.uart.receive(cx, &bytes));
+            b.with(|d, cx| d.uart.receive(cx, CHR, &bytes));
         }
-        _ if value & 1 == 0 => b.with(|d, cx| d.uart.receive_break(cx)),
+        _ if value & 1 == 0 => b.with(|d, cx| d.uart.receive_break(cx, CHR)),
         _ => b.advance(value & 0xff_ffff),
     }
-    (read, b.output(INTR), b.dev.uart.can_receive())
+    (read, b.output(INTR), b.dev.uart.can_receive(CHR))
 }
 
 #[test]
