@@ -292,6 +292,13 @@ fn a_board_shown_as_one_file_resolves_to_the_same_plan() {
             &[("board.summary", "\"quotes\", \\ and \u{7f}\t")],
             &[("slot.\"odd key\".kind", "chardev")],
         ] {
+            // Only the Malta boards have what most of these set.
+            let malta = path.to_str().unwrap().contains("malta");
+            let whole =
+                |(path, _): &(&str, &str)| path.starts_with("board") || path.starts_with("slot");
+            if !malta && !set.iter().all(whole) {
+                continue;
+            }
             let set: Vec<_> = set
                 .iter()
                 .map(|(path, value)| ((*path).into(), (*value).into()))

@@ -23,6 +23,7 @@ use crate::graph::resolve::resolve;
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("malta", include_str!("../../machines/malta.toml")),
     ("malta-be", include_str!("../../machines/malta-be.toml")),
+    ("mipssim", include_str!("../../machines/mipssim.toml")),
 ];
 
 /// What the command line adds to a board.

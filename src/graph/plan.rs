@@ -144,4 +144,6 @@ pub struct Boot {
 pub enum Protocol {
     /// MIPS YAMON: argc, argv, envp and memory size in a0 to a3 (MIPS YAMON User's Manual, MD00008).
     Yamon,
+    /// Nothing is handed over: the CPU is as a reset leaves it, but for $k0 and that it stands at the kernel's entry.
+    None,
 }

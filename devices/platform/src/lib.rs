@@ -3,8 +3,12 @@
 #![forbid(unsafe_code)]
 
 mod bitbang;
+mod isa_mmio;
 mod malta_fpga;
 mod ram;
+mod rom;
 
+pub use isa_mmio::{IsaMmio, IsaMmioProps};
 pub use malta_fpga::{MaltaFpga, MaltaFpgaProps};
 pub use ram::{Ram, RamProps};
+pub use rom::{Rom, RomProps};

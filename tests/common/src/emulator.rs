@@ -60,19 +60,30 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Our own: the built program at this path, with a board.
+    /// Our own: the built program at this path, with Malta.
     pub fn ours(program: &str, endian: Endian) -> Self {
+        Self::ours_with(program, endian.board())
+    }
+
+    /// Our own, with any board.
+    pub fn ours_with(program: &str, board: &str) -> Self {
         let mut command = Command::new(program);
-        command.args(["run", endian.board()]);
+        command.args(["run", board]);
         Self {
             command,
             ours: true,
         }
     }
 
-    /// Debian's QEMU with the same board: no display, network card or monitor; the first serial port is standard input
-    /// and output. `None` where the caller's test is to be skipped because it is not installed.
+    /// Debian's QEMU with Malta, without a network card. `None` as for [`Emulator::qemu_with`].
     pub fn qemu(endian: Endian) -> Option<Self> {
+        let emulator = Self::qemu_with(endian, "malta")?;
+        Some(emulator.args(["-vga", "none", "-nic", "none"]))
+    }
+
+    /// Debian's QEMU with one of its machines: no display or monitor; the first serial port is standard input and
+    /// output. `None` where the caller's test is to be skipped because it is not installed.
+    pub fn qemu_with(endian: Endian, machine: &str) -> Option<Self> {
         let program = match endian {
             Endian::Little => "qemu-system-mipsel",
             Endian::Big => "qemu-system-mips",
@@ -81,11 +92,8 @@ impl Emulator {
             return None;
         }
         let mut command = Command::new(program);
-        let devices = [
-            "-vga", "none", "-nic", "none", "-display", "none", "-monitor", "none", "-serial",
-            "stdio",
-        ];
-        command.args(["-M", "malta"]).args(devices);
+        let devices = ["-display", "none", "-monitor", "none", "-serial", "stdio"];
+        command.args(["-M", machine]).args(devices);
         Some(Self {
             command,
             ours: false,

@@ -1,0 +1,47 @@
+//! An ISA bus whose I/O ports are seen at memory addresses, without a bridge chip: the board's own decoder turns CPU
+//! accesses to the window into I/O cycles. Boards without PCI have it, and so has QEMU's machine mipssim (`isa_mmio`).
+//!
+//! Ports keep their byte lanes. Nothing answers interrupt acknowledge cycles: an interrupt controller on the bus is
+//! asked by polling.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use solderless_model::{
+    BuildError, BusKind, Cx, Device, Interface, Model, PortId, PropError, Region, Space, State,
+    Wires,
+};
+
+const ISA: PortId = PortId(0);
+const PORTS: u64 = 0x1_0000;
+
+/// Properties of `isa-mmio`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct IsaMmioProps {
+    /// Nanoseconds of guest time that an access to a port takes: 1000 on a bus at 8 MHz, 0 on one without a pace.
+    pub wait_ns: u32,
+}
+
+/// A window of 64 KiB onto the ports of an ISA bus.
+#[derive(Debug, State)]
+pub struct IsaMmio {}
+
+impl Model for IsaMmio {
+    const TYPE: &'static str = "isa-mmio";
+    const SUMMARY: &'static str = "An ISA bus whose I/O ports are seen at memory addresses";
+    type Props = IsaMmioProps;
+
+    fn interface(props: &IsaMmioProps) -> Result<Interface, PropError> {
+        Ok(Interface::on(BusKind::System)
+            .region(Region::bridge("io", PORTS, ISA, Space::Io))
+            .port("isa", BusKind::Isa, props.wait_ns))
+    }
+
+    fn build(_: IsaMmioProps, _: Wires<'_>) -> Result<Self, BuildError> {
+        Ok(Self {})
+    }
+}
+
+impl Device for IsaMmio {
+    fn reset(&mut self, _: &mut Cx<'_>) {}
+}
