@@ -174,9 +174,16 @@ impl Description {
             } else {
                 "; not built into this program"
             };
+            let properties: Vec<_> = part
+                .off
+                .iter()
+                .map(|(name, _)| format!("`{name}`"))
+                .collect();
+            let say = if properties.len() == 1 { "says" } else { "say" };
             format!(
-                "{}: by default {state}, as `{}` says{built}",
-                part.name, part.property
+                "{}: by default {state}, as {} {say}{built}",
+                part.name,
+                properties.join(" and ")
             )
         });
         out

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
-use solderless_model::{Interface, Parts};
+use solderless_model::{Interface, PartDecl, Parts};
 
 use crate::board::decode::{Target, decode};
 use crate::board::tree::{Entry as TreeEntry, Node, Table};
@@ -277,24 +277,48 @@ fn typed<'b>(
     typed.parts = typed.interface.present();
     let present = typed.interface.parts.iter().filter(|part| part.present);
     for part in present.filter(|part| !part.built) {
-        let origin = typed.origin(part.property);
-        problems.push(
-            Problem::error(
-                "part-not-built",
-                format!(
-                    "this program was built without `{}` of {}",
-                    part.name, entry.name
-                ),
-            )
-            .at(
-                origin.map_or(type_key, |node| node.span),
-                format!("`{}` asks for it", part.property),
-            )
-            .help(format!(
-                "add `{} = false` to [defaults.{}]",
-                part.property, entry.name
-            )),
-        );
+        problems.push(not_built(name, &typed, part, type_key));
     }
     Some(typed)
+}
+
+/// A part that the program was built without, with what asked for it and both ways out.
+fn not_built(name: &str, typed: &Typed<'_>, part: &PartDecl, type_key: Span) -> Problem {
+    let kind = typed.entry.name;
+    let mut problem = Problem::error(
+        "part-not-built",
+        format!("this program was built without `{}` of {kind}", part.name),
+    );
+    let mut help = Vec::new();
+    for (property, off) in part.off {
+        if typed.props.get(property).and_then(Json::as_bool) == Some(*off) {
+            continue;
+        }
+        let line = format!("{property} = {off}");
+        match typed.origin(property) {
+            Some(node) => {
+                let table = match typed.own.contains_key(*property) {
+                    true => format!("dev.{name}.{kind}"),
+                    false => format!("defaults.{kind}"),
+                };
+                problem = problem
+                    .at(node.span, format!("`{property}` of [{table}] asks for it"))
+                    .at_some(node.param, "the parameter's value comes from here");
+                help.push(format!("write `{line}` there"));
+            }
+            None => {
+                let value = format!("`{property}` is {}, the default of {kind}", !off);
+                problem = problem.at(type_key, format!("{value}, and asks for it"));
+                help.push(format!(
+                    "add `{line}` to [dev.{name}.{kind}] or [defaults.{kind}]"
+                ));
+            }
+        }
+    }
+    if let Some(feature) = part.feature {
+        help.push(format!(
+            "or build the program with its cargo feature: --features {feature}"
+        ));
+    }
+    problem.help(help.join("\n"))
 }

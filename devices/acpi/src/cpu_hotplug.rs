@@ -1,36 +1,35 @@
 //! CPU hotplug by ACPI: the bitmap through which a PC's firmware tables learn which processors are there (QEMU,
-//! docs/specs/acpi_cpu_hotplug.rst, the legacy interface). No part of the PIIX4: boards that are not PCs do
+//! docs/specs/acpi_cpu_hotplug.txt, the legacy interface). No part of the PIIX4: boards that are not PCs do
 //! without.
 
-use solderless_model::{Part, State};
+use solderless_model::{BuildError, Fitted, Part, State, Wires};
 
-use crate::HotplugError;
+use crate::{HotplugError, Piix4PmProps};
 
-/// The I/O port of the first register.
-pub(crate) const BASE: u64 = 0xaf00;
-/// Ports that the registers take: one bit for each processor.
-pub(crate) const SIZE: u64 = 0x20;
+/// Bytes of the bitmap.
+const SIZE: usize = 0x20;
 
 /// Which processors are there, by their APIC number.
 #[derive(Debug, State)]
 pub(crate) struct CpuHotplug {
-    present: [u8; SIZE as usize],
+    present: [u8; SIZE],
 }
 
 impl Part for CpuHotplug {
     const NAME: &'static str = "cpuhp";
+    const FEATURE: Option<&'static str> = Some("cpu-hotplug");
 }
 
 impl CpuHotplug {
-    /// With so many processors from number 0 on.
-    pub(crate) fn new(count: u16) -> Self {
-        let mut part = Self {
-            present: [0; SIZE as usize],
-        };
-        for number in 0..count.min(256) {
-            part.present[usize::from(number / 8)] |= 1 << (number % 8);
-        }
-        part
+    /// With so many processors from number 0 on as there are at power-on.
+    pub(crate) fn fit(wires: Wires<'_>, props: &Piix4PmProps) -> Result<Fitted<Self>, BuildError> {
+        Ok(wires.fit(|| {
+            let mut present = [0; SIZE];
+            for number in 0..props.boot_cpus.min(256) {
+                present[usize::from(number / 8)] |= 1 << (number % 8);
+            }
+            Self { present }
+        }))
     }
 
     pub(crate) fn read(&self, offset: u64) -> u8 {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::MemoryModule;
+use solderless_model::State;
 
 /// Something that happens to a running machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,17 @@ pub enum Hotplug {
     },
     /// The guest is asked to let something go. It may take its time, or never do it.
     Unplug(Place),
+}
+
+/// A memory module that is plugged in while the machine runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, State)]
+pub struct MemoryModule {
+    /// Physical address.
+    pub address: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Proximity domain: the NUMA node.
+    pub proximity: u32,
 }
 
 /// Where something is plugged in that can be taken out.

@@ -1,16 +1,11 @@
 //! Memory hotplug by ACPI: the registers through which a PC's firmware tables learn which memory modules
 //! changed (QEMU, docs/specs/acpi_mem_hotplug.rst). No part of the PIIX4: boards that are not PCs do without.
 
-use solderless_model::{Part, State, StateError, lanes, merge};
+use solderless_model::{BuildError, Fitted, Part, State, StateError, Wires, lanes, merge};
 
-use crate::{HotplugError, Place};
+use crate::{HotplugError, MemoryModule, Piix4PmProps, Place};
 
-/// The I/O port of the first register.
-pub(crate) const BASE: u64 = 0x0a00;
-/// Ports that the registers take.
-pub(crate) const SIZE: u64 = 0x18;
-
-// Reads show the selected module.
+// A register answers at its first byte, to accesses of any width. Reads show the selected module.
 const ADDRESS: u64 = 0x00;
 const ADDRESS_HIGH: u64 = 0x04;
 const LENGTH: u64 = 0x08;
@@ -26,17 +21,6 @@ const ENABLED: u32 = 1 << 0;
 const INSERTING: u32 = 1 << 1;
 const REMOVING: u32 = 1 << 2;
 const EJECT: u32 = 1 << 3;
-
-/// A module that is plugged in while the machine runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, State)]
-pub struct MemoryModule {
-    /// Physical address.
-    pub address: u64,
-    /// Size in bytes.
-    pub size: u64,
-    /// Proximity domain: the NUMA node.
-    pub proximity: u32,
-}
 
 #[derive(Debug, Clone, Copy, Default, State)]
 struct Slot {
@@ -60,17 +44,18 @@ pub(crate) struct MemoryHotplug {
 
 impl Part for MemoryHotplug {
     const NAME: &'static str = "memhp";
+    const FEATURE: Option<&'static str> = Some("memory-hotplug");
 }
 
 impl MemoryHotplug {
-    /// Registers for so many slots, all empty.
-    pub(crate) fn new(count: u16) -> Self {
-        let count = usize::from(count);
-        Self {
+    /// Registers for so many slots as the board has, all empty.
+    pub(crate) fn fit(wires: Wires<'_>, props: &Piix4PmProps) -> Result<Fitted<Self>, BuildError> {
+        let count = usize::from(props.memory_slots);
+        Ok(wires.fit(|| Self {
             count,
             select: 0,
             slots: vec![Slot::default(); count],
-        }
+        }))
     }
 
     /// Modules stay. A reset completes what the guest was asked to let go: the firmware that starts does not
@@ -110,7 +95,7 @@ impl MemoryHotplug {
             return 0;
         };
         let module = slot.module.unwrap_or_default();
-        let value = match offset & !3 {
+        let value = match offset {
             ADDRESS => module.address as u32,
             ADDRESS_HIGH => (module.address >> 32) as u32,
             LENGTH => module.size as u32,
@@ -121,31 +106,28 @@ impl MemoryHotplug {
                     | (u32::from(slot.inserting) * INSERTING)
                     | (u32::from(slot.removing) * REMOVING)
             }
-            _ => 0,
+            _ => u32::MAX,
         };
-        lanes(value, offset, size)
+        lanes(value, 0, size)
     }
 
     pub(crate) fn write(&mut self, offset: u64, size: u8, value: u64) {
-        let register = offset & !3;
-        if register == SELECT {
-            self.select = merge(self.select, offset, size, value);
+        let value = merge(0, 0, size, value);
+        if offset == SELECT {
+            self.select = value;
             return;
         }
         let Some(slot) = self.selected() else {
             return;
         };
-        match register {
-            OST_EVENT => slot.ost_event = merge(slot.ost_event, offset, size, value),
-            OST_STATUS => slot.ost_status = merge(slot.ost_status, offset, size, value),
+        match offset {
+            OST_EVENT => slot.ost_event = value,
+            OST_STATUS => slot.ost_status = value,
             FLAGS => {
-                let bits = merge(0, offset, size, value);
-                slot.inserting &= bits & INSERTING == 0;
-                slot.removing &= bits & REMOVING == 0;
-                if bits & EJECT != 0 {
+                slot.inserting &= value & INSERTING == 0;
+                slot.removing &= value & REMOVING == 0;
+                if value & EJECT != 0 {
                     slot.ejected |= slot.module.take().is_some();
-                    slot.inserting = false;
-                    slot.removing = false;
                 }
             }
             _ => {}

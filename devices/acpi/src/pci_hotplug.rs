@@ -1,21 +1,17 @@
 //! PCI hotplug by ACPI: the registers through which a PC's firmware tables learn which slots changed (QEMU,
 //! docs/specs/acpi_pci_hotplug.rst). No part of the PIIX4: boards that are not PCs do without.
 
-use solderless_model::{Part, State, lanes, merge};
+use solderless_model::{BuildError, Fitted, Part, State, Wires};
 
-use crate::{HotplugError, Place};
+use crate::{HotplugError, Piix4PmProps, Place};
 
-/// The I/O port of the first register.
-pub(crate) const BASE: u64 = 0xae00;
-/// Ports that the registers take.
-pub(crate) const SIZE: u64 = 0x18;
-
+// The registers answer to accesses of this width alone.
+const WIDTH: u8 = 4;
 const UP: u64 = 0x00;
 const DOWN: u64 = 0x04;
 const EJECT: u64 = 0x08;
 const REMOVABLE: u64 = 0x0c;
 const SELECT: u64 = 0x10;
-const ACPI_INDEX: u64 = 0x14;
 
 const SLOTS: u8 = 32;
 
@@ -39,30 +35,36 @@ pub(crate) struct PciHotplug {
     bridges: bool,
     select: u32,
     buses: Box<[Slots; 256]>,
+    /// Bus, slot and number of the devices that have one by which an operating system names them.
+    numbered: Vec<(u8, u8, u32)>,
 }
 
 impl Part for PciHotplug {
     const NAME: &'static str = "pcihp";
+    const FEATURE: Option<&'static str> = Some("pci-hotplug");
 }
 
 impl PciHotplug {
     /// Registers for the root bus, for the buses behind bridges, or both.
-    pub(crate) fn new(root: bool, bridges: bool) -> Self {
-        Self {
-            root,
-            bridges,
+    pub(crate) fn fit(wires: Wires<'_>, props: &Piix4PmProps) -> Result<Fitted<Self>, BuildError> {
+        Ok(wires.fit(|| Self {
+            root: props.acpi_root_pci_hotplug,
+            bridges: props.acpi_pci_hotplug_with_bridge_support,
             select: 0,
             buses: Box::new([Slots::default(); 256]),
-        }
+            numbered: Vec::new(),
+        }))
     }
 
     /// A reset completes what the guest was asked to let go: the firmware that starts does not know it.
     pub(crate) fn reset(&mut self) {
         self.select = 0;
-        for slots in self.buses.iter_mut() {
-            slots.ejected |= slots.down;
-            slots.down = 0;
+        for bus in 0..=u8::MAX {
+            let slots = &mut self.buses[usize::from(bus)];
+            let gone = std::mem::take(&mut slots.down);
             slots.up = 0;
+            slots.ejected |= gone;
+            self.forget(bus, gone);
         }
     }
 
@@ -71,51 +73,60 @@ impl PciHotplug {
     }
 
     /// The selected bus, if there is one that can change.
-    pub(crate) fn selected(&self) -> Option<u8> {
+    fn selected(&self) -> Option<u8> {
         u8::try_from(self.select)
             .ok()
             .filter(|bus| self.serves(*bus))
     }
 
     pub(crate) fn read(&mut self, offset: u64, size: u8) -> u64 {
-        let register = offset & !3;
-        if register == SELECT {
-            return lanes(self.select, offset, size);
-        }
-        let Some(bus) = self.selected() else {
+        let Some(bus) = self.selected().filter(|_| size == WIDTH) else {
             return 0;
         };
-        let per_bus = self.bridges;
         let slots = &mut self.buses[usize::from(bus)];
-        let value = match register {
+        let value = match offset {
             // Firmware for the root bus alone reads it more than once.
-            UP if per_bus => std::mem::take(&mut slots.up),
+            UP if self.bridges => std::mem::take(&mut slots.up),
             UP => slots.up,
             DOWN => slots.down,
             REMOVABLE => u32::MAX,
+            SELECT => self.select,
             // EJECT reads as the set of features: the basic one.
             _ => 0,
         };
-        lanes(value, offset, size)
+        u64::from(value)
     }
 
-    /// Writes a register; returns the slots that the guest has let go by it.
-    pub(crate) fn write(&mut self, offset: u64, size: u8, value: u64) -> u32 {
-        match (offset & !3, self.selected()) {
-            (SELECT, _) if self.bridges => {
-                self.select = merge(self.select, offset, size, value);
-                0
-            }
+    pub(crate) fn write(&mut self, offset: u64, size: u8, value: u64) {
+        match (offset, self.selected()) {
+            _ if size != WIDTH => {}
+            (SELECT, _) => self.select = value as u32,
             (EJECT, Some(bus)) => {
-                let gone = merge(0, offset, size, value);
+                let gone = lowest(value);
                 let slots = &mut self.buses[usize::from(bus)];
                 slots.up &= !gone;
                 slots.down &= !gone;
                 slots.ejected |= gone;
-                gone
+                self.forget(bus, gone);
             }
-            _ => 0,
+            _ => {}
         }
+    }
+
+    /// The number of the device in a slot of the selected bus, given as a bit; 0 if it has none.
+    pub(crate) fn acpi_index(&self, slots: u64) -> u32 {
+        let asked = lowest(slots);
+        let bus = self.selected();
+        let mut numbered = self.numbered.iter();
+        numbered
+            .find(|(b, slot, _)| Some(*b) == bus && 1 << slot == asked)
+            .map_or(0, |(_, _, number)| *number)
+    }
+
+    /// The devices in these slots are gone.
+    fn forget(&mut self, bus: u8, slots: u32) {
+        self.numbered
+            .retain(|(b, slot, _)| *b != bus || slots >> slot & 1 == 0);
     }
 
     fn slots(&mut self, bus: u8, slot: u8) -> Result<(&mut Slots, u32), HotplugError> {
@@ -125,10 +136,14 @@ impl PciHotplug {
         Ok((&mut self.buses[usize::from(bus)], 1 << slot))
     }
 
-    /// A function was plugged in.
-    pub(crate) fn plug(&mut self, bus: u8, slot: u8) -> Result<(), HotplugError> {
+    /// A function was plugged in; 0 is no number.
+    pub(crate) fn plug(&mut self, bus: u8, slot: u8, acpi_index: u32) -> Result<(), HotplugError> {
         let (slots, bit) = self.slots(bus, slot)?;
         slots.up |= bit;
+        self.forget(bus, bit);
+        if acpi_index != 0 {
+            self.numbered.push((bus, slot, acpi_index));
+        }
         Ok(())
     }
 
@@ -153,54 +168,44 @@ impl PciHotplug {
     }
 }
 
+/// A register takes one slot at a time: its lowest bit that is set.
+fn lowest(slots: u64) -> u32 {
+    let slots = slots as u32;
+    slots & slots.wrapping_neg()
+}
+
 /// The register that tells an operating system the number by which it names a device, whatever its slot.
-#[derive(Debug, Default, State)]
+#[derive(Debug, State)]
 pub(crate) struct AcpiIndex {
     /// The answer to the last question; reading takes it away.
     answer: u32,
-    /// Bus, slot and number of the devices that have one.
-    known: Vec<(u8, u8, u32)>,
 }
 
 impl Part for AcpiIndex {
     const NAME: &'static str = "acpi-index";
+    const FEATURE: Option<&'static str> = Some("pci-hotplug");
 }
 
 impl AcpiIndex {
-    /// Whether this is where the register lies in the block.
-    pub(crate) fn at(offset: u64) -> bool {
-        offset & !3 == ACPI_INDEX
+    pub(crate) fn fit(wires: Wires<'_>, _: &Piix4PmProps) -> Result<Fitted<Self>, BuildError> {
+        Ok(wires.fit(|| Self { answer: 0 }))
     }
 
     pub(crate) fn reset(&mut self) {
         self.answer = 0;
     }
 
-    pub(crate) fn read(&mut self, offset: u64, size: u8) -> u64 {
-        lanes(std::mem::take(&mut self.answer), offset, size)
-    }
-
-    /// Asks for the number of the device in a slot of the selected bus.
-    pub(crate) fn ask(&mut self, bus: u8, slot: u64) {
-        self.answer = self
-            .known
-            .iter()
-            .find(|(b, s, _)| *b == bus && u64::from(*s) == slot)
-            .map_or(0, |(_, _, number)| *number);
-    }
-
-    /// A device with a number was plugged in; 0 is no number.
-    pub(crate) fn plug(&mut self, bus: u8, slot: u8, number: u32) {
-        self.forget(bus, 1u32.checked_shl(u32::from(slot)).unwrap_or(0));
-        if number != 0 {
-            self.known.push((bus, slot, number));
+    pub(crate) fn read(&mut self, size: u8) -> u64 {
+        match size {
+            WIDTH => u64::from(std::mem::take(&mut self.answer)),
+            _ => 0,
         }
     }
 
-    /// The devices in these slots are gone.
-    pub(crate) fn forget(&mut self, bus: u8, slots: u32) {
-        self.known.retain(|(b, s, _)| {
-            *b != bus || slots.checked_shr(u32::from(*s)).unwrap_or(0) & 1 == 0
-        });
+    /// The guest asked for a device's number, and this is it.
+    pub(crate) fn answer(&mut self, size: u8, number: u32) {
+        if size == WIDTH {
+            self.answer = number;
+        }
     }
 }

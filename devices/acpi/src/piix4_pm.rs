@@ -9,14 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::pci::{self, PciConfig, PciFunction, PciId};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Part, Pin,
-    Placement, PortId, PropError, Region, RegionId, Request, State, StateError, TimerId, Wires,
-    lanes, merge,
+    Access, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Pin, Placement,
+    PortId, PropError, Region, RegionId, Request, State, StateError, TimerId, Wires, lanes, merge,
 };
 
-use crate::cpu_hotplug::{self, CpuHotplug};
-use crate::memory_hotplug::{self, MemoryHotplug};
-use crate::pci_hotplug::{self, AcpiIndex, PciHotplug};
+use crate::parts::{AcpiIndex, CpuHotplug, MemoryHotplug, PciHotplug};
 use crate::smbus_host::{self, SmbusHost};
 use crate::{Hotplug, HotplugError, Place};
 
@@ -129,6 +126,12 @@ const APM_ACPI_ENABLE: u8 = 0xf1;
 const APM_ACPI_DISABLE: u8 = 0xf0;
 
 const APM_BASE: u64 = 0xb2;
+const PCI_HOTPLUG_BASE: u64 = 0xae00;
+/// The PCI hotplug registers of the root bus alone, and what those of the buses behind bridges add.
+const PCI_HOTPLUG_SIZE: (u64, u64) = (0x10, 4);
+const ACPI_INDEX_BASE: u64 = 0xae14;
+const MEMORY_HOTPLUG_BASE: u64 = 0x0a00;
+const CPU_HOTPLUG_BASE: u64 = 0xaf00;
 const GPE_BASE: u64 = 0xafe0;
 const GPE_PCI: u16 = 1 << 1;
 const GPE_CPU: u16 = 1 << 2;
@@ -159,7 +162,8 @@ pub struct Piix4PmProps {
     pub acpi_pci_hotplug_with_bridge_support: bool,
     /// Registers for hotplug on the root PCI bus (part `pcihp`).
     pub acpi_root_pci_hotplug: bool,
-    /// Leave out the register of device numbers in the PCI hotplug block, and so its state (part `acpi-index`).
+    /// Leave out the register of device numbers that follows the PCI hotplug registers where they serve the buses
+    /// behind bridges, and so its state (part `acpi-index`).
     pub x_not_migrate_acpi_index: bool,
     /// Registers for memory hotplug (part `memhp`).
     pub memory_hotplug_support: bool,
@@ -203,6 +207,10 @@ impl Piix4PmProps {
         self.acpi_pci_hotplug_with_bridge_support || self.acpi_root_pci_hotplug
     }
 
+    fn acpi_index(&self) -> bool {
+        self.acpi_pci_hotplug_with_bridge_support && !self.x_not_migrate_acpi_index
+    }
+
     /// Events raise the SCI from reset on, and no firmware is asked first.
     fn acpi_only(&self) -> bool {
         !self.smm_enabled && !self.smm_compat
@@ -217,6 +225,7 @@ enum Block {
     Apm,
     Gpe,
     PciHotplug,
+    AcpiIndex,
     MemoryHotplug,
     CpuHotplug,
 }
@@ -237,16 +246,22 @@ fn blocks(props: &Piix4PmProps) -> Vec<(Block, Region)> {
         (Block::Gpe, fixed(Region::ports("gpe0", 4), GPE_BASE)),
     ];
     if props.pci_hotplug() {
-        let region = Region::registers("pcihp", pci_hotplug::SIZE).io();
-        blocks.push((Block::PciHotplug, fixed(region, pci_hotplug::BASE)));
+        let bridges = u64::from(props.acpi_pci_hotplug_with_bridge_support);
+        let size = PCI_HOTPLUG_SIZE.0 + bridges * PCI_HOTPLUG_SIZE.1;
+        let region = Region::registers("pcihp", size).io();
+        blocks.push((Block::PciHotplug, fixed(region, PCI_HOTPLUG_BASE)));
+    }
+    if props.acpi_index() {
+        let region = Region::registers("acpi-index", 4).io();
+        blocks.push((Block::AcpiIndex, fixed(region, ACPI_INDEX_BASE)));
     }
     if props.memory_hotplug_support {
-        let region = Region::registers("memhp", memory_hotplug::SIZE).io();
-        blocks.push((Block::MemoryHotplug, fixed(region, memory_hotplug::BASE)));
+        let region = Region::registers("memhp", 0x18).io();
+        blocks.push((Block::MemoryHotplug, fixed(region, MEMORY_HOTPLUG_BASE)));
     }
     if props.cpu_hotplug_legacy {
-        let region = Region::ports("cpuhp", cpu_hotplug::SIZE);
-        blocks.push((Block::CpuHotplug, fixed(region, cpu_hotplug::BASE)));
+        let region = Region::ports("cpuhp", 0x20);
+        blocks.push((Block::CpuHotplug, fixed(region, CPU_HOTPLUG_BASE)));
     }
     blocks
 }
@@ -309,11 +324,6 @@ impl Model for Piix4Pm {
                 "must be a multiple of 16 below 0x10000",
             ));
         }
-        let pci_property = if props.acpi_pci_hotplug_with_bridge_support {
-            "acpi-pci-hotplug-with-bridge-support"
-        } else {
-            "acpi-root-pci-hotplug"
-        };
         let interface = Interface::on(BusKind::Pci)
             .port("smbus", BusKind::I2c, 0)
             .inputs("pwrbtn", 1)
@@ -326,22 +336,19 @@ impl Model for Piix4Pm {
             .outputs("sci", 1)
             .outputs("smi", 1)
             .outputs("gpo", GPO_COUNT)
-            .part(PciHotplug::NAME, pci_property, props.pci_hotplug())
-            .part(
-                AcpiIndex::NAME,
-                "x-not-migrate-acpi-index",
-                props.pci_hotplug() && !props.x_not_migrate_acpi_index,
+            .part::<PciHotplug>(
+                &[
+                    ("acpi-pci-hotplug-with-bridge-support", false),
+                    ("acpi-root-pci-hotplug", false),
+                ],
+                props.pci_hotplug(),
             )
-            .part(
-                MemoryHotplug::NAME,
-                "memory-hotplug-support",
+            .part::<AcpiIndex>(&[("x-not-migrate-acpi-index", true)], props.acpi_index())
+            .part::<MemoryHotplug>(
+                &[("memory-hotplug-support", false)],
                 props.memory_hotplug_support,
             )
-            .part(
-                CpuHotplug::NAME,
-                "cpu-hotplug-legacy",
-                props.cpu_hotplug_legacy,
-            );
+            .part::<CpuHotplug>(&[("cpu-hotplug-legacy", false)], props.cpu_hotplug_legacy);
         Ok(blocks(props)
             .into_iter()
             .fold(interface, |interface, (_, region)| interface.region(region)))
@@ -372,15 +379,10 @@ impl Model for Piix4Pm {
             resuming: false,
             smi: false,
             smbus: SmbusHost::new(SMBUS, SMBUS_END),
-            pci_hotplug: wires.fit(|| {
-                PciHotplug::new(
-                    fit.acpi_root_pci_hotplug,
-                    fit.acpi_pci_hotplug_with_bridge_support,
-                )
-            }),
-            acpi_index: wires.fit(AcpiIndex::default),
-            memory_hotplug: wires.fit(|| MemoryHotplug::new(fit.memory_slots)),
-            cpu_hotplug: wires.fit(|| CpuHotplug::new(fit.boot_cpus)),
+            pci_hotplug: PciHotplug::fit(wires, fit)?,
+            acpi_index: AcpiIndex::fit(wires, fit)?,
+            memory_hotplug: MemoryHotplug::fit(wires, fit)?,
+            cpu_hotplug: CpuHotplug::fit(wires, fit)?,
             props,
         })
     }
@@ -470,14 +472,11 @@ impl Device for Piix4Pm {
                 let both = u32::from(self.gpe.en) << 16 | u32::from(self.gpe.sts);
                 lanes(both, offset, size)
             }
-            Block::PciHotplug if AcpiIndex::at(offset) => self
-                .acpi_index
-                .get_mut()
-                .map_or(0, |part| part.read(offset, size)),
             Block::PciHotplug => self
                 .pci_hotplug
                 .get_mut()
                 .map_or(0, |part| part.read(offset, size)),
+            Block::AcpiIndex => self.acpi_index.get_mut().map_or(0, |part| part.read(size)),
             Block::MemoryHotplug => self
                 .memory_hotplug
                 .get_mut()
@@ -499,7 +498,17 @@ impl Device for Piix4Pm {
                 self.gpe.sts &= !(bits as u16);
                 put(&mut self.gpe.en, bits >> 16, written >> 16, u16::MAX);
             }
-            Block::PciHotplug => self.write_pci_hotplug(offset, size, value),
+            Block::PciHotplug => {
+                if let Some(part) = self.pci_hotplug.get_mut() {
+                    part.write(offset, size, value);
+                }
+            }
+            Block::AcpiIndex => {
+                let number = self.pci_hotplug.get().map_or(0, |p| p.acpi_index(value));
+                if let Some(part) = self.acpi_index.get_mut() {
+                    part.answer(size, number);
+                }
+            }
             Block::MemoryHotplug => {
                 if let Some(part) = self.memory_hotplug.get_mut() {
                     part.write(offset, size, value);
@@ -761,20 +770,6 @@ impl Piix4Pm {
         }
     }
 
-    fn write_pci_hotplug(&mut self, offset: u64, size: u8, value: u64) {
-        let Some(part) = self.pci_hotplug.get_mut() else {
-            return;
-        };
-        let bus = part.selected();
-        let gone = part.write(offset, size, value);
-        if let (Some(index), Some(bus)) = (self.acpi_index.get_mut(), bus) {
-            index.forget(bus, gone);
-            if AcpiIndex::at(offset) {
-                index.ask(bus, u64::from(merge(0, offset, size, value)));
-            }
-        }
-    }
-
     fn events(&self) -> bool {
         self.pmsts & self.pmen != 0 || self.gpsts & self.gpen != 0
     }
@@ -843,10 +838,8 @@ impl Piix4Pm {
                 slot,
                 acpi_index,
             } => {
-                self.pci_hotplug.get_mut().ok_or(NONE)?.plug(bus, slot)?;
-                if let Some(part) = self.acpi_index.get_mut() {
-                    part.plug(bus, slot, acpi_index);
-                }
+                let part = self.pci_hotplug.get_mut().ok_or(NONE)?;
+                part.plug(bus, slot, acpi_index)?;
                 GPE_PCI
             }
             Hotplug::Memory { slot, module } => {
@@ -880,11 +873,11 @@ impl Piix4Pm {
         let pci = self
             .pci_hotplug
             .get_mut()
-            .map_or_else(Vec::new, PciHotplug::take_ejected);
+            .map_or_else(Vec::new, |part| part.take_ejected());
         let memory = self
             .memory_hotplug
             .get_mut()
-            .map_or_else(Vec::new, MemoryHotplug::take_ejected);
+            .map_or_else(Vec::new, |part| part.take_ejected());
         pci.into_iter().chain(memory).collect()
     }
 

@@ -289,7 +289,7 @@ impl Model for I8259 {
             .region(Region::ports("slave", 2).placed(Placement::Board(0x80)))
             .inputs("in", 16)
             .outputs("int", 1)
-            .part(Elcr::NAME, "elcr", props.elcr);
+            .part::<Elcr>(&[("elcr", false)], props.elcr);
         Ok(match props.elcr {
             true => interface.region(Region::ports("elcr", 2).placed(Placement::Board(0x4b0))),
             false => interface,

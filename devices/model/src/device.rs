@@ -59,6 +59,20 @@ impl<'a> Wires<'a> {
         Fitted(self.parts.has(T::NAME).then(make))
     }
 
+    /// A part that this build has no code for, and the plan does not have.
+    ///
+    /// # Errors
+    /// The plan has it. Its resolver should have refused it.
+    pub fn not_built<T: Part>(&self) -> Result<Fitted<T>, BuildError> {
+        match self.parts.has(T::NAME) {
+            true => Err(BuildError(format!(
+                "this program was built without the part {}",
+                T::NAME
+            ))),
+            false => Ok(Fitted(None)),
+        }
+    }
+
     /// The image that the user plugged into a slot of kind [`SlotKind::Image`](crate::SlotKind::Image).
     pub fn image(&self, slot: SlotId) -> Option<&'a [u8]> {
         self.images.get(usize::from(slot.0))?.as_deref()

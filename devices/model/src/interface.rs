@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Parts;
+use crate::{Part, Parts};
 
 macro_rules! index {
     ($(#[doc = $doc:literal] $name:ident($ty:ty);)*) => {$(
@@ -217,10 +217,12 @@ pub struct Slot {
 pub struct PartDecl {
     /// Name: the plan's node is `<device>.<name>`.
     pub name: &'static str,
-    /// The property that decides.
-    pub property: &'static str,
+    /// The properties that decide, each with the value at which it does not ask for the part.
+    pub off: &'static [(&'static str, bool)],
     /// Whether these properties have it.
     pub present: bool,
+    /// The cargo feature that brings its code, if it can be left out of a build.
+    pub feature: Option<&'static str>,
     /// Whether this build of the program has the code for it.
     pub built: bool,
 }
@@ -321,14 +323,15 @@ impl Interface {
         self
     }
 
-    /// Adds an optional block that this build has the code for.
+    /// Adds an optional block, with the properties that decide and the value at which each does not ask for it.
     #[must_use]
-    pub fn part(mut self, name: &'static str, property: &'static str, present: bool) -> Self {
+    pub fn part<T: Part>(mut self, off: &'static [(&'static str, bool)], present: bool) -> Self {
         self.parts.push(PartDecl {
-            name,
-            property,
+            name: T::NAME,
+            off,
             present,
-            built: true,
+            feature: T::FEATURE,
+            built: T::BUILT,
         });
         self
     }

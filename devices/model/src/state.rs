@@ -384,6 +384,65 @@ tuple!(A 0, B 1, C 2);
 pub trait Part: State {
     /// The name the plan knows the part by: its node is `<device>.<NAME>`.
     const NAME: &'static str;
+    /// The cargo feature that brings the part's code, if it can be left out of a build.
+    const FEATURE: Option<&'static str> = None;
+    /// Whether this build has the part's code. Without it the type has no values: see
+    /// [`not_built!`](crate::not_built).
+    const BUILT: bool = true;
+}
+
+/// Declares a part that this build has no code for, behind the name of the one with it: a type without values, and
+/// its methods for those who call them. A board that wants the part is refused before anything is built.
+///
+/// ```
+/// use solderless_model::not_built;
+/// not_built! {
+///     pub(crate) Extended: "extended", feature "extended-ram";
+///     fn read(&self, offset: u64) -> u8;
+/// }
+/// ```
+#[macro_export]
+macro_rules! not_built {
+    (
+        $vis:vis $name:ident: $part:literal, feature $feature:literal;
+        $(fn $method:ident(&$me:ident $(, $arg:ident: $ty:ty)*) $(-> $result:ty)?;)*
+    ) => {
+        #[doc = concat!("The part `", $part, "`, which this build has no code for.")]
+        #[derive(Debug)]
+        $vis enum $name {}
+
+        #[allow(dead_code, unused_variables, reason = "the methods of the part with its code")]
+        impl $name {
+            /// The part, of a plan that does not have it.
+            $vis fn fit<P>(
+                wires: $crate::Wires<'_>,
+                props: &P,
+            ) -> Result<$crate::Fitted<Self>, $crate::BuildError> {
+                wires.not_built()
+            }
+            $($vis fn $method(&$me $(, $arg: $ty)*) $(-> $result)? {
+                match *$me {}
+            })*
+        }
+
+        impl $crate::State for $name {
+            fn shape(_: &$crate::Parts) -> $crate::Shape {
+                $crate::Shape::Absent
+            }
+            fn save(&self, _: &mut $crate::Writer) {
+                match *self {}
+            }
+            fn load(&mut self, _: &mut $crate::Reader<'_>) -> Result<(), $crate::StateError> {
+                match *self {}
+            }
+        }
+
+        impl $crate::Part for $name {
+            const NAME: &'static str = $part;
+            const FEATURE: Option<&'static str> = Some($feature);
+            const BUILT: bool = false;
+        }
+    };
 }
 
 /// A part of a device. Unlike an [`Option`] it is there exactly when the plan says so, for the

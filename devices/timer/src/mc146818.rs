@@ -129,7 +129,7 @@ impl Model for Mc146818 {
         let interface = Interface::on(BusKind::Isa)
             .region(Region::ports("registers", 2))
             .outputs("irq", 1)
-            .part(Extended::NAME, "extended-ram", props.extended_ram);
+            .part::<Extended>(&[("extended-ram", false)], props.extended_ram);
         Ok(match props.extended_ram {
             true => interface.region(Region::ports("extended", 2).placed(Placement::Board(2))),
             false => interface,

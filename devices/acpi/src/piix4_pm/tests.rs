@@ -1,3 +1,10 @@
+#[cfg(any(
+    feature = "cpu-hotplug",
+    feature = "memory-hotplug",
+    feature = "pci-hotplug"
+))]
+mod hotplug;
+
 use super::*;
 use crate::{MemoryModule, SmbusEeprom, SmbusEepromProps};
 use proptest::prelude::*;
@@ -5,7 +12,6 @@ use solderless_model::testing::Bench;
 use solderless_model::{I2cTarget, Parts};
 
 const APM: RegionId = RegionId(2);
-const GPE: RegionId = RegionId(3);
 
 /// As on a board that is no PC: no hotplug.
 fn plain() -> Piix4PmProps {
@@ -18,10 +24,14 @@ fn plain() -> Piix4PmProps {
     }
 }
 
+/// With every part that this build has.
 fn full() -> Piix4PmProps {
     Piix4PmProps {
+        acpi_pci_hotplug_with_bridge_support: cfg!(feature = "pci-hotplug"),
+        acpi_root_pci_hotplug: cfg!(feature = "pci-hotplug"),
+        memory_hotplug_support: cfg!(feature = "memory-hotplug"),
         memory_slots: 2,
-        cpu_hotplug_legacy: true,
+        cpu_hotplug_legacy: cfg!(feature = "cpu-hotplug"),
         boot_cpus: 2,
         ..Piix4PmProps::default()
     }
@@ -29,11 +39,6 @@ fn full() -> Piix4PmProps {
 
 fn bench(props: Piix4PmProps) -> Bench<Piix4Pm> {
     Bench::new(props)
-}
-
-fn region(b: &Bench<Piix4Pm>, name: &str) -> RegionId {
-    let at = b.interface.regions.iter().position(|r| r.name == name);
-    RegionId(at.expect(name) as u8)
 }
 
 fn peek(b: &mut Bench<Piix4Pm>, offset: u64, size: u8) -> u64 {
@@ -381,45 +386,62 @@ fn smbus_can_be_killed_and_interrupts() {
 }
 
 #[test]
-fn parts_come_and_go_with_their_properties() {
-    let names = |props: Piix4PmProps| {
+fn a_part_is_a_section_and_its_ports_or_nothing() {
+    for bits in 0..1 << 5 {
+        let on = |bit: u32| bits >> bit & 1 != 0;
+        let props = Piix4PmProps {
+            acpi_root_pci_hotplug: on(0),
+            acpi_pci_hotplug_with_bridge_support: on(1),
+            x_not_migrate_acpi_index: on(2),
+            memory_hotplug_support: on(3),
+            cpu_hotplug_legacy: on(4),
+            ..full()
+        };
+        let pci = cfg!(feature = "pci-hotplug");
+        let parts = [
+            (
+                "pcihp",
+                on(0) || on(1),
+                pci,
+                0xae00,
+                if on(1) { 0x14 } else { 0x10 },
+            ),
+            ("acpi-index", on(1) && !on(2), pci, 0xae14, 4),
+            (
+                "memhp",
+                on(3),
+                cfg!(feature = "memory-hotplug"),
+                0x0a00,
+                0x18,
+            ),
+            ("cpuhp", on(4), cfg!(feature = "cpu-hotplug"), 0xaf00, 0x20),
+        ];
+        let interface = Piix4Pm::interface(&props).unwrap();
+        for (part, (name, present, built, ..)) in interface.parts.iter().zip(parts) {
+            let said = (part.name, part.present, part.built);
+            assert_eq!(said, (name, present, built), "{props:?}");
+        }
+        let missing = parts
+            .iter()
+            .any(|(_, present, built, ..)| *present && !built);
+        let made = Piix4Pm::build(props.clone(), Wires::new(&interface.present(), &[]));
+        assert_eq!(made.is_err(), missing, "{props:?}");
+        if missing {
+            continue;
+        }
         let b = bench(props);
-        let regions: Vec<_> = b.interface.regions.iter().map(|r| r.name).collect();
+        let there = parts.iter().filter(|(_, present, ..)| *present);
+        let (names, windows): (Vec<_>, Vec<_>) = there
+            .map(|(name, _, _, at, size)| {
+                let place = Placement::Fixed(*at);
+                (format!("dev.{name}"), (*name, place, *size))
+            })
+            .unzip();
         let sections: Vec<_> = b.save().into_iter().map(|s| s.path).collect();
-        let parts: Vec<_> = b.interface.parts.iter().filter(|p| p.present).collect();
-        assert_eq!(parts.len() + 1, sections.len());
-        (regions[4..].join(" "), sections[1..].join(" "))
-    };
-    for (props, regions, sections) in [
-        (plain(), "", ""),
-        (
-            Piix4PmProps::default(),
-            "pcihp memhp",
-            "dev.pcihp dev.acpi-index dev.memhp",
-        ),
-        (
-            full(),
-            "pcihp memhp cpuhp",
-            "dev.pcihp dev.acpi-index dev.memhp dev.cpuhp",
-        ),
-        (
-            Piix4PmProps {
-                acpi_root_pci_hotplug: true,
-                ..plain()
-            },
-            "pcihp",
-            "dev.pcihp",
-        ),
-        (
-            Piix4PmProps {
-                cpu_hotplug_legacy: true,
-                ..plain()
-            },
-            "cpuhp",
-            "dev.cpuhp",
-        ),
-    ] {
-        assert_eq!(names(props), (regions.into(), sections.into()));
+        assert_eq!(sections[1..], names);
+        let regions = b.interface.regions[4..].iter();
+        let regions: Vec<_> = regions.map(|r| (r.name, r.place, r.size)).collect();
+        assert_eq!(regions, windows);
     }
     assert_eq!(
         bench(plain()).save()[0],
@@ -434,157 +456,6 @@ fn parts_come_and_go_with_their_properties() {
     assert_eq!(b.read(RegionId(4), 0, 4), None);
     let refused = b.with(|d, cx| d.hotplug(cx, Hotplug::Cpu { number: 1 }));
     assert_eq!(refused, Err(HotplugError::NoRegisters));
-}
-
-#[test]
-fn pci_hotplug() {
-    let mut b = bench(full());
-    let hp = region(&b, "pcihp");
-    let plug = |bus, slot| Hotplug::Pci {
-        bus,
-        slot,
-        acpi_index: 77,
-    };
-    b.write(GPE, 2, 1, 0x02);
-    b.with(|d, cx| d.hotplug(cx, plug(3, 5))).unwrap();
-    assert!(b.output(SCI));
-    assert_eq!(b.read(GPE, 0, 1), Some(2));
-    b.write(GPE, 0, 1, 2);
-    assert!(!b.output(SCI));
-    assert_eq!(b.read(hp, 0, 4), Some(0), "bus 0 is selected");
-    b.write(hp, 0x10, 4, 3);
-    b.write(hp, 0x14, 4, 5);
-    assert_eq!(b.read(hp, 0x14, 4), Some(77));
-    assert_eq!(b.read(hp, 0x14, 4), Some(0));
-    assert_eq!(b.read(hp, 0, 4), Some(1 << 5));
-    assert_eq!(b.read(hp, 0, 4), Some(0), "reading takes it away");
-    assert_eq!(b.read(hp, 0x0c, 4), Some(0xffff_ffff));
-
-    let place = Place::Pci { bus: 3, slot: 5 };
-    b.with(|d, cx| d.hotplug(cx, Hotplug::Unplug(place)))
-        .unwrap();
-    assert!(b.output(SCI));
-    assert_eq!(b.read(hp, 4, 4), Some(1 << 5));
-    assert_eq!(b.dev.take_ejected(), []);
-    b.write(hp, 8, 4, 1 << 5);
-    assert_eq!(b.read(hp, 4, 4), Some(0));
-    assert_eq!(b.dev.take_ejected(), [place]);
-    assert_eq!(b.dev.take_ejected(), []);
-    b.write(hp, 0x14, 4, 5);
-    assert_eq!(b.read(hp, 0x14, 4), Some(0), "its number is gone with it");
-
-    b.write(hp, 0x10, 4, 256);
-    assert_eq!(b.read(hp, 0x0c, 4), Some(0));
-    assert_eq!(
-        b.with(|d, cx| d.hotplug(cx, plug(0, 32))),
-        Err(HotplugError::NoSuchPlace)
-    );
-    b.with(|d, cx| d.hotplug(cx, Hotplug::Unplug(place)))
-        .unwrap();
-    b.reset();
-    assert_eq!(b.dev.take_ejected(), [place], "a reset lets go");
-
-    let mut b = bench(Piix4PmProps {
-        acpi_root_pci_hotplug: true,
-        ..plain()
-    });
-    let hp = region(&b, "pcihp");
-    b.write(hp, 0x10, 4, 3);
-    assert_eq!(b.read(hp, 0x10, 4), Some(0), "the root bus alone");
-    assert_eq!(
-        b.with(|d, cx| d.hotplug(cx, plug(3, 5))),
-        Err(HotplugError::NoSuchPlace)
-    );
-    b.with(|d, cx| d.hotplug(cx, plug(0, 31))).unwrap();
-    assert_eq!(b.read(hp, 0, 4), Some(1 << 31));
-    assert_eq!(b.read(hp, 3, 1), Some(0x80));
-    assert_eq!(b.read(hp, 0x14, 4), Some(0), "no such register");
-}
-
-#[test]
-fn memory_hotplug() {
-    let mut b = bench(full());
-    let hp = region(&b, "memhp");
-    let module = MemoryModule {
-        address: 0x1_2345_6000,
-        size: 0x4000_0000,
-        proximity: 7,
-    };
-    let plug = Hotplug::Memory { slot: 1, module };
-    b.with(|d, cx| d.hotplug(cx, plug)).unwrap();
-    assert_eq!(
-        b.with(|d, cx| d.hotplug(cx, plug)),
-        Err(HotplugError::Occupied)
-    );
-    assert_eq!(b.read(GPE, 0, 1), Some(8));
-    assert_eq!(b.read(hp, 0x14, 1), Some(0));
-    b.write(hp, 0, 4, 1);
-    for (offset, value) in [
-        (0x00, 0x2345_6000),
-        (0x04, 1),
-        (0x08, 0x4000_0000),
-        (0x0c, 0),
-        (0x10, 7),
-        (0x14, 3),
-    ] {
-        assert_eq!(b.read(hp, offset, 4), Some(value), "{offset:#x}");
-    }
-    b.write(hp, 4, 4, 0x103);
-    b.write(hp, 8, 4, 0x80);
-    assert_eq!(b.dev.memory_ospm_status(1), Some((0x103, 0x80)));
-    b.write(hp, 0x14, 1, 2);
-    assert_eq!(b.read(hp, 0x14, 1), Some(1));
-    let place = Place::Memory { slot: 1 };
-    let unplug = Hotplug::Unplug(place);
-    b.with(|d, cx| d.hotplug(cx, unplug)).unwrap();
-    assert_eq!(b.read(hp, 0x14, 1), Some(5));
-    b.write(hp, 0x14, 1, 8);
-    assert_eq!(b.read(hp, 0x14, 1), Some(0));
-    assert_eq!(
-        b.with(|d, cx| d.hotplug(cx, plug)),
-        Err(HotplugError::Occupied),
-        "until it is taken out"
-    );
-    assert_eq!(b.dev.take_ejected(), [place]);
-    assert_eq!(
-        b.with(|d, cx| d.hotplug(cx, unplug)),
-        Err(HotplugError::Empty)
-    );
-    b.with(|d, cx| d.hotplug(cx, plug)).unwrap();
-    b.reset();
-    b.write(hp, 0, 4, 1);
-    assert_eq!(b.read(hp, 0x14, 1), Some(1), "it stays");
-    b.with(|d, cx| d.hotplug(cx, unplug)).unwrap();
-    b.reset();
-    assert_eq!(b.dev.take_ejected(), [place]);
-
-    let saved = b.save();
-    let other = Piix4PmProps {
-        memory_slots: 3,
-        ..full()
-    };
-    let mut b = bench(other);
-    let mut reader = solderless_model::Reader::new(&saved);
-    reader.section("dev", &mut b.dev).unwrap();
-    let error = b.with(|d, cx| d.restored(cx)).unwrap_err();
-    assert_eq!(error.to_string(), "2 memory slots saved, 3 here");
-}
-
-#[test]
-fn cpu_hotplug() {
-    let mut b = bench(full());
-    let hp = region(&b, "cpuhp");
-    assert_eq!(b.read(hp, 0, 1), Some(3));
-    b.write(GPE, 2, 1, 4);
-    b.with(|d, cx| d.hotplug(cx, Hotplug::Cpu { number: 255 }))
-        .unwrap();
-    assert!(b.output(SCI));
-    assert_eq!(b.read(hp, 31, 1), Some(0x80));
-    let again = b.with(|d, cx| d.hotplug(cx, Hotplug::Cpu { number: 0 }));
-    assert_eq!(again, Err(HotplugError::Occupied));
-    b.write(hp, 0, 1, 0);
-    b.reset();
-    assert_eq!(b.read(hp, 0, 1), Some(3), "read-only");
 }
 
 #[derive(Debug, Clone)]
@@ -628,7 +499,11 @@ fn run(b: &mut Bench<Piix4Pm>, ops: &[Op]) -> Vec<Option<u64>> {
                 answers.push(Some(u64::from(b.config_read(offset, 4))));
             }
             Op::Line(pin, high) => b.line(Pin(pin), high),
-            Op::Timer(id) => b.with(|d, cx| d.timer(cx, TimerId(id))),
+            Op::Timer(id) => {
+                if b.around.timers.remove(&TimerId(id)).is_some() {
+                    b.with(|d, cx| d.timer(cx, TimerId(id)));
+                }
+            }
             Op::Advance(ns) => b.advance(ns),
             Op::Plug(bus, slot) => {
                 for change in [
