@@ -107,6 +107,7 @@ fn the_boards_in_the_program_have_the_expected_plans() {
         (Format::Dot, "malta.dot"),
         (Format::Mermaid, "malta.mmd"),
         (Format::Json, "malta.json"),
+        (Format::Svg, "malta.svg"),
     ] {
         let path = format!("tests/boards/{file}");
         wrong.extend(expect(Path::new(&path), &export(&plan("malta"), format)).err());

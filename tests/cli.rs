@@ -67,6 +67,12 @@ fn commands_end_with_the_right_status_and_print_in_the_right_place() {
             "",
         ),
         (
+            &["graph", "malta", "--format", "svg"],
+            0,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\"",
+            "",
+        ),
+        (
             &["graph", "malta", "--set", "pm.memory-hotplug-support=true"],
             0,
             "pm.memhp",

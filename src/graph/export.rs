@@ -11,6 +11,7 @@ use solderless_model::RegionId;
 use super::address::show;
 use super::lines::pin_name;
 use super::plan::{Address, Bus, Plan, PlannedDevice};
+use super::svg::svg;
 
 /// How a graph is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -21,6 +22,8 @@ pub enum Format {
     Json,
     /// For Mermaid
     Mermaid,
+    /// A picture for people
+    Svg,
 }
 
 /// A node of a plan's graph.
@@ -217,11 +220,11 @@ fn starts(device: &PlannedDevice) -> String {
 
 /// Prints the plan's graph.
 pub fn export(plan: &Plan, format: Format) -> String {
-    let graph = graph(plan);
     match format {
-        Format::Dot => dot(&plan.name, &graph),
-        Format::Json => as_json(plan, &graph),
-        Format::Mermaid => mermaid(&graph),
+        Format::Dot => dot(&plan.name, &graph(plan)),
+        Format::Json => as_json(plan, &graph(plan)),
+        Format::Mermaid => mermaid(&graph(plan)),
+        Format::Svg => svg(plan),
     }
 }
 

@@ -8,6 +8,7 @@ mod lines;
 pub mod plan;
 mod print;
 pub mod resolve;
+mod svg;
 mod windows;
 
 pub use devices::KEYS;

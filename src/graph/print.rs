@@ -91,7 +91,7 @@ impl Plan {
     }
 
     /// A bus as a board names it.
-    fn bus(&self, bus: Bus) -> String {
+    pub(super) fn bus(&self, bus: Bus) -> String {
         match bus {
             Bus::System => "sys".to_owned(),
             Bus::Port(device, port) => {
