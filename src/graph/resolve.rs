@@ -316,7 +316,8 @@ fn backends(
     backends
 }
 
-fn kind_name(kind: SlotKind) -> &'static str {
+/// What a slot of this kind takes, in words.
+pub(super) fn kind_name(kind: SlotKind) -> &'static str {
     match kind {
         SlotKind::Chardev => "a character stream (chardev)",
         SlotKind::Image => "an image",

@@ -8,9 +8,10 @@ mod wires;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use solderless_model::{BusKind, SlotKind};
+use solderless_model::BusKind;
 
 use super::plan::{Bus, Plan};
+use super::resolve::kind_name;
 use place::{Card, FRAME_PAD, Frame, LINE, NAME, PAD, PART, PLUG, Page, Rail, TINY, What, page};
 use route::{At, Point, Route, Routes, Run, Tracks, routes};
 use wires::{Wire, wires};
@@ -359,10 +360,7 @@ impl<'a> Sheet<'a> {
 
     fn plug(&self, out: &mut String, x: i32, y: i32, slot: usize, width: i32) {
         let slot = &self.plan.slots[slot];
-        let kind = match slot.kind {
-            SlotKind::Chardev => "a character stream",
-            SlotKind::Image => "an image",
-        };
+        let kind = kind_name(slot.kind);
         let default = slot
             .default
             .as_ref()
