@@ -51,6 +51,15 @@ fn options(text: &str) -> Options {
     };
     Options {
         set: lines.filter_map(split).collect(),
+        ..Options::default()
+    }
+}
+
+/// These settings.
+fn with(set: Vec<(String, String)>) -> Options {
+    Options {
+        set,
+        ..Options::default()
     }
 }
 
@@ -213,6 +222,7 @@ fn settings_reach_parameters_and_properties_by_either_path() {
     let get = |path: &str, value: &str, device: &str, property: &str| {
         let options = Options {
             set: vec![(path.into(), value.into())],
+            ..Options::default()
         };
         let (plan, _) = board::load("malta", &options)
             .unwrap_or_else(|report| panic!("{path}={value}\n{report}"));
@@ -251,7 +261,21 @@ fn settings_reach_parameters_and_properties_by_either_path() {
             "baudbase",
             "9600",
         ),
-        ("pm.smm-enabled", "true", "pm", "smm-enabled", "true"),
+        ("pm.smm-enabled", "true", "piix4.pm", "smm-enabled", "true"),
+        (
+            "piix4.pm.smm-enabled",
+            "true",
+            "piix4.pm",
+            "smm-enabled",
+            "true",
+        ),
+        (
+            "chip.piix4.dev.pm.PIIX4_PM.smm-enabled",
+            "true",
+            "piix4.pm",
+            "smm-enabled",
+            "true",
+        ),
         ("ram.size", "32MiB", "ram", "size", "\"32MiB\""),
         ("serialno.init", "[1, 2]", "serialno", "init", "[1,2]"),
     ] {
@@ -266,7 +290,7 @@ fn settings_reach_parameters_and_properties_by_either_path() {
 /// Shows a board as one file and resolves that again; the file.
 fn show(board: &str, set: &[(String, String)]) -> Result<String, String> {
     let set = set.to_vec();
-    let loaded = board::open(board, &Options { set }).map_err(|report| report.to_string())?;
+    let loaded = board::open(Some(board), &with(set)).map_err(|report| report.to_string())?;
     let shown = write::board(&loaded.board, &loaded.report.sources);
     let again = board::load_text("shown.toml", &shown, &Options::default());
     let (again, _) = again.map_err(|report| format!("{shown}\n{report}"))?;
@@ -318,8 +342,8 @@ fn a_board_shown_keeps_its_parameters_and_the_base_of_its_numbers() {
         "size = \"${ram}\"\n",
         "default = \"1GiB\"\n",
         "[0x14000068, 0xdf]",
-        "irq.\"irq[3-7,9-12,14-15]\" = \"pic[3-7,9-12,14-15]\"\n",
-        "[dev.piix4.piix4-isa]\n",
+        "irq.\"irq[3-7,9-12,14-15]\" = \"piix4.pic[3-7,9-12,14-15]\"\n",
+        "[dev.\"piix4.bridge\".piix4-isa]\n",
     ] {
         assert!(shown.contains(part), "no {part} in\n{shown}");
     }
@@ -333,7 +357,7 @@ fn a_value_is_explained_by_all_who_had_a_say_in_it() {
         ("param.ram", "1GiB"),
     ];
     let set = set.map(|(path, value)| (path.into(), value.into())).into();
-    let loaded = board::open("malta-be", &Options { set }).unwrap_or_else(|e| panic!("{e}"));
+    let loaded = board::open(Some("malta-be"), &with(set)).unwrap_or_else(|e| panic!("{e}"));
     // The lines of the boards are not for this test to fix.
     let line = |board: &str, start: &str| {
         let (_, text) = BUILT_IN.iter().find(|(name, _)| *name == board).unwrap();
@@ -372,10 +396,10 @@ fn a_value_is_explained_by_all_who_had_a_say_in_it() {
         (
             "pm.acpi-root-pci-hotplug",
             format!(
-                r"dev.pm.PIIX4_PM.acpi-root-pci-hotplug = false
+                r#"dev."piix4.pm".PIIX4_PM.acpi-root-pci-hotplug = false
   true   the default of PIIX4_PM
   false  malta.toml:{hotplug}           defaults.PIIX4_PM.acpi-root-pci-hotplug
-"
+"#
             ),
         ),
         (
@@ -449,26 +473,26 @@ fn what_differs_between_two_boards_is_named() {
             "",
         ),
         (
-            "[dev.com1]\nat = \"piix4.isa:0x3e8\"\nirq.intr = [\"pic[4]\", \"pic[5]\"]\nbackend.chr = \"serial3\"\n\
+            "[dev.com1]\nat = \"piix4.isa:0x3e8\"\nirq.intr = [\"piix4.pic[4]\", \"piix4[irq.5]\"]\nbackend.chr = \"serial3\"\n\
             [slot]\nserial3.kind = \"chardev\"",
             r#"  device com1
--   at = piix4.isa:0x3f8
-+   at = piix4.isa:0x3e8
+-   at = piix4.bridge.isa:0x3f8
++   at = piix4.bridge.isa:0x3e8
 +   window ports: 0x3e8, 0x8 bytes
 -   window ports: 0x3f8, 0x8 bytes
 -   slot chr = serial0
 +   slot chr = serial3
   lines
-+   com1.intr → pic.in[5]
++   com1.intr → piix4.pic.in[5]
 + slot serial3
 +   kind = "chardev"
 "#,
         ),
         (
-            "[dev.extra]\nat = \"pm.smbus:0x58\"\n[dev.extra.smbus-eeprom]\ninit = [1]",
+            "[dev.extra]\nat = \"piix4.smbus:0x58\"\n[dev.extra.smbus-eeprom]\ninit = [1]",
             "+ device extra
 +   type = smbus-eeprom
-+   at = pm.smbus:0x58
++   at = piix4.pm.smbus:0x58
 +   init = [1]
 +   init-offset = 0
 +   spd-ram-size = none
@@ -477,7 +501,7 @@ fn what_differs_between_two_boards_is_named() {
         ),
         (
             "[defaults.PIIX4_PM]\nmemory-hotplug-support = true",
-            "  device pm
+            "  device piix4.pm
 -   memory-hotplug-support = false
 +   memory-hotplug-support = true
 +   window memhp: 0xa00, 0x18 bytes
@@ -522,7 +546,7 @@ fn setting() -> impl Strategy<Value = (String, String)> {
         ),
         ("param\\.big-endian", "true|false"),
         ("param\\.ram", "(1|16|100|128|512)MiB|[12]GiB"),
-        ("com[12]\\.irq\\.intr", "pic\\[[3-5]\\]"),
+        ("com[12]\\.irq\\.intr", "piix4\\[irq\\.[3-5]\\]"),
         ("com[12]\\.at", "piix4\\.isa:0x[23][ef]8"),
     ]
 }
@@ -532,6 +556,7 @@ fn memory_is_seen_where_there_is_some() {
     let windows = |ram: &str| -> Vec<(u64, u64, u64)> {
         let options = Options {
             set: vec![("param.ram".into(), ram.into())],
+            ..Options::default()
         };
         let (plan, _) = board::load("malta", &options).unwrap_or_else(|report| panic!("{report}"));
         let ram = plan.devices.iter().find(|d| d.path == "ram").unwrap();
@@ -610,14 +635,14 @@ proptest! {
         set in prop::collection::vec(setting(), 0..6))
     {
         // What is no board is another test's.
-        if board::load("malta", &Options { set: set.clone() }).is_ok() {
+        if board::load("malta", &with(set.clone())).is_ok() {
             show("malta", &set).map_err(TestCaseError::fail)?;
         }
     }
 
     #[test]
     fn no_path_to_explain_panics(path in "\\PC{0,12}|[a-z.\\-\"=#\n]{0,20}|(dev\\.)?(com1|pm)\\.[a-zA-Z_.\\-]{0,12}") {
-        let loaded = board::open("malta", &Options::default()).unwrap();
+        let loaded = board::open(Some("malta"), &Options::default()).unwrap();
         if let Err(report) = explain(&loaded, &path) {
             check_spans(&report);
         }
@@ -627,7 +652,7 @@ proptest! {
     fn boards_differ_if_and_only_if_a_difference_is_named(
         first in prop::collection::vec(setting(), 0..3), second in prop::collection::vec(setting(), 0..3))
     {
-        let load = |set| board::load("malta", &Options { set }).ok();
+        let load = |set| board::load("malta", &with(set)).ok();
         if let (Some((first, _)), Some((second, _))) = (load(first), load(second)) {
             let found = diff(&first, &second);
             prop_assert_eq!(found.is_empty(), first == second);
@@ -668,7 +693,7 @@ proptest! {
 
     #[test]
     fn no_setting_panics(path in "[a-z.\\-\"=#\n]{0,20}|param\\.[a-z]{1,4}|dev\\.com1\\.[a-z.]{1,12}", value in "\\PC{0,12}|[0-9]{1,30}") {
-        let options = Options { set: vec![("param.ram".into(), "32MiB".into()), (path, value)] };
+        let options = with(vec![("param.ram".into(), "32MiB".into()), (path, value)]);
         try_board(MALTA, &options);
     }
 }

@@ -75,7 +75,7 @@ fn commands_end_with_the_right_status_and_print_in_the_right_place() {
         (
             &["graph", "malta", "--set", "pm.memory-hotplug-support=true"],
             0,
-            "pm.memhp",
+            "piix4.pm.memhp",
             "",
         ),
         (

@@ -4,12 +4,14 @@ use std::fmt;
 
 use serde_json::{Value as Json, json};
 
-use super::params::Setting;
+use super::format::{KEYS, SECTIONS};
+use super::params::{Given, Setting};
+use super::set::{self, Keys};
 use super::tree::{Node, Table, Value, get};
-use super::{Loaded, merge, parse, write};
+use super::{Loaded, parse, write};
 use crate::diagnostics::{Problem, Report, Sources, Span, suggest};
-use crate::graph::KEYS;
 use crate::graph::plan::PlannedDevice;
+use crate::registry::find;
 
 /// A value of a board, and all that had a say in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +71,10 @@ pub fn explain(loaded: &Loaded, path: &str) -> Result<Explanation, Report> {
     let file = sources.add("path", path);
     let mut problems = Vec::new();
     let keys = match parse::parse_set(file, 0, path, "0", &mut problems) {
-        Some(query) => merge::spell_out(&loaded.board.root, query).map(keys),
+        Some(query) => match set::branch(query) {
+            Some((keys, _)) => flat(&loaded.board.root, keys),
+            None => Ok(Keys::new()),
+        },
         None => {
             let whole = Span {
                 file,
@@ -85,20 +90,100 @@ pub fn explain(loaded: &Loaded, path: &str) -> Result<Explanation, Report> {
         loaded,
         layers: Vec::new(),
     };
-    keys.and_then(|keys| reader.find(&keys))
+    keys.and_then(|keys: Keys| reader.find(&keys))
         .map_err(|problem| Report::new(sources, vec![problem]))
 }
 
-/// The keys of a tree that is one path, outermost first.
-fn keys(mut tree: Table) -> Vec<(String, Span)> {
-    let mut keys = Vec::new();
-    while let Some((key, entry)) = tree.pop_first() {
-        keys.push((key, entry.key));
-        if let Value::Table(inner) = entry.node.value {
-            tree = inner;
+/// A path to what it names on the whole board: `piix4.pm.smm-enabled` and `chip.piix4.dev.pm.PIIX4_PM.smm-enabled` both
+/// lead to the device `piix4.pm`. A device within a chip can go without the chip's name where no other has its name.
+fn flat(root: &Table, keys: Keys) -> Result<Keys, Problem> {
+    let none = Table::new();
+    let table = |section: &str| root.get(section).and_then(|e| e.node.as_table());
+    let devices = table("dev").unwrap_or(&none);
+    let names: Vec<&str> = keys.iter().map(|(key, _)| key.as_str()).collect();
+    let (path, whole) = match names[..] {
+        ["chip", ..] => {
+            let mut path = Vec::new();
+            let mut rest = &names[..];
+            while let ["chip", chip, inner @ ..] = rest {
+                path.push(*chip);
+                rest = inner;
+            }
+            match rest {
+                ["dev", inner @ ..] => (
+                    path.into_iter().chain(inner.iter().copied()).collect(),
+                    true,
+                ),
+                _ => (names.clone(), true),
+            }
         }
+        ["dev", ref inner @ ..] => (inner.to_vec(), true),
+        [section, ..] if SECTIONS.contains(&section) => return Ok(keys),
+        _ => (names.clone(), false),
+    };
+    let at = keys[0].1;
+    // The keys behind the device keep their places.
+    let behind = |count: usize| keys[keys.len() - count.min(keys.len())..].to_vec();
+    for len in (1..=path.len()).rev() {
+        let name = path[..len].join(".");
+        let alias = table("alias").and_then(|aliases| aliases.get(&name));
+        let alias = alias
+            .and_then(|entry| entry.node.as_str())
+            .map(str::to_owned);
+        let inner = format!(".{name}");
+        let mut inside = devices.keys().filter(|device| device.ends_with(&inner));
+        let name = if devices.contains_key(&name) {
+            name
+        } else if let Some(device) = alias {
+            device
+        } else if let (false, Some(device)) = (whole, inside.next()) {
+            let others: Vec<_> = inside.map(String::as_str).collect();
+            if !others.is_empty() {
+                let all = [&[device.as_str()][..], &others].concat().join(", ");
+                let problem = Problem::error(
+                    "ambiguous-device",
+                    format!("several devices are called `{name}`"),
+                );
+                return Err(problem.at(at, "").help(format!("they are {all}")));
+            }
+            device.clone()
+        } else {
+            continue;
+        };
+        let rest = behind(path.len() - len);
+        let kinds = devices.get(&name).and_then(|entry| entry.node.as_table());
+        let kind = kinds.into_iter().flat_map(|table| table.keys());
+        let mut kind = kind.filter(|key| !KEYS.contains(&key.as_str()));
+        let mut out = vec![("dev".to_owned(), at), (name, at)];
+        if let (Some(kind), Some((key, at))) = (kind.next(), rest.first())
+            && (!whole || rest.len() == 1)
+            && !KEYS.contains(&key.as_str())
+            && find(key).is_none()
+        {
+            out.push((kind.clone(), *at));
+        }
+        out.extend(rest);
+        return Ok(out);
     }
-    keys
+    let (wrong, at) = match whole {
+        true => (
+            path.first().copied().unwrap_or_default(),
+            keys.get(1).map_or(at, |key| key.1),
+        ),
+        false => (names[0], at),
+    };
+    if whole && path.is_empty() {
+        return Ok(keys);
+    }
+    Err(
+        Problem::error("unknown-device", format!("there is no device `{wrong}`"))
+            .at(at, "")
+            .help(suggest(
+                wrong,
+                "devices",
+                devices.keys().map(String::as_str),
+            )),
+    )
 }
 
 struct Reader<'a> {
@@ -193,9 +278,13 @@ impl Reader<'_> {
             self.chain(default, &path, of_param);
         }
         let settings = self.loaded.board.settings.iter();
-        for Setting { text, span, .. } in settings.filter(|s| s.name == name) {
+        for Setting { value, span, .. } in settings.filter(|s| s.name == name) {
+            let value = match value {
+                Given::Text(text) => text.clone(),
+                Given::Node(node) => write::value(node, self.sources()),
+            };
             self.layers.push(Layer {
-                value: text.clone(),
+                value,
                 place: place(self.sources(), *span),
                 path: write::path(["param", name]),
                 of_param,
@@ -276,21 +365,52 @@ impl Reader<'_> {
         let strongest = self.layers.len();
         let mut next = Some(node);
         while let Some(node) = next {
-            self.layers.push(Layer {
-                value: write::value(node, self.sources()),
-                place: place(self.sources(), node.span),
-                path: write::path(path.iter().copied()),
-                of_param,
-            });
-            next = node.below.as_deref();
+            // What a chip calls a parameter stands in the text alone.
+            if let Some(of) = node.param.filter(|_| node.below.is_none()) {
+                self.layer(of, node, path, true);
+            }
+            self.layer(node.span, node, path, of_param);
+            next = node.below.as_deref().filter(|_| node.param.is_none());
         }
         self.layers[strongest..].reverse();
+    }
+
+    /// What stands at a place.
+    fn layer(&mut self, span: Span, node: &Node, path: &[&str], of_param: bool) {
+        let text = self.sources().text(span.file);
+        let typed = self.sources().name(span.file) == set::SET;
+        let written = text.get(span.start..span.end).unwrap_or_default();
+        let scalar = matches!(node.value, Value::Scalar(_)) && !typed && !written.is_empty();
+        let value = if scalar {
+            written.to_owned()
+        } else {
+            write::value(node, self.sources())
+        };
+        let inner = parse::path_at(&text, span.start).filter(|_| !typed);
+        let path = match &inner {
+            Some(keys) => write::path(keys.iter().map(String::as_str)),
+            None => write::path(path.iter().copied()),
+        };
+        let place = place(self.sources(), span);
+        if self
+            .layers
+            .iter()
+            .any(|l| (&l.value, &l.place, &l.path) == (&value, &place, &path))
+        {
+            return;
+        }
+        self.layers.push(Layer {
+            value,
+            place,
+            path,
+            of_param,
+        });
     }
 }
 
 fn place(sources: &Sources, span: Span) -> String {
     match sources.name(span.file) {
-        merge::SET => merge::SET.to_owned(),
+        set::SET => set::SET.to_owned(),
         name => format!("{name}:{}", sources.line(span)),
     }
 }

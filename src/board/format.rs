@@ -11,6 +11,41 @@ use solderless_model::{Size, SlotKind};
 
 use crate::graph::plan::Protocol;
 
+/// The tables at the top of a board.
+pub const SECTIONS: [&str; 10] = [
+    "board", "param", "alias", "defaults", "chip", "dev", "join", "slot", "boot", "allow",
+];
+
+/// The tables at the top of a chip's file.
+pub const CHIP_SECTIONS: [&str; 10] = [
+    "interface",
+    "param",
+    "port",
+    "alias",
+    "defaults",
+    "chip",
+    "dev",
+    "join",
+    "slot",
+    "allow",
+];
+
+/// The tables at the top of an overlay.
+pub const OVERLAY_SECTIONS: [&str; 10] = [
+    "overlay", "param", "alias", "defaults", "chip", "dev", "join", "slot", "boot", "allow",
+];
+
+/// The tables at the top of a run file.
+pub const RUN_SECTIONS: [&str; 4] = ["run", "param", "backend", "boot"];
+
+/// The keys of a device that are not its type.
+pub const KEYS: [&str; 5] = ["at", "map", "irq", "backend", "when"];
+
+/// The keys of a chip on a board.
+pub const CHIP_KEYS: [&str; 9] = [
+    "use", "at", "when", "irq", "backend", "param", "defaults", "dev", "chip",
+];
+
 /// `[board]`: what the file is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -20,9 +55,114 @@ pub struct BoardSection {
     /// One line about the board.
     #[serde(default)]
     pub summary: String,
+    /// The version of the board that this is: `"1"` for `malta@1`. What a saved machine of it holds does not change.
+    pub version: Option<String>,
     /// The board this one starts from: a name, or a file beside this one. Tables are merged, anything else that stands
     /// here too replaces what stands there.
     pub extends: Option<String>,
+    /// What the board extended has and this one has not, by path: `"dev.lpt0"`, `"dev.eth0.irq"`,
+    /// `"chip.piix4.dev.usb"`.
+    #[serde(default)]
+    pub delete: Vec<String>,
+}
+
+/// `[interface]`: what the file of a chip is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct InterfaceSection {
+    /// The chip's name, as a board's `use` takes it.
+    pub name: String,
+    /// One line about the chip.
+    #[serde(default)]
+    pub summary: String,
+    /// The chip this one starts from: a name, or a file beside this one. Merged as boards are.
+    pub extends: Option<String>,
+    /// What the chip extended has and this one has not, by path.
+    #[serde(default)]
+    pub delete: Vec<String>,
+}
+
+/// `[overlay]`: what an overlay file is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OverlaySection {
+    /// One line about the overlay.
+    #[serde(default)]
+    pub summary: String,
+    /// What the board has and is taken away, by path.
+    #[serde(default)]
+    pub delete: Vec<String>,
+}
+
+/// `[run]`: what a run file runs.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RunSection {
+    /// The board: a name, or a file beside this one. The command line may name another.
+    pub board: Option<String>,
+    /// Overlay files beside this one, the later stronger.
+    #[serde(default)]
+    pub overlays: Vec<String>,
+}
+
+/// `[boot]` of a run file: what is booted. Paths are those of files beside the run file.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RunBootSection {
+    /// Firmware image for the board's flash memory, as its build made it.
+    pub firmware: Option<String>,
+    /// Kernel or bare-metal program to boot without firmware, an ELF file.
+    pub kernel: Option<String>,
+    /// Initial RAM disk for the kernel.
+    pub initrd: Option<String>,
+    /// Command line for the kernel.
+    pub append: Option<String>,
+}
+
+/// `[chip.NAME]`: a chip on a board, or within another chip.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ChipSection {
+    /// The chip: a name, or a file beside this one.
+    #[serde(rename = "use")]
+    pub chip: String,
+    /// Where the chip sits: `"bus:address"`. What its devices call `chip` is this place.
+    pub at: Option<String>,
+    /// It is there only if the parameter is `true`, or has the value that `is` says.
+    #[serde(rename = "when")]
+    _when: Option<WhenSection>,
+}
+
+/// A port of a chip: the name by which a board reaches something inside.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum PortSection {
+    /// A bus that a device of the chip offers: `"isa.isa"`.
+    Bus(String),
+    /// Inputs of a device of the chip: `"pic[0-15]"`.
+    Input(String),
+    /// An output of a device of the chip: `"pic.int"`.
+    Output(String),
+}
+
+/// `when`: the parameter that decides whether something is there.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum WhenSection {
+    /// `"param.NAME"`: a parameter that is `true` or `false`.
+    Param(String),
+    /// A parameter and the value that it has to have.
+    Is(WhenIs),
+}
+
+/// A parameter and the value that it has to have.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WhenIs {
+    /// The parameter's name.
+    pub param: String,
+    /// The value.
+    pub is: Json,
 }
 
 /// What a parameter takes.

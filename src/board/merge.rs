@@ -1,144 +1,204 @@
-//! Layers to one tree: the board extended, the board, and what the command line sets, the later stronger.
+//! Layers to one tree: the board extended, the board, overlays, and what the command line sets, the later stronger.
 
-use super::params::Setting;
-use super::parse::parse_set;
-use super::tree::{Entry, Node, Table, Value};
-use crate::diagnostics::{FileId, Problem, Span, suggest};
-use crate::graph::KEYS;
-use crate::graph::resolve::SECTIONS;
-use crate::registry::find;
+use super::format::KEYS;
+use super::parse::parse_path;
+use super::tree::{self, Cut, Entry, Node, Table, Value};
+use crate::diagnostics::{Problem, Span, suggest};
+use crate::registry;
 
 /// Lays one tree over another: tables are merged, anything else replaces what was there, which stays known as what lies
 /// below.
 pub fn overlay(base: &mut Table, over: Table) {
     for (key, mut entry) in over {
-        match base.get_mut(&key) {
-            Some(Entry {
-                node:
-                    Node {
-                        value: Value::Table(below),
-                        ..
-                    },
-                ..
-            }) if entry.node.as_table().is_some() => {
-                if let Value::Table(above) = entry.node.value {
-                    overlay(below, above);
-                }
-            }
-            Some(below) => {
+        let Some(below) = base.get_mut(&key) else {
+            base.insert(key, entry);
+            continue;
+        };
+        if entry.node.cut.is_some() {
+            *below = entry;
+            continue;
+        }
+        match (&mut below.node.value, &mut entry.node.value) {
+            (Value::Table(base), Value::Table(over)) => overlay(base, std::mem::take(over)),
+            _ => {
                 std::mem::swap(below, &mut entry);
                 below.node.below = Some(Box::new(entry.node));
             }
-            None => {
-                base.insert(key, entry);
-            }
         }
     }
 }
 
-/// Finds the device that a setting is about, and gives its path in the tree: `DEVICE.PROPERTY` is short for `dev.DEVICE.TYPE.PROPERTY`.
-///
-/// # Errors
-/// There is no such device.
-pub fn spell_out(root: &Table, set: Table) -> Result<Table, Problem> {
-    let none = Table::new();
-    let devices = root.get("dev").and_then(|entry| entry.node.as_table());
-    let devices = devices.unwrap_or(&none);
-    let device = |name: &str, at: Span| {
-        devices.get(name).ok_or_else(|| {
-            Problem::error("unknown-device", format!("there is no device `{name}`"))
-                .at(at, "")
-                .help(suggest(name, "devices", devices.keys().map(String::as_str)))
-        })
-    };
-    let mut out = Table::new();
-    for (first, entry) in set {
-        if SECTIONS.contains(&first.as_str()) {
-            let named = entry.node.as_table().filter(|_| first == "dev");
-            for (name, entry) in named.into_iter().flatten() {
-                device(name, entry.key)?;
-            }
-            out.insert(first, entry);
-            continue;
-        }
-        let typed = |key: &String| !KEYS.contains(&key.as_str());
-        let device = device(&first, entry.key)?.node.as_table();
-        let kind = device.and_then(|device| device.keys().find(|key| typed(key)));
-        let property = entry.node.as_table().and_then(|keys| keys.keys().next());
-        let entry = match (kind, property) {
-            (Some(kind), Some(key)) if typed(key) && find(key).is_none() => under(kind, entry),
-            _ => entry,
-        };
-        out.insert("dev".to_owned(), under(&first, entry));
-    }
-    Ok(out)
-}
-
-/// A table that has the value under this key.
-fn under(key: &str, entry: Entry) -> Entry {
-    let (at, span) = (entry.key, entry.node.span);
-    let table = Table::from([(key.to_owned(), entry)]);
-    Entry {
-        key: at,
-        node: Node::new(Value::Table(table), span),
-    }
-}
-
-/// The name of the text that the settings of the command line are shown as.
-pub const SET: &str = "--set";
-
-/// The text that the settings of the command line are shown as.
-pub fn set_text(set: &[(String, String)]) -> String {
-    set.iter()
-        .map(|(path, value)| format!("{path}={value}\n"))
-        .collect()
-}
-
-/// Lays the settings of the command line over the board; those of parameters are returned.
-pub fn set(
-    root: &mut Table,
-    file: FileId,
-    set: &[(String, String)],
-    problems: &mut Vec<Problem>,
-) -> Vec<Setting> {
-    let mut settings = Vec::new();
-    let mut base = 0;
-    for (path, value) in set {
-        let key = Span {
-            file,
-            start: base,
-            end: base + path.len(),
-        };
-        let span = Span {
-            file,
-            start: key.end + 1,
-            end: key.end + 1 + value.len(),
-        };
-        if let Some(name) = path
-            .trim()
-            .strip_prefix("param.")
-            .filter(|name| !name.contains('.'))
+/// As [`overlay`], for the last time: what a layer took away goes now.
+pub fn overlay_cut(base: &mut Table, over: Table, problems: &mut Vec<Problem>) {
+    for (key, mut entry) in over {
+        if let Some(cut) = entry.node.cut.take()
+            && base.remove(&key).is_none()
+            && !cut.found
         {
-            settings.push(Setting {
-                name: name.to_owned(),
-                text: value.clone(),
-                key,
-                span,
-            });
-        } else if let Some(over) = parse_set(file, base, path, value, problems) {
-            match spell_out(root, over) {
-                Ok(over) => overlay(root, over),
-                Err(problem) => problems.push(problem),
-            }
-        } else {
-            let problem = Problem::error("syntax", format!("`{path}` is not a path"));
-            problems.push(
-                problem
-                    .at(key, "")
-                    .help("write `--set dev.NAME.TYPE.PROPERTY=VALUE` or `--set param.NAME=VALUE`"),
-            );
+            problems.push(nothing_there(&key, cut.span, base));
         }
-        base = span.end + 1;
+        match (base.get_mut(&key), entry.node.as_table_mut()) {
+            (Some(below), Some(over)) if below.node.as_table().is_some() => {
+                if let Some(base) = below.node.as_table_mut() {
+                    overlay_cut(base, std::mem::take(over), problems);
+                }
+            }
+            (None, Some(over)) => {
+                let mut whole = Table::new();
+                overlay_cut(&mut whole, std::mem::take(over), problems);
+                if !whole.is_empty() {
+                    entry.node.value = Value::Table(whole);
+                    base.insert(key, entry);
+                }
+            }
+            _ => overlay(base, Table::from([(key, entry)])),
+        }
     }
-    settings
+}
+
+fn nothing_there(key: &str, at: Span, table: &Table) -> Problem {
+    Problem::error(
+        "nothing-to-delete",
+        format!("there is no `{key}` to delete"),
+    )
+    .at(at, "no weaker layer says it")
+    .help(suggest(key, "keys", table.keys().map(String::as_str)))
+}
+
+/// Takes away what a layer's `delete` names. What is inside a chip is marked, and goes when the chip is put on the board.
+pub fn delete(base: &mut Table, list: Option<&Node>, problems: &mut Vec<Problem>) {
+    let items = match list.map(|list| &list.value) {
+        Some(Value::Array(items)) => items,
+        _ => return,
+    };
+    for item in items {
+        let Some(text) = item.as_str() else { continue };
+        let Some(path) = parse_path(text) else {
+            problems.push(
+                Problem::error("bad-path", format!("`{text}` is not a path"))
+                    .at(item.span, "")
+                    .help("write it as the headers of tables are: \"dev.NAME\", \"dev.NAME.irq\""),
+            );
+            continue;
+        };
+        match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["chip", chip, _, ..] if tree::get(base, &["chip", chip]).is_some() => {
+                cut(base, &path, item.span);
+            }
+            ["board" | "overlay", ..] | [_] => problems.push(
+                Problem::error("bad-path", format!("`{text}` cannot be deleted"))
+                    .at(item.span, "")
+                    .help("name a table of dev, chip, join, slot, param, alias or defaults, or a key in one"),
+            ),
+            _ => {
+                if tree::remove(base, &path).is_none() {
+                    problems.push(missing(base, &path, item));
+                }
+            }
+        }
+    }
+}
+
+/// A problem that says how far a path leads.
+fn missing(base: &Table, path: &[String], item: &Node) -> Problem {
+    let mut table = base;
+    for (depth, key) in path.iter().enumerate() {
+        match table.get(key).map(|entry| entry.node.as_table()) {
+            Some(Some(inner)) => table = inner,
+            Some(None) => break,
+            None => {
+                let mut problem =
+                    nothing_there(&path[..=depth].join("."), item.span, &Table::new());
+                let mut help = suggest(key, "keys", table.keys().map(String::as_str));
+                if let ("dev", Some(device)) = (path[0].as_str(), path.get(1))
+                    && let Some(("chip", inner)) = home(base, device)
+                {
+                    help = format!("a device of a chip is named as in the chip: \"{inner}\"");
+                }
+                problem.help = Some(help);
+                return problem;
+            }
+        }
+    }
+    nothing_there(&path.join("."), item.span, &Table::new())
+}
+
+/// Where a name that is no device's stands.
+fn home<'n>(base: &Table, name: &'n str) -> Option<(&'static str, String)> {
+    let chip = |name: &'n str| tree::get(base, &["chip", name]).is_some();
+    chip(name).then(|| ("chip", format!("chip.{name}.dev.NAME")))
+}
+
+fn cut(base: &mut Table, path: &[String], span: Span) {
+    let found = tree::remove(base, path).is_some();
+    let mut table = base;
+    for (depth, key) in path.iter().enumerate() {
+        let entry = table.entry(key.clone()).or_insert_with(|| Entry {
+            key: span,
+            node: Node::new(Value::Table(Table::new()), span),
+        });
+        if depth + 1 == path.len() {
+            entry.node.cut = Some(Cut { span, found });
+        }
+        match entry.node.as_table_mut() {
+            Some(inner) => table = inner,
+            None => return,
+        }
+    }
+}
+
+/// Reports devices that a layer gives properties to although no weaker one declares them, and takes them out of it. A
+/// device is declared where it gets a place.
+pub fn undeclared(base: &Table, over: &mut Table, problems: &mut Vec<Problem>) {
+    let none = Table::new();
+    let tables = |name: &str| base.get(name).and_then(|e| e.node.as_table());
+    let (declared, chips) = (
+        tables("dev").unwrap_or(&none),
+        tables("chip").unwrap_or(&none),
+    );
+    let aliases = tables("alias").unwrap_or(&none);
+    let Some(devices) = over.get_mut("dev").and_then(|e| e.node.as_table_mut()) else {
+        return;
+    };
+    devices.retain(|name, entry| {
+        let Some(table) = entry.node.as_table() else {
+            return true;
+        };
+        let placed = table.contains_key("at") || table.contains_key("map") || !needs_place(table);
+        if placed || declared.contains_key(name) {
+            return true;
+        }
+        let problem = Problem::error(
+            "undeclared-device",
+            format!("no board below declares the device `{name}`"),
+        )
+        .at(entry.key, "a new device needs `at`");
+        let alias = aliases.get(name).and_then(|e| e.node.as_str());
+        problems.push(match alias {
+            Some(device) => problem.help(format!("`{name}` is an alias of `{device}`")),
+            None if chips.contains_key(name) => problem.help(format!(
+                "`{name}` is a chip; its devices are set under [chip.{name}.dev.NAME]"
+            )),
+            None => problem.help(suggest(
+                name,
+                "devices",
+                declared.keys().map(String::as_str),
+            )),
+        });
+        false
+    });
+}
+
+/// Whether a device of this table has to say where it sits.
+fn needs_place(table: &Table) -> bool {
+    let kinds = table
+        .keys()
+        .filter(|key| !KEYS.contains(&key.as_str()))
+        .filter_map(|key| registry::find(key));
+    kinds
+        .filter_map(|kind| {
+            let defaults = (kind.decode)(&serde_json::json!({})).ok()?;
+            (kind.interface)(&defaults).ok()
+        })
+        .all(|interface| interface.bus.is_some())
 }

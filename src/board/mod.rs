@@ -1,21 +1,29 @@
 //! Boards: finding their files, reading them, merging the layers, and putting parameters in.
 
+pub mod chips;
 pub mod decode;
 pub mod explain;
 pub mod format;
-pub mod merge;
+mod load;
+mod merge;
 pub mod params;
 pub mod parse;
+mod refer;
 pub mod schema;
+mod set;
 pub mod tree;
+mod when;
 pub mod write;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+pub use load::RunFile;
+use load::{Found, Loader, RunText, find};
 use params::{Params, Setting};
 use tree::Table;
 
-use crate::diagnostics::{Problem, Report, Sources, Span, suggest};
+use crate::diagnostics::{Problem, Report, Span, suggest};
 use crate::graph::plan::Plan;
 use crate::graph::resolve::resolve;
 
@@ -26,24 +34,54 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("mipssim", include_str!("../../machines/mipssim.toml")),
 ];
 
+/// The chips in the program, by name: those in `machines/chips/`.
+pub const BUILT_IN_CHIPS: &[(&str, &str)] =
+    &[("piix4", include_str!("../../machines/chips/piix4.toml"))];
+
 /// What the command line adds to a board.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// Overlay files, the later stronger.
+    pub overlays: Vec<PathBuf>,
+    /// A run file.
+    pub run_file: Option<PathBuf>,
     /// Values by path, the later stronger: `("param.ram", "256MiB")`, `("dev.com1.isa-serial.baudbase", "9600")`.
     pub set: Vec<(String, String)>,
 }
 
-/// A board with its layers merged.
+/// A board with its layers merged and its chips put in.
 #[derive(Debug)]
 pub struct Board {
     /// The tree, parameters put in.
     pub root: Table,
     /// The parameters.
     pub params: Params,
-    /// What the command line sets of them, the later stronger.
+    /// What the run file and the command line set of them, the later stronger.
     pub settings: Vec<Setting>,
+    /// The parameters that something uses.
+    pub used: BTreeSet<String>,
+    /// The chips on it, by name.
+    pub chips: BTreeSet<String>,
+    /// What is not there because its `when` says so: `dev.usb`.
+    pub absent: Vec<String>,
     /// The whole of the board's own file, for what is missing from it.
     pub whole: Span,
+}
+
+impl Board {
+    /// The keys under which a file that extends the board finds a device: those of a chip are within it.
+    pub fn keys_of<'d>(&self, device: &'d str) -> Vec<&'d str> {
+        let mut keys = Vec::new();
+        let mut start = 0;
+        for (dot, _) in device.match_indices('.') {
+            if self.chips.contains(&device[..dot]) {
+                keys.extend(["chip", &device[start..dot]]);
+                start = dot + 1;
+            }
+        }
+        keys.extend(["dev", &device[start..]]);
+        keys
+    }
 }
 
 /// A board that could be resolved.
@@ -53,6 +91,8 @@ pub struct Loaded {
     pub plan: Plan,
     /// What it came from.
     pub board: Board,
+    /// What the run file says besides.
+    pub run: RunFile,
     /// The warnings, and the texts that the board's places are in.
     pub report: Report,
 }
@@ -62,18 +102,50 @@ pub struct Loaded {
 /// # Errors
 /// As [`open`].
 pub fn load(board: &str, options: &Options) -> Result<(Plan, Report), Report> {
-    open(board, options).map(|loaded| (loaded.plan, loaded.report))
+    open(Some(board), options).map(|loaded| (loaded.plan, loaded.report))
 }
 
-/// Reads the board of this name, or in this file if it has a `/` or ends in `.toml`, and resolves it.
+/// Reads the board of this name, or in this file if it has a `/` or ends in `.toml`, and resolves it. Without a name it
+/// is the run file's board.
 ///
 /// # Errors
 /// The report of every problem, warnings included.
-pub fn open(board: &str, options: &Options) -> Result<Loaded, Report> {
-    let loader = Loader::default();
-    match loader.find(board, None) {
-        Ok(found) => loader.resolve(found, options),
-        Err(problem) => Err(Report::new(loader.sources, vec![problem])),
+pub fn open(board: Option<&str>, options: &Options) -> Result<Loaded, Report> {
+    let mut loader = Loader::default();
+    let run = match &options.run_file {
+        Some(path) => match loader.run_file(path) {
+            Ok(run) => Some(run),
+            Err(problem) => return Err(Report::new(loader.sources, vec![problem])),
+        },
+        None => None,
+    };
+    let (found, span) = match (board, run.as_ref().map(|run| (&run.path, &run.board))) {
+        (Some(board), _) => (find(board, None), None),
+        (None, Some((path, Some((board, span))))) => (find(board, Some(path)), *span),
+        (None, Some((path, None))) => {
+            let problem = format!("{} names no board", path.display());
+            let problem = Problem::error("no-board", problem);
+            let help = "add [run] with `board = \"…\"`, or name a board on the command line";
+            (Err(problem.help(help)), None)
+        }
+        (None, None) => {
+            let problem = Problem::error("no-board", "no board is named");
+            (Err(problem), None)
+        }
+    };
+    match found {
+        Ok(found) => {
+            let named = board.filter(|board| board.contains('@') && !board.contains('/'));
+            resolve_found(loader, found, named, options, run)
+        }
+        Err(problem) => {
+            let mut problems = loader.problems;
+            problems.push(match span {
+                Some(span) => problem.at(span, ""),
+                None => problem,
+            });
+            Err(Report::new(loader.sources, problems))
+        }
     }
 }
 
@@ -87,7 +159,7 @@ pub fn load_text(name: &str, text: &str, options: &Options) -> Result<(Plan, Rep
         text: text.to_owned(),
         path: None,
     };
-    let loaded = Loader::default().resolve(found, options)?;
+    let loaded = resolve_found(Loader::default(), found, None, options, None)?;
     Ok((loaded.plan, loaded.report))
 }
 
@@ -101,145 +173,86 @@ pub fn load_as(path: &Path, text: &str, options: &Options) -> Result<(Plan, Repo
         text: text.to_owned(),
         path: Some(path.to_owned()),
     };
-    let loaded = Loader::default().resolve(found, options)?;
+    let loaded = resolve_found(Loader::default(), found, None, options, None)?;
     Ok((loaded.plan, loaded.report))
 }
 
-/// Whether a board's name is that of a file.
-fn is_path(board: &str) -> bool {
-    board.contains('/') || board.ends_with(".toml")
-}
-
-struct Found {
-    /// As shown in messages.
-    name: String,
-    text: String,
-    /// The file; `None` for a board in the program.
-    path: Option<PathBuf>,
-}
-
-#[derive(Default)]
-struct Loader {
-    sources: Sources,
-    problems: Vec<Problem>,
-}
-
-impl Loader {
-    fn find(&self, board: &str, beside: Option<&Path>) -> Result<Found, Problem> {
-        let folder = beside.and_then(Path::parent);
-        let path = match folder {
-            Some(folder) if is_path(board) => folder.join(board),
-            Some(folder) => folder.join(format!("{board}.toml")),
-            None => PathBuf::from(board),
-        };
-        if is_path(board) || (folder.is_some() && path.is_file()) {
-            let bytes = std::fs::read(&path).map_err(|e| {
-                Problem::error("unreadable", format!("cannot read {}: {e}", path.display()))
-            })?;
-            let text = String::from_utf8(bytes).map_err(|e| {
-                let at = e.utf8_error().valid_up_to();
-                Problem::error(
-                    "unreadable",
-                    format!("{} is not UTF-8 text (byte {at})", path.display()),
-                )
-            })?;
-            return Ok(Found {
-                name: path.display().to_string(),
-                text,
-                path: Some(path),
-            });
-        }
-        match BUILT_IN.iter().find(|(name, _)| *name == board) {
-            Some((name, text)) => Ok(Found {
-                name: format!("{name}.toml"),
-                text: (*text).to_owned(),
-                path: None,
-            }),
-            None => Err(
-                Problem::error("unknown-board", format!("there is no board `{board}`")).help(
-                    format!(
-                        "{}\na file's name has a `/` or ends in `.toml`",
-                        suggest(board, "boards", BUILT_IN.iter().map(|(name, _)| *name))
-                    ),
-                ),
-            ),
+/// From a text to a plan. `named` is the board's name with its version, if it was asked for by that.
+fn resolve_found(
+    mut loader: Loader,
+    found: Found,
+    named: Option<&str>,
+    options: &Options,
+    run: Option<RunText>,
+) -> Result<Loaded, Report> {
+    let load::Layers {
+        mut root,
+        settings,
+        whole,
+        run,
+    } = loader.layers(found, options, run);
+    // What a text with mistakes of syntax means is a guess: what the rest of it lacks may stand behind them.
+    if loader.unreadable {
+        return Err(Report::new(loader.sources, loader.problems));
+    }
+    let mut problems = std::mem::take(&mut loader.problems);
+    let params = params::decide(&root, &settings, None, &mut problems);
+    let mut used = BTreeSet::new();
+    let absent = when::settle(&mut root, &params, &mut used, &mut problems);
+    params::substitute(&mut root, &params, false, &mut used, &mut problems);
+    let chips = chips::expand(&mut root, &mut loader, &mut problems);
+    if let Some(named) = named {
+        version(&root, named, &mut problems);
+    }
+    let board = Board {
+        root,
+        params,
+        settings,
+        used,
+        chips,
+        absent,
+        whole,
+    };
+    let plan = resolve(&board, &mut problems);
+    for (name, _, span) in &run.backends {
+        let slots = plan.iter().flat_map(|plan| &plan.slots);
+        let names: Vec<_> = slots.map(|slot| slot.name.as_str()).collect();
+        if plan.is_some() && !names.contains(&name.as_str()) {
+            problems.push(
+                Problem::error("unknown-slot", format!("the board has no slot `{name}`"))
+                    .at(*span, "")
+                    .help(suggest(name, "slots", names)),
+            );
         }
     }
-
-    /// Reads a board and those it extends, and lays one over the other. Also where the board's own text starts.
-    fn layers(&mut self, found: Found) -> (Table, Span) {
-        let file = self.sources.add(&found.name, found.text.as_str());
-        let mut layers = vec![parse::parse(file, &found.text, &mut self.problems)];
-        let mut names = vec![found.name];
-        let mut path = found.path;
-        while let Some(base) = layers
-            .last()
-            .and_then(|layer| self.base(layer, path.as_deref(), &names))
-        {
-            let file = self.sources.add(&base.name, base.text.as_str());
-            layers.push(parse::parse(file, &base.text, &mut self.problems));
-            names.push(base.name);
-            path = base.path;
-        }
-        let mut merged = Table::new();
-        while let Some(layer) = layers.pop() {
-            merge::overlay(&mut merged, layer);
-        }
-        (
-            merged,
-            Span {
-                file,
-                start: 0,
-                end: 0,
-            },
-        )
+    problems.append(&mut loader.problems);
+    let unreadable = loader.unreadable;
+    let report = Report::new(loader.sources, problems);
+    match plan {
+        Some(plan) if !report.has_errors() && !unreadable => Ok(Loaded {
+            plan,
+            board,
+            run,
+            report,
+        }),
+        _ => Err(report),
     }
+}
 
-    /// The board that one extends. `names` are those read so far.
-    fn base(&mut self, layer: &Table, path: Option<&Path>, names: &[String]) -> Option<Found> {
-        let board = layer.get("board")?.node.as_table()?;
-        let extends = &board.get("extends")?.node;
-        let problem = match self.find(extends.as_str()?, path) {
-            Ok(base) if names.contains(&base.name) => {
-                let chain = [names, &[base.name]].concat().join(" → ");
-                Problem::error("extends-cycle", format!("a board extends itself: {chain}"))
-            }
-            Ok(base) => return Some(base),
-            Err(problem) => problem,
-        };
-        self.problems.push(problem.at(extends.span, ""));
-        None
-    }
-
-    fn resolve(mut self, found: Found, options: &Options) -> Result<Loaded, Report> {
-        let (mut root, whole) = self.layers(found);
-        // What a text with mistakes of syntax means is a guess: what the rest of it lacks may stand behind them.
-        let unreadable = !self.problems.is_empty();
-        let mut settings = Vec::new();
-        if !options.set.is_empty() {
-            let file = self.sources.add(merge::SET, merge::set_text(&options.set));
-            settings = merge::set(&mut root, file, &options.set, &mut self.problems);
-        }
-        if unreadable {
-            return Err(Report::new(self.sources, self.problems));
-        }
-        let params = params::decide(&root, &settings, &mut self.problems);
-        params::substitute(&mut root, &params, &mut self.problems);
-        let board = Board {
-            root,
-            params,
-            settings,
-            whole,
-        };
-        let plan = resolve(&board, &mut self.problems);
-        let report = Report::new(self.sources, self.problems);
-        match plan {
-            Some(plan) if !report.has_errors() => Ok(Loaded {
-                plan,
-                board,
-                report,
-            }),
-            _ => Err(report),
-        }
+/// A board that was asked for by its version says so itself.
+fn version(root: &Table, named: &str, problems: &mut Vec<Problem>) {
+    let said = |key: &str| tree::get(root, &["board", key]);
+    let (name, version) = (said("name"), said("version"));
+    let text = |node: Option<&tree::Node>| node.and_then(|n| n.as_str()).map(str::to_owned);
+    let own = format!(
+        "{}@{}",
+        text(name).unwrap_or_default(),
+        text(version).unwrap_or_default()
+    );
+    if let (true, Some(at)) = (own != named, version.or(name)) {
+        problems.push(
+            Problem::error("wrong-version", format!("the board is not `{named}`"))
+                .at(at.span, format!("it is `{}`", own.trim_end_matches('@'))),
+        );
     }
 }

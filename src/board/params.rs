@@ -1,6 +1,6 @@
 //! Parameters: their values, and putting them where the board names them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 use solderless_model::{Hertz, Size};
@@ -16,27 +16,53 @@ pub type Params = BTreeMap<String, Option<Param>>;
 /// A parameter's value.
 #[derive(Debug, Clone)]
 pub struct Param {
+    /// What it takes.
+    pub kind: ParamType,
     /// The value.
     pub value: Json,
     /// Where it was set.
     pub span: Span,
+    /// For a chip's parameter that the board set to one of its own: what the board says.
+    outer: Option<Box<Node>>,
 }
 
-/// A value given on the command line.
+/// A value given from outside: on the command line, in a run file, or by the board that a chip is on.
 #[derive(Debug, Clone)]
 pub struct Setting {
     /// The parameter.
     pub name: String,
-    /// The value as it was typed.
-    pub text: String,
-    /// Where the name stands in the text of the command line.
+    /// The value.
+    pub value: Given,
+    /// Where the name stands.
     pub key: Span,
     /// Where the value stands.
     pub span: Span,
 }
 
-/// Decides every parameter of the merged board. The last setting of one counts.
-pub fn decide(root: &Table, settings: &[Setting], problems: &mut Vec<Problem>) -> Params {
+/// How a value was given.
+#[derive(Debug, Clone)]
+pub enum Given {
+    /// As it was typed.
+    Text(String),
+    /// As TOML.
+    Node(Node),
+}
+
+/// What to say about a parameter without a value.
+pub struct Missing<'a> {
+    /// Where it should have been given.
+    pub at: Span,
+    /// How to give it.
+    pub help: &'a dyn Fn(&str) -> String,
+}
+
+/// Decides every parameter of a merged board or chip. The last setting of one counts.
+pub fn decide(
+    root: &Table,
+    settings: &[Setting],
+    missing: Option<&Missing<'_>>,
+    problems: &mut Vec<Problem>,
+) -> Params {
     let none = Table::new();
     let declared = root
         .get("param")
@@ -46,7 +72,7 @@ pub fn decide(root: &Table, settings: &[Setting], problems: &mut Vec<Problem>) -
     for (name, entry) in declared {
         let setting = settings.iter().rev().find(|s| s.name == *name);
         let value = match entry.node.as_table() {
-            Some(table) => one(name, table, entry.key, setting, problems),
+            Some(table) => one(name, table, entry.key, setting, missing, problems),
             None => {
                 problems.push(
                     Problem::error("bad-value", format!("param.{name} is not a table")).at(
@@ -63,7 +89,10 @@ pub fn decide(root: &Table, settings: &[Setting], problems: &mut Vec<Problem>) -
         problems.push(
             Problem::error(
                 "unknown-param",
-                format!("the board has no param `{}`", setting.name),
+                match missing {
+                    None => format!("the board has no param `{}`", setting.name),
+                    Some(_) => format!("the chip has no param `{}`", setting.name),
+                },
             )
             .at(setting.key, "")
             .help(suggest(
@@ -81,6 +110,7 @@ fn one(
     table: &Table,
     key: Span,
     setting: Option<&Setting>,
+    missing: Option<&Missing<'_>>,
     problems: &mut Vec<Problem>,
 ) -> Option<Param> {
     let what = format!("param.{name}");
@@ -97,17 +127,27 @@ fn one(
     let min = bound("min", &section.min, problems);
     let max = bound("max", &section.max, problems);
     let (value, span) = match (setting, &section.default) {
-        (Some(setting), _) => (typed(kind, &setting.text), setting.span),
+        (Some(setting), _) => match &setting.value {
+            Given::Text(text) => (typed(kind, text), setting.span),
+            // Its trouble has been reported.
+            Given::Node(node) if node.any(Json::is_null) => return None,
+            Given::Node(node) => (node.to_json(), setting.span),
+        },
         (None, Some(default)) => (default.clone(), table["default"].node.span),
         (None, None) => {
-            problems.push(
-                Problem::error(
-                    "param-not-set",
-                    format!("param `{name}` has no default and is not set"),
-                )
-                .at(key, "")
-                .help(format!("add `--set {what}=…`, or a `default` here")),
+            let problem = Problem::error(
+                "param-not-set",
+                format!("param `{name}` has no default and is not set"),
             );
+            problems.push(match missing {
+                None => problem
+                    .at(key, "")
+                    .help(format!("add `--set {what}=…`, or a `default` here")),
+                Some(missing) => problem
+                    .at(missing.at, "not set here")
+                    .at(key, "the param")
+                    .help((missing.help)(name)),
+            });
             return None;
         }
     };
@@ -145,7 +185,16 @@ fn one(
         );
         return None;
     }
-    Some(Param { value, span })
+    let outer = setting.and_then(|setting| match &setting.value {
+        Given::Node(node) if node.param.is_some() => Some(Box::new(node.clone())),
+        _ => None,
+    });
+    Some(Param {
+        kind,
+        value,
+        span,
+        outer,
+    })
 }
 
 fn plain(value: &Json) -> String {
@@ -191,61 +240,115 @@ fn rank(kind: ParamType, value: &Json) -> Option<Rank> {
 }
 
 fn misfit(what: &str, kind: ParamType, at: Span) -> Problem {
-    let expected = match kind {
-        ParamType::Size => "expected a size such as \"128MiB\"",
-        ParamType::Frequency => "expected a frequency such as \"100MHz\"",
-        ParamType::Int => "expected an integer",
-        ParamType::Bool => "expected true or false",
-        ParamType::String => "expected a string",
-    };
-    Problem::error("bad-value", format!("{what} is of the wrong type")).at(at, expected)
+    Problem::error("bad-value", format!("{what} is of the wrong type"))
+        .at(at, format!("expected {}", kind.expected()))
 }
 
-/// Puts the parameters' values where the board says `"${name}"`.
-pub fn substitute(root: &mut Table, params: &Params, problems: &mut Vec<Problem>) {
-    for (key, entry) in root {
-        if key != "param" && key != "board" {
-            visit(&mut entry.node, params, problems);
+impl ParamType {
+    /// What a value of the type is, in words.
+    pub fn expected(self) -> &'static str {
+        match self {
+            ParamType::Size => "a size such as \"128MiB\"",
+            ParamType::Frequency => "a frequency such as \"100MHz\"",
+            ParamType::Int => "an integer",
+            ParamType::Bool => "true or false",
+            ParamType::String => "a string",
         }
     }
 }
 
-fn visit(node: &mut Node, params: &Params, problems: &mut Vec<Problem>) {
-    match &mut node.value {
-        Value::Table(table) => table
-            .values_mut()
-            .for_each(|entry| visit(&mut entry.node, params, problems)),
-        Value::Array(items) => items
-            .iter_mut()
-            .for_each(|item| visit(item, params, problems)),
-        Value::Scalar(Json::String(text)) if text.contains("${") => {
-            let whole = text
-                .strip_prefix("${")
-                .and_then(|t| t.strip_suffix('}'))
-                .filter(|t| !t.contains("${"));
-            let problem = match whole.map(|name| (name, params.get(name))) {
-                Some((_, Some(Some(param)))) => {
-                    let value = Node::new(Value::Scalar(param.value.clone()), node.span);
-                    let written = std::mem::replace(node, value);
-                    node.param = Some(param.span);
-                    node.below = Some(Box::new(written));
-                    return;
-                }
-                Some((_, Some(None))) => None,
-                Some((name, None)) => Some(
-                    Problem::error("unknown-param", format!("the board has no param `{name}`"))
-                        .at(node.span, "")
-                        .help(suggest(name, "params", params.keys().map(String::as_str))),
-                ),
-                None => Some(
-                    Problem::error("partial-param", "a parameter stands for a whole value")
-                        .at(node.span, "")
-                        .help("write `\"${name}\"` and nothing else in the string"),
-                ),
-            };
-            problems.extend(problem);
-            node.value = Value::Scalar(Json::Null);
+/// Whether two values of a parameter are the same; `None` if one is no value of the type.
+pub fn equal(kind: ParamType, first: &Json, second: &Json) -> Option<bool> {
+    Some(rank(kind, first)? == rank(kind, second)?)
+}
+
+/// Puts the parameters' values where a board or, if `inner`, a chip says `"${name}"`. The names of those that are put
+/// somewhere are added to `used`.
+pub fn substitute(
+    root: &mut Table,
+    params: &Params,
+    inner: bool,
+    used: &mut BTreeSet<String>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut substitution = Substitution {
+        params,
+        inner,
+        used,
+        problems,
+    };
+    for (key, entry) in root {
+        if !["param", "board", "interface"].contains(&key.as_str()) {
+            substitution.visit(&mut entry.node);
         }
-        Value::Scalar(_) => {}
+    }
+}
+
+struct Substitution<'a> {
+    params: &'a Params,
+    inner: bool,
+    used: &'a mut BTreeSet<String>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Substitution<'_> {
+    fn visit(&mut self, node: &mut Node) {
+        match &mut node.value {
+            Value::Table(table) => table
+                .values_mut()
+                .for_each(|entry| self.visit(&mut entry.node)),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.visit(item)),
+            Value::Scalar(Json::String(text)) if text.contains("${") => {
+                let whole = text
+                    .strip_prefix("${")
+                    .and_then(|t| t.strip_suffix('}'))
+                    .filter(|t| !t.contains("${"));
+                let problem = match whole.map(|name| (name, self.params.get(name))) {
+                    Some((name, Some(Some(param)))) => {
+                        if !self.used.contains(name) {
+                            self.used.insert(name.to_owned());
+                        }
+                        *node = self.put(node, param);
+                        return;
+                    }
+                    Some((_, Some(None))) => None,
+                    Some((name, None)) => Some(
+                        Problem::error(
+                            "unknown-param",
+                            format!(
+                                "the {} has no param `{name}`",
+                                if self.inner { "chip" } else { "board" }
+                            ),
+                        )
+                        .at(node.span, "")
+                        .help(suggest(
+                            name,
+                            "params",
+                            self.params.keys().map(String::as_str),
+                        )),
+                    ),
+                    None => Some(
+                        Problem::error("partial-param", "a parameter stands for a whole value")
+                            .at(node.span, "")
+                            .help("write `\"${name}\"` and nothing else in the string"),
+                    ),
+                };
+                self.problems.extend(problem);
+                node.value = Value::Scalar(Json::Null);
+            }
+            Value::Scalar(_) => {}
+        }
+    }
+
+    /// The parameter's value in the place of what names it. What is known of a chip's parameter is what the board says
+    /// of it: the chip's own name for it means nothing outside.
+    fn put(&self, node: &Node, param: &Param) -> Node {
+        let mut value = Node::new(Value::Scalar(param.value.clone()), node.span);
+        (value.param, value.below) = match (&param.outer, self.inner) {
+            (Some(outer), _) => (outer.param, outer.below.clone()),
+            (None, true) => (Some(param.span), None),
+            (None, false) => (Some(param.span), Some(Box::new(node.clone()))),
+        };
+        value
     }
 }

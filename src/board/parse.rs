@@ -63,6 +63,47 @@ pub fn parse_set(
     Some(table)
 }
 
+/// The keys of a path such as `dev.pit.irq."out[0]"`; `None` if it is none.
+pub fn parse_path(path: &str) -> Option<Vec<String>> {
+    if path.contains(['\n', '\r', '=', '#']) {
+        return None;
+    }
+    let text = format!("{path}=0");
+    let mut table = DeTable::parse(&text).ok()?.into_inner();
+    let mut keys = Vec::new();
+    loop {
+        let (key, value) = table.into_iter().next()?;
+        keys.push(key.into_inner().into_owned());
+        match value.into_inner() {
+            DeValue::Table(inner) => table = inner,
+            _ => return Some(keys),
+        }
+    }
+}
+
+/// The path of the innermost value that starts at or before a place and ends behind it, if it is in a table.
+pub fn path_at(text: &str, at: usize) -> Option<Vec<String>> {
+    let (root, _) = DeTable::parse_recoverable(text);
+    let mut table = root.into_inner();
+    let mut keys = Vec::new();
+    // A header's tables are told apart by what is in them: only a value has a place that is its own.
+    loop {
+        let found = table.into_iter().find(|(_, value)| contains(value, at))?;
+        keys.push(found.0.into_inner().into_owned());
+        match found.1.into_inner() {
+            DeValue::Table(inner) => table = inner,
+            _ => return Some(keys),
+        }
+    }
+}
+
+fn contains(value: &Spanned<DeValue<'_>>, at: usize) -> bool {
+    match value.get_ref() {
+        DeValue::Table(table) => table.iter().any(|(_, value)| contains(value, at)),
+        _ => value.span().contains(&at),
+    }
+}
+
 /// The value at the end of a tree that is one path.
 fn leaf(table: &mut Table) -> Option<&mut Node> {
     let node = &mut table.values_mut().next()?.node;

@@ -30,6 +30,28 @@ pub struct Node {
     /// What stood here before: the `"${NAME}"` that the parameter's value took the place of, else what the next weaker
     /// layer says.
     pub below: Option<Box<Node>>,
+    /// The names in it are those of the whole board, not of a chip.
+    pub head: Option<Head>,
+    /// A layer takes away what weaker layers say here.
+    pub cut: Option<Cut>,
+}
+
+/// What a layer's `delete` leaves inside a chip, which is only read later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Where that was written.
+    pub span: Span,
+    /// A weaker layer of the board said something here.
+    pub found: bool,
+}
+
+/// The start of a string whose name was made one of the whole board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Bytes of it now.
+    pub now: usize,
+    /// Bytes of it as written.
+    pub written: usize,
 }
 
 /// A value.
@@ -51,6 +73,8 @@ impl Node {
             span,
             param: None,
             below: None,
+            head: None,
+            cut: None,
         }
     }
 
@@ -73,6 +97,14 @@ impl Node {
     /// The table, if it is one.
     pub fn as_table(&self) -> Option<&Table> {
         match &self.value {
+            Value::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// The table, if it is one.
+    pub fn as_table_mut(&mut self) -> Option<&mut Table> {
+        match &mut self.value {
             Value::Table(table) => Some(table),
             _ => None,
         }
@@ -112,18 +144,36 @@ impl Node {
     /// The place of part of a string, if it was written without escapes; else of the whole.
     pub fn part(&self, start: usize, len: usize) -> Span {
         let written = self.span.end - self.span.start;
-        let quote = match self.as_str() {
-            Some(text) if self.param.is_none() && written == text.len() => 0,
-            Some(text) if self.param.is_none() && written == text.len() + 2 => 1,
+        let head = self.head.unwrap_or(Head { now: 0, written: 0 });
+        let Some(text) = self.as_str().filter(|_| self.param.is_none()) else {
+            return self.span;
+        };
+        let quote = match (written + head.now).checked_sub(text.len() + head.written) {
+            Some(0) => 0,
+            Some(2) => 1,
             _ => return self.span,
         };
-        let start = self.span.start + quote + start;
+        // Of a head all is marked: what it was made from has other parts.
+        let place = |at: usize, within: usize| {
+            let behind = at.checked_sub(head.now);
+            self.span.start + quote + behind.map_or(within, |behind| head.written + behind)
+        };
         Span {
             file: self.span.file,
-            start,
-            end: start + len,
+            start: place(start, 0),
+            end: place(start + len, head.written),
         }
     }
+}
+
+/// Takes out what stands at a path; `None` if nothing does.
+pub fn remove(root: &mut Table, path: &[String]) -> Option<Entry> {
+    let (last, tables) = path.split_last()?;
+    let mut table = root;
+    for key in tables {
+        table = table.get_mut(key)?.node.as_table_mut()?;
+    }
+    table.remove(last)
 }
 
 /// The value at a path; `None` if there is none.

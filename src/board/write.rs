@@ -5,10 +5,9 @@ use std::fmt::Write;
 use serde_json::Value as Json;
 
 use super::Board;
+use super::format::{KEYS, SECTIONS};
 use super::tree::{Node, Table, Value};
 use crate::diagnostics::Sources;
-use crate::graph::KEYS;
-use crate::graph::resolve::SECTIONS;
 
 /// A board with its layers merged as one file, which resolves to the same plan. Parameters stay parameters: what the
 /// command line set is their default. Integers are in the base they were written in.
@@ -33,7 +32,7 @@ pub fn value(node: &Node, sources: &Sources) -> String {
         Value::Scalar(Json::Number(number)) => {
             let text = sources.text(node.span.file);
             let literal = text.get(node.span.start..node.span.end).unwrap_or_default();
-            if literal.is_empty() {
+            if literal.is_empty() || node.param.is_some() {
                 number.to_string()
             } else {
                 literal.to_owned()

@@ -10,14 +10,13 @@ pub struct Args {
     /// Boards' names (`malta`), or the paths of their files
     #[arg(required = true)]
     boards: Vec<String>,
-    /// Set a parameter or property: param.NAME=VALUE or DEVICE.PROPERTY=VALUE
-    #[arg(long, value_name = "PATH=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    layers: super::LayerArgs,
 }
 
 /// Runs the command: problems on standard error, the names of good boards on standard output.
 pub fn run(args: &Args) -> ExitCode {
-    let options = match super::options(&args.set) {
+    let options = match args.layers.options() {
         Ok(options) => options,
         Err(e) => return super::usage(&e),
     };

@@ -11,15 +11,19 @@ pub struct Args {
     first: String,
     /// The second board's
     second: String,
-    /// Set a parameter or property of the second board: param.NAME=VALUE or DEVICE.PROPERTY=VALUE
-    #[arg(long, value_name = "PATH=VALUE")]
-    set: Vec<String>,
+    /// What is laid over the second board
+    #[command(flatten)]
+    layers: super::LayerArgs,
 }
 
 /// Runs the command. As with diff(1) the status is 0 for equal boards, 1 for others, and 2 for trouble.
 pub fn run(args: &Args) -> ExitCode {
-    let first = super::load(&args.first, &[]);
-    let second = super::load(&args.second, &args.set);
+    let board = |name: &String, layers: super::LayerArgs| super::BoardArgs {
+        board: name.clone(),
+        layers,
+    };
+    let first = super::load(&board(&args.first, super::LayerArgs::default()));
+    let second = super::load(&board(&args.second, args.layers.clone()));
     let (first, second) = match (first, second) {
         (Ok(first), Ok(second)) => (first, second),
         (Err(code), _) | (_, Err(code)) => return code,

@@ -11,14 +11,17 @@ pub struct Args {
     board: String,
     /// The value: DEVICE.PROPERTY, param.NAME, or a path as in the file
     path: String,
-    /// Set a parameter or property: param.NAME=VALUE or DEVICE.PROPERTY=VALUE
-    #[arg(long, value_name = "PATH=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    layers: super::LayerArgs,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
-    let loaded = match super::open(&args.board, &args.set) {
+    let board = super::BoardArgs {
+        board: args.board.clone(),
+        layers: args.layers.clone(),
+    };
+    let loaded = match super::open(&board) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };

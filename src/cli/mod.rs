@@ -11,6 +11,7 @@ mod schema;
 mod show;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -55,28 +56,68 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// A board with what the command line lays over it.
+#[derive(Debug, clap::Args)]
+struct BoardArgs {
+    /// A board's name (`malta`, `malta@1`), or the path of its file
+    board: String,
+    #[command(flatten)]
+    layers: LayerArgs,
+}
+
+/// What the command line lays over a board.
+#[derive(Debug, Clone, Default, clap::Args)]
+struct LayerArgs {
+    /// Lay a file over the board; the later are stronger
+    #[arg(long, value_name = "FILE")]
+    overlay: Vec<PathBuf>,
+    /// Set a parameter or property: param.NAME=VALUE or DEVICE.PROPERTY=VALUE
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+}
+
+impl LayerArgs {
+    /// What they ask for.
+    ///
+    /// # Errors
+    /// A setting has no `=`; what to say about it.
+    fn options(&self) -> Result<Options, String> {
+        Ok(Options {
+            overlays: self.overlay.clone(),
+            run_file: None,
+            set: settings(&self.set)?,
+        })
+    }
+}
+
 /// The settings of `--set PATH=VALUE`.
 ///
 /// # Errors
 /// One has no `=`; what to say about it.
-fn options(set: &[String]) -> Result<Options, String> {
+fn settings(set: &[String]) -> Result<Vec<(String, String)>, String> {
     let split = |text: &String| match text.split_once('=') {
         Some((path, value)) => Ok((path.to_owned(), value.to_owned())),
         None => Err(format!("--set {text}: expected PATH=VALUE")),
     };
-    let set = set.iter().map(split).collect::<Result<_, _>>()?;
-    Ok(Options { set })
+    set.iter().map(split).collect()
 }
 
 /// As [`open`], for those who need the plan alone.
-fn load(board: &str, set: &[String]) -> Result<Plan, ExitCode> {
-    open(board, set).map(|loaded| loaded.plan)
+fn load(args: &BoardArgs) -> Result<Plan, ExitCode> {
+    open(args).map(|loaded| loaded.plan)
 }
 
 /// Resolves a board and prints its problems on standard error; the exit status if it cannot be built.
-fn open(board: &str, set: &[String]) -> Result<Loaded, ExitCode> {
-    let options = options(set).map_err(|e| usage(&e))?;
-    match board::open(board, &options) {
+fn open(args: &BoardArgs) -> Result<Loaded, ExitCode> {
+    open_with(
+        Some(&args.board),
+        &args.layers.options().map_err(|e| usage(&e))?,
+    )
+}
+
+/// As [`open`]; without a name it is the run file's board.
+fn open_with(board: Option<&str>, options: &Options) -> Result<Loaded, ExitCode> {
+    match board::open(board, options) {
         Ok(loaded) => {
             complain(&loaded.report);
             Ok(loaded)

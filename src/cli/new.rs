@@ -27,7 +27,7 @@ pub fn run(args: &Args) -> ExitCode {
             "`{name}` cannot be a board's name: a name has letters, digits, `-` and `_`"
         ));
     }
-    let base = match super::open(from, &[]) {
+    let base = match super::open_with(Some(from), &Options::default()) {
         Ok(base) => base,
         Err(code) => return code,
     };
@@ -99,7 +99,8 @@ extends = {}
         let properties = device.props.as_object().into_iter().flatten();
         let properties: Vec<_> = properties.map(|(name, _)| name.as_str()).collect();
         if !properties.is_empty() {
-            let header = write::path(["dev", &device.path, device.entry.name]);
+            let keys = base.board.keys_of(&device.path);
+            let header = write::path(keys.into_iter().chain([device.entry.name]));
             let _ = writeln!(out, "#[{header}]  # {}", properties.join(", "));
         }
     }

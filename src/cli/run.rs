@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, anyhow, bail};
 use solderless_model::SlotKind;
 
+use crate::board::{Options, RunFile};
 use crate::graph::plan::{Boot, Plan};
 use crate::host::{self, Backend, NetBackend, Outside};
 use crate::machine::{self, End, Fittings, Kernel, KernelFiles, Machine, Pace, Run};
@@ -18,19 +19,22 @@ const FIXED_EPOCH: i64 = 1_704_067_200;
 const INPUT_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Run a board: build it from its file and start it.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// A board's name (`malta`), or the path of its file
-    board: String,
+    /// A board's name (`malta`, `malta@1`), or the path of its file
+    #[arg(required_unless_present = "run_file")]
+    board: Option<String>,
+    /// A file that says what to run: board, overlays, params, backends, what to boot. Options are stronger
+    #[arg(long, value_name = "FILE")]
+    run_file: Option<PathBuf>,
     /// Main memory, such as 256MiB: the board's parameter `ram`
     #[arg(long, value_name = "SIZE")]
     ram: Option<String>,
     /// CPU model, such as 24Kf: the board's parameter `cpu`
     #[arg(long, value_name = "MODEL")]
     cpu: Option<String>,
-    /// Set a parameter or property: param.NAME=VALUE or DEVICE.PROPERTY=VALUE
-    #[arg(long, value_name = "PATH=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    layers: super::LayerArgs,
     /// Firmware image for the board's flash memory, as its build made it
     #[arg(long, value_name = "FILE", conflicts_with = "kernel")]
     firmware: Option<PathBuf>,
@@ -38,15 +42,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
     /// Initial RAM disk for the kernel
-    #[arg(long, value_name = "FILE", requires = "kernel")]
+    #[arg(long, value_name = "FILE")]
     initrd: Option<PathBuf>,
     /// Command line for the kernel
-    #[arg(
-        long,
-        value_name = "TEXT",
-        requires = "kernel",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     append: Option<String>,
     /// Plug something into a slot of the board: SLOT=console|stdio|null|pty|file:PATH|unix:PATH[,server]|tcp:HOST:PORT[,server],
     /// or for a network SLOT=null|udp:HOST:PORT,peer=HOST:PORT|unix:PATH,peer=PATH
@@ -72,11 +71,16 @@ pub struct Args {
 /// Runs the command. Bad input ends with status 2 before anything is started.
 pub fn run(args: &Args) -> ExitCode {
     super::log(args.verbose);
-    let plan = match super::load(&args.board, &settings(args)) {
-        Ok(plan) => plan,
+    let options = match options(args) {
+        Ok(options) => options,
+        Err(e) => return super::usage(&e),
+    };
+    let loaded = match super::open_with(args.board.as_deref(), &options) {
+        Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    match start(args, &plan) {
+    let args = &with_run_file(args, &loaded.run);
+    match start(args, &loaded.plan) {
         Ok(status) => ExitCode::from(status),
         Err(e) => {
             eprintln!("error: {e:#}");
@@ -85,12 +89,32 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn settings(args: &Args) -> Vec<String> {
+/// What is laid over the board. `--set` is stronger than the options that have names of their own.
+fn options(args: &Args) -> Result<Options, String> {
+    let mut options = args.layers.options()?;
     let named = [("ram", &args.ram), ("cpu", &args.cpu)];
-    let named = named
-        .into_iter()
-        .filter_map(|(name, value)| value.as_ref().map(|v| format!("param.{name}={v}")));
-    named.chain(args.set.iter().cloned()).collect()
+    let named = named.into_iter();
+    let named = named.filter_map(|(name, value)| Some((format!("param.{name}"), value.clone()?)));
+    options.set.splice(0..0, named);
+    options.run_file.clone_from(&args.run_file);
+    Ok(options)
+}
+
+/// The arguments with what the run file says where they say nothing.
+fn with_run_file(args: &Args, run: &RunFile) -> Args {
+    let mut args = args.clone();
+    let backends = run.backends.iter();
+    let backends = backends.map(|(slot, backend, _)| format!("{slot}={backend}"));
+    args.backend.splice(0..0, backends);
+    if args.firmware.is_none() && args.kernel.is_none() {
+        args.firmware.clone_from(&run.firmware);
+        args.kernel.clone_from(&run.kernel);
+    }
+    if args.kernel.is_some() {
+        args.initrd = args.initrd.or_else(|| run.initrd.clone());
+        args.append = args.append.or_else(|| run.append.clone());
+    }
+    args
 }
 
 fn start(args: &Args, plan: &Plan) -> Result<u8> {
@@ -267,8 +291,18 @@ fn big_endian(plan: &Plan, boot: &Boot) -> bool {
 
 fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
     let Some(path) = &args.kernel else {
+        let given = [
+            ("--initrd", args.initrd.is_some()),
+            ("--append", args.append.is_some()),
+        ];
+        if let Some((option, _)) = given.into_iter().find(|(_, given)| *given) {
+            bail!("{option} is for a kernel: name one with --kernel");
+        }
         return Ok(None);
     };
+    if args.firmware.is_some() {
+        bail!("a kernel boots without firmware: name one of the two");
+    }
     let boot = boot(plan, "--kernel")?;
     let memory = plan.devices[boot.memory]
         .interface

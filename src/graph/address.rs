@@ -1,30 +1,67 @@
 //! `"bus:address"`: the bus by name, the address by the kind of bus.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use solderless_model::{BusKind, PortId};
 
 use super::devices::Draft;
 use super::plan::{Address, Bus};
-use crate::board::tree::Node;
+use crate::board::tree::{Node, Table};
 use crate::diagnostics::{Problem, suggest};
 
 /// The devices of a board and their names.
 pub struct Names<'a, 'b> {
     /// In order of their names.
     pub drafts: &'a [Draft<'b>],
-    index: BTreeMap<&'b str, usize>,
+    index: HashMap<&'b str, usize>,
+    /// What a `when` keeps away: `dev.usb`.
+    absent: &'b [String],
 }
 
 impl<'a, 'b> Names<'a, 'b> {
     /// The names of these devices.
-    pub fn new(drafts: &'a [Draft<'b>]) -> Self {
+    pub fn new(
+        drafts: &'a [Draft<'b>],
+        aliases: Option<&'b Table>,
+        absent: &'b [String],
+        problems: &mut Vec<Problem>,
+    ) -> Self {
         let index = drafts
             .iter()
             .enumerate()
             .map(|(i, draft)| (draft.name, i))
             .collect();
-        Self { drafts, index }
+        let mut names = Self {
+            drafts,
+            index,
+            absent,
+        };
+        for (alias, entry) in aliases.into_iter().flatten() {
+            match entry
+                .node
+                .as_str()
+                .map(|device| (device, names.get(device)))
+            {
+                _ if names.index.contains_key(alias.as_str()) => problems.push(
+                    Problem::error("two-devices", format!("`{alias}` is a device's own name"))
+                        .at(entry.key, "it cannot be another's alias"),
+                ),
+                Some((_, Some(device))) => {
+                    names.index.insert(alias, device);
+                }
+                Some((device, None)) => {
+                    problems.push(names.unknown(device).at(entry.node.span, ""))
+                }
+                None if entry.node.any(serde_json::Value::is_null) => {}
+                None => problems.push(
+                    Problem::error("bad-value", "an alias stands for a device").at(
+                        entry.node.span,
+                        format!("expected a device's name, found {}", entry.node.kind()),
+                    ),
+                ),
+            }
+        }
+        names
     }
 
     /// The place of the device with this name.
@@ -32,9 +69,21 @@ impl<'a, 'b> Names<'a, 'b> {
         self.index.get(name).copied()
     }
 
-    /// Help for a name that no device has.
-    pub fn suggest(&self, wrong: &str) -> String {
-        suggest(wrong, "devices", self.index.keys().copied())
+    /// The problem of a name that no device has.
+    pub fn unknown(&self, wrong: &str) -> Problem {
+        let problem = Problem::error("unknown-device", format!("there is no device `{wrong}`"));
+        let absent = self
+            .absent
+            .iter()
+            .any(|path| path.strip_prefix("dev.") == Some(wrong));
+        if absent {
+            return problem.help(format!(
+                "the `when` of `{wrong}` keeps it away; give what needs it the same `when`"
+            ));
+        }
+        let mut names: Vec<_> = self.index.keys().copied().collect();
+        names.sort_unstable();
+        problem.help(suggest(wrong, "devices", names))
     }
 }
 
@@ -111,11 +160,7 @@ fn bus(
     };
     let Some(index) = names.get(device) else {
         let at = node.part(0, device.len());
-        problems.push(
-            Problem::error("unknown-device", format!("there is no device `{device}`"))
-                .at(at, "")
-                .help(names.suggest(device)),
-        );
+        problems.push(names.unknown(device).at(at, ""));
         return None;
     };
     let ports = &names.drafts[index].interface()?.ports;
@@ -169,7 +214,8 @@ fn address(kind: BusKind, text: &str) -> Result<Address, &'static str> {
 /// The first byte past the memory of an ISA bus (24 address lines).
 pub const ISA_MEMORY: u64 = 1 << 24;
 
-fn number(text: &str) -> Option<u64> {
+/// A number as an address has it.
+pub fn number(text: &str) -> Option<u64> {
     let digits = |t: &str, radix: u32| {
         let plain = t.chars().all(|c| c.is_digit(radix) || c == '_');
         u64::from_str_radix(&t.replace('_', ""), radix)

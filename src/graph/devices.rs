@@ -6,12 +6,10 @@ use serde_json::Value as Json;
 use solderless_model::{Interface, PartDecl, Parts};
 
 use crate::board::decode::{Target, decode};
+use crate::board::format::KEYS;
 use crate::board::tree::{Entry as TreeEntry, Node, Table};
 use crate::diagnostics::{Problem, Span, suggest};
 use crate::registry::{self, Entry};
-
-/// The keys of a device that are not its type.
-pub const KEYS: [&str; 4] = ["at", "map", "irq", "backend"];
 
 /// A device on its way to the plan.
 pub struct Draft<'b> {
@@ -88,14 +86,18 @@ pub fn devices<'b>(root: &'b Table, problems: &mut Vec<Problem>) -> Vec<Draft<'b
         .and_then(|entry| table_of("dev", entry, problems));
     for (name, entry) in table.into_iter().flatten() {
         let key = entry.key;
-        let plain = name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if !plain || name.is_empty() || name == "sys" {
+        let plain = |name: &str| {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        // A device of a chip has the chip's name and its own.
+        if !name.split('.').all(plain) || name == "sys" || name == "chip" {
             problems.push(
                 Problem::error("bad-name", format!("`{name}` cannot be a device's name"))
                     .at(key, "")
-                    .help("a name has letters, digits, `-` and `_`; `sys` is the system bus"),
+                    .help("a name has letters, digits, `-` and `_`; `sys` and `chip` are taken"),
             );
         }
         let Some(table) = table_of(&format!("dev.{name}"), entry, problems) else {

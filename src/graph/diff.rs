@@ -81,6 +81,8 @@ fn things(plan: &Plan) -> Things {
     };
     let text = |text: &str| write::json(&text.into());
     let board = [("name", &plan.name), ("summary", &plan.summary)];
+    let version = plan.version.iter().map(|version| ("version", version));
+    let board = board.into_iter().chain(version);
     add(
         0,
         "board".to_owned(),

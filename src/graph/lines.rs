@@ -235,11 +235,7 @@ fn inputs(node: &Node, names: &Names<'_, '_>, problems: &mut Vec<Problem>) -> Op
         return None;
     };
     let Some(device) = names.get(name) else {
-        problems.push(
-            Problem::error("unknown-device", format!("there is no device `{name}`"))
-                .at(node.part(0, name.len()), "")
-                .help(names.suggest(name)),
-        );
+        problems.push(names.unknown(name).at(node.part(0, name.len()), ""));
         return None;
     };
     let interface = names.drafts[device].interface()?;

@@ -1,6 +1,6 @@
 //! From a board's tree to its plan, and the plan as a graph.
 
-mod address;
+pub(crate) mod address;
 mod devices;
 pub mod diff;
 pub mod export;
@@ -10,5 +10,3 @@ mod print;
 pub mod resolve;
 mod svg;
 mod windows;
-
-pub use devices::KEYS;

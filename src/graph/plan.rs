@@ -10,6 +10,8 @@ use crate::registry::Entry;
 pub struct Plan {
     /// The board's name.
     pub name: String,
+    /// Its version, if it is a versioned board.
+    pub version: Option<String>,
     /// One line about it.
     pub summary: String,
     /// The parameters and their values.

@@ -10,7 +10,9 @@ use super::plan::{Bus, Plan, PlannedDevice, Seat, Window};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "board {}: {}", self.name, self.summary)?;
+        let version = self.version.iter().map(|version| format!("@{version}"));
+        let version = version.collect::<String>();
+        writeln!(f, "board {}{version}: {}", self.name, self.summary)?;
         for (name, value) in &self.params {
             writeln!(f, "param {name} = {value}")?;
         }

@@ -16,12 +16,9 @@ use super::plan::{BoardSlot, Boot, Bus, Net, Plan, PlannedDevice, Seat};
 use super::windows::{Placed, placed};
 use crate::board::Board;
 use crate::board::decode::section;
-use crate::board::format::{BoardSection, BootSection, SlotSection};
+use crate::board::format::{BoardSection, BootSection, SECTIONS, SlotSection};
 use crate::board::tree::{Entry, Table};
 use crate::diagnostics::{Problem, Span, suggest};
-
-/// The tables at the top of a board.
-pub const SECTIONS: [&str; 7] = ["board", "param", "defaults", "dev", "join", "slot", "boot"];
 
 /// Resolves a board. `None` if something is missing without which there is no plan; a plan that comes with errors must
 /// not be built.
@@ -53,7 +50,8 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
         }
     };
     let drafts = devices(root, problems);
-    let names = Names::new(&drafts);
+    let aliases = table(root, "alias", problems);
+    let names = Names::new(&drafts, aliases, &board.absent, problems);
     let placed = placed(&names, problems);
     let order = order(&drafts, &placed, problems);
     let nets = nets(table(root, "join", problems), &names, problems);
@@ -94,6 +92,7 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
         .collect();
     Some(Plan {
         name: header.name,
+        version: header.version,
         summary: header.summary,
         params: board
             .params
@@ -364,23 +363,21 @@ fn boot(
     let entry = root.get("boot")?;
     let table = table(root, "boot", problems)?;
     let section: BootSection = section("[boot]", table, entry.key, problems)?;
-    let mut device = |key: &str,
-                      name: &str,
-                      what: &str,
-                      fits: fn(&solderless_model::Interface) -> bool| {
-        let at = table.get(key)?.node.span;
-        let Some(index) = names.get(name) else {
-            let problem = Problem::error("unknown-device", format!("there is no device `{name}`"));
-            problems.push(problem.at(at, "").help(names.suggest(name)));
-            return None;
+    let mut device =
+        |key: &str, name: &str, what: &str, fits: fn(&solderless_model::Interface) -> bool| {
+            let at = table.get(key)?.node.span;
+            let Some(index) = names.get(name) else {
+                problems.push(names.unknown(name).at(at, ""));
+                return None;
+            };
+            if !fits(names.drafts[index].interface()?) {
+                problems.push(
+                    Problem::error("wrong-device", format!("`{name}` is no {what}")).at(at, ""),
+                );
+                return None;
+            }
+            Some(index)
         };
-        if !fits(names.drafts[index].interface()?) {
-            problems
-                .push(Problem::error("wrong-device", format!("`{name}` is no {what}")).at(at, ""));
-            return None;
-        }
-        Some(index)
-    };
     let memory = device("memory", &section.memory, "memory", |i| {
         i.regions
             .first()

@@ -348,7 +348,14 @@ fn machine(endian: Endian, model: &str, frame: &Frame) -> Machine {
         ("param.cpu".into(), model.into()),
         ("param.ram".into(), "256MiB".into()),
     ];
-    let (plan, _) = board::load(endian.board(), &Options { set }).expect("the board is good");
+    let (plan, _) = board::load(
+        endian.board(),
+        &Options {
+            set,
+            ..Options::default()
+        },
+    )
+    .expect("the board is good");
     let boot = plan.boot.as_ref().expect("it boots").firmware;
     let mut images = vec![None; plan.slots.len()];
     images[boot] = Some(frame.firmware.clone());

@@ -1,0 +1,470 @@
+//! Chips put on the board: their devices become the board's, and every name in them one of the whole board.
+//!
+//! A reference in a chip's file means what it means there. [`expand`] makes it mean the same on the board, so that nothing
+//! behind it knows of chips: `pic[9]` in the chip `piix4` becomes `piix4.pic[9]`, and `piix4.isa`, a port of the chip,
+//! becomes the bus behind it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use serde_json::Value as Json;
+
+use super::decode::section;
+use super::format::{ChipSection, PortSection};
+use super::merge::{overlay, overlay_cut};
+use super::params::{self, Given, Setting};
+use super::tree::{Entry, Head, Node, Table, Value};
+use super::{refer, when};
+use crate::diagnostics::{Problem, Span, suggest};
+
+/// A chip as its file has it.
+#[derive(Debug)]
+pub struct Chip {
+    /// The file, as shown in messages.
+    pub name: String,
+    /// What stands in it, with what it extends.
+    pub tree: Table,
+    /// Its ports, with the place of each.
+    pub ports: BTreeMap<String, (PortSection, Span)>,
+}
+
+/// Where chips come from.
+pub trait Library {
+    /// The chip that a `use` names; `None` if there is none, which has been reported.
+    fn chip(&mut self, name: &Node) -> Option<Rc<Chip>>;
+
+    /// The chip of an instance.
+    fn chip_of(&mut self, instance: &Entry) -> Option<Rc<Chip>> {
+        let name = &instance.node.as_table()?.get("use")?.node;
+        self.chip(name)
+    }
+}
+
+/// The chips of one board or chip, by name.
+pub type Instances = BTreeMap<String, Rc<Chip>>;
+
+/// The devices and all else that is looked up by name, of the whole board.
+#[derive(Default)]
+struct Flat {
+    dev: Table,
+    join: Table,
+    alias: Table,
+    allow: Table,
+}
+
+/// One chip on its way to the board.
+struct Scope<'s> {
+    /// What its names start with on the board; empty for the board itself.
+    prefix: String,
+    /// Where it sits.
+    place: Option<&'s Node>,
+    /// The board's slots that are plugged into its own.
+    backends: Option<&'s Table>,
+    /// What stronger layers give every device of a type.
+    defaults: &'s Table,
+    /// The name of the chip on the board, for messages.
+    key: Option<Span>,
+}
+
+/// Puts the chips of a board in place of `[chip]`. Params have been put in. Returns the names of the chips.
+pub fn expand(
+    root: &mut Table,
+    library: &mut dyn Library,
+    problems: &mut Vec<Problem>,
+) -> BTreeSet<String> {
+    if !root.contains_key("chip") {
+        return BTreeSet::new();
+    }
+    let none = Table::new();
+    let scope = Scope {
+        prefix: String::new(),
+        place: None,
+        backends: None,
+        defaults: &none,
+        key: None,
+    };
+    let mut expander = Expander {
+        library,
+        problems,
+        flat: Flat::default(),
+        chips: BTreeSet::new(),
+    };
+    expander.scope(root, &scope);
+    let Flat {
+        dev,
+        join,
+        alias,
+        allow,
+    } = expander.flat;
+    for (section, table) in [
+        ("dev", dev),
+        ("join", join),
+        ("alias", alias),
+        ("allow", allow),
+    ] {
+        match root
+            .get_mut(section)
+            .and_then(|entry| entry.node.as_table_mut())
+        {
+            Some(place) => *place = table,
+            None if table.is_empty() => {}
+            None => {
+                let at = root["chip"].key;
+                root.insert(
+                    section.to_owned(),
+                    Entry {
+                        key: at,
+                        node: Node::new(Value::Table(table), at),
+                    },
+                );
+            }
+        }
+    }
+    root.remove("chip");
+    expander.chips
+}
+
+struct Expander<'a> {
+    library: &'a mut dyn Library,
+    problems: &'a mut Vec<Problem>,
+    flat: Flat,
+    /// The names of the chips on the board.
+    chips: BTreeSet<String>,
+}
+
+fn take(tree: &mut Table, section: &str) -> Table {
+    let table = tree
+        .get_mut(section)
+        .and_then(|entry| entry.node.as_table_mut());
+    table.map(std::mem::take).unwrap_or_default()
+}
+
+impl Expander<'_> {
+    /// Moves what stands in a board or chip to the whole board.
+    fn scope(&mut self, tree: &mut Table, scope: &Scope<'_>) {
+        let mut chips = take(tree, "chip");
+        let mut instances = Instances::new();
+        chips.retain(|name, entry| match self.instance(name, entry) {
+            Some(chip) => instances.insert(name.clone(), chip).is_none(),
+            None => false,
+        });
+        refer::all(
+            &mut refer::Names {
+                prefix: &scope.prefix,
+                place: scope.place,
+                backends: scope.backends,
+                instances: &instances,
+                chip: scope.key,
+                problems: self.problems,
+            },
+            tree,
+            &mut chips,
+        );
+        let board = tree.get("defaults").and_then(|e| e.node.as_table());
+        let defaults = match board.filter(|_| scope.prefix.is_empty()) {
+            Some(board) => board.clone(),
+            None => scope.defaults.clone(),
+        };
+        for (name, entry) in chips {
+            let chip = instances[&name].clone();
+            self.put(&name, entry, &chip, scope, &defaults);
+        }
+        self.emit(tree, scope);
+    }
+
+    /// Reads what names the chip of an instance.
+    fn instance(&mut self, name: &str, entry: &Entry) -> Option<Rc<Chip>> {
+        let what = format!("chip.{name}");
+        let Some(table) = entry.node.as_table() else {
+            self.problems.push(
+                Problem::error("bad-value", format!("`{what}` is not a table"))
+                    .at(entry.node.span, "expected a table with `use`"),
+            );
+            return None;
+        };
+        let plain = |key: &String| {
+            !["irq", "backend", "param", "defaults", "dev", "chip"].contains(&key.as_str())
+        };
+        let own: Table = table
+            .iter()
+            .filter(|(key, _)| plain(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        let _: ChipSection = section(&what, &own, entry.key, self.problems)?;
+        self.library.chip(&table.get("use")?.node)
+    }
+
+    /// Puts one chip on the board.
+    fn put(
+        &mut self,
+        name: &str,
+        entry: Entry,
+        chip: &Rc<Chip>,
+        outer: &Scope<'_>,
+        defaults: &Table,
+    ) {
+        let key = entry.key;
+        let Value::Table(mut own) = entry.node.value else {
+            return;
+        };
+        self.chips.insert(format!("{}{name}", outer.prefix));
+        let mut tree = chip.tree.clone();
+        let settings: Vec<_> = take(&mut own, "param")
+            .into_iter()
+            .map(|(name, entry)| Setting {
+                name,
+                key: entry.key,
+                span: entry.node.span,
+                value: Given::Node(entry.node),
+            })
+            .collect();
+        let missing = params::Missing {
+            at: key,
+            help: &|param| format!("set it: `{param} = …` under [chip.{name}.param]"),
+        };
+        let params = params::decide(&tree, &settings, Some(&missing), self.problems);
+        let mut used = BTreeSet::new();
+        when::settle(&mut tree, &params, &mut used, self.problems);
+        params::substitute(&mut tree, &params, true, &mut used, self.problems);
+        self.outputs(&mut tree, &mut own, name, chip);
+        let backends = take(&mut own, "backend");
+        for (slot, entry) in &backends {
+            let slots = chip.tree.get("slot").and_then(|e| e.node.as_table());
+            if !slots.is_some_and(|slots| slots.contains_key(slot)) {
+                let names = slots.into_iter().flat_map(|slots| slots.keys());
+                self.problems.push(
+                    Problem::error(
+                        "unknown-slot",
+                        format!("the chip `{name}` has no slot `{slot}`"),
+                    )
+                    .at(entry.key, "")
+                    .help(suggest(slot, "slots", names.map(String::as_str))),
+                );
+            }
+        }
+        let scope = Scope {
+            prefix: format!("{}{name}.", outer.prefix),
+            place: own.get("at").map(|entry| &entry.node),
+            backends: Some(&backends),
+            defaults,
+            key: Some(key),
+        };
+        let mut over = Table::new();
+        for section in ["dev", "chip", "defaults"] {
+            over.extend(
+                own.get(section)
+                    .cloned()
+                    .map(|entry| (section.to_owned(), entry)),
+            );
+        }
+        super::merge::undeclared(&tree, &mut over, self.problems);
+        // The defaults of the chip and of what is around it come between the chip's devices and these.
+        let mut devices = over.remove("dev");
+        overlay_cut(&mut tree, over, self.problems);
+        let inner = defaults_within(&mut tree, defaults);
+        if let Some(entry) = devices.take() {
+            overlay_cut(
+                &mut tree,
+                Table::from([("dev".to_owned(), entry)]),
+                self.problems,
+            );
+        }
+        let scope = Scope {
+            defaults: &inner,
+            ..scope
+        };
+        self.scope(&mut tree, &scope);
+    }
+
+    /// Takes the lines that the board draws from the chip's output ports to the devices behind them.
+    fn outputs(&mut self, tree: &mut Table, own: &mut Table, name: &str, chip: &Chip) {
+        for (key, entry) in take(own, "irq") {
+            let (port, selection) = match key.split_once('[') {
+                Some((port, rest)) => (port, rest.strip_suffix(']')),
+                None => (key.as_str(), None),
+            };
+            let output = match chip.ports.get(port) {
+                Some((PortSection::Output(output), at)) => (output, at),
+                _ => {
+                    let outputs = chip.ports.iter();
+                    let outputs =
+                        outputs.filter(|(_, (port, _))| matches!(port, PortSection::Output(_)));
+                    self.problems.push(
+                        Problem::error(
+                            "unknown-port",
+                            format!("the chip `{name}` has no output `{port}`"),
+                        )
+                        .at(entry.key, "")
+                        .help(suggest(
+                            port,
+                            "outputs",
+                            outputs.map(|(name, _)| name.as_str()),
+                        )),
+                    );
+                    continue;
+                }
+            };
+            let (output, at) = output;
+            let target = refer::output(output, selection);
+            let line = target.and_then(|(device, pins)| {
+                let section = ["dev", "chip"].into_iter().find(|section| {
+                    let table = tree.get(*section).and_then(|e| e.node.as_table());
+                    table.is_some_and(|table| table.contains_key(&device))
+                })?;
+                let device = tree
+                    .get_mut(section)?
+                    .node
+                    .as_table_mut()?
+                    .get_mut(&device)?;
+                let irq = device.node.as_table_mut()?.entry("irq".to_owned());
+                let irq = irq.or_insert_with(|| Entry {
+                    key: entry.key,
+                    node: Node::new(Value::Table(Table::new()), entry.key),
+                });
+                Some((irq.node.as_table_mut()?, pins))
+            });
+            match line {
+                Some((irq, pins)) => fan_out(irq, pins, entry),
+                None => self.problems.push(
+                    Problem::error(
+                        "bad-port",
+                        format!("the port `{port}` of the chip `{name}` leads nowhere"),
+                    )
+                    .at(*at, "expected \"device.output\"")
+                    .at(entry.key, "used here"),
+                ),
+            }
+        }
+    }
+
+    /// Adds what stands in a chip to what the whole board has.
+    fn emit(&mut self, tree: &mut Table, scope: &Scope<'_>) {
+        let prefix = &scope.prefix;
+        for (name, entry) in take(tree, "dev") {
+            let name = format!("{prefix}{name}");
+            if let Some(other) = self.flat.dev.get(&name) {
+                self.problems.push(
+                    Problem::error("two-devices", format!("two devices are called `{name}`"))
+                        .at(entry.key, "")
+                        .at(other.key, "the other one"),
+                );
+                continue;
+            }
+            self.flat.dev.insert(name, entry);
+        }
+        for (section, flat) in [
+            ("join", &mut self.flat.join),
+            ("alias", &mut self.flat.alias),
+        ] {
+            let all = take(tree, section).into_iter();
+            flat.extend(all.map(|(name, entry)| (format!("{prefix}{name}"), entry)));
+        }
+        for (lint, mut entry) in take(tree, "allow") {
+            if let Some(places) = entry.node.as_table_mut() {
+                let all = std::mem::take(places).into_iter();
+                places.extend(all.map(|(place, entry)| (format!("{prefix}{place}"), entry)));
+            }
+            overlay(&mut self.flat.allow, Table::from([(lint, entry)]));
+        }
+    }
+}
+
+/// Gives the devices of a chip what the chip's `[defaults]` say, which is weaker than the devices' own tables, and what
+/// those around the chip say, which is stronger. Returns both together, for the chips within it.
+fn defaults_within(tree: &mut Table, outer: &Table) -> Table {
+    let mut defaults = take(tree, "defaults");
+    let devices = tree.get_mut("dev").and_then(|e| e.node.as_table_mut());
+    for device in devices.into_iter().flat_map(|table| table.values_mut()) {
+        for (kind, entry) in device.node.as_table_mut().into_iter().flatten() {
+            lay(entry, &defaults, kind, true);
+            lay(entry, outer, kind, false);
+        }
+    }
+    overlay(&mut defaults, outer.clone());
+    defaults
+}
+
+/// Lays the defaults of a type under or over the properties of a device.
+fn lay(entry: &mut Entry, defaults: &Table, kind: &str, under: bool) {
+    let Some(table) = defaults.get(kind).and_then(|entry| entry.node.as_table()) else {
+        return;
+    };
+    let Some(own) = entry.node.as_table_mut() else {
+        return;
+    };
+    if under {
+        let mut whole = table.clone();
+        overlay(&mut whole, std::mem::take(own));
+        *own = whole;
+    } else {
+        overlay(own, table.clone());
+    }
+}
+
+/// Adds inputs to those that an output drives.
+fn fan_out(irq: &mut Table, pins: String, entry: Entry) {
+    let items = |node: Node| match node.value {
+        Value::Array(items) => items,
+        _ => vec![node],
+    };
+    match irq.remove(&pins) {
+        None => {
+            irq.insert(pins, entry);
+        }
+        Some(first) => {
+            let span = entry.node.span;
+            let all = [items(first.node), items(entry.node)].concat();
+            irq.insert(
+                pins,
+                Entry {
+                    key: first.key,
+                    node: Node::new(Value::Array(all), span),
+                },
+            );
+        }
+    }
+}
+
+/// The ports of a chip's file, those of the chips within it put through.
+pub fn ports(
+    tree: &Table,
+    instances: &Instances,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, (PortSection, Span)> {
+    let mut ports = BTreeMap::new();
+    let table = tree.get("port").and_then(|entry| entry.node.as_table());
+    for (name, entry) in table.into_iter().flatten() {
+        let mut fields = entry.node.as_table().into_iter().flatten();
+        let port = match (fields.next(), fields.next()) {
+            (Some((kind, to)), None) => to.node.as_str().and_then(|text| {
+                let port = match kind.as_str() {
+                    "bus" => refer::inner_bus(instances, text).map(PortSection::Bus),
+                    "input" => refer::inner_input(instances, text).map(PortSection::Input),
+                    "output" => Ok(PortSection::Output(text.to_owned())),
+                    _ => return None,
+                };
+                Some(port.map_err(|problem| problem.at(to.node.span, "")))
+            }),
+            _ => None,
+        };
+        match port {
+            Some(Ok(port)) => {
+                ports.insert(name.clone(), (port, entry.node.span));
+            }
+            Some(Err(problem)) => problems.push(problem),
+            None if entry.node.any(Json::is_null) => {}
+            None => problems.push(
+                Problem::error("bad-port", format!("`{name}` is no port")).at(
+                    entry.node.span,
+                    "expected one of { bus = \"device.port\" }, { input = \"device[input]\" }, { output = \"device.output\" }",
+                ),
+            ),
+        }
+    }
+    ports
+}
+
+/// Marks a string as one whose names are those of the whole board.
+pub fn absolute(node: &mut Node) {
+    node.head.get_or_insert(Head { now: 0, written: 0 });
+}

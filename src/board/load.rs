@@ -1,0 +1,478 @@
+//! From names to trees: finding the files of boards, chips, overlays and runs, reading them, and laying layer over layer.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::chips::{self, Chip, Instances, Library};
+use super::decode::section;
+use super::format::{
+    CHIP_SECTIONS, OVERLAY_SECTIONS, OverlaySection, RUN_SECTIONS, RunBootSection, RunSection,
+};
+use super::params::{Given, Setting};
+use super::tree::{Entry, Node, Table};
+use super::{BUILT_IN, BUILT_IN_CHIPS, Options, merge, parse, set};
+use crate::diagnostics::{FileId, Problem, Sources, Span, suggest};
+
+/// A text to read.
+pub struct Found {
+    /// As shown in messages.
+    pub name: String,
+    /// What stands in it.
+    pub text: String,
+    /// The file; `None` for what is in the program.
+    pub path: Option<PathBuf>,
+}
+
+/// What a run file says of the run.
+#[derive(Debug, Clone, Default)]
+pub struct RunFile {
+    /// What is plugged into the board's slots: name, backend, and where it says so.
+    pub backends: Vec<(String, String, Span)>,
+    /// What is booted, as paths that need no folder.
+    pub firmware: Option<PathBuf>,
+    /// See [`RunFile::firmware`].
+    pub kernel: Option<PathBuf>,
+    /// See [`RunFile::firmware`].
+    pub initrd: Option<PathBuf>,
+    /// The kernel's command line.
+    pub append: Option<String>,
+}
+
+/// The layers of a board, one laid over the other.
+pub struct Layers {
+    /// The tree.
+    pub root: Table,
+    /// The parameters that the run file and the command line set, the later stronger.
+    pub settings: Vec<Setting>,
+    /// Where the board's own text starts.
+    pub whole: Span,
+    /// What the run file says besides.
+    pub run: RunFile,
+}
+
+/// Whether a name is that of a file.
+fn is_path(name: &str) -> bool {
+    name.contains('/') || name.ends_with(".toml")
+}
+
+fn read(path: PathBuf) -> Result<Found, Problem> {
+    let bytes = std::fs::read(&path).map_err(|e| {
+        Problem::error("unreadable", format!("cannot read {}: {e}", path.display()))
+    })?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        Problem::error(
+            "unreadable",
+            format!("{} is not UTF-8 text (byte {at})", path.display()),
+        )
+    })?;
+    Ok(Found {
+        name: path.display().to_string(),
+        text,
+        path: Some(path),
+    })
+}
+
+/// A board by its name, or by its path if that has a `/` or ends in `.toml`. `beside` is the file that names it.
+///
+/// # Errors
+/// There is no such board, or no such file.
+pub fn find(board: &str, beside: Option<&Path>) -> Result<Found, Problem> {
+    let folder = beside.and_then(Path::parent);
+    let path = match folder {
+        Some(folder) if is_path(board) => folder.join(board),
+        Some(folder) => folder.join(format!("{board}.toml")),
+        None => PathBuf::from(board),
+    };
+    if is_path(board) || (folder.is_some() && path.is_file()) {
+        return read(path);
+    }
+    if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == board) {
+        return Ok(Found {
+            name: format!("{name}.toml"),
+            text: (*text).to_owned(),
+            path: None,
+        });
+    }
+    let names = BUILT_IN.iter().map(|(name, _)| *name);
+    let versions: Vec<_> = match board.split_once('@') {
+        Some((plain, _)) => names
+            .clone()
+            .filter(|name| name.split_once('@').is_some_and(|(n, _)| n == plain))
+            .collect(),
+        None => Vec::new(),
+    };
+    let help = match versions[..] {
+        [] => suggest(board, "boards", names),
+        _ => format!("its versions are {}", versions.join(", ")),
+    };
+    Err(
+        Problem::error("unknown-board", format!("there is no board `{board}`")).help(format!(
+            "{help}\na file's name has a `/` or ends in `.toml`"
+        )),
+    )
+}
+
+/// A chip, as [`find`]; those that go with a board's file may be in a folder `chips` beside it.
+fn find_chip(chip: &str, beside: Option<&Path>) -> Result<Found, Problem> {
+    let folder = beside.and_then(Path::parent);
+    if is_path(chip) {
+        return read(folder.unwrap_or(Path::new("")).join(chip));
+    }
+    for place in ["chips/", ""] {
+        let file = folder.map(|folder| folder.join(format!("{place}{chip}.toml")));
+        if let Some(file) = file.filter(|file| file.is_file()) {
+            return read(file);
+        }
+    }
+    match BUILT_IN_CHIPS.iter().find(|(name, _)| *name == chip) {
+        Some((name, text)) => Ok(Found {
+            name: format!("chips/{name}.toml"),
+            text: (*text).to_owned(),
+            path: None,
+        }),
+        None => Err(
+            Problem::error("unknown-chip", format!("there is no chip `{chip}`")).help(format!(
+                "{}\na file's name has a `/` or ends in `.toml`",
+                suggest(chip, "chips", BUILT_IN_CHIPS.iter().map(|(name, _)| *name))
+            )),
+        ),
+    }
+}
+
+/// Reads files, and keeps what they say.
+#[derive(Default)]
+pub struct Loader {
+    /// The texts read.
+    pub sources: Sources,
+    /// What is wrong with them.
+    pub problems: Vec<Problem>,
+    /// A text has mistakes of syntax, so that what it lacks means nothing.
+    pub unreadable: bool,
+    /// The file of each text, by its number.
+    paths: Vec<Option<PathBuf>>,
+    /// The chips read, by the name of their text; `None` for one whose trouble has been reported.
+    chips: BTreeMap<String, Option<Rc<Chip>>>,
+    /// The names of the chips that are being read, each within the one before.
+    reading: Vec<String>,
+}
+
+impl Loader {
+    fn parse(&mut self, found: &Found) -> (FileId, Table) {
+        let file = self.sources.add(&found.name, found.text.as_str());
+        self.paths.push(found.path.clone());
+        let before = self.problems.len();
+        let tree = parse::parse(file, &found.text, &mut self.problems);
+        self.unreadable |= self.problems.len() > before;
+        (file, tree)
+    }
+
+    /// The file that a place is in.
+    fn path(&self, span: Span) -> Option<&Path> {
+        self.paths.get(span.file.index())?.as_deref()
+    }
+
+    /// Reads a board or chip and those that it extends, and lays one over the other. Also where its own text starts.
+    /// `header` is the table that says what it is.
+    fn stack(
+        &mut self,
+        found: Found,
+        header: &str,
+        find: fn(&str, Option<&Path>) -> Result<Found, Problem>,
+    ) -> (Table, Span) {
+        let mut names = vec![found.name.clone()];
+        let (file, tree) = self.parse(&found);
+        let mut layers = vec![tree];
+        let mut path = found.path;
+        while let Some(extends) = layers.last().and_then(|layer| extends(layer, header)) {
+            let (Some(name), span) = (extends.as_str().map(str::to_owned), extends.span) else {
+                break;
+            };
+            let problem = match find(&name, path.as_deref()) {
+                Ok(base) if names.contains(&base.name) => {
+                    let chain = [&names[..], &[base.name]].concat().join(" → ");
+                    let what = if header == "board" { "board" } else { "chip" };
+                    Problem::error("extends-cycle", format!("a {what} extends itself: {chain}"))
+                }
+                Ok(base) => {
+                    let (_, tree) = self.parse(&base);
+                    layers.push(tree);
+                    names.push(base.name);
+                    path = base.path;
+                    continue;
+                }
+                Err(problem) => problem,
+            };
+            self.problems.push(problem.at(span, ""));
+            self.unreadable = true;
+            break;
+        }
+        let mut merged = layers.pop().unwrap_or_default();
+        if let Some(list) = list(&merged, header) {
+            let problem = Problem::error("nothing-to-delete", "nothing is extended here");
+            self.problems
+                .push(problem.at(list.span, "there is nothing to delete"));
+        }
+        while let Some(layer) = layers.pop() {
+            self.lay(&mut merged, layer, header);
+        }
+        let whole = Span {
+            file,
+            start: 0,
+            end: 0,
+        };
+        (merged, whole)
+    }
+
+    /// Lays a layer over those below.
+    fn lay(&mut self, base: &mut Table, mut layer: Table, header: &str) {
+        merge::delete(base, list(&layer, header), &mut self.problems);
+        merge::undeclared(base, &mut layer, &mut self.problems);
+        // A version is that of the name it stands beside.
+        if let Some(own) = table_mut(base, header)
+            && member(&layer, header, "name").is_some()
+        {
+            own.remove("version");
+        }
+        if let Some(own) = table_mut(base, header) {
+            own.remove("delete");
+        }
+        merge::overlay(base, layer);
+    }
+
+    /// All layers of a board: what it extends, itself, overlays, the run file, and the settings of the command line.
+    pub fn layers(&mut self, found: Found, options: &Options, run: Option<RunText>) -> Layers {
+        let (mut root, whole) = self.stack(found, "board", find);
+        if let Some(own) = table_mut(&mut root, "board") {
+            own.remove("delete");
+        }
+        let mut overlays: Vec<(PathBuf, Option<Span>)> = Vec::new();
+        overlays.extend(run.iter().flat_map(|run| run.overlays.iter().cloned()));
+        overlays.extend(options.overlays.iter().map(|path| (path.into(), None)));
+        for (path, span) in overlays {
+            match read(path) {
+                Ok(found) => self.overlay(&mut root, &found),
+                Err(problem) => {
+                    self.unreadable = true;
+                    self.problems.push(match span {
+                        Some(span) => problem.at(span, ""),
+                        None => problem,
+                    });
+                }
+            }
+        }
+        let (mut settings, run) = match run {
+            Some(run) => (run.settings, run.file),
+            None => (Vec::new(), RunFile::default()),
+        };
+        if !options.set.is_empty() {
+            let text = set::set_text(&options.set);
+            let file = self.sources.add(set::SET, text);
+            self.paths.push(None);
+            let mut problems = Vec::new();
+            settings.extend(set::set(&mut root, file, &options.set, self, &mut problems));
+            self.problems.append(&mut problems);
+        }
+        Layers {
+            root,
+            settings,
+            whole,
+            run,
+        }
+    }
+
+    fn overlay(&mut self, root: &mut Table, found: &Found) {
+        let (_, mut tree) = self.parse(found);
+        self.sections(&mut tree, "an overlay", &OVERLAY_SECTIONS);
+        if let Some(header) = tree.get("overlay").cloned() {
+            self.header::<OverlaySection>("[overlay]", &header);
+        }
+        self.lay(root, tree, "overlay");
+        root.remove("overlay");
+    }
+
+    fn header<T: serde::de::DeserializeOwned + schemars::JsonSchema>(
+        &mut self,
+        what: &str,
+        entry: &Entry,
+    ) -> Option<T> {
+        match entry.node.as_table() {
+            Some(table) => section(what, table, entry.key, &mut self.problems),
+            None => {
+                let problem = Problem::error("bad-value", format!("{what} is not a table"));
+                self.problems.push(problem.at(
+                    entry.node.span,
+                    format!("expected a table, found {}", entry.node.kind()),
+                ));
+                None
+            }
+        }
+    }
+
+    /// Takes out the sections that a kind of file does not have.
+    fn sections(&mut self, tree: &mut Table, what: &str, sections: &[&str]) {
+        tree.retain(|key, entry| {
+            let known = sections.contains(&key.as_str());
+            if !known {
+                self.problems.push(
+                    Problem::error("unknown-key", format!("{what} has no section `{key}`"))
+                        .at(entry.key, "")
+                        .help(suggest(key, "sections", sections.iter().copied())),
+                );
+            }
+            known
+        });
+    }
+
+    /// Reads a run file.
+    ///
+    /// # Errors
+    /// It cannot be read at all.
+    pub fn run_file(&mut self, path: &Path) -> Result<RunText, Problem> {
+        let found = read(path.to_owned())?;
+        let (_, mut tree) = self.parse(&found);
+        self.sections(&mut tree, "a run file", &RUN_SECTIONS);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let beside = |name: &String| folder.join(name);
+        let run: RunSection = match tree.get("run").cloned() {
+            Some(entry) => self.header("[run]", &entry).unwrap_or_default(),
+            None => RunSection::default(),
+        };
+        let boot: RunBootSection = match tree.get("boot").cloned() {
+            Some(entry) => self.header("[boot]", &entry).unwrap_or_default(),
+            None => RunBootSection::default(),
+        };
+        let mut table = |key: &str| {
+            let table = tree.get_mut(key).and_then(|e| e.node.as_table_mut());
+            table.map(std::mem::take).unwrap_or_default()
+        };
+        let settings = table("param").into_iter().map(|(name, entry)| Setting {
+            name,
+            key: entry.key,
+            span: entry.node.span,
+            value: Given::Node(entry.node),
+        });
+        let settings = settings.collect();
+        let mut backends = Vec::new();
+        for (name, entry) in table("backend") {
+            match entry.node.as_str() {
+                Some(text) => backends.push((name, text.to_owned(), entry.key)),
+                None => self.problems.push(
+                    Problem::error("bad-value", format!("the backend of `{name}` is no string"))
+                        .at(
+                            entry.node.span,
+                            "expected what `--backend` takes, such as \"pty\"",
+                        ),
+                ),
+            }
+        }
+        let listed = member(&tree, "run", "overlays").map(|node| node.span);
+        Ok(RunText {
+            board: run.board.map(|board| {
+                let span = member(&tree, "run", "board").map(|node| node.span);
+                (board, span)
+            }),
+            path: path.to_owned(),
+            overlays: run
+                .overlays
+                .iter()
+                .map(|name| (beside(name), listed))
+                .collect(),
+            settings,
+            file: RunFile {
+                backends,
+                firmware: boot.firmware.as_ref().map(beside),
+                kernel: boot.kernel.as_ref().map(beside),
+                initrd: boot.initrd.as_ref().map(beside),
+                append: boot.append,
+            },
+        })
+    }
+}
+
+/// A run file that was read.
+pub struct RunText {
+    /// The board that it runs, and where it says so.
+    pub board: Option<(String, Option<Span>)>,
+    /// The file.
+    pub path: PathBuf,
+    overlays: Vec<(PathBuf, Option<Span>)>,
+    settings: Vec<Setting>,
+    file: RunFile,
+}
+
+fn member<'t>(tree: &'t Table, section: &str, key: &str) -> Option<&'t Node> {
+    super::tree::get(tree, &[section, key])
+}
+
+fn extends<'t>(tree: &'t Table, header: &str) -> Option<&'t Node> {
+    member(tree, header, "extends")
+}
+
+fn list<'t>(tree: &'t Table, header: &str) -> Option<&'t Node> {
+    member(tree, header, "delete")
+}
+
+fn table_mut<'t>(tree: &'t mut Table, key: &str) -> Option<&'t mut Table> {
+    tree.get_mut(key)?.node.as_table_mut()
+}
+
+impl Library for Loader {
+    fn chip(&mut self, name: &Node) -> Option<Rc<Chip>> {
+        let text = name.as_str()?;
+        let found = match find_chip(text, self.path(name.span)) {
+            Ok(found) => found,
+            Err(problem) => {
+                self.problems.push(problem.at(name.span, ""));
+                return None;
+            }
+        };
+        if self.reading.contains(&found.name) {
+            let chain = [&self.reading[..], &[found.name]].concat().join(" → ");
+            let problem = Problem::error("chip-cycle", format!("a chip contains itself: {chain}"));
+            self.problems.push(problem.at(name.span, ""));
+            return None;
+        }
+        if let Some(chip) = self.chips.get(&found.name) {
+            return chip.clone();
+        }
+        let key = found.name.clone();
+        self.reading.push(key.clone());
+        let chip = self.read_chip(found).map(Rc::new);
+        self.reading.pop();
+        self.chips.insert(key, chip.clone());
+        chip
+    }
+}
+
+impl Loader {
+    fn read_chip(&mut self, found: Found) -> Option<Chip> {
+        let name = found.name.clone();
+        let before = self.problems.len();
+        let (mut tree, whole) = self.stack(found, "interface", find_chip);
+        if self.problems.len() > before {
+            return None;
+        }
+        self.sections(&mut tree, "a chip", &CHIP_SECTIONS);
+        match tree.get("interface").cloned() {
+            Some(entry) => {
+                self.header::<super::format::InterfaceSection>("[interface]", &entry);
+            }
+            None => self.problems.push(
+                Problem::error("missing-key", "the chip has no name")
+                    .at(whole, "")
+                    .help("start with [interface] and `name = \"…\"`"),
+            ),
+        }
+        let mut instances = Instances::new();
+        let inner = tree.get("chip").and_then(|entry| entry.node.as_table());
+        for (name, entry) in inner.cloned().into_iter().flatten() {
+            if let Some(chip) = self.chip_of(&entry) {
+                instances.insert(name, chip);
+            }
+        }
+        let ports = chips::ports(&tree, &instances, &mut self.problems);
+        Some(Chip { name, tree, ports })
+    }
+}

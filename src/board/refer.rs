@@ -1,0 +1,422 @@
+//! The names in references: what they mean in a chip, and what that is on the whole board.
+
+use serde_json::Value as Json;
+
+use super::chips::{Chip, Instances, absolute};
+use super::format::PortSection;
+use super::tree::{Head, Node, Table, Value};
+use crate::diagnostics::{Problem, Span, suggest};
+use crate::graph::address::number;
+
+/// What a board's or chip's references mean.
+pub struct Names<'a> {
+    /// What the names start with on the board.
+    pub prefix: &'a str,
+    /// Where the chip sits, which it calls `chip`.
+    pub place: Option<&'a Node>,
+    /// The board's slots that are plugged into the chip's own; `None` on the board itself.
+    pub backends: Option<&'a Table>,
+    /// The chips in it.
+    pub instances: &'a Instances,
+    /// Where the chip itself was put on the board.
+    pub chip: Option<Span>,
+    /// What is wrong with them.
+    pub problems: &'a mut Vec<Problem>,
+}
+
+/// Makes every reference in a board or chip one of the whole board. `chips` are the chips in it.
+pub fn all(names: &mut Names<'_>, tree: &mut Table, chips: &mut Table) {
+    let sections = ["dev", "join", "alias"].map(|section| {
+        let table = tree.get_mut(section);
+        table.and_then(|entry| entry.node.as_table_mut().map(std::mem::take))
+    });
+    let [mut devices, mut joins, mut aliases] = sections;
+    names.devices(devices.as_mut());
+    for join in joins.iter_mut().flat_map(|table| table.values_mut()) {
+        if let Some(inputs) = join.node.as_table_mut().and_then(|t| t.get_mut("inputs")) {
+            names.line(&mut inputs.node);
+        }
+    }
+    for alias in aliases.iter_mut().flat_map(|table| table.values_mut()) {
+        names.device(&mut alias.node);
+    }
+    names.chips(chips);
+    for (section, table) in [("dev", devices), ("join", joins), ("alias", aliases)] {
+        if let (Some(table), Some(entry)) = (table, tree.get_mut(section)) {
+            entry.node.value = Value::Table(table);
+        }
+    }
+}
+
+impl Names<'_> {
+    fn chips(&mut self, chips: &mut Table) {
+        for chip in chips.values_mut() {
+            let Some(chip) = chip.node.as_table_mut() else {
+                continue;
+            };
+            self.wires(chip);
+            self.devices(chip.get_mut("dev").and_then(|e| e.node.as_table_mut()));
+            if let Some(inner) = chip.get_mut("chip").and_then(|e| e.node.as_table_mut()) {
+                self.chips(inner);
+            }
+        }
+    }
+
+    fn devices(&mut self, devices: Option<&mut Table>) {
+        for device in devices.into_iter().flat_map(|table| table.values_mut()) {
+            if let Some(device) = device.node.as_table_mut() {
+                self.wires(device);
+            }
+        }
+    }
+
+    /// What a device or chip is connected to.
+    fn wires(&mut self, table: &mut Table) {
+        if let Some(at) = table.get_mut("at") {
+            self.place(&mut at.node);
+        }
+        if let Some(Value::Array(windows)) = table.get_mut("map").map(|map| &mut map.node.value) {
+            for window in windows {
+                if let Some(at) = window.as_table_mut().and_then(|t| t.get_mut("at")) {
+                    self.place(&mut at.node);
+                }
+            }
+        }
+        let lines = table.get_mut("irq").and_then(|e| e.node.as_table_mut());
+        for line in lines.into_iter().flat_map(|table| table.values_mut()) {
+            match &mut line.node.value {
+                Value::Array(items) => items.iter_mut().for_each(|item| self.line(item)),
+                _ => self.line(&mut line.node),
+            }
+        }
+        if let Some(slots) = table.get_mut("backend").and_then(|e| e.node.as_table_mut()) {
+            slots.retain(|_, entry| self.slot(&mut entry.node));
+        }
+    }
+
+    /// A slot: the board's that is plugged into the chip's. Whether there is one.
+    fn slot(&mut self, node: &mut Node) -> bool {
+        if node.head.is_some() {
+            return true;
+        }
+        let Some(backends) = self.backends else {
+            absolute(node);
+            return true;
+        };
+        let Some(name) = node.as_str() else {
+            return true;
+        };
+        match backends.get(name) {
+            Some(outer) => {
+                *node = outer.node.clone();
+                absolute(node);
+                true
+            }
+            // A slot that the chip does not have is an error of its own; one that nobody fills stays empty.
+            None => false,
+        }
+    }
+
+    /// `bus:address`.
+    fn place(&mut self, node: &mut Node) {
+        let Some(text) = reference(node) else { return };
+        let (bus, address) = match text.split_once(':') {
+            Some((bus, address)) => (bus, Some(address)),
+            None => (text.as_str(), None),
+        };
+        if bus == "sys" {
+            return absolute(node);
+        }
+        if bus == "chip" && !self.prefix.is_empty() {
+            return self.at_chip(node, address);
+        }
+        let at = node.part(0, bus.len());
+        let now = inner_bus(self.instances, bus);
+        self.put(node, bus.len(), now, at);
+    }
+
+    /// Puts the whole board's name for something into a reference, or reports what is wrong with it.
+    fn put(&mut self, node: &mut Node, written: usize, now: Result<String, Problem>, at: Span) {
+        match now {
+            Ok(now)
+                if self.prefix.is_empty() && node.as_str().is_some_and(|t| t[..written] == now) =>
+            {
+                absolute(node);
+            }
+            Ok(now) => replace(node, written, &format!("{}{now}", self.prefix)),
+            Err(problem) => {
+                self.problems.push(problem.at(at, ""));
+                node.value = Value::Scalar(Json::Null);
+            }
+        }
+    }
+
+    /// A place relative to the chip's own.
+    fn at_chip(&mut self, node: &mut Node, distance: Option<&str>) {
+        let Some(place) = self.place.and_then(Node::as_str) else {
+            self.problems.push(
+                Problem::error("no-place", "the chip has no place")
+                    .at(node.span, "this lies relative to the chip's place")
+                    .at_some(self.chip, "add `at` to the chip"),
+            );
+            node.value = Value::Scalar(Json::Null);
+            return;
+        };
+        let (bus, base) = match place.split_once(':') {
+            Some((bus, base)) => (bus, Some(base)),
+            None => (place, None),
+        };
+        let now = match (base, distance) {
+            (_, None) => Some(place.to_owned()),
+            (Some(slot), Some(function)) if function.starts_with('.') => {
+                let slot = slot.strip_suffix(".0").unwrap_or(slot);
+                Some(format!("{bus}:{slot}{function}"))
+            }
+            (Some(base), Some(distance)) => number(base)
+                .zip(number(distance))
+                .and_then(|(base, distance)| base.checked_add(distance))
+                .map(|at| format!("{bus}:{at:#x}")),
+            (None, Some(_)) => None,
+        };
+        let written = node.as_str().map_or(0, str::len);
+        match now {
+            Some(now) => replace(node, written, &now),
+            None => {
+                self.problems.push(
+                    Problem::error(
+                        "bad-address",
+                        format!("no place lies so far from `{place}`"),
+                    )
+                    .at(
+                        node.span,
+                        "expected \"chip:.FUNCTION\" or \"chip:DISTANCE\"",
+                    )
+                    .at_some(self.place.map(|place| place.span), "the chip's place"),
+                );
+                node.value = Value::Scalar(Json::Null);
+            }
+        }
+    }
+
+    /// A device.
+    fn device(&mut self, node: &mut Node) {
+        let Some(text) = reference(node) else { return };
+        self.put(node, text.len(), Ok(text.clone()), node.span);
+    }
+
+    /// `device[inputs]`.
+    fn line(&mut self, node: &mut Node) {
+        let Some(text) = reference(node) else { return };
+        let head = text.split('[').next().unwrap_or_default();
+        let (written, now) = if self.instances.contains_key(head) {
+            (text.len(), inner_input(self.instances, &text))
+        } else {
+            (head.len(), Ok(head.to_owned()))
+        };
+        self.put(node, written, now, node.span);
+    }
+}
+
+/// The text of a reference that is not yet one of the whole board.
+fn reference(node: &Node) -> Option<String> {
+    if node.head.is_some() {
+        return None;
+    }
+    node.as_str().map(str::to_owned)
+}
+
+/// Puts another name for the first bytes of a reference.
+fn replace(node: &mut Node, written: usize, now: &str) {
+    let Some(text) = node.as_str() else { return };
+    let rest = text.get(written..).unwrap_or_default();
+    node.value = Value::Scalar(format!("{now}{rest}").into());
+    node.head = Some(Head {
+        now: now.len(),
+        written,
+    });
+    // What the parameter was called says nothing outside of the chip.
+    node.below = None;
+}
+
+/// A bus as a chip names it, with the port of a chip within it put through.
+///
+/// # Errors
+/// That chip has no such port.
+pub fn inner_bus(instances: &Instances, bus: &str) -> Result<String, Problem> {
+    let named = bus.rsplit_once('.');
+    match named.and_then(|(path, port)| Some((instances.get(path)?, path, port))) {
+        Some((chip, path, port)) => Ok(format!("{path}.{}", bus_port(chip, path, port)?)),
+        None => Ok(bus.to_owned()),
+    }
+}
+
+/// Inputs as a chip names them, with the ports of a chip within it put through.
+///
+/// # Errors
+/// That chip has no such port, or what is written names no inputs of it.
+pub fn inner_input(instances: &Instances, text: &str) -> Result<String, Problem> {
+    let head = text.split('[').next().unwrap_or_default();
+    let Some(chip) = instances.get(head) else {
+        return Ok(text.to_owned());
+    };
+    let selection = text[head.len()..].strip_prefix('[');
+    match selection.and_then(|text| text.strip_suffix(']')) {
+        Some(selection) => input_port(chip, head, selection),
+        None => Err(Problem::error("bad-pin", "a line ends at an input")
+            .help(format!("`{head}` is a chip: write \"{head}[PORT]\""))),
+    }
+}
+
+/// The bus behind a chip's port, named within the chip.
+fn bus_port(chip: &Chip, path: &str, port: &str) -> Result<String, Problem> {
+    match chip.ports.get(port) {
+        Some((PortSection::Bus(bus), _)) => Ok(bus.clone()),
+        _ => Err(unknown(chip, path, port, "bus", |port| {
+            matches!(port, PortSection::Bus(_))
+        })),
+    }
+}
+
+fn unknown(
+    chip: &Chip,
+    path: &str,
+    name: &str,
+    what: &str,
+    is: fn(&PortSection) -> bool,
+) -> Problem {
+    let names = chip.ports.iter().filter(|(_, (port, _))| is(port));
+    let names = names.map(|(name, _)| name.as_str());
+    Problem::error(
+        "unknown-port",
+        format!("the chip `{path}` has no {what} `{name}`"),
+    )
+    .help(suggest(
+        name,
+        &format!("ports of this kind ({what})"),
+        names,
+    ))
+}
+
+/// The inputs behind a chip's ports, named within the chip.
+fn input_port(chip: &Chip, path: &str, selection: &str) -> Result<String, Problem> {
+    let mut device: Option<String> = None;
+    let mut pins = Vec::new();
+    for item in selection.split(',').map(str::trim) {
+        let (port, index) = match item.split_once('.') {
+            Some((port, index)) => (port, Some(index)),
+            None => (item, None),
+        };
+        let Some((PortSection::Input(inputs), _)) = chip.ports.get(port) else {
+            return Err(unknown(chip, path, port, "input", |port| {
+                matches!(port, PortSection::Input(_))
+            }));
+        };
+        let parts = inputs
+            .strip_suffix(']')
+            .and_then(|text| text.split_once('['));
+        let picked = parts.and_then(|(to, all)| Some((to, pick(all, index)?)));
+        let Some((to, picked)) = picked else {
+            return Err(Problem::error(
+                "unknown-pin",
+                format!("the port `{port}` of the chip `{path}` has no such input"),
+            )
+            .help(format!("it is \"{inputs}\" in the chip")));
+        };
+        if *device.get_or_insert_with(|| to.to_owned()) != to {
+            return Err(
+                Problem::error("bad-pin", "these ports lead to several devices")
+                    .help("wire each on its own"),
+            );
+        }
+        pins.push(picked);
+    }
+    Ok(format!(
+        "{path}.{}[{}]",
+        device.unwrap_or_default(),
+        pins.join(",")
+    ))
+}
+
+/// The device and its output behind a chip's port, both as within the chip.
+pub fn output(port: &str, selection: Option<&str>) -> Option<(String, String)> {
+    let (device, output) = match port.split_once('[') {
+        Some((name, pins)) => {
+            let (device, name) = name.rsplit_once('.')?;
+            let picked = pick(pins.strip_suffix(']')?, selection)?;
+            (device, format!("{name}[{picked}]"))
+        }
+        None => {
+            let (device, name) = port.rsplit_once('.')?;
+            let pins = selection.map(|selection| format!("[{selection}]"));
+            (device, format!("{name}{}", pins.unwrap_or_default()))
+        }
+    };
+    Some((device.to_owned(), output))
+}
+
+/// Some of the pins that a selection names, by their place in it: `0-1` of `3-7` is `3,4`. A name alone is as many pins as
+/// the device has, which is not known here.
+fn pick(all: &str, index: Option<&str>) -> Option<String> {
+    let Some(index) = index else {
+        return Some(all.to_owned());
+    };
+    let all = all.trim();
+    let is_group = !all.contains(['.', ',']) && !all.starts_with(|c: char| c.is_ascii_digit());
+    if is_group {
+        return Some(format!("{all}.{index}"));
+    }
+    let mut pins = Vec::new();
+    for item in all.split(',').map(str::trim) {
+        let (group, numbers) = match item.split_once('.') {
+            Some((group, numbers)) => (format!("{group}."), numbers),
+            None => (String::new(), item),
+        };
+        let (first, last) = range(numbers)?;
+        pins.extend((first..=last).map(|n| format!("{group}{n}")));
+    }
+    let (first, last) = range(index)?;
+    let picked = pins.get(usize::from(first)..=usize::from(last))?;
+    Some(picked.join(","))
+}
+
+fn range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then_some((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_behind_a_port() {
+        for (all, index, expected) in [
+            ("pirq", None, Some("pirq")),
+            ("pirq", Some("2"), Some("pirq.2")),
+            ("pirq", Some("1-3"), Some("pirq.1-3")),
+            ("3-7,9", Some("5"), Some("9")),
+            ("3-7", Some("0-1"), Some("3,4")),
+            ("3-7", Some("5"), None),
+            ("3-7", Some("1-0"), None),
+            ("in.2-3", Some("1"), Some("in.3")),
+        ] {
+            assert_eq!(pick(all, index).as_deref(), expected, "{all} {index:?}");
+        }
+    }
+
+    #[test]
+    fn outputs_behind_a_port() {
+        for (port, selection, expected) in [
+            ("pic.int", None, Some(("pic", "int"))),
+            ("pit.out", Some("1"), Some(("pit", "out[1]"))),
+            ("pit.out[1-2]", Some("0"), Some(("pit", "out[1]"))),
+            ("a.b.out", None, Some(("a.b", "out"))),
+            ("pic", None, None),
+        ] {
+            let got = output(port, selection);
+            let got = got.as_ref().map(|(d, p)| (d.as_str(), p.as_str()));
+            assert_eq!(got, expected, "{port} {selection:?}");
+        }
+    }
+}

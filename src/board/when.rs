@@ -1,0 +1,86 @@
+//! `when`: what is only there if a parameter says so.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+
+use super::params::{Params, equal};
+use super::tree::{Entry, Table};
+use crate::diagnostics::{Problem, suggest};
+
+/// Takes out of a board or chip what is not there, and takes down every `when`. The names of the params that decide are
+/// added to `used`.
+pub fn settle(
+    root: &mut Table,
+    params: &Params,
+    used: &mut BTreeSet<String>,
+    problems: &mut Vec<Problem>,
+) -> Vec<String> {
+    let mut absent = Vec::new();
+    for section in ["dev", "chip", "join", "slot"] {
+        let table = root.get_mut(section).and_then(|e| e.node.as_table_mut());
+        let Some(table) = table else { continue };
+        table.retain(|name, entry| {
+            let when = entry.node.as_table_mut().and_then(|t| t.remove("when"));
+            let there = when.is_none_or(|when| holds(&when, params, used, problems));
+            if !there {
+                absent.push(format!("{section}.{name}"));
+            }
+            there
+        });
+    }
+    absent
+}
+
+fn holds(
+    when: &Entry,
+    params: &Params,
+    used: &mut BTreeSet<String>,
+    problems: &mut Vec<Problem>,
+) -> bool {
+    let node = &when.node;
+    let is_true = Json::Bool(true);
+    let plain = node.as_str().and_then(|text| text.strip_prefix("param."));
+    let pair = node.as_table().filter(|table| table.len() == 2);
+    let pair = pair.and_then(|table| Some((&table.get("param")?.node, &table.get("is")?.node)));
+    let (name, name_at, is, is_at) = match (plain, pair) {
+        (Some(name), _) => (name, node.part(6, name.len()), is_true, None),
+        (None, Some((param, is))) if param.as_str().is_some() => {
+            let name = param.as_str().unwrap_or_default();
+            (name, param.span, is.to_json(), Some(is.span))
+        }
+        _ => {
+            problems.push(Problem::error("bad-value", "this is no condition").at(
+                node.span,
+                "expected \"param.NAME\" or { param = \"NAME\", is = VALUE }",
+            ));
+            return true;
+        }
+    };
+    let Some(param) = params.get(name) else {
+        problems.push(
+            Problem::error("unknown-param", format!("there is no param `{name}`"))
+                .at(name_at, "")
+                .help(suggest(name, "params", params.keys().map(String::as_str))),
+        );
+        return true;
+    };
+    used.insert(name.to_owned());
+    let Some(param) = param else { return true };
+    match equal(param.kind, &param.value, &is) {
+        Some(equal) => equal,
+        None => {
+            let problem = Problem::error(
+                "bad-value",
+                format!("the param `{name}` never has this value"),
+            );
+            problems.push(match is_at {
+                Some(at) => problem.at(at, format!("expected {}", param.kind.expected())),
+                None => problem
+                    .at(node.span, "expected a param that is true or false")
+                    .help(format!("write {{ param = \"{name}\", is = … }}")),
+            });
+            true
+        }
+    }
+}
