@@ -31,6 +31,8 @@ use crate::graph::resolve::resolve;
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("malta", include_str!("../../machines/malta.toml")),
     ("malta-be", include_str!("../../machines/malta-be.toml")),
+    ("malta-lite", include_str!("../../machines/malta-lite.toml")),
+    ("malta-quad", include_str!("../../machines/malta-quad.toml")),
     ("mipssim", include_str!("../../machines/mipssim.toml")),
 ];
 
