@@ -1,13 +1,10 @@
 //! What it takes to boot Debian's kernel to the shell, and to keep it there, beside QEMU.
 
-#[path = "common/report.rs"]
-mod report;
-
 use std::time::Duration;
 
-use report::{median, row, verdict};
 use solderless_testing::emulator::Emulator;
 use solderless_testing::guests::{self, Linux};
+use solderless_testing::report::{self, median, row, verdict};
 use solderless_testing::{Console, Endian, usage};
 
 /// Boots in each emulator, in turns; their medians count.

@@ -3,16 +3,14 @@
 
 #[path = "common/program.rs"]
 mod program;
-#[path = "common/report.rs"]
-mod report;
 
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use report::{median, row, verdict};
 use solderless_testing::emulator::Emulator;
+use solderless_testing::report::{self, median, row, verdict};
 use solderless_testing::{Endian, guests, usage};
 
 /// Runs of each emulator, in turns; their medians count.

@@ -6,11 +6,9 @@
 
 #[path = "common/program.rs"]
 mod program;
-#[path = "common/report.rs"]
-mod report;
 
-use report::{median, row, verdict};
 use solderless_testing::emulator::Emulator;
+use solderless_testing::report::{self, median, row, verdict};
 use solderless_testing::{Console, Endian, usage};
 
 /// Runs of each program in each emulator, in turns; their medians count.

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::emulator::Endian;
+use crate::initrd::Initrd;
 
 /// Debian's kernel and initial RAM disk for the Malta board.
 #[derive(Debug, Clone)]
@@ -97,13 +98,54 @@ pub fn bare_metal(name: &str, endian: Endian, address: u32) -> Option<PathBuf> {
     compile(name, endian, &flags)
 }
 
-/// A static Linux program of ours, built from `tests/guests/NAME` for the little-endian Malta board. `None` as for
-/// [`bare_metal`].
+/// A static Linux program for the little-endian Malta board, built from a C file of the repository and named as that is
+/// without `.c`. `None` as for [`bare_metal`].
 ///
 /// # Panics
 /// As [`bare_metal`].
-pub fn linux_program(name: &str) -> Option<PathBuf> {
-    compile(name, Endian::Little, &["-static"])
+pub fn linux_program(source: &str) -> Option<PathBuf> {
+    let compiler = format!("{}-gcc", Endian::Little.triple());
+    let flags = ["-march=mips32r2", "-mabi=32", "-static"];
+    let headers = Path::new("/usr/mipsel-linux-gnu/include/stdio.h");
+    if !tool(&compiler, "gcc-mipsel-linux-gnu") {
+        return None;
+    }
+    if !headers.is_file() {
+        return missing(
+            "there is no C library for the guest; `apt-get install libc6-dev-mipsel-cross` gets it",
+        );
+    }
+    Some(program(source, "guest", &compiler, &flags))
+}
+
+/// The same program for the host, to tell what it prints where it works. `None` if there is no compiler.
+///
+/// # Panics
+/// As [`bare_metal`].
+pub fn host_program(source: &str) -> Option<PathBuf> {
+    // What the guest's FPU does: nothing is fused, nothing is wider.
+    tool("cc", "gcc").then(|| program(source, "host", "cc", &["-ffp-contract=off"]))
+}
+
+/// Builds a C file of the repository.
+fn program(source: &str, folder: &str, compiler: &str, flags: &[&str]) -> PathBuf {
+    let source = Path::new(source);
+    let name = source.file_stem().expect("a source has a name");
+    let folder = cache().join(folder).join(source.parent().unwrap_or(source));
+    let _lock = lock();
+    std::fs::create_dir_all(&folder).expect("the cache can be written to");
+    let built = folder.join(name);
+    let source = repository().join(source);
+    // Another test may be reading what was built before.
+    let part = folder.join(format!("{}.part", std::process::id()));
+    let mut command = Command::new(compiler);
+    command
+        .args(["-O2", "-o"])
+        .args([&part, &source])
+        .args(flags);
+    run_compiler(command.arg("-lm"), &source);
+    std::fs::rename(part, &built).expect("the cache can be written to");
+    built
 }
 
 /// An initial RAM disk that holds one program, as `/init`.
@@ -112,48 +154,9 @@ pub fn linux_program(name: &str) -> Option<PathBuf> {
 /// The program cannot be read.
 pub fn initrd(program: &Path) -> PathBuf {
     let content = std::fs::read(program).expect("the program was built");
-    let mut archive = Vec::new();
-    // The archive format is cpio's "newc": a header of hexadecimal fields, a name and the content, each padded to 4.
-    for (name, mode, content) in [
-        ("dev", 0o040_755, &[][..]),
-        ("dev/console", 0o020_600, &[]),
-        ("init", 0o100_755, &content),
-        ("TRAILER!!!", 0, &[]),
-    ] {
-        let (major, minor) = if name == "dev/console" {
-            (5, 1)
-        } else {
-            (0, 0)
-        };
-        let fields = [
-            0,
-            mode,
-            0,
-            0,
-            1,
-            0,
-            content.len(),
-            0,
-            0,
-            major,
-            minor,
-            name.len() + 1,
-            0,
-        ];
-        archive.extend(b"070701");
-        archive.extend(
-            fields
-                .iter()
-                .flat_map(|field| format!("{field:08x}").into_bytes()),
-        );
-        archive.extend(name.bytes().chain([0]));
-        archive.resize(archive.len().next_multiple_of(4), 0);
-        archive.extend(content);
-        archive.resize(archive.len().next_multiple_of(4), 0);
-    }
-    let path = program.with_extension("cpio");
-    replace(&path, &archive);
-    path
+    let mut initrd = Initrd::new();
+    initrd.program("init", &content);
+    initrd.write(&program.file_stem().unwrap_or_default().to_string_lossy())
 }
 
 fn compile(name: &str, endian: Endian, flags: &[&str]) -> Option<PathBuf> {
@@ -164,19 +167,19 @@ fn compile(name: &str, endian: Endian, flags: &[&str]) -> Option<PathBuf> {
     let source = repository().join("tests/guests").join(name);
     let _lock = lock();
     let built = cache().join(format!("{name}-{}.elf", endian.triple()));
-    let output = Command::new(compiler)
+    let mut command = Command::new(compiler);
+    command
         .args(["-O2", "-march=mips32r2", "-mabi=32", "-o"])
         .args([&built, &source])
-        .args(flags)
-        .output()
-        .expect("the compiler was found");
-    assert!(
-        output.status.success(),
-        "{}: {}",
-        source.display(),
-        String::from_utf8_lossy(&output.stderr)
-    );
+        .args(flags);
+    run_compiler(&mut command, &source);
     Some(built)
+}
+
+fn run_compiler(command: &mut Command, source: &Path) {
+    let output = command.output().expect("the compiler was found");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {errors}", source.display());
 }
 
 /// A file of a Debian package.
@@ -233,14 +236,14 @@ fn fetch(package: &str) -> Result<(), String> {
 }
 
 /// Fails the calling test in CI; elsewhere says what is missing, past the test harness's capture of output.
-fn missing<T>(what: &str) -> Option<T> {
+pub(crate) fn missing<T>(what: &str) -> Option<T> {
     assert!(std::env::var_os("CI").is_none(), "{what}");
     let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
     None
 }
 
 /// One process at a time changes the cache.
-fn lock() -> File {
+pub(crate) fn lock() -> File {
     let file = File::create(cache().join("lock")).expect("the cache can be written to");
     file.lock().expect("the cache can be locked");
     file

@@ -1,14 +1,18 @@
 //! What the whole-machine tests and benchmarks share.
 //!
-//! [`guests`] finds, fetches and builds what runs inside a machine; [`emulator`] makes the commands that run it, here
-//! and in QEMU; [`console`] types into a running machine and waits for its answers; [`usage`] measures one.
+//! [`guests`] finds, fetches and builds what runs inside a machine, [`userland`] a whole Debian system for it, packed by
+//! [`initrd`]; [`emulator`] makes the commands that run it, here and in QEMU; [`console`] types into a running machine
+//! and waits for its answers; [`usage`] measures one, and [`report`] prints what was measured.
 
 #![forbid(unsafe_code)]
 
 pub mod console;
 pub mod emulator;
 pub mod guests;
+pub mod initrd;
+pub mod report;
 pub mod usage;
+pub mod userland;
 
 pub use console::{Console, Terminal};
 pub use emulator::Endian;

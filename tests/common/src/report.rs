@@ -60,6 +60,12 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// The geometric mean of some ratios.
+pub fn geometric_mean(ratios: &[f64]) -> f64 {
+    let logarithms: f64 = ratios.iter().map(|r| r.ln()).sum();
+    (logarithms / ratios.len() as f64).exp()
+}
+
 /// Whether a target was reached, in a word.
 pub fn verdict(reached: bool) -> &'static str {
     if reached { "reached" } else { "MISSED" }
