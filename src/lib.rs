@@ -12,4 +12,3 @@ pub mod graph;
 pub mod host;
 pub mod machine;
 pub mod registry;
-pub mod state;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use solderless_model::{Request, SlotKind, State, Stop};
+use solderless_model::{Request, SlotKind, Stop};
 
 use super::{Consumer, Machine};
 
@@ -75,8 +75,7 @@ pub struct Run {
 const FRAMES: usize = 256;
 
 /// What came from outside and waits until a device takes it.
-#[derive(Debug)]
-pub(super) enum Pending {
+enum Pending {
     Characters(VecDeque<u8>),
     Frames(VecDeque<Vec<u8>>),
 }
@@ -86,22 +85,6 @@ impl Pending {
         match self {
             Self::Characters(queue) => queue.is_empty(),
             Self::Frames(queue) => queue.is_empty(),
-        }
-    }
-
-    /// The queue, which is state.
-    pub(super) fn state(&self) -> &dyn State {
-        match self {
-            Self::Characters(queue) => queue,
-            Self::Frames(queue) => queue,
-        }
-    }
-
-    /// The queue, to be loaded.
-    pub(super) fn state_mut(&mut self) -> &mut dyn State {
-        match self {
-            Self::Characters(queue) => queue,
-            Self::Frames(queue) => queue,
         }
     }
 
@@ -133,6 +116,7 @@ impl Machine {
             start: Instant::now(),
             base: self.now(),
         };
+        let mut pending: Vec<_> = self.consumers.iter().map(queue).collect();
         let begin = Instant::now();
         // The end of the time allowed, if guest time decides.
         let last = match (run.pace, run.max_time) {
@@ -141,12 +125,9 @@ impl Machine {
                 .saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)),
             _ => u64::MAX,
         };
-        // Where this run goes on in the middle of a slice, input has its turn at the end of it, as if nothing had come
-        // between.
-        let mut look = self.now() >= self.look_at.min(self.domain.next_timer());
         loop {
             while let Some(event) = host.poll() {
-                if let Some(end) = self.take(event) {
+                if let Some(end) = self.take(event, &mut pending) {
                     return end;
                 }
             }
@@ -156,12 +137,9 @@ impl Machine {
             }) {
                 return End::TimeUp;
             }
-            if std::mem::replace(&mut look, true) {
-                self.deliver();
-            }
+            self.deliver(&mut pending);
             self.domain.run_timers();
-            self.look_at = (self.now() / SLICE_NS + 1).saturating_mul(SLICE_NS);
-            self.domain.set_slice_end(last.min(self.look_at));
+            self.domain.set_slice_end(last.min(self.now() + SLICE_NS));
             let stop = self.cpu.and_then(|cpu| self.domain.run_cpu(cpu, u64::MAX));
             match self.domain.take_request() {
                 Some(Request::PowerOff) => return End::PowerOff,
@@ -173,7 +151,7 @@ impl Machine {
                 }
                 None => {}
             }
-            if stop != Some(Stop::Deadline) && self.can_deliver() {
+            if stop != Some(Stop::Deadline) && self.can_deliver(&pending) {
                 continue;
             }
             let sleep = match (stop, run.pace) {
@@ -181,7 +159,9 @@ impl Machine {
                     let next = self.domain.next_timer().min(last);
                     if next < u64::MAX {
                         self.domain.skip_to(next);
-                    } else if let Some(end) = host.wait(None).and_then(|e| self.take(e)) {
+                    } else if let Some(end) =
+                        host.wait(None).and_then(|e| self.take(e, &mut pending))
+                    {
                         // Nothing but input could go on from here.
                         return end;
                     }
@@ -217,7 +197,7 @@ impl Machine {
                     (Some(time), Some(left)) => Some(time.min(left)),
                     (time, left) => time.or(left),
                 };
-                if let Some(end) = host.wait(time).and_then(|e| self.take(e)) {
+                if let Some(end) = host.wait(time).and_then(|e| self.take(e, &mut pending)) {
                     return end;
                 }
                 if stop != Some(Stop::Deadline) {
@@ -227,12 +207,11 @@ impl Machine {
         }
     }
 
-    fn take(&mut self, event: Event) -> Option<End> {
+    fn take(&mut self, event: Event, pending: &mut [Pending]) -> Option<End> {
         match event {
             Event::Input(slot, bytes) => {
-                // What nobody takes is not kept.
-                if self.consumers.get(slot).is_some_and(Option::is_some) {
-                    self.input[slot].push(bytes);
+                if let Some(queue) = pending.get_mut(slot) {
+                    queue.push(bytes);
                 }
             }
             Event::Break(slot) => {
@@ -249,8 +228,8 @@ impl Machine {
     }
 
     /// Whether a device would take input that waits for it.
-    fn can_deliver(&mut self) -> bool {
-        (0..self.input.len()).any(|slot| !self.input[slot].is_empty() && self.room(slot) > 0)
+    fn can_deliver(&mut self, pending: &[Pending]) -> bool {
+        (0..pending.len()).any(|slot| !pending[slot].is_empty() && self.room(slot) > 0)
     }
 
     /// How many characters, or frames, the device behind a slot takes now.
@@ -269,15 +248,14 @@ impl Machine {
         }
     }
 
-    fn deliver(&mut self) {
-        for slot in 0..self.input.len() {
-            let Some(to) = self.consumers[slot].filter(|_| !self.input[slot].is_empty()) else {
+    fn deliver(&mut self, pending: &mut [Pending]) {
+        for (slot, queue) in pending.iter_mut().enumerate() {
+            let Some(to) = self.consumers[slot].filter(|_| !queue.is_empty()) else {
                 continue;
             };
-            let room = self.room(slot);
-            match &mut self.input[slot] {
+            match queue {
                 Pending::Characters(queue) => {
-                    let room = room.min(queue.len());
+                    let room = self.room(slot).min(queue.len());
                     if room > 0 {
                         let bytes: Vec<u8> = queue.drain(..room).collect();
                         self.domain.call(to.dev, |d, cx| {
@@ -285,9 +263,8 @@ impl Machine {
                         });
                     }
                 }
-                Pending::Frames(_) => {
+                Pending::Frames(queue) => {
                     while self.room(slot) > 0
-                        && let Pending::Frames(queue) = &mut self.input[slot]
                         && let Some(frame) = queue.pop_front()
                     {
                         self.domain.call(to.dev, |d, cx| {
@@ -300,7 +277,7 @@ impl Machine {
     }
 }
 
-pub(super) fn queue(consumer: &Option<Consumer>) -> Pending {
+fn queue(consumer: &Option<Consumer>) -> Pending {
     match consumer {
         Some(to) if to.kind == SlotKind::Netdev => Pending::Frames(VecDeque::new()),
         _ => Pending::Characters(VecDeque::new()),

@@ -1,20 +1,23 @@
 //! Decoded code, kept by physical page.
 //!
-//! A page has a table of blocks for each state of the FPU, as that is what decoding depends on. Blocks link to others of
-//! the same table only, so a link needs no check: as long as the page is what it was, so is the block. When code changes,
-//! all blocks of its page go. What tells that is a bitmap of the page's 64-byte lines, so that data next to code does not
-//! cost the code.
+//! A page has a table of blocks for each [`CodeMode`], as that is what code depends on, and separate ones for kseg0. Blocks
+//! link to others of the same table only, so a link needs no check: as long as the page is what it was, so is the block.
+//! When code changes, all blocks of its page go. What tells that is a bitmap of the page's 64-byte lines, so that data next
+//! to code does not cost the code.
+//!
+//! A block is interpreted at first. One that is executed often gets generated code as well, which is entered instead.
 
 use std::collections::HashMap;
 
-use solderless_model::Cx;
 use solderless_model::memory::PAGE;
+use solderless_model::{Cx, Engine};
 
-use crate::core::{Core, Frame};
-use crate::decode::FpMode;
+use crate::core::{CodeMode, Core, Frame};
 use crate::exception::{Access, Exception, Fault};
 use crate::exec::{self, Mode, Op};
 use crate::ir::Block;
+use crate::jit::{Left, Native, Place};
+use crate::links::Links;
 use crate::translate::{MAX, translate};
 
 /// A block that is not there yet: its place in a table, or a link that can be made.
@@ -35,20 +38,88 @@ pub struct Code {
     pub len: u32,
     /// The blocks that follow it, where it is left by its branch, and by its end.
     pub links: [u32; 2],
+    /// How often it was interpreted.
+    runs: u32,
+    /// Where its generated code is, from the start of the cache; 0 if there is none.
+    pub native: u32,
 }
 
 /// A page of memory: the number of the memory in [`Core::rams`], and of the page in it.
-type Home = (u32, u32);
+pub type Home = (u32, u32);
 
 /// The blocks of a page, by their first instruction.
-type Table = Box<[u32; WORDS]>;
+#[derive(Debug)]
+struct Table {
+    blocks: Box<[u32; WORDS]>,
+    /// The addresses of their generated code, if there is some for the page.
+    native: Option<Box<[usize; WORDS]>>,
+}
+
+/// Tables that a page can have.
+const KINDS: usize = 2 * CodeMode::COUNT;
 
 #[derive(Debug, Default)]
 struct CodePage {
     /// Lines that hold code, one bit each.
     lines: u64,
-    /// Its tables, by state of the FPU.
-    tables: [Option<u32>; 3],
+    /// Its tables, by what they are for.
+    tables: [Option<u32>; KINDS],
+}
+
+/// A place for a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct To {
+    /// The page.
+    pub home: Home,
+    /// What it is for: the number of the table among those of the page.
+    pub kind: u8,
+    /// Its first instruction, in words from the start of the page.
+    pub word: u16,
+}
+
+impl To {
+    /// The place at an offset in bytes, if it is on the same page.
+    pub fn beside(self, offset: u32) -> Option<Self> {
+        let at = (u32::from(self.word) * 4).wrapping_add(offset);
+        (at < PAGE as u32).then_some(Self {
+            word: (at / 4) as u16,
+            ..self
+        })
+    }
+}
+
+/// What the code at an address is for, with the CPU as it is.
+fn kind(core: &Core, va: u32) -> u8 {
+    let kseg0 = if va >> 29 == 4 { CodeMode::COUNT } else { 0 };
+    (core.mode.index() + kseg0) as u8
+}
+
+/// Generated code, and what leads to it.
+#[derive(Debug)]
+struct Generated {
+    code: Native,
+    links: Links,
+    /// The table of code addresses of pages that have none.
+    none: Box<[usize; WORDS]>,
+}
+
+/// What was done so far, for statistics.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Counts {
+    /// Blocks decoded.
+    pub decoded: u64,
+    /// Blocks that code was generated for.
+    pub generated: u64,
+    /// Instructions in them.
+    pub generated_instructions: u64,
+    /// Time that took, in ns.
+    pub generating_ns: u64,
+    /// Times generated code was entered from outside.
+    pub entries: u64,
+    /// Pages whose code changed.
+    pub invalidated: u64,
+    /// Times all code was thrown away.
+    pub flushes: u64,
 }
 
 /// All decoded code.
@@ -58,8 +129,13 @@ pub struct Blocks {
     free: Vec<u32>,
     tables: Vec<Table>,
     pages: HashMap<Home, CodePage>,
-    /// Branches in the last word of a page, by that page, the page of the slot, and the state of the FPU.
-    across: HashMap<(Home, Home, FpMode), u32>,
+    /// Branches in the last word of a page, by that page, the page of the slot, and what they are for.
+    across: HashMap<(Home, Home, u8), u32>,
+    /// `None` until there is a warm block.
+    generated: Option<Generated>,
+    /// Whether code is generated.
+    pub engine: Engine,
+    pub counts: Counts,
 }
 
 /// Where the next instruction is.
@@ -86,7 +162,7 @@ impl Blocks {
             && pc & 3 == 0
             && let Some(table) = self.tables.get(table as usize)
         {
-            let block = table[(pc >> 2) as usize % WORDS];
+            let block = table.blocks[(pc >> 2) as usize % WORDS];
             if block != NONE {
                 return Found::Block(block);
             }
@@ -116,11 +192,17 @@ impl Blocks {
             ..code(core, &block)
         };
         self.cover(core, home, start, block.past());
-        let table = self.table(core, home);
-        core.note_code_table(pc, table);
+        let table = self.table(home, kind(core, pc));
+        core.note_code_table(pc, table, self.native_table(table));
+        if let Some(table) = self.tables.get(table as usize)
+            && let known = table.blocks[(start / 4) as usize % WORDS]
+            && known != NONE
+        {
+            return Found::Block(known);
+        }
         let id = self.add(code);
         if let Some(table) = self.tables.get_mut(table as usize) {
-            table[(start / 4) as usize % WORDS] = id;
+            table.blocks[(start / 4) as usize % WORDS] = id;
         }
         Found::Block(id)
     }
@@ -135,7 +217,7 @@ impl Blocks {
             return once(core, cx, 1);
         };
         let homes = (home(ram, offset), home(next_ram, next_offset));
-        let key = (homes.0, homes.1, core.fp);
+        let key = (homes.0, homes.1, kind(core, core.pc));
         if let Some(id) = self.across.get(&key) {
             return Found::Block(*id);
         }
@@ -152,6 +234,7 @@ impl Blocks {
     }
 
     fn add(&mut self, code: Code) -> u32 {
+        self.counts.decoded += 1;
         if let Some(id) = self.free.pop()
             && let Some(place) = self.list.get_mut(id as usize)
         {
@@ -175,13 +258,150 @@ impl Blocks {
     }
 
     /// The table of a page, made if there is none.
-    fn table(&mut self, core: &Core, home: Home) -> u32 {
+    fn table(&mut self, home: Home, kind: u8) -> u32 {
         let page = self.pages.entry(home).or_default();
-        let place = &mut page.tables[core.fp as usize % 3];
+        let place = &mut page.tables[usize::from(kind) % KINDS];
         *place.get_or_insert_with(|| {
-            self.tables.push(Box::new([NONE; WORDS]));
+            self.tables.push(Table {
+                blocks: Box::new([NONE; WORDS]),
+                native: None,
+            });
             self.tables.len() as u32 - 1
         })
+    }
+
+    /// Where the table of code addresses that belongs to a table of blocks is in the host's memory.
+    fn native_table(&self, table: u32) -> usize {
+        let Some(generated) = &self.generated else {
+            return 0;
+        };
+        self.tables
+            .get(table as usize)
+            .and_then(|t| t.native.as_deref())
+            .unwrap_or(&generated.none)
+            .as_ptr() as usize
+    }
+
+    /// Counts an execution of a block by the interpreter, and generates code for one that is warm. Says whether there is
+    /// code now.
+    pub fn warmed(&mut self, core: &mut Core, cx: &mut Cx<'_>, id: u32) -> bool {
+        let Some(code) = self.list.get_mut(id as usize) else {
+            return false;
+        };
+        code.runs = code.runs.wrapping_add(1);
+        self.engine == Engine::Jit { after: code.runs } && self.generate(core, cx, id).is_some()
+    }
+
+    /// Makes code of the block at the CPU's address.
+    #[cold]
+    fn generate(&mut self, core: &mut Core, cx: &mut Cx<'_>, id: u32) -> Option<()> {
+        let start = std::time::Instant::now();
+        if self.generated.is_none() {
+            self.begin(core);
+        }
+        let generated = self.generated.as_mut().filter(|g| !g.code.full())?;
+        let pc = core.pc;
+        let Ok(Source::Memory { ram, offset }) = source(core, cx, pc) else {
+            return None;
+        };
+        let here = To {
+            home: home(ram, offset),
+            kind: kind(core, pc),
+            word: (offset % PAGE / 4) as u16,
+        };
+        let word = usize::from(here.word) % WORDS;
+        let table = self.pages.get(&here.home)?.tables[usize::from(here.kind) % KINDS]?;
+        // A branch at the end of a page is not in a table, and stays with the interpreter.
+        self.tables
+            .get(table as usize)
+            .filter(|t| t.blocks[word] == id)?;
+        let block = translate(&words(core, ram, offset, MAX), MAX, core.fp)?;
+        let mode = mode(core);
+        let kernel = core.mode.kernel();
+        let mut find = |va: u32| match (va >> 29, core.frame(cx, va & 0x1fff_ffff)) {
+            (4, Frame::Memory { ram, offset, .. }) => Some(To {
+                home: home(ram, offset),
+                word: ((va & 0xfff) / 4) as u16,
+                ..here
+            }),
+            _ => None,
+        };
+        let place = Place {
+            here,
+            kseg0: (pc >> 29 == 4).then_some(pc),
+            find: &mut find,
+        };
+        let emitted = generated.code.emit(&block, mode, kernel, place)?;
+        let address = generated.code.address(emitted.entry);
+        for site in generated.links.take_wanted(here) {
+            generated.code.redirect(site, Some(emitted.entry));
+        }
+        for link in emitted.links {
+            let (site, to) = (link.site as u32, link.to);
+            let known = match to == here {
+                true => emitted.entry,
+                false => self
+                    .pages
+                    .get(&to.home)
+                    .and_then(|p| p.tables[usize::from(to.kind) % KINDS])
+                    .and_then(|t| self.tables.get(t as usize))
+                    .and_then(|t| {
+                        let block = t.blocks[usize::from(to.word) % WORDS];
+                        self.list.get(block as usize)
+                    })
+                    .map_or(0, |code| code.native),
+            };
+            if known == 0 {
+                generated.links.want(site, here.home, to);
+            } else {
+                generated.code.redirect(site, Some(known));
+                generated.links.made(site, here.home, to);
+            }
+        }
+        let none = &generated.none;
+        let place = self.tables.get_mut(table as usize)?;
+        let first = place.native.is_none();
+        let natives = place.native.get_or_insert_with(|| none.clone());
+        natives[word] = address;
+        if first {
+            core.move_native_table(table, natives.as_ptr() as usize);
+        }
+        self.list.get_mut(id as usize)?.native = emitted.entry;
+        self.counts.generated += 1;
+        self.counts.generated_instructions += u64::from(block.len);
+        self.counts.generating_ns += start.elapsed().as_nanos() as u64;
+        Some(())
+    }
+
+    /// Prepares for generating code. Where that is not possible, nothing is tried again.
+    fn begin(&mut self, core: &mut Core) {
+        match Native::new() {
+            Some(code) => {
+                let none = Box::new([code.unknown(); WORDS]);
+                self.generated = Some(Generated {
+                    code,
+                    links: Links::default(),
+                    none,
+                });
+                // They know of no table of code addresses.
+                core.forget_code();
+            }
+            None => self.engine = Engine::Interp,
+        }
+    }
+
+    /// Runs the generated code of a block, which is at the CPU's address, and what it leads to.
+    pub fn enter(&mut self, core: &mut Core, cx: &mut Cx<'_>, native: u32) -> Left {
+        self.counts.entries += 1;
+        match &self.generated {
+            Some(generated) => generated.code.enter(native, core, cx),
+            None => Left::Interpret,
+        }
+    }
+
+    /// Bytes of generated code.
+    pub fn native_bytes(&self) -> usize {
+        self.generated.as_ref().map_or(0, |g| g.code.bytes())
     }
 
     /// Notes that lines of a page hold code, and has writes to it noticed.
@@ -204,6 +424,7 @@ impl Blocks {
             return;
         };
         page.lines = 0;
+        self.counts.invalidated += 1;
         if let Some(ram) = core.rams.get(home.0 as usize) {
             ram.set_code(home.1, false);
         }
@@ -211,8 +432,16 @@ impl Blocks {
             let Some(table) = self.tables.get_mut(table as usize) else {
                 continue;
             };
-            for block in table.iter_mut().filter(|b| **b != NONE) {
+            for block in table.blocks.iter_mut().filter(|b| **b != NONE) {
                 self.free.push(std::mem::replace(block, NONE));
+            }
+            if let (Some(native), Some(generated)) = (&mut table.native, &self.generated) {
+                native.copy_from_slice(&*generated.none);
+            }
+        }
+        if let Some(generated) = &mut self.generated {
+            for site in generated.links.forget(home) {
+                generated.code.redirect(site, None);
             }
         }
         let free = &mut self.free;
@@ -241,6 +470,7 @@ impl Blocks {
     /// Whether there are so many blocks that it is better to start anew.
     pub fn full(&self) -> bool {
         self.list.len() - self.free.len() >= LIMIT
+            || self.generated.as_ref().is_some_and(|g| g.code.full())
     }
 
     /// Forgets everything.
@@ -250,7 +480,20 @@ impl Blocks {
                 ram.set_code(*page, false);
             }
         }
-        *self = Self::default();
+        let generated = self.generated.take().map(|mut g| {
+            g.code.clear();
+            g.links = Links::default();
+            g
+        });
+        *self = Self {
+            generated,
+            engine: self.engine,
+            counts: Counts {
+                flushes: self.counts.flushes + 1,
+                ..self.counts
+            },
+            ..Self::default()
+        };
         core.forget_memory();
     }
 }
@@ -290,14 +533,46 @@ pub fn once(core: &mut Core, cx: &mut Cx<'_>, limit: usize) -> Found {
     }
 }
 
-fn code(core: &Core, block: &Block) -> Code {
-    let mode = Mode {
+fn mode(core: &Core) -> Mode {
+    Mode {
         big_endian: core.identity.big_endian,
-    };
+    }
+}
+
+fn code(core: &Core, block: &Block) -> Code {
     Code {
-        ops: exec::lower(block, mode),
+        ops: exec::lower(block, mode(core)),
         len: block.len.into(),
         links: [ELSEWHERE; 2],
+        runs: 0,
+        native: 0,
+    }
+}
+
+/// Checks that an op that generated code leaves to the interpreter is the instruction at its address.
+#[cfg(debug_assertions)]
+pub fn check_site(core: &mut Core, cx: &Cx<'_>, op: &Op) {
+    use crate::decode::{Decoded, decode};
+    use crate::ir::Step;
+    let pc = core.pc.wrapping_add(u32::from(op.at()) * 4);
+    assert!(
+        core.budget >= 0 && u32::from(op.at()) < core.len,
+        "{op:?} at {pc:#x}"
+    );
+    // The page may not be mapped any more, and what stands for a branch is no instruction.
+    if let Ok(Source::Memory { ram, offset }) = source(core, cx, pc)
+        && let [word] = words(core, ram, offset, 1)[..]
+        && let Decoded::Plain(inst) = decode(word, core.fp)
+    {
+        let step = Step {
+            inst,
+            at: op.at(),
+            slot: op.slot(),
+        };
+        assert!(
+            op.same(&exec::op(&step, mode(core))),
+            "{op:?} at {pc:#x}, where {inst:?} is"
+        );
     }
 }
 

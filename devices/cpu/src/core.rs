@@ -71,22 +71,52 @@ pub enum Frame {
 }
 
 const FRAMES: usize = 1024;
-const ITLB: usize = 512;
+/// Places for virtual pages of code.
+pub const ITLB: usize = 512;
 
-/// A virtual page of code, for finding blocks.
+/// What code is decoded and generated for: the state of the FPU, and whether the CPU is in kernel mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct CodeMode(u32);
+
+impl CodeMode {
+    /// How many there are.
+    pub const COUNT: usize = 8;
+    const KERNEL: u32 = 4;
+
+    fn new(fp: FpMode, kernel: bool) -> Self {
+        Self(fp as u32 | if kernel { Self::KERNEL } else { 0 })
+    }
+
+    /// Its number.
+    pub fn index(self) -> usize {
+        self.0 as usize % Self::COUNT
+    }
+
+    /// The CPU is in kernel mode.
+    pub fn kernel(self) -> bool {
+        self.0 & Self::KERNEL != 0
+    }
+}
+
+/// A virtual page of code, for finding blocks. Generated code reads it too.
 #[derive(Debug, Clone, Copy)]
+#[repr(C, align(32))]
 pub struct CodeEntry {
-    pub page: u32,
-    pub key: Key,
-    pub fp: FpMode,
+    /// The page, and the key it is seen by, as in [`SoftTlb`].
+    pub tag: u32,
+    pub mode: CodeMode,
+    /// Where the table of its generated code is in the host's memory.
+    pub native: usize,
     /// The table of its blocks.
     pub table: u32,
 }
 
 const NO_CODE: CodeEntry = CodeEntry {
-    page: 0,
-    key: Key::NEVER,
-    fp: FpMode::Off,
+    // No address looks like this.
+    tag: 0x010,
+    mode: CodeMode(u32::MAX),
+    native: 0,
     table: 0,
 };
 
@@ -127,14 +157,18 @@ pub struct Core {
     pub local_kernel_pages: bool,
     #[state(skip = "derived from Status")]
     pub fp: FpMode,
+    #[state(skip = "derived from Status: what code is for")]
+    pub mode: CodeMode,
+    #[state(skip = "derived: tag and mode that an entry of `itlb` must have, but for the page")]
+    pub code_key: [u32; 2],
     #[state(skip = "derived: what is behind physical pages")]
     frames: Box<[(u32, Frame)]>,
     #[state(skip = "derived: the memories in `frames`")]
     pub rams: Vec<Ram>,
     #[state(skip = "derived: virtual pages of code")]
-    itlb: Box<[CodeEntry; ITLB]>,
+    pub itlb: [CodeEntry; ITLB],
     #[state(skip = "within a run: what FCSR does not tell yet")]
-    pub fp_due: Option<Due>,
+    pub fp_due: Due,
     #[state(skip = "within a run: instructions of the block that runs")]
     pub len: u32,
     /// When Count next becomes equal to Compare, in ns.
@@ -176,10 +210,12 @@ impl Core {
             keys: [Key::NEVER; 2],
             local_kernel_pages: false,
             fp: FpMode::Off,
+            mode: CodeMode(0),
+            code_key: [0; 2],
             frames: vec![(UNUSED, Frame::Registers); FRAMES].into(),
             rams: Vec::new(),
-            itlb: Box::new([NO_CODE; ITLB]),
-            fp_due: None,
+            itlb: [NO_CODE; ITLB],
+            fp_due: Due::default(),
             len: 0,
             match_at: u64::MAX,
             budget: 0,
@@ -209,6 +245,9 @@ impl Core {
             s if s & status::FR == 0 => FpMode::Pairs,
             _ => FpMode::Full,
         };
+        let kernel = c.kernel();
+        self.mode = CodeMode::new(self.fp, kernel);
+        self.code_key = [self.keys[usize::from(kernel)].0, self.mode.0];
     }
 
     /// EntryHi was written.
@@ -253,7 +292,7 @@ impl Core {
             let va = base.wrapping_add(page);
             self.soft.forget(va);
             let code = self.code_place(va);
-            if code.page == va >> 12 {
+            if (code.tag ^ va) >> 12 == 0 {
                 *code = NO_CODE;
             }
         }
@@ -269,19 +308,37 @@ impl Core {
     pub fn code_table(&self, va: u32) -> Option<u32> {
         let entry = &self.itlb[(va >> 12) as usize % ITLB];
         let key = self.key(va);
-        (entry.page == va >> 12 && entry.key == key && key != Key::NEVER && entry.fp == self.fp)
+        (entry.tag == va & !0xfff | key.0 && key != Key::NEVER && entry.mode == self.mode)
             .then_some(entry.table)
     }
 
-    /// Notes the table of blocks of the page that holds `va`.
-    pub fn note_code_table(&mut self, va: u32, table: u32) {
-        let (key, fp) = (self.key(va), self.fp);
-        *self.code_place(va) = CodeEntry {
-            page: va >> 12,
-            key,
-            fp,
-            table,
-        };
+    /// Notes the table of blocks of the page that holds `va`, and where that of their generated code is.
+    pub fn note_code_table(&mut self, va: u32, table: u32, native: usize) {
+        let (key, mode) = (self.key(va), self.mode);
+        if key != Key::NEVER {
+            *self.code_place(va) = CodeEntry {
+                tag: va & !0xfff | key.0,
+                mode,
+                native,
+                table,
+            };
+        }
+    }
+
+    /// The table of generated code of pages with this table of blocks is elsewhere.
+    pub fn move_native_table(&mut self, table: u32, native: usize) {
+        for entry in self
+            .itlb
+            .iter_mut()
+            .filter(|e| e.table == table && e.native != 0)
+        {
+            entry.native = native;
+        }
+    }
+
+    /// Forgets the virtual pages of code.
+    pub fn forget_code(&mut self) {
+        self.itlb.fill(NO_CODE);
     }
 
     /// What is at a physical page.

@@ -7,8 +7,8 @@
 //! cut into slices, by deadlines or by single steps, the same things happen at the same instructions.
 
 use solderless_model::{
-    BuildError, BusKind, Cx, Device, Interface, Model, Pin, Processor, PropError, State,
-    StateError, Stop, TimerId, Wires,
+    BuildError, BusKind, Cx, Device, Engine, EngineInfo, Interface, Model, Pin, Processor,
+    PropError, State, StateError, Stop, TimerId, Wires,
 };
 
 use crate::block::{Blocks, Found, once};
@@ -17,6 +17,7 @@ use crate::cp0::{COUNTER, status};
 use crate::exception::Exception;
 use crate::exec::{self, Exit};
 use crate::fpu::Fcsr;
+use crate::jit::Left;
 use crate::model::{Identity, Props};
 use crate::translate::MAX;
 
@@ -180,36 +181,80 @@ impl Mips32Cpu {
             Found::Raised => return,
         };
         while let Some(code) = blocks.list.get(id as usize) {
-            core.budget -= i64::from(code.len);
-            if core.budget < 0 {
-                core.budget += i64::from(code.len);
-                if core.budget > 0
-                    && let Found::Once(code) = once(core, cx, (core.budget as usize).min(MAX))
-                {
-                    only(core, cx, &code.ops, code.len);
+            let mut from = None;
+            let native = code.native;
+            if native != 0 {
+                match blocks.enter(core, cx, native) {
+                    Left::Event => return,
+                    Left::Budget => return rest(core, cx),
+                    Left::Unknown => {}
+                    Left::Interpret => {
+                        if !interpret(core, blocks, cx) {
+                            return;
+                        }
+                    }
                 }
-                return;
-            }
-            core.len = code.len;
-            let way = exec::run(core, &code.ops, cx) as usize;
-            if way > Exit::Goto as usize {
-                return;
-            }
-            if let Some(link) = code.links.get(way)
-                && blocks.list.get(*link as usize).is_some()
-            {
-                id = *link;
+            } else if blocks.warmed(core, cx, id) {
                 continue;
+            } else if let Some(code) = blocks.list.get(id as usize) {
+                core.budget -= i64::from(code.len);
+                if core.budget < 0 {
+                    core.budget += i64::from(code.len);
+                    return rest(core, cx);
+                }
+                core.len = code.len;
+                let way = exec::run(core, &code.ops, cx) as usize;
+                if way > Exit::Goto as usize {
+                    return;
+                }
+                if let Some(link) = code.links.get(way)
+                    && blocks.list.get(*link as usize).is_some()
+                {
+                    id = *link;
+                    continue;
+                }
+                from = Some((id, way));
             }
-            let from = id;
+            if core.budget <= 0 {
+                return;
+            }
             id = match blocks.find(core, cx) {
                 Found::Block(id) => id,
                 Found::Once(code) => return only(core, cx, &code.ops, code.len),
                 Found::Raised => return,
             };
-            blocks.link(from, way, id);
+            if let Some((from, way)) = from {
+                blocks.link(from, way, id);
+            }
         }
     }
+}
+
+/// Executes what is left of the budget, which is less than a block.
+fn rest(core: &mut Core, cx: &mut Cx<'_>) {
+    if core.budget > 0
+        && let Found::Once(code) = once(core, cx, (core.budget as usize).min(MAX))
+    {
+        only(core, cx, &code.ops, code.len);
+    }
+}
+
+/// Interprets the block at the CPU's address, which has generated code; says whether others may follow.
+fn interpret(core: &mut Core, blocks: &mut Blocks, cx: &mut Cx<'_>) -> bool {
+    let Found::Block(id) = blocks.find(core, cx) else {
+        return false;
+    };
+    let Some(code) = blocks.list.get(id as usize) else {
+        return false;
+    };
+    core.budget -= i64::from(code.len);
+    if core.budget < 0 {
+        core.budget += i64::from(code.len);
+        rest(core, cx);
+        return false;
+    }
+    core.len = code.len;
+    exec::run(core, &code.ops, cx) as usize <= Exit::Goto as usize
 }
 
 /// The place of a floating point register, as long as they are in pairs.
@@ -239,6 +284,31 @@ impl Processor for Mips32Cpu {
 
     fn instructions(&self) -> u64 {
         self.core.instructions
+    }
+
+    fn set_engine(&mut self, engine: Engine) -> bool {
+        let there = engine == Engine::Interp || crate::jit::AVAILABLE;
+        if there {
+            self.blocks.engine = engine;
+            // What was generated is not used any more.
+            self.blocks.clear(&mut self.core);
+        }
+        there
+    }
+
+    fn engine_info(&self) -> EngineInfo {
+        let counts = self.blocks.counts;
+        EngineInfo {
+            engine: self.blocks.engine,
+            blocks: (self.blocks.list.len() as u64, counts.decoded),
+            generated: counts.generated,
+            generated_instructions: counts.generated_instructions,
+            code_bytes: self.blocks.native_bytes() as u64,
+            generating_ns: counts.generating_ns,
+            entries: counts.entries,
+            invalidated: counts.invalidated,
+            flushes: counts.flushes,
+        }
     }
 
     fn pc(&self) -> u64 {

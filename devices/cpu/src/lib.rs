@@ -1,10 +1,11 @@
 //! CPU engines: the MIPS32 Release 2 CPUs of the Malta board.
 //!
 //! The way of an instruction: `decode` makes an `ir` instruction of a word, `translate` a block of straight
-//! code with delay slots resolved, `exec` a chain of functions of it, which `block` keeps and `cpu` runs. `core` has the
-//! registers, `cp0`, `tlb` and `exception` what privileged software sees, `fpu` the floating point arithmetic.
+//! code with delay slots resolved, `exec` a chain of functions of it, which `block` keeps and `cpu` runs; `jit` makes host
+//! code of blocks that are executed often. `core` has the registers, `cp0`, `tlb` and `exception` what privileged software sees, `fpu` the floating point arithmetic.
 
-#![forbid(unsafe_code)]
+// Code is installed by `jit`, and nothing else here needs it.
+#![deny(unsafe_code)]
 
 mod block;
 mod core;
@@ -15,6 +16,12 @@ mod exception;
 mod exec;
 pub mod fpu;
 mod ir;
+#[cfg(all(target_arch = "x86_64", unix))]
+mod jit;
+#[cfg(not(all(target_arch = "x86_64", unix)))]
+#[path = "jit/none.rs"]
+mod jit;
+mod links;
 mod model;
 mod tlb;
 mod translate;
@@ -22,5 +29,10 @@ mod translate;
 pub use cpu::Mips32Cpu;
 pub use model::{CpuModel, Identity, Props};
 
+/// The same tests with generated code.
+#[cfg(all(test, target_arch = "x86_64", unix))]
+#[path = "tests/mod.rs"]
+#[allow(clippy::duplicate_mod, reason = "see above")]
+mod generated;
 #[cfg(test)]
 mod tests;

@@ -4,44 +4,68 @@ use crate::{PAGE, Ram};
 
 const ENTRIES: usize = 512;
 /// No [`Key`] has this pattern, so an empty entry never matches.
-const EMPTY: u32 = 0x808;
+const EMPTY: u32 = 0x010;
 
 /// What besides the page must match: an address space number, the kernel, or nothing at all.
 /// Bits 11:3 of a tag; the three bits below it stay free to catch misaligned addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key(u32);
+#[repr(transparent)]
+pub struct Key(pub u32);
 
 impl Key {
-    /// Pages visible in every address space, to a privileged CPU only.
-    pub const KERNEL: Key = Key(0x800);
+    /// Pages visible in every address space, to a privileged CPU only. It is zero, so that generated code compares with a
+    /// tag as it is.
+    pub const KERNEL: Key = Key(0);
     /// Never matches an entry.
-    pub const NEVER: Key = Key(0xff8);
+    pub const NEVER: Key = Key(0x008);
 
     /// Pages of one address space.
     pub const fn asid(asid: u8) -> Key {
-        Key((asid as u32) << 3)
+        Key(0x800 | (asid as u32) << 3)
     }
 }
 
 #[derive(Clone, Copy)]
+#[repr(C)]
 struct Entry {
     read: u32,
     write: u32,
-    page: *mut u8,
+    /// What is added to a virtual address of the page to get the host's.
+    base: *mut u8,
 }
 
 const VACANT: Entry = Entry {
     read: EMPTY,
     write: EMPTY,
-    page: std::ptr::null_mut(),
+    base: std::ptr::null_mut(),
 };
+
+/// How a [`SoftTlb`] lies in memory, for generated code: entry n, with n the virtual page number modulo
+/// [`ENTRIES`](layout::ENTRIES), is `1 << SHIFT` bytes from the start of the table.
+///
+/// An address hits if its page, with the low bits of the address that must be zero for its alignment, equals the tag but
+/// for the bits of the [`Key`](super::Key); the host's address is then the sum of the guest's and the entry's base.
+pub mod layout {
+    /// Entries of the table, a power of two.
+    pub const ENTRIES: usize = super::ENTRIES;
+    /// Logarithm of an entry's size.
+    pub const SHIFT: u32 = size_of::<super::Entry>().trailing_zeros();
+    /// Offset of the table in [`SoftTlb`](super::SoftTlb).
+    pub const TABLE: usize = std::mem::offset_of!(super::SoftTlb, entries);
+    /// Offset of the tag for reading in an entry: 32 bits.
+    pub const READ: usize = std::mem::offset_of!(super::Entry, read);
+    /// Offset of the tag for writing: 32 bits.
+    pub const WRITE: usize = std::mem::offset_of!(super::Entry, write);
+    /// Offset of the base: 64 bits.
+    pub const BASE: usize = std::mem::offset_of!(super::Entry, base);
+}
 
 /// A direct-mapped table from virtual page and [`Key`] to guest memory, 32-bit addresses.
 ///
 /// An access either hits (a pointer access, the way nearly all go) or misses, and the CPU then asks the
 /// machine. Misaligned addresses always miss. Values are little-endian numbers, as in [`Ram`].
 pub struct SoftTlb {
-    entries: Box<[Entry; ENTRIES]>,
+    entries: [Entry; ENTRIES],
     /// Every block an entry may point into: what keeps the pointers valid.
     blocks: Vec<Ram>,
 }
@@ -49,7 +73,7 @@ pub struct SoftTlb {
 impl Default for SoftTlb {
     fn default() -> Self {
         Self {
-            entries: Box::new([VACANT; ENTRIES]),
+            entries: [VACANT; ENTRIES],
             blocks: Vec::new(),
         }
     }
@@ -57,7 +81,7 @@ impl Default for SoftTlb {
 
 impl std::fmt::Debug for SoftTlb {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let filled = self.entries.iter().filter(|e| !e.page.is_null()).count();
+        let filled = self.entries.iter().filter(|e| !e.base.is_null()).count();
         write!(f, "SoftTlb({filled} of {ENTRIES} entries)")
     }
 }
@@ -70,10 +94,9 @@ macro_rules! access {
             let entry = &self.entries[(va >> 12) as usize % ENTRIES];
             let mask = 0xffff_f000 | (size_of::<$ty>() as u32 - 1);
             if entry.read == (va & mask) | key.0 {
-                // SAFETY: a matching tag was put there by `fill` together with a pointer to a whole
+                let at = entry.base.wrapping_add(va as usize);
+                // SAFETY: a matching tag was put there by `fill` together with the base of a whole
                 // page of a block in `blocks`, and the address is aligned, so the access lies in it.
-                let at = unsafe { entry.page.add((va & 0xfff) as usize) };
-                // SAFETY: as above.
                 Some(<$ty>::from_le(unsafe { at.cast::<$ty>().read_unaligned() }))
             } else {
                 None
@@ -86,9 +109,9 @@ macro_rules! access {
             let entry = &self.entries[(va >> 12) as usize % ENTRIES];
             let mask = 0xffff_f000 | (size_of::<$ty>() as u32 - 1);
             if entry.write == (va & mask) | key.0 {
-                // SAFETY: as for reading; `fill` sets a write tag only on request.
-                let at = unsafe { entry.page.add((va & 0xfff) as usize) };
-                // SAFETY: as above; no Rust reference to guest memory exists.
+                let at = entry.base.wrapping_add(va as usize);
+                // SAFETY: as for reading; `fill` sets a write tag only on request, and no Rust
+                // reference to guest memory exists.
                 unsafe { at.cast::<$ty>().write_unaligned(value.to_le()) };
                 true
             } else {
@@ -121,7 +144,7 @@ impl SoftTlb {
         self.entries[(va >> 12) as usize % ENTRIES] = Entry {
             read: tag,
             write,
-            page,
+            base: page.wrapping_sub((va & !(PAGE as u32 - 1)) as usize),
         };
         true
     }
@@ -137,8 +160,11 @@ impl SoftTlb {
     /// Takes away the right to write from every entry of the page of `ram` that holds `offset`.
     pub fn protect(&mut self, ram: &Ram, offset: u64) {
         let Some(page) = ram.page(offset) else { return };
-        for entry in self.entries.iter_mut().filter(|e| e.page == page) {
-            entry.write = EMPTY;
+        for entry in &mut self.entries {
+            let at = (entry.read & !(PAGE as u32 - 1)) as usize;
+            if entry.base.wrapping_add(at) == page {
+                entry.write = EMPTY;
+            }
         }
     }
 

@@ -279,11 +279,61 @@ pub enum Stop {
     Limit,
 }
 
+/// How a CPU executes instructions. What the guest sees does not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Engine {
+    /// One after the other, by functions of the program.
+    #[default]
+    Interp,
+    /// What is executed often, by code that is generated for the host.
+    Jit {
+        /// How often a piece of code is executed by the interpreter before; at least once.
+        after: u32,
+    },
+}
+
+impl Engine {
+    /// Generated code for what has proven to be worth it.
+    pub const JIT: Self = Self::Jit { after: 64 };
+}
+
+/// What a CPU's engine has done since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EngineInfo {
+    /// The engine in use.
+    pub engine: Engine,
+    /// Places for blocks now, and blocks decoded in all.
+    pub blocks: (u64, u64),
+    /// Blocks that code was generated for.
+    pub generated: u64,
+    /// Guest instructions in them.
+    pub generated_instructions: u64,
+    /// Bytes of generated code now.
+    pub code_bytes: u64,
+    /// Time that generating took, in ns.
+    pub generating_ns: u64,
+    /// Times that generated code was entered from the interpreter.
+    pub entries: u64,
+    /// Pages of code that were found changed.
+    pub invalidated: u64,
+    /// Times that all decoded and generated code was thrown away.
+    pub flushes: u64,
+}
+
 /// A CPU.
 pub trait Processor {
     /// Runs until the deadline, a wait, or `limit` instructions, advancing guest time with [`Cx::advance`]. A
     /// branch and its delay slot count as two and are not torn apart, so `limit` may be passed by one.
     fn run(&mut self, cx: &mut Cx<'_>, limit: u64) -> Stop;
+    /// Chooses how instructions are executed from now on; false, with nothing changed, where the engine is not there: not
+    /// for this CPU, or not on this host.
+    fn set_engine(&mut self, engine: Engine) -> bool {
+        engine == Engine::Interp
+    }
+    /// What the engine has done.
+    fn engine_info(&self) -> EngineInfo {
+        EngineInfo::default()
+    }
     /// Instructions executed since power-on.
     fn instructions(&self) -> u64;
     /// Address of the next instruction.
@@ -313,10 +363,9 @@ pub enum Page {
 }
 
 /// What a device can ask of the machine as a whole.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, State)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
     /// Reset the board.
-    #[default]
     Reset,
     /// Cut the power.
     PowerOff,

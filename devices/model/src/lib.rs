@@ -17,8 +17,9 @@ mod state;
 pub mod testing;
 
 pub use device::{
-    Access, Backing, BuildError, BusError, CharFrontend, Cx, DevId, Device, Fabric, I2c, I2cTarget,
-    Model, NetFrontend, Page, Processor, Request, Stop, Wires, lanes, merge,
+    Access, Backing, BuildError, BusError, CharFrontend, Cx, DevId, Device, Engine, EngineInfo,
+    Fabric, I2c, I2cTarget, Model, NetFrontend, Page, Processor, Request, Stop, Wires, lanes,
+    merge,
 };
 pub use interface::{
     BusKind, Interface, PartDecl, Pin, Pins, Placement, Port, PortId, PropError, Region, RegionId,
@@ -27,6 +28,4 @@ pub use interface::{
 pub use props::{Hertz, Size};
 pub use solderless_derive::State;
 pub use solderless_memory as memory;
-pub use state::{
-    Field, Fitted, NEWEST, Part, Parts, Reader, Section, Shape, State, StateError, Variant, Writer,
-};
+pub use state::{Fitted, Part, Parts, Reader, Section, Shape, State, StateError, Writer};

@@ -39,8 +39,8 @@ impl Core {
 
     /// Brings FCSR.Cause up to date.
     pub fn settle_fcsr(&mut self) {
-        if let Some(due) = self.fp_due.take() {
-            (due.again)(&mut self.fcsr, due.operands);
+        if let Some(again) = self.fp_due.again.take() {
+            again(&mut self.fcsr, self.fp_due.operands);
         }
     }
 
@@ -114,14 +114,18 @@ impl Value for u64 {
     }
 }
 
+/// What brings FCSR up to date with an operation on these operands.
+pub type Again = fn(&mut Fcsr, [u64; 2]);
+
 /// The last operation, if FCSR.Cause does not tell of it yet.
 ///
 /// Whether a result is exact costs more to find out than the result. Where Inexact does not trap and its flag is set
 /// already, only FCSR.Cause depends on it, and the next operation overwrites that: so it is found out when asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
 pub struct Due {
-    again: fn(&mut Fcsr, [u64; 2]),
-    operands: [u64; 2],
+    pub again: Option<Again>,
+    pub operands: [u64; 2],
 }
 
 /// An operation as a type, so that a function of its own is made for each.
@@ -156,10 +160,10 @@ fn compute<A: Arithmetic>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>
     if core.fcsr.inexact_is_noted() {
         let (fs, ft) = (A::From::get(core, op.b), A::From::get(core, op.c));
         if let Some(value) = A::quick(fs, || ft) {
-            core.fp_due = Some(Due {
-                again: again::<A>,
+            core.fp_due = Due {
+                again: Some(again::<A>),
                 operands: [fs.raw(), ft.raw()],
-            });
+            };
             A::To::put(core, op.a, value);
             return next(core, rest, cx);
         }
@@ -169,7 +173,7 @@ fn compute<A: Arithmetic>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>
 
 #[inline(never)]
 fn compute_exactly<A: Arithmetic>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    core.fp_due = None;
+    core.fp_due.again = None;
     let mut fcsr = core.fcsr;
     let get = |n: u8| A::From::get(core, n);
     let result = A::compute(&mut fcsr, get(op.b), || get(op.c), || get(op.imm as u8));
@@ -251,8 +255,29 @@ arithmetic! { unary
     cvt_d_s: u32 => u64; cvt_d_w: u32 => u64; cvt_d_l: u64 => u64;
 }
 
+/// What brings FCSR up to date with an operation, of those with a rounded result of one or two operands that generated
+/// code has.
+pub fn due(op: Fp, fmt: Fmt) -> Option<Again> {
+    Some(match (op, fmt) {
+        (Fp::Add, Fmt::S) => again::<add_s>,
+        (Fp::Sub, Fmt::S) => again::<sub_s>,
+        (Fp::Mul, Fmt::S) => again::<mul_s>,
+        (Fp::Div, Fmt::S) => again::<div_s>,
+        (Fp::Sqrt, Fmt::S) => again::<sqrt_s>,
+        (Fp::Add, Fmt::D) => again::<add_d>,
+        (Fp::Sub, Fmt::D) => again::<sub_d>,
+        (Fp::Mul, Fmt::D) => again::<mul_d>,
+        (Fp::Div, Fmt::D) => again::<div_d>,
+        (Fp::Sqrt, Fmt::D) => again::<sqrt_d>,
+        (Fp::ToS, Fmt::D) => again::<cvt_s_d>,
+        (Fp::ToW(How::Trunc), Fmt::S) => again::<trunc_w_s>,
+        (Fp::ToW(How::Trunc), Fmt::D) => again::<trunc_w_d>,
+        _ => return None,
+    })
+}
+
 fn compare_s(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    core.fp_due = None;
+    core.fp_due.again = None;
     let (fs, ft) = (core.fpr32(op.b), core.fpr32(op.c));
     match fpu::c_cond_s(&mut core.fcsr, op.imm & 15, op.imm >> 4, fs, ft) {
         Ok(()) => next(core, rest, cx),
@@ -261,7 +286,7 @@ fn compare_s(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
 }
 
 fn compare_d(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    core.fp_due = None;
+    core.fp_due.again = None;
     let (fs, ft) = (core.fpr64(op.b), core.fpr64(op.c));
     match fpu::c_cond_d(&mut core.fcsr, op.imm & 15, op.imm >> 4, fs, ft) {
         Ok(()) => next(core, rest, cx),

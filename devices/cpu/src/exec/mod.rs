@@ -16,7 +16,7 @@ mod memory;
 mod pair;
 mod system;
 
-pub use fp::Due;
+pub use fp::{Due, due};
 
 /// How execution left a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub enum Exit {
     Event,
     /// The same, to wait for an interrupt.
     Wait,
+    /// Not at all: it goes on with the next instruction, which is for the caller to execute.
+    Next,
 }
 
 /// Executes one op and all that follow in the block.
@@ -67,6 +69,13 @@ impl Op {
     #[inline(always)]
     pub fn slot(&self) -> bool {
         self.place & SLOT != 0
+    }
+
+    /// Whether both are the same instruction at the same place.
+    #[cfg(debug_assertions)]
+    pub fn same(&self, other: &Self) -> bool {
+        let key = |o: &Self| (o.imm, o.imm2, o.a, o.b, o.c, o.place);
+        std::ptr::fn_addr_eq(self.run, other.run) && key(self) == key(other)
     }
 
     /// The second of two steps.
@@ -119,6 +128,29 @@ pub fn run(core: &mut Core, ops: &[Op], cx: &mut Cx<'_>) -> Exit {
     next(core, ops, cx)
 }
 
+fn done(_: &mut Core, _: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+    Exit::Next
+}
+
+/// Executes a single op of a block.
+#[inline(always)]
+pub fn one(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Exit {
+    const DONE: [Op; 1] = [Op {
+        run: done,
+        imm: 0,
+        imm2: 0,
+        a: 0,
+        b: 0,
+        c: 0,
+        place: 0,
+        a2: 0,
+        b2: 0,
+        c2: 0,
+        place2: 0,
+    }];
+    (op.run)(core, op, &DONE, cx)
+}
+
 /// Makes ops of a block.
 pub fn lower(block: &Block, mode: Mode) -> Box<[Op]> {
     let mut ops: Vec<Op> = Vec::with_capacity(block.steps.len() + 1);
@@ -146,7 +178,8 @@ pub fn lower(block: &Block, mode: Mode) -> Box<[Op]> {
     }
 }
 
-fn op(step: &Step, mode: Mode) -> Op {
+/// Makes an op of a step.
+pub fn op(step: &Step, mode: Mode) -> Op {
     let Inst {
         kind,
         a,

@@ -119,7 +119,7 @@ impl Fcsr {
     }
 
     #[inline]
-    fn cc_bit(n: u32) -> u32 {
+    pub(crate) fn cc_bit(n: u32) -> u32 {
         match n & 7 {
             0 => FCC0,
             n => 1 << (24 + n),
@@ -215,9 +215,15 @@ impl Fcsr {
     /// does not trap, its flag is set, and subnormals are kept.
     #[inline]
     pub(crate) fn inexact_is_noted(self) -> bool {
-        const FLAG: u32 = INEXACT << FLAGS_SHIFT;
-        self.0 & (RM | FS | INEXACT << ENABLES_SHIFT | FLAG) == FLAG
+        self.0 & Self::NOTED_MASK == Self::NOTED
     }
+
+    /// The bits that [`Fcsr::inexact_is_noted`] looks at.
+    pub(crate) const NOTED_MASK: u32 = RM | FS | INEXACT << ENABLES_SHIFT | Self::NOTED;
+    /// What they are then.
+    pub(crate) const NOTED: u32 = INEXACT << FLAGS_SHIFT;
+    /// The Cause field.
+    pub(crate) const CAUSE: u32 = CAUSE;
 
     /// Whether an operation that rounds as the host does, and raises at most Inexact, can leave it
     /// to the host.

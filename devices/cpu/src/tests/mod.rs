@@ -2,7 +2,7 @@
 
 use solderless_model::memory::Ram;
 use solderless_model::testing::Bench;
-use solderless_model::{Hertz, Processor, Stop};
+use solderless_model::{Engine, Hertz, Processor, Stop};
 
 use crate::{Mips32Cpu, Props};
 
@@ -35,6 +35,10 @@ impl Rig {
         bench.around.ram = Some(ram.clone());
         bench.around.deadline = u64::MAX;
         bench.dev.set_pc(CODE.into());
+        // These tests are compiled twice, under two names.
+        if module_path!().ends_with("generated") {
+            assert!(bench.dev.set_engine(Engine::Jit { after: 1 }));
+        }
         // Normal level, vectors in memory.
         assert!(bench.dev.set_register(32, 0x1000_0000));
         Self { bench, ram, big }

@@ -1,0 +1,184 @@
+//! Control transfers: what prepares a branch, and the ways out of a block.
+
+use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+
+use super::asm::{Asm, EAX, If, Src, at, src};
+use super::{Cold, Emitter, Link, To};
+use crate::ir::{Cond, End, Inst, Kind, Test};
+
+impl Emitter<'_, '_> {
+    /// Emits an instruction of this family; false if it is of another.
+    pub fn flow(&mut self, inst: &Inst) -> bool {
+        match inst.kind {
+            Kind::Link => {
+                let to = self.asm.target(inst.a, EAX);
+                dynasm!(self.asm.ops; .arch x64; lea Rd(to), [r12 + inst.imm.cast_signed()]);
+                self.asm.put(inst.a, to);
+            }
+            Kind::Latch(cond) => {
+                let condition = self.test_registers(cond, inst.b, inst.c);
+                self.asm.set_if(condition, EAX);
+                dynasm!(self.asm.ops; .arch x64; mov [rbx + at::LATCH], eax);
+            }
+            Kind::LatchTarget => {
+                let from = self.asm.value(inst.b, EAX);
+                dynasm!(self.asm.ops; .arch x64; mov [rbx + at::LATCH], Rd(from));
+            }
+            Kind::Skip(cond) => {
+                let condition = self.test_registers(cond, inst.b, inst.c);
+                self.leave_unless(condition);
+            }
+            Kind::SkipLatched => {
+                self.test_latch();
+                self.leave_unless(If::NotEqual as u8);
+            }
+            Kind::Trap(test) => self.trap(inst, test, src(inst.c)),
+            Kind::TrapImm(test) => self.trap(inst, test, Src::Imm(inst.imm.cast_signed())),
+            _ => return false,
+        }
+        true
+    }
+
+    fn trap(&mut self, inst: &Inst, test: Test, c: Src) {
+        let slow = self.slow();
+        let b = self.asm.value(inst.b, EAX);
+        self.asm.cmp(b, c);
+        let condition = match test {
+            Test::Eq => If::Equal,
+            Test::Ne => If::NotEqual,
+            Test::Lt => If::Less,
+            Test::Ltu => If::Below,
+            Test::Ge => If::GreaterOrEqual,
+            Test::Geu => If::AboveOrEqual,
+        };
+        self.asm.jump_if(condition as u8, slow.from);
+        self.asm.bind(slow.back);
+    }
+
+    fn test_latch(&mut self) {
+        dynasm!(self.asm.ops; .arch x64; cmp DWORD [rbx + at::LATCH], 0);
+    }
+
+    /// Goes on behind the block, giving back the instructions that are not executed, unless a condition holds.
+    fn leave_unless(&mut self, condition: u8) {
+        let from = self.asm.label();
+        self.asm.jump_if(condition ^ 1, from);
+        let rest = self.block.len - self.at() - 1;
+        self.cold.push(Cold::Leave { from, rest });
+    }
+
+    /// Emits the end of the block.
+    pub fn end(&mut self) {
+        match self.block.end {
+            End::Branch { cond, b, c, taken } => {
+                let condition = self.test_registers(cond, b, c);
+                self.branch(condition, taken);
+            }
+            End::Latched { taken } => {
+                self.test_latch();
+                self.branch(If::NotEqual as u8, taken);
+            }
+            End::Always { taken } => self.go(taken),
+            End::Fall => self.go(self.block.past()),
+            End::Jump { target } => {
+                let slot = self.block.past().wrapping_sub(4).cast_signed();
+                dynasm!(self.asm.ops; .arch x64
+                    ; lea r12d, [r12 + slot]
+                    ; and r12d, DWORD 0xf000_0000_u32.cast_signed()
+                    ; or r12d, DWORD target.cast_signed()
+                );
+                self.jump_to(target);
+            }
+            End::Register { b } => {
+                let from = self.asm.value(b, EAX);
+                dynasm!(self.asm.ops; .arch x64; mov r12d, Rd(from));
+                lookup(&mut self.asm, self.stubs.unknown);
+            }
+            End::LatchedRegister => {
+                dynasm!(self.asm.ops; .arch x64; mov r12d, [rbx + at::LATCH]);
+                lookup(&mut self.asm, self.stubs.unknown);
+            }
+        }
+    }
+
+    fn branch(&mut self, condition: u8, taken: u32) {
+        if taken == 0 {
+            // A loop of one block.
+            self.asm.jump_if(condition, self.head);
+        } else {
+            let label = self.asm.label();
+            self.asm.jump_if(condition, label);
+            self.cold.push(Cold::Go {
+                from: label,
+                offset: taken,
+            });
+        }
+        self.go(self.block.past());
+    }
+
+    /// Goes on at an offset from the start of the block.
+    pub fn go(&mut self, offset: u32) {
+        if offset == 0 {
+            self.asm.jump(self.head);
+            return;
+        }
+        match i8::try_from(offset.cast_signed()) {
+            Ok(by) => dynasm!(self.asm.ops; .arch x64; add r12d, BYTE by),
+            Err(_) => dynasm!(self.asm.ops; .arch x64; add r12d, DWORD offset.cast_signed()),
+        }
+        match self.place.at(offset) {
+            Some(to) => self.link(to),
+            None => lookup(&mut self.asm, self.stubs.unknown),
+        }
+    }
+
+    /// Goes on at an address within the 256 MiB of the block, which is in `r12d`.
+    fn jump_to(&mut self, target: u32) {
+        match self.place.region(target) {
+            Some(to) => self.link(to),
+            None => lookup(&mut self.asm, self.stubs.unknown),
+        }
+    }
+
+    fn link(&mut self, to: To) {
+        let site = self.asm.jump_out(self.stubs.unknown);
+        self.links.push(Link { site, to });
+    }
+
+    /// Tests a floating point condition code; gives the condition that says whether `cond` holds.
+    pub fn test_fp(&mut self, cond: Cond, code: u8) -> u8 {
+        let bit = crate::fpu::Fcsr::cc_bit(code.into()).cast_signed();
+        dynasm!(self.asm.ops; .arch x64; test DWORD [rbx + at::FCSR], bit);
+        match cond {
+            Cond::FpTrue => If::NotEqual as u8,
+            _ => If::Equal as u8,
+        }
+    }
+}
+
+/// Goes on at the address in `r12d`: in generated code if the page is known and there is some, else at `unknown`.
+pub fn lookup(asm: &mut Asm, unknown: u32) {
+    use crate::core::{CodeEntry, ITLB};
+    use std::mem::offset_of;
+    const SHIFT: u32 = size_of::<CodeEntry>().trailing_zeros();
+    const INDEX: i32 = (ITLB as i32 - 1) << SHIFT;
+    const TAG: i32 = at::ITLB + offset_of!(CodeEntry, tag) as i32;
+    const NATIVE: i32 = at::ITLB + offset_of!(CodeEntry, native) as i32;
+    let miss = asm.label();
+    dynasm!(asm.ops; .arch x64
+        ; mov ecx, r12d
+        ; shr ecx, (12 - SHIFT) as i8
+        ; and ecx, INDEX
+        ; mov edx, r12d
+        ; and edx, !0xfff | 3
+        ; xor rdx, [rbx + rcx + TAG]
+        ; cmp rdx, [rbx + at::CODE_KEY]
+        ; jne =>miss
+        ; mov rcx, [rbx + rcx + NATIVE]
+        ; mov edx, r12d
+        ; and edx, 0xffc
+        ; jmp QWORD [rcx + rdx * 2]
+        ; =>miss
+    );
+    asm.jump_out(unknown);
+}

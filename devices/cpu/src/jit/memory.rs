@@ -1,0 +1,287 @@
+//! Loads and stores: a hit in the soft TLB is generated, everything else is left to the interpreter.
+
+use dynasmrt::{DynasmApi, dynasm};
+use solderless_model::memory::layout;
+
+use super::asm::{EAX, ECX, EDX, If, Src, at, src};
+use super::{Cold, Emitter, Slow};
+use crate::ir::{Inst, Kind};
+
+/// What an access is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum For {
+    Read,
+    Write,
+}
+
+impl For {
+    /// The displacement of the tag that must match, from `rbx` and the offset of the entry.
+    pub fn tag(self) -> i32 {
+        let tag = match self {
+            Self::Read => layout::READ,
+            Self::Write => layout::WRITE,
+        };
+        at::SOFT + (layout::TABLE + tag) as i32
+    }
+}
+
+const BASE: i32 = at::SOFT + (layout::TABLE + layout::BASE) as i32;
+
+/// The displacement of a floating point register's word.
+pub fn fpr(place: u8) -> i32 {
+    at::FPR + i32::from(place & 63) * 4
+}
+
+/// The displacement of a 64-bit floating point register.
+pub fn fpr64(place: u8) -> i32 {
+    fpr(place & !1)
+}
+
+impl Emitter<'_, '_> {
+    /// Emits an instruction of this family; false if it is of another.
+    pub fn memory(&mut self, inst: &Inst) -> bool {
+        match inst.kind {
+            Kind::Lb | Kind::Lbu | Kind::Lh | Kind::Lhu | Kind::Lw => self.load(inst),
+            Kind::Sb | Kind::Sh | Kind::Sw => self.store(inst),
+            Kind::Lwl | Kind::Lwr => self.load_part(inst),
+            Kind::Swl | Kind::Swr => self.store_part(inst),
+            Kind::Lwc1 | Kind::Lwxc1 => self.load_fp(inst, 4),
+            Kind::Ldc1 | Kind::Ldxc1 | Kind::Luxc1 => self.load_fp(inst, 8),
+            Kind::Swc1 | Kind::Swxc1 => self.store_fp(inst, 4),
+            Kind::Sdc1 | Kind::Sdxc1 | Kind::Suxc1 => self.store_fp(inst, 8),
+            _ => return false,
+        }
+        true
+    }
+
+    /// The address of an access in `eax`.
+    fn address(&mut self, inst: &Inst) {
+        match (inst.kind, src(inst.b)) {
+            (
+                Kind::Lwxc1 | Kind::Swxc1 | Kind::Ldxc1 | Kind::Sdxc1 | Kind::Luxc1 | Kind::Suxc1,
+                b,
+            ) => {
+                self.asm.mov(EAX, b);
+                self.asm.add(EAX, src(inst.imm as u8));
+                if matches!(inst.kind, Kind::Luxc1 | Kind::Suxc1) {
+                    self.asm.and(EAX, Src::Imm(!7));
+                }
+            }
+            (_, Src::Imm(_)) => self.asm.mov(EAX, Src::Imm(inst.imm.cast_signed())),
+            (_, b) if inst.imm == 0 => self.asm.mov(EAX, b),
+            (_, Src::Reg(b)) => {
+                let imm = inst.imm.cast_signed();
+                match i8::try_from(imm) {
+                    Ok(imm) => dynasm!(self.asm.ops; .arch x64; lea eax, [BYTE Rq(b) + imm]),
+                    Err(_) => dynasm!(self.asm.ops; .arch x64; lea eax, [DWORD Rq(b) + imm]),
+                }
+            }
+            (_, b) => {
+                self.asm.mov(EAX, b);
+                self.asm.add(EAX, Src::Imm(inst.imm.cast_signed()));
+            }
+        }
+    }
+
+    /// Makes the guest's address in `eax` the host's in `rax`, or goes on at `slow`. `low` are the bits of the address that
+    /// must be zero.
+    fn reach(&mut self, low: i32, access: For, slow: Slow) {
+        let hit = self.asm.label();
+        const INDEX: i32 = (layout::ENTRIES as i32 - 1) << layout::SHIFT;
+        dynasm!(self.asm.ops; .arch x64
+            ; mov ecx, eax
+            ; shr ecx, (12 - layout::SHIFT) as i8
+            ; and ecx, INDEX
+            ; mov edx, eax
+            ; and edx, !0xfff | low
+        );
+        if self.kernel {
+            // The kernel's key is zero.
+            dynasm!(self.asm.ops; .arch x64; cmp edx, [rbx + rcx + access.tag()]);
+            let from = self.asm.label();
+            self.asm.jump_if(If::NotEqual as u8, from);
+            self.cold.push(Cold::User {
+                from,
+                access,
+                miss: slow.from,
+                hit,
+            });
+        } else {
+            dynasm!(self.asm.ops; .arch x64
+                ; xor edx, [rbx + rcx + access.tag()]
+                ; cmp edx, [rbx + at::USER_KEY]
+            );
+            self.asm.jump_if(If::NotEqual as u8, slow.from);
+        }
+        self.asm.bind(hit);
+        dynasm!(self.asm.ops; .arch x64; add rax, [rbx + rcx + BASE]);
+    }
+
+    fn load(&mut self, inst: &Inst) {
+        let slow = self.slow();
+        self.address(inst);
+        let to = self.asm.target(inst.a, EAX);
+        let ops = |e: &mut Self| match (inst.kind, e.big) {
+            (Kind::Lb, _) => dynasm!(e.asm.ops; .arch x64; movsx Rd(to), BYTE [rax]),
+            (Kind::Lbu, _) => dynasm!(e.asm.ops; .arch x64; movzx Rd(to), BYTE [rax]),
+            (Kind::Lh, false) => dynasm!(e.asm.ops; .arch x64; movsx Rd(to), WORD [rax]),
+            (Kind::Lhu, false) => dynasm!(e.asm.ops; .arch x64; movzx Rd(to), WORD [rax]),
+            (Kind::Lh, true) => {
+                dynasm!(e.asm.ops; .arch x64; mov ax, [rax]; rol ax, 8; movsx Rd(to), ax);
+            }
+            (Kind::Lhu, true) => {
+                dynasm!(e.asm.ops; .arch x64; mov ax, [rax]; rol ax, 8; movzx Rd(to), ax);
+            }
+            (_, false) => dynasm!(e.asm.ops; .arch x64; mov Rd(to), [rax]),
+            (_, true) => dynasm!(e.asm.ops; .arch x64; mov Rd(to), [rax]; bswap Rd(to)),
+        };
+        let low = match inst.kind {
+            Kind::Lb | Kind::Lbu => 0,
+            Kind::Lh | Kind::Lhu => 1,
+            _ => 3,
+        };
+        self.reach(low, For::Read, slow);
+        ops(self);
+        self.asm.put(inst.a, to);
+        self.asm.bind(slow.back);
+    }
+
+    fn store(&mut self, inst: &Inst) {
+        let slow = self.slow();
+        self.address(inst);
+        let low = match inst.kind {
+            Kind::Sb => 0,
+            Kind::Sh => 1,
+            _ => 3,
+        };
+        self.reach(low, For::Write, slow);
+        if inst.kind == Kind::Sw && !self.big && src(inst.c) == Src::Imm(0) {
+            dynasm!(self.asm.ops; .arch x64; mov DWORD [rax], 0);
+        } else {
+            let big = self.big && inst.kind != Kind::Sb;
+            let mut from = self.asm.value(inst.c, EDX);
+            if big || (inst.kind == Kind::Sb && from != EDX) {
+                self.asm.mov(EDX, Src::Reg(from));
+                from = EDX;
+            }
+            match (inst.kind, big) {
+                (Kind::Sb, _) => dynasm!(self.asm.ops; .arch x64; mov [rax], dl),
+                (Kind::Sh, false) => dynasm!(self.asm.ops; .arch x64; mov [rax], Rw(from)),
+                (Kind::Sh, true) => {
+                    dynasm!(self.asm.ops; .arch x64; rol dx, 8; mov [rax], dx);
+                }
+                (_, false) => dynasm!(self.asm.ops; .arch x64; mov [rax], Rd(from)),
+                (_, true) => dynasm!(self.asm.ops; .arch x64; bswap edx; mov [rax], edx),
+            }
+        }
+        self.asm.bind(slow.back);
+    }
+
+    /// Makes the host's address in `rax` that of the word, and gives in `ecx` by how many bits what is addressed is into
+    /// the word, from the low end (for LWR and SWR) or the high one.
+    fn split(&mut self, left: bool) {
+        dynasm!(self.asm.ops; .arch x64
+            ; mov ecx, eax
+            ; and ecx, 3
+            ; shl ecx, 3
+            ; and rax, -4
+        );
+        // `shift` of the interpreter is 8 × (va & 3), or 24 less that; the left ones shift by 24 less `shift`.
+        if left != self.big {
+            self.asm.xor(ECX, Src::Imm(24));
+        }
+    }
+
+    fn load_part(&mut self, inst: &Inst) {
+        let left = inst.kind == Kind::Lwl;
+        let slow = self.slow();
+        self.address(inst);
+        self.reach(0, For::Read, slow);
+        self.split(left);
+        dynasm!(self.asm.ops; .arch x64; mov eax, [rax]);
+        if self.big {
+            dynasm!(self.asm.ops; .arch x64; bswap eax);
+        }
+        self.asm.mov(EDX, Src::Imm(-1));
+        if left {
+            dynasm!(self.asm.ops; .arch x64; shl eax, cl; shl edx, cl);
+        } else {
+            dynasm!(self.asm.ops; .arch x64; shr eax, cl; shr edx, cl);
+        }
+        dynasm!(self.asm.ops; .arch x64; not edx);
+        self.asm.and(EDX, src(inst.c));
+        self.asm.or(EAX, Src::Reg(EDX));
+        self.asm.put(inst.a, EAX);
+        self.asm.bind(slow.back);
+    }
+
+    fn store_part(&mut self, inst: &Inst) {
+        let left = inst.kind == Kind::Swl;
+        let slow = self.slow();
+        self.address(inst);
+        self.reach(0, For::Write, slow);
+        self.split(left);
+        // new = old ^ ((old ^ value shifted) & mask)
+        self.asm.mov(EDX, src(inst.c));
+        let swap = |e: &mut Self| {
+            if e.big {
+                dynasm!(e.asm.ops; .arch x64; bswap edx);
+            }
+        };
+        // Shifting the old word the other way, and merging there, needs no mask and no register more.
+        if left {
+            // old & !(MAX >> n) | value >> n: the n upper bits stay.
+            dynasm!(self.asm.ops; .arch x64; shr edx, cl);
+            swap(self);
+            dynasm!(self.asm.ops; .arch x64; mov [rsp], edx; mov edx, -1; shr edx, cl);
+        } else {
+            dynasm!(self.asm.ops; .arch x64; shl edx, cl);
+            swap(self);
+            dynasm!(self.asm.ops; .arch x64; mov [rsp], edx; mov edx, -1; shl edx, cl);
+        }
+        swap(self);
+        dynasm!(self.asm.ops; .arch x64
+            ; not edx
+            ; and edx, [rax]
+            ; or edx, [rsp]
+            ; mov [rax], edx
+        );
+        self.asm.bind(slow.back);
+    }
+
+    fn load_fp(&mut self, inst: &Inst, size: i32) {
+        let slow = self.slow();
+        self.address(inst);
+        self.reach(size - 1, For::Read, slow);
+        match (size, self.big) {
+            (4, false) => dynasm!(self.asm.ops; .arch x64; mov ecx, [rax]),
+            (4, true) => dynasm!(self.asm.ops; .arch x64; mov ecx, [rax]; bswap ecx),
+            (_, false) => dynasm!(self.asm.ops; .arch x64; mov rcx, [rax]),
+            (_, true) => dynasm!(self.asm.ops; .arch x64; mov rcx, [rax]; bswap rcx),
+        }
+        if size == 4 {
+            dynasm!(self.asm.ops; .arch x64; mov [rbx + fpr(inst.c)], ecx);
+        } else {
+            dynasm!(self.asm.ops; .arch x64; mov [rbx + fpr64(inst.c)], rcx);
+        }
+        self.asm.bind(slow.back);
+    }
+
+    fn store_fp(&mut self, inst: &Inst, size: i32) {
+        let slow = self.slow();
+        self.address(inst);
+        self.reach(size - 1, For::Write, slow);
+        if size == 4 {
+            dynasm!(self.asm.ops; .arch x64; mov ecx, [rbx + fpr(inst.c)]);
+        } else {
+            dynasm!(self.asm.ops; .arch x64; mov rcx, [rbx + fpr64(inst.c)]);
+        }
+        match (size, self.big) {
+            (4, false) => dynasm!(self.asm.ops; .arch x64; mov [rax], ecx),
+            (4, true) => dynasm!(self.asm.ops; .arch x64; bswap ecx; mov [rax], ecx),
+            (_, false) => dynasm!(self.asm.ops; .arch x64; mov [rax], rcx),
+            (_, true) => dynasm!(self.asm.ops; .arch x64; bswap rcx; mov [rax], rcx),
+        }
+        self.asm.bind(slow.back);
+    }
+}

@@ -1,0 +1,401 @@
+//! Generated code for x86-64: a block of the intermediate form becomes host instructions, by a template for each kind.
+//!
+//! What is frequent is generated: arithmetic, branches, loads and stores that hit the soft TLB, floating point with
+//! ordinary numbers. Everything else, and every case that is not quickly done, calls the interpreter's function for the
+//! instruction, so that there is one meaning of each. The call names a [`Site`]: which instruction it is, of which block, and
+//! whether it is in a delay slot. That is all an exception needs to be precise, as registers are written back before the
+//! call, and a block counts its instructions when it is entered and gives back those that it does not execute.
+//!
+//! The address of a block is in a register, not in its code, which is the same wherever the page is mapped. Blocks jump to
+//! one another directly within a page, and anywhere in kseg0, where a virtual address says what the physical one is; all
+//! other ways go through the table of code pages in the [`Core`].
+
+#![allow(
+    clippy::useless_conversion,
+    clippy::cast_lossless,
+    reason = "what the assembler's macro makes of registers and displacements"
+)]
+
+use dynasmrt::{DynamicLabel, DynasmApi, dynasm};
+use solderless_jit::{Cache, Guest};
+use solderless_model::Cx;
+
+use crate::core::Core;
+use crate::exec::{self, Exit, Mode, Op};
+use crate::ir::{Block, Kind, Step};
+
+mod alu;
+mod asm;
+mod flow;
+mod fp;
+mod memory;
+mod stubs;
+
+use asm::{Asm, If, at};
+use memory::For;
+use stubs::Stubs;
+
+use crate::block::To;
+
+/// Whether code can be generated.
+pub const AVAILABLE: bool = true;
+/// Bytes of generated code that are kept.
+const SIZE: usize = 32 << 20;
+/// More than any block needs.
+const ROOM: usize = 32 << 10;
+
+/// An instruction that generated code may leave to the interpreter.
+#[derive(Debug)]
+struct Site {
+    op: Op,
+    /// Instructions of its block.
+    len: u32,
+}
+
+/// What generated code has at hand besides the [`Core`].
+#[derive(Debug)]
+pub struct World<'a, 'b> {
+    sites: &'a [Site],
+    cx: &'a mut Cx<'b>,
+}
+
+impl Guest for Core {
+    type World<'a, 'b: 'a> = World<'a, 'b>;
+
+    fn slow(&mut self, world: &mut World<'_, '_>, what: u32) -> u32 {
+        let Some(site) = world.sites.get(what as usize) else {
+            return Exit::Event as u32;
+        };
+        self.len = site.len;
+        #[cfg(debug_assertions)]
+        crate::block::check_site(self, world.cx, &site.op);
+        exec::one(self, &site.op, world.cx) as u32
+    }
+}
+
+/// How generated code was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// To the address in [`Core::pc`], where there is none.
+    Unknown,
+    /// Something has happened that must be looked at first.
+    Event,
+    /// The block at [`Core::pc`] has more instructions than may be executed.
+    Budget,
+    /// The FPU is not as the block at [`Core::pc`] needs it: it is to be interpreted.
+    Interpret,
+}
+
+/// Where a block is, for what it links to.
+pub struct Place<'a> {
+    /// The block itself.
+    pub here: To,
+    /// Its address, if it is in kseg0 and its links may lead to any address there.
+    pub kseg0: Option<u32>,
+    /// What is at an address of kseg0.
+    pub find: &'a mut dyn FnMut(u32) -> Option<To>,
+}
+
+impl Place<'_> {
+    /// What is at an offset from the block.
+    fn at(&mut self, offset: u32) -> Option<To> {
+        if let Some(to) = self.here.beside(offset) {
+            return Some(to);
+        }
+        let va = self.kseg0?.wrapping_add(offset);
+        (self.find)(va)
+    }
+
+    /// What is at an address within the 256 MiB around the block.
+    fn region(&mut self, target: u32) -> Option<To> {
+        let va = self.kseg0? & 0xf000_0000 | target;
+        (self.find)(va)
+    }
+}
+
+/// A jump from a block to another: the place of its displacement, from the start of the block or of the cache.
+#[derive(Debug, Clone, Copy)]
+pub struct Link {
+    pub site: usize,
+    pub to: To,
+}
+
+/// A block of generated code.
+#[derive(Debug)]
+pub struct Emitted {
+    /// Where it is, from the start of the cache.
+    pub entry: u32,
+    /// Jumps that lead out of generated code so far.
+    pub links: Vec<Link>,
+}
+
+/// All generated code.
+#[derive(Debug)]
+pub struct Native {
+    cache: Cache<Core>,
+    stubs: Stubs,
+    sites: Vec<Site>,
+}
+
+impl Native {
+    /// An empty cache; `None` if the host gives no memory to execute.
+    pub fn new() -> Option<Self> {
+        let mut cache = Cache::new(SIZE)
+            .inspect_err(|e| {
+                tracing::warn!("no memory for generated code, so it is interpreted: {e}")
+            })
+            .ok()?;
+        let stubs = Stubs::install(&mut cache)?;
+        Some(Self {
+            cache,
+            stubs,
+            sites: Vec::new(),
+        })
+    }
+
+    /// The address that leads out of generated code, for tables of it.
+    pub fn unknown(&self) -> usize {
+        self.address(self.stubs.unknown)
+    }
+
+    /// The address of code in the host's memory.
+    pub fn address(&self, code: u32) -> usize {
+        self.cache.base() + code as usize
+    }
+
+    /// Bytes of code.
+    pub fn bytes(&self) -> usize {
+        self.cache.used()
+    }
+
+    /// Whether there is no room for another block.
+    pub fn full(&self) -> bool {
+        self.cache.left() < ROOM
+    }
+
+    /// Forgets all code.
+    pub fn clear(&mut self) {
+        self.cache.truncate(self.stubs.end);
+        self.sites.clear();
+    }
+
+    /// Makes a jump lead to code, or with `None` out of it.
+    pub fn redirect(&mut self, site: u32, to: Option<u32>) {
+        let to = to.unwrap_or(self.stubs.unknown);
+        // SAFETY: sites are those of links, and code that they lead to is a block that is at the address in `r12d`, or the
+        // way out.
+        #[allow(unsafe_code, reason = "see the crate's documentation")]
+        unsafe {
+            self.cache.redirect(site, to);
+        }
+    }
+
+    /// Makes code of a block.
+    pub fn emit(
+        &mut self,
+        block: &Block,
+        mode: Mode,
+        kernel: bool,
+        place: Place<'_>,
+    ) -> Option<Emitted> {
+        let mut asm = Asm::new();
+        let head = asm.label();
+        let mut emitter = Emitter {
+            asm,
+            block,
+            mode,
+            big: mode.big_endian,
+            kernel,
+            place,
+            stubs: &self.stubs,
+            sites: &mut self.sites,
+            step: None,
+            cold: Vec::new(),
+            links: Vec::new(),
+            head,
+            fcsr_written: false,
+        };
+        emitter.emit();
+        let Emitter { asm, mut links, .. } = emitter;
+        let entry = self.cache.next();
+        let code = asm.finish(entry)?;
+        // SAFETY: the emitter keeps to the contract of the crate: code uses the core it is given, the stack within the frame
+        // of the gate, and guest memory through the soft TLB, which holds pages of memory only; it calls nothing but the
+        // stubs.
+        #[allow(unsafe_code, reason = "see the crate's documentation")]
+        let entry = unsafe { self.cache.install(&code) }?;
+        for link in &mut links {
+            link.site += entry as usize;
+        }
+        Some(Emitted { entry, links })
+    }
+
+    /// Runs the code of the block at [`Core::pc`], and what it leads to.
+    pub fn enter(&self, entry: u32, core: &mut Core, cx: &mut Cx<'_>) -> Left {
+        let mut world = World {
+            sites: &self.sites,
+            cx,
+        };
+        let left = self.cache.enter(self.stubs.gate, entry, core, &mut world);
+        match left {
+            stubs::UNKNOWN => Left::Unknown,
+            stubs::BUDGET => Left::Budget,
+            stubs::INTERPRET => Left::Interpret,
+            _ => Left::Event,
+        }
+    }
+}
+
+/// Where code goes on that the interpreter is asked for, and where it comes back.
+#[derive(Debug, Clone, Copy)]
+struct Slow {
+    from: DynamicLabel,
+    back: DynamicLabel,
+}
+
+/// What is emitted behind a block, as it is rarely reached.
+enum Cold {
+    /// The interpreter is to execute an instruction.
+    Slow { slow: Slow, site: u32 },
+    /// In kernel mode: the address may be one of the user's.
+    User {
+        from: DynamicLabel,
+        access: For,
+        miss: DynamicLabel,
+        hit: DynamicLabel,
+    },
+    /// A likely branch is not taken: instructions that are not executed are given back.
+    Leave { from: DynamicLabel, rest: u8 },
+    /// A branch is taken.
+    Go { from: DynamicLabel, offset: u32 },
+}
+
+/// The code of one block in the making.
+struct Emitter<'a, 'p> {
+    asm: Asm,
+    block: &'a Block,
+    mode: Mode,
+    big: bool,
+    kernel: bool,
+    place: Place<'p>,
+    stubs: &'a Stubs,
+    sites: &'a mut Vec<Site>,
+    /// The step that is being emitted.
+    step: Option<Step>,
+    cold: Vec<Cold>,
+    links: Vec<Link>,
+    /// Where it starts.
+    head: DynamicLabel,
+    /// CTC1 was executed.
+    fcsr_written: bool,
+}
+
+impl Emitter<'_, '_> {
+    fn emit(&mut self) {
+        let len = self.block.len;
+        let budget = self.asm.label();
+        let interpret = self.asm.label();
+        self.asm.bind(self.head);
+        let arithmetic = |s: &Step| fp::is_arithmetic(s.inst.kind);
+        let checks = self.block.steps.iter().any(arithmetic);
+        if checks {
+            use crate::fpu::Fcsr;
+            dynasm!(self.asm.ops; .arch x64
+                ; mov eax, [rbx + at::FCSR]
+                ; and eax, Fcsr::NOTED_MASK.cast_signed()
+                ; cmp eax, Fcsr::NOTED.cast_signed()
+            );
+            self.asm.jump_if(If::NotEqual as u8, interpret);
+        }
+        dynasm!(self.asm.ops; .arch x64; sub r13, BYTE len as i8);
+        self.asm.jump_if(If::Sign as u8, budget);
+        for step in &self.block.steps {
+            self.step = Some(*step);
+            let inst = &step.inst;
+            let done = self.alu(inst) || self.memory(inst) || self.flow(inst) || self.fp(inst);
+            if !done {
+                let site = self.site();
+                self.call(site);
+                self.fcsr_written |= inst.kind == Kind::Ctc1;
+            }
+        }
+        self.end();
+        // What is emitted here may add to it.
+        while let Some(cold) = self.cold.pop() {
+            self.cold(cold);
+        }
+        self.asm.bind(budget);
+        dynasm!(self.asm.ops; .arch x64; add r13, BYTE len as i8);
+        self.asm.jump_out(self.stubs.budget);
+        if checks {
+            self.asm.bind(interpret);
+            self.asm.jump_out(self.stubs.interpret);
+        }
+    }
+
+    fn cold(&mut self, cold: Cold) {
+        match cold {
+            Cold::Slow { slow, site } => {
+                self.asm.bind(slow.from);
+                self.call(site);
+                self.asm.jump(slow.back);
+            }
+            Cold::User {
+                from,
+                access,
+                miss,
+                hit,
+            } => {
+                self.asm.bind(from);
+                dynasm!(self.asm.ops; .arch x64
+                    ; xor edx, [rbx + rcx + access.tag()]
+                    ; cmp edx, [rbx + at::USER_KEY]
+                );
+                self.asm.jump_if(If::Equal as u8, hit);
+                self.asm.jump(miss);
+            }
+            Cold::Leave { from, rest } => {
+                self.asm.bind(from);
+                dynasm!(self.asm.ops; .arch x64; add r13, BYTE rest as i8);
+                self.go(self.block.past());
+            }
+            Cold::Go { from, offset } => {
+                self.asm.bind(from);
+                self.go(offset);
+            }
+        }
+    }
+
+    /// The place of the step in the block.
+    fn at(&self) -> u8 {
+        self.step.map_or(0, |s| s.at)
+    }
+
+    /// The site of the step.
+    fn site(&mut self) -> u32 {
+        if let Some(step) = &self.step {
+            self.sites.push(Site {
+                op: exec::op(step, self.mode),
+                len: self.block.len.into(),
+            });
+        }
+        self.sites.len() as u32 - 1
+    }
+
+    /// Has the interpreter execute the instruction of a site.
+    fn call(&mut self, site: u32) {
+        dynasm!(self.asm.ops; .arch x64; mov edx, DWORD site.cast_signed());
+        self.asm.call_out(self.stubs.slow);
+    }
+
+    /// A way to the interpreter for the step, and back behind what is generated for it.
+    fn slow(&mut self) -> Slow {
+        let slow = Slow {
+            from: self.asm.label(),
+            back: self.asm.label(),
+        };
+        let site = self.site();
+        self.cold.push(Cold::Slow { slow, site });
+        slow
+    }
+}
