@@ -12,3 +12,4 @@ pub mod graph;
 pub mod host;
 pub mod machine;
 pub mod registry;
+pub mod state;

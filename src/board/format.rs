@@ -60,6 +60,9 @@ pub struct BoardSection {
     /// The board this one starts from: a name, or a file beside this one. Tables are merged, anything else that stands
     /// here too replaces what stands there.
     pub extends: Option<String>,
+    /// The state version that the board's machines are held to, so that their state can be loaded by programs that know no
+    /// later one. A board that is released under a version says it; others have all that there is.
+    pub state: Option<std::num::NonZeroU32>,
     /// What the board extended has and this one has not, by path: `"dev.lpt0"`, `"dev.eth0.irq"`,
     /// `"chip.piix4.dev.usb"`.
     #[serde(default)]

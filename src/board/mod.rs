@@ -31,6 +31,8 @@ use crate::graph::resolve::resolve;
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("malta", include_str!("../../machines/malta.toml")),
     ("malta-be", include_str!("../../machines/malta-be.toml")),
+    ("malta-lite", include_str!("../../machines/malta-lite.toml")),
+    ("malta-quad", include_str!("../../machines/malta-quad.toml")),
     ("mipssim", include_str!("../../machines/mipssim.toml")),
 ];
 
@@ -153,14 +155,21 @@ pub fn open(board: Option<&str>, options: &Options) -> Result<Loaded, Report> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn load_text(name: &str, text: &str, options: &Options) -> Result<(Plan, Report), Report> {
+pub fn open_text(name: &str, text: &str, options: &Options) -> Result<Loaded, Report> {
     let found = Found {
         name: name.to_owned(),
         text: text.to_owned(),
         path: None,
     };
-    let loaded = resolve_found(Loader::default(), found, None, options, None)?;
-    Ok((loaded.plan, loaded.report))
+    resolve_found(Loader::default(), found, None, options, None)
+}
+
+/// As [`open_text`], for those who need the plan and the warnings alone.
+///
+/// # Errors
+/// As [`open`].
+pub fn load_text(name: &str, text: &str, options: &Options) -> Result<(Plan, Report), Report> {
+    open_text(name, text, options).map(|loaded| (loaded.plan, loaded.report))
 }
 
 /// Resolves a board given as text as if it stood in this file, beside which are those that it can extend.

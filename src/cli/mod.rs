@@ -1,14 +1,18 @@
 //! The command line.
 
 mod check;
+mod compat;
 mod devices;
 mod diff;
 mod explain;
 mod graph;
+mod layout;
 mod new;
+mod progress;
 mod run;
 mod schema;
 mod show;
+mod snapshot;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
@@ -16,9 +20,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use anyhow::Context;
+
 use crate::board::{self, Loaded, Options};
 use crate::diagnostics::Report;
 use crate::graph::plan::Plan;
+use crate::state::{self, Stream, Uri};
 
 /// Compose machines from TOML, and run them.
 #[derive(Debug, Parser)]
@@ -30,12 +37,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Args),
+    Run(Box<run::Args>),
     Check(check::Args),
     Graph(graph::Args),
     Show(show::Args),
     Explain(explain::Args),
     Diff(diff::Args),
+    Layout(layout::Args),
+    Compat(compat::Args),
+    Snapshot(snapshot::Args),
     New(new::Args),
     Devices(devices::Args),
     Schema(schema::Args),
@@ -50,6 +60,9 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Layout(args) => layout::run(&args),
+        Command::Compat(args) => compat::run(&args),
+        Command::Snapshot(args) => snapshot::run(&args),
         Command::New(args) => new::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Schema(args) => schema::run(&args),
@@ -109,24 +122,53 @@ fn load(args: &BoardArgs) -> Result<Plan, ExitCode> {
 
 /// Resolves a board and prints its problems on standard error; the exit status if it cannot be built.
 fn open(args: &BoardArgs) -> Result<Loaded, ExitCode> {
-    open_with(
-        Some(&args.board),
-        &args.layers.options().map_err(|e| usage(&e))?,
-    )
+    let options = args.layers.options().map_err(|e| usage(&e))?;
+    resolve(Some(&args.board), &options).map_err(|e| refused(&e))
 }
 
-/// As [`open`]; without a name it is the run file's board.
-fn open_with(board: Option<&str>, options: &Options) -> Result<Loaded, ExitCode> {
-    match board::open(board, options) {
-        Ok(loaded) => {
-            complain(&loaded.report);
-            Ok(loaded)
-        }
-        Err(problems) => {
-            complain(&problems);
-            Err(ExitCode::from(2))
-        }
+/// A board that cannot be built: its problems.
+#[derive(Debug, thiserror::Error)]
+#[error("the board cannot be built")]
+struct Unbuildable(Report);
+
+/// Resolves a board, the run file's if none is named, and prints its warnings on standard error.
+fn resolve(board: Option<&str>, options: &Options) -> anyhow::Result<Loaded> {
+    let loaded = board::open(board, options).map_err(Unbuildable)?;
+    complain(&loaded.report);
+    Ok(loaded)
+}
+
+/// Opens a stream, and resolves the board it goes on as: the one named, or its own, with settings over it. Also its own
+/// board's plan.
+fn restore(
+    uri: &Uri,
+    board: Option<&str>,
+    options: &Options,
+) -> anyhow::Result<(Stream, Plan, Loaded)> {
+    let mut bar = progress::Bar::new("loading");
+    let stream = Stream::open(uri, &mut |done, of| bar.at(done, of));
+    let stream = stream.with_context(|| uri.to_string())?;
+    let own = stream.board(&Options::default())?;
+    let loaded = if board.is_some() || options.run_file.is_some() {
+        resolve(board, options)?
+    } else if options.set.is_empty() && options.overlays.is_empty() {
+        return Ok((stream, own.plan.clone(), own));
+    } else {
+        stream.board(options)?
+    };
+    Ok((stream, own.plan, loaded))
+}
+
+/// Says why a command was not carried out, in the form that suits it.
+fn refused(error: &anyhow::Error) -> ExitCode {
+    if let Some(Unbuildable(report)) = error.downcast_ref() {
+        complain(report);
+        return ExitCode::from(2);
     }
+    if let Some(state::Error::Board(report)) = error.downcast_ref() {
+        complain(report);
+    }
+    usage(&format!("{error:#}"))
 }
 
 /// Reports bad usage that the parser of the command line does not see.

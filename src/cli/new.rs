@@ -27,9 +27,9 @@ pub fn run(args: &Args) -> ExitCode {
             "`{name}` cannot be a board's name: a name has letters, digits, `-` and `_`"
         ));
     }
-    let base = match super::open_with(Some(from), &Options::default()) {
+    let base = match super::resolve(Some(from), &Options::default()) {
         Ok(base) => base,
-        Err(code) => return code,
+        Err(e) => return super::refused(&e),
     };
     let text = text(name, from, &base);
     let path = format!("{name}.toml");

@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, anyhow, bail};
 use solderless_model::{Engine, SlotKind};
 
-use crate::board::{Options, RunFile};
+use crate::board::{Loaded, Options, RunFile};
 use crate::graph::plan::{Boot, Plan};
 use crate::host::{self, Backend, NetBackend, Outside};
 use crate::machine::{self, End, Fittings, Kernel, KernelFiles, Machine, Pace, Run};
+use crate::state::{self, Description, Stream, Uri};
 
 /// Calendar time at power-on in deterministic mode: 2024-01-01 00:00:00 UTC.
 const FIXED_EPOCH: i64 = 1_704_067_200;
@@ -22,7 +23,7 @@ const INPUT_PATIENCE: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// A board's name (`malta`, `malta@1`), or the path of its file
-    #[arg(required_unless_present = "run_file")]
+    #[arg(required_unless_present_any = ["run_file", "restore"])]
     board: Option<String>,
     /// A file that says what to run: board, overlays, params, backends, what to boot. Options are stronger
     #[arg(long, value_name = "FILE")]
@@ -51,6 +52,12 @@ pub struct Args {
     /// or for a network SLOT=null|udp:HOST:PORT,peer=HOST:PORT|unix:PATH,peer=PATH
     #[arg(long, value_name = "SLOT=BACKEND")]
     backend: Vec<String>,
+    /// Go on from a saved machine: file:PATH, exec:COMMAND, unix:PATH, tcp:HOST:PORT or fd:N; a board that is named too must be the saved one's
+    #[arg(long, value_name = "URI", conflicts_with_all = ["firmware", "kernel", "initrd", "append"])]
+    restore: Option<Uri>,
+    /// Save the machine where the run ends, to a place as for --restore
+    #[arg(long, value_name = "URI")]
+    save_on_exit: Option<Uri>,
     /// End the program where the guest resets the board
     #[arg(long)]
     no_reboot: bool,
@@ -92,20 +99,24 @@ impl From<EngineName> for Engine {
 /// Runs the command. Bad input ends with status 2 before anything is started.
 pub fn run(args: &Args) -> ExitCode {
     super::log(args.verbose);
-    let options = match options(args) {
-        Ok(options) => options,
-        Err(e) => return super::usage(&e),
-    };
-    let loaded = match super::open_with(args.board.as_deref(), &options) {
-        Ok(loaded) => loaded,
-        Err(code) => return code,
-    };
-    let args = &with_run_file(args, &loaded.run);
-    match start(args, &loaded.plan) {
+    match prepare_and_run(args) {
         Ok(status) => ExitCode::from(status),
-        Err(e) => {
-            eprintln!("error: {e:#}");
-            ExitCode::from(2)
+        Err(e) => super::refused(&e),
+    }
+}
+
+fn prepare_and_run(args: &Args) -> Result<u8> {
+    let options = options(args).map_err(anyhow::Error::msg)?;
+    let board = args.board.as_deref();
+    match &args.restore {
+        None => {
+            let loaded = super::resolve(board, &options)?;
+            start(&with_run_file(args, &loaded.run), &loaded, None)
+        }
+        Some(uri) => {
+            let (stream, own, loaded) = super::restore(uri, board, &options)?;
+            let args = with_run_file(args, &loaded.run);
+            start(&args, &loaded, Some((stream, own)))
         }
     }
 }
@@ -138,8 +149,107 @@ fn with_run_file(args: &Args, run: &RunFile) -> Args {
     args
 }
 
-fn start(args: &Args, plan: &Plan) -> Result<u8> {
+/// Runs a board's machine: a new one, or one from a stream, which comes with its own board's plan.
+fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<u8> {
+    let plan = &loaded.plan;
     let mut backends = backends(args, plan)?;
+    let mut outside = Outside::new().context("cannot handle signals")?;
+    let mut plugs = Vec::new();
+    let mut stdio = None;
+    for (index, slot) in plan.slots.iter().enumerate() {
+        let spec = match slot.kind {
+            SlotKind::Chardev | SlotKind::Netdev => backends[index].take(),
+            SlotKind::Image => None,
+        };
+        let Some(spec) = spec else {
+            continue;
+        };
+        let place = || format!("slot {}", slot.name);
+        if slot.kind == SlotKind::Netdev {
+            plugs.push((index, Plug::Net(spec.parse().with_context(place)?)));
+            continue;
+        }
+        let backend: Backend = spec.parse().with_context(place)?;
+        if backend == Backend::Stdio
+            && let Some(first) = stdio.replace(&slot.name)
+        {
+            bail!(
+                "slots {first} and {} both want standard input and output",
+                slot.name
+            );
+        }
+        plugs.push((index, Plug::Char(backend)));
+    }
+    let mut machine = match saved {
+        Some((stream, own)) => {
+            let machine = stream.build(&own, plan, Fittings::default())?;
+            tracing::info!("the machine goes on at {} ns of guest time", machine.now());
+            machine
+        }
+        None => power_on(args, plan, backends)?,
+    };
+    if let (Some(engine), Some(cpu)) = (args.engine, machine.cpu())
+        && !cpu.set_engine(engine.into())
+    {
+        bail!("--engine jit: there is no code generator for this host and CPU");
+    }
+    for (index, plug) in plugs {
+        let name = &plan.slots[index].name;
+        let sink = match plug {
+            Plug::Char(backend) => outside.plug(index, name, &backend)?,
+            Plug::Net(backend) => outside.connect(index, name, &backend)?,
+        };
+        machine.plug(index, sink);
+    }
+    if args.deterministic && stdio.is_some() && !outside.interactive() {
+        outside.gather(INPUT_PATIENCE);
+    }
+    let pace = match (args.deterministic, outside.interactive()) {
+        (true, _) => Pace::Deterministic,
+        (false, true) => Pace::Watched,
+        (false, false) => Pace::Free,
+    };
+    let run = Run {
+        pace,
+        no_reboot: args.no_reboot,
+        max_time: args.max_time,
+    };
+    let end = machine.run(run, &mut outside);
+    drop(outside);
+    if args.state_hash {
+        eprintln!(
+            "state {:032x} at {} ns",
+            machine.state_hash(),
+            machine.now()
+        );
+    }
+    tracing::info!(
+        "the run ends: {end:?} after {} ns of guest time",
+        machine.now()
+    );
+    if let Some(uri) = &args.save_on_exit {
+        let description = Description::new(loaded);
+        let mut bar = super::progress::Bar::new("saving");
+        let saved = state::save(&machine, &description, uri, &mut |done, of| {
+            bar.at(done, of)
+        });
+        saved.with_context(|| format!("the machine was not saved to {uri}"))?;
+    }
+    Ok(match end {
+        End::PowerOff | End::Reset => 0,
+        End::TimeUp => 124,
+        End::Quit(status) => status,
+    })
+}
+
+/// What goes into a slot.
+enum Plug {
+    Char(Backend),
+    Net(NetBackend),
+}
+
+/// A new machine, with the images that the user names.
+fn power_on(args: &Args, plan: &Plan, mut backends: Vec<Option<String>>) -> Result<Machine> {
     let kernel = kernel(args, plan)?;
     let mut images = vec![None; plan.slots.len()];
     for (index, slot) in plan
@@ -164,39 +274,6 @@ fn start(args: &Args, plan: &Plan) -> Result<u8> {
             None => {}
         }
     }
-    let mut outside = Outside::new().context("cannot handle signals")?;
-    let mut sinks = Vec::new();
-    let mut stdio = None;
-    for (index, slot) in plan.slots.iter().enumerate() {
-        let Some(spec) = backends[index].take() else {
-            sinks.push(None);
-            continue;
-        };
-        let place = || format!("slot {}", slot.name);
-        if slot.kind == SlotKind::Netdev {
-            let backend: NetBackend = spec.parse().with_context(place)?;
-            sinks.push(Some(outside.connect(index, &slot.name, &backend)?));
-            continue;
-        }
-        let backend: Backend = spec.parse().with_context(place)?;
-        if backend == Backend::Stdio
-            && let Some(first) = stdio.replace(&slot.name)
-        {
-            bail!(
-                "slots {first} and {} both want standard input and output",
-                slot.name
-            );
-        }
-        sinks.push(Some(outside.plug(index, &slot.name, &backend)?));
-    }
-    if args.deterministic && stdio.is_some() && !outside.interactive() {
-        outside.gather(INPUT_PATIENCE);
-    }
-    let pace = match (args.deterministic, outside.interactive()) {
-        (true, _) => Pace::Deterministic,
-        (false, true) => Pace::Watched,
-        (false, false) => Pace::Free,
-    };
     let wall = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_secs() as i64);
@@ -205,43 +282,13 @@ fn start(args: &Args, plan: &Plan) -> Result<u8> {
     } else {
         wall
     };
-    let mut machine = Machine::new(
-        plan,
-        Fittings {
-            images,
-            sinks,
-            kernel,
-            epoch,
-        },
-    )?;
-    if let (Some(engine), Some(cpu)) = (args.engine, machine.cpu())
-        && !cpu.set_engine(engine.into())
-    {
-        bail!("--engine jit: there is no code generator for this host and CPU");
-    }
-    let run = Run {
-        pace,
-        no_reboot: args.no_reboot,
-        max_time: args.max_time,
+    let fittings = Fittings {
+        images,
+        kernel,
+        epoch,
+        ..Fittings::default()
     };
-    let end = machine.run(run, &mut outside);
-    drop(outside);
-    if args.state_hash {
-        eprintln!(
-            "state {:032x} at {} ns",
-            machine.state_hash(),
-            machine.now()
-        );
-    }
-    tracing::info!(
-        "the run ends: {end:?} after {} ns of guest time",
-        machine.now()
-    );
-    Ok(match end {
-        End::PowerOff | End::Reset => 0,
-        End::TimeUp => 124,
-        End::Quit(status) => status,
-    })
+    Ok(Machine::new(plan, fittings)?)
 }
 
 /// What is plugged into each slot: the board's default, or what the command line says.

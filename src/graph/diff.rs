@@ -11,6 +11,11 @@ use crate::board::write;
 /// What is said of one thing, in the order it is printed: by the kind of fact and its name.
 type Facts = BTreeMap<(u8, String), String>;
 
+/// Kinds of things, and of facts about a device.
+const DEVICE: u8 = 2;
+const LINES: u8 = 3;
+const SLOT: u8 = 5;
+
 /// The facts of a plan, by the kind and name of the thing.
 type Things = BTreeMap<(u8, String), Facts>;
 
@@ -27,6 +32,23 @@ pub fn diff(first: &Plan, second: &Plan) -> Diff {
     Diff {
         first: things(first),
         second: things(second),
+    }
+}
+
+/// Compares two plans in what a guest can tell: their devices and lines, not what they are called nor what is plugged
+/// in.
+pub fn machines(first: &Plan, second: &Plan) -> Diff {
+    let machine = |plan: &Plan| {
+        let mut things = things(plan);
+        things.retain(|(kind, _), _| matches!(*kind, DEVICE | LINES));
+        for facts in things.values_mut() {
+            facts.retain(|(kind, _), _| *kind != SLOT);
+        }
+        things
+    };
+    Diff {
+        first: machine(first),
+        second: machine(second),
     }
 }
 
@@ -81,19 +103,20 @@ fn things(plan: &Plan) -> Things {
     };
     let text = |text: &str| write::json(&text.into());
     let board = [("name", &plan.name), ("summary", &plan.summary)];
-    let version = plan.version.iter().map(|version| ("version", version));
-    let board = board.into_iter().chain(version);
-    add(
-        0,
-        "board".to_owned(),
-        facts(board.map(|(name, value)| (name, text(value)))),
-    );
+    let board = board.map(|(name, value)| (name, text(value)));
+    let version = plan
+        .version
+        .iter()
+        .map(|version| ("version", text(version)));
+    let state = plan.state.map(|version| ("state", version.to_string()));
+    let board = board.into_iter().chain(version).chain(state);
+    add(0, "board".to_owned(), facts(board));
     let params = plan.params.iter();
     let params = params.map(|(name, value)| (name.as_str(), write::json(value)));
     add(1, "params".to_owned(), facts(params));
     for device in &plan.devices {
         add(
-            2,
+            DEVICE,
             format!("device {}", device.path),
             of_device(plan, device),
         );
@@ -107,7 +130,7 @@ fn things(plan: &Plan) -> Things {
             }
         }
     }
-    add(3, "lines".to_owned(), wires);
+    add(LINES, "lines".to_owned(), wires);
     for slot in &plan.slots {
         let default = slot.default.as_deref().map(|d| ("default", text(d)));
         let all = [("kind", write::json(&json!(slot.kind)))];
@@ -151,7 +174,7 @@ fn of_device(plan: &Plan, device: &PlannedDevice) -> Facts {
     }
     for (slot, bound) in device.interface.slots.iter().zip(&device.backends) {
         if let Some(bound) = bound.and_then(|index| plan.slots.get(index)) {
-            add(5, format!("slot {}", slot.name), bound.name.clone());
+            add(SLOT, format!("slot {}", slot.name), bound.name.clone());
         }
     }
     facts

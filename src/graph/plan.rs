@@ -1,7 +1,7 @@
 //! The plan: a resolved board, every value and wire of it, ready to build.
 
 use serde_json::Value;
-use solderless_model::{Interface, Parts, Pin, PortId, RegionId, SlotKind};
+use solderless_model::{Interface, NEWEST, Parts, Pin, PortId, RegionId, SlotKind};
 
 use crate::registry::Entry;
 
@@ -24,6 +24,15 @@ pub struct Plan {
     pub slots: Vec<BoardSlot>,
     /// How `--firmware` and `--kernel` are served.
     pub boot: Option<Boot>,
+    /// The state version that the board is held to, if it is.
+    pub state: Option<u32>,
+}
+
+impl Plan {
+    /// The state version of the board's machine: what later ones brought is not in its layout.
+    pub fn state_version(&self) -> u32 {
+        self.state.unwrap_or(NEWEST)
+    }
 }
 
 /// One device of a plan.

@@ -13,6 +13,9 @@ impl fmt::Display for Plan {
         let version = self.version.iter().map(|version| format!("@{version}"));
         let version = version.collect::<String>();
         writeln!(f, "board {}{version}: {}", self.name, self.summary)?;
+        if let Some(state) = self.state {
+            writeln!(f, "state version {state}")?;
+        }
         for (name, value) in &self.params {
             writeln!(f, "param {name} = {value}")?;
         }

@@ -113,6 +113,7 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
             cpu: rank[boot.cpu],
             ..boot
         }),
+        state: header.state.map(std::num::NonZeroU32::get),
     })
 }
 

@@ -3,6 +3,8 @@
 
 use object::read::elf::{ElfFile32, FileHeader, ProgramHeader};
 use object::{Architecture, Endianness, Object};
+use solderless_model::memory::{PAGE, Ram};
+use solderless_model::{BusError, Field, Parts, Reader, Shape, State, StateError, Writer};
 
 use crate::graph::plan::{Boot, Protocol};
 
@@ -122,15 +124,48 @@ fn text_score(bytes: &[u8]) -> usize {
 }
 
 /// A kernel with its initial RAM disk and arguments, laid out for a board.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, State)]
 pub struct Kernel {
-    segments: Vec<(u64, Vec<u8>)>,
+    segments: Segments,
     big_endian: bool,
+    #[state(skip = "in the flash memory since the machine was built")]
     stub: Vec<u8>,
     environment: Option<Environment>,
 }
 
-#[derive(Debug, Clone)]
+/// Physical addresses, and what is written there at a reset.
+#[derive(Debug, Clone, Default)]
+struct Segments(Vec<(u64, Ram)>);
+
+impl State for Segments {
+    fn shape(parts: &Parts) -> Shape {
+        let fields = [
+            Field::new("at", u64::shape(parts)),
+            Field::new("content", Shape::Memory),
+        ];
+        Shape::Sequence(Box::new(Shape::structure("Segment", parts, fields)))
+    }
+    fn save(&self, out: &mut Writer) {
+        (self.0.len() as u64).save(out);
+        for (at, content) in &self.0 {
+            at.save(out);
+            content.save(out);
+        }
+    }
+    fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        let mut left = 0u64;
+        left.load(from)?;
+        self.0.clear();
+        for _ in 0..left {
+            let mut at = 0u64;
+            at.load(from)?;
+            self.0.push((at, from.block()?));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone, Default, State)]
 struct Environment {
     at: u32,
     strings: Vec<String>,
@@ -166,7 +201,6 @@ impl Kernel {
     ) -> Result<Self, BootError> {
         let low = memory.min(boot.low_memory);
         let elf = Elf::parse(files.image, big_endian)?;
-        let mut segments = elf.segments;
         for (at, size) in &elf.ranges {
             if at + size > low {
                 return refuse(format!(
@@ -177,8 +211,9 @@ impl Kernel {
             }
         }
         // Only now is it known that the sizes in the file are sane.
-        for ((_, bytes), (_, size)) in segments.iter_mut().zip(&elf.ranges) {
-            bytes.resize(*size as usize, 0);
+        let mut segments = Segments::default();
+        for ((at, bytes), (_, size)) in elf.segments.into_iter().zip(&elf.ranges) {
+            segments.0.push((at, block(&bytes, *size)?));
         }
         if boot.protocol == Protocol::None {
             if files.initrd.is_some() || !files.append.is_empty() {
@@ -216,7 +251,9 @@ impl Kernel {
             // Linux wants the kseg0 address sign-extended to 64 bits, whatever the kernel's width.
             let start = i64::from((KSEG0 | top as u32) as i32);
             command_line = format!("rd_start={start:#x} rd_size={size} {}", files.append);
-            segments.push((top, initrd.to_vec()));
+            if size > 0 {
+                segments.0.push((top, block(initrd, size)?));
+            }
         }
         let overlaps = |block: u64| {
             elf.ranges
@@ -262,16 +299,40 @@ impl Kernel {
         self.stub.clone()
     }
 
-    /// What to write into memory after a reset: physical address and bytes.
-    pub(super) fn blobs(&mut self) -> Vec<(u64, Vec<u8>)> {
-        let mut blobs = self.segments.clone();
-        if let Some(environment) = &self.environment {
-            blobs.push((
-                u64::from(environment.at),
-                environment.block(self.big_endian),
-            ));
+    /// Writes everything into memory, as after a reset: `put` takes a physical address and bytes.
+    ///
+    /// # Errors
+    /// Where `put` found no memory.
+    pub(super) fn put(
+        &self,
+        mut put: impl FnMut(u64, &[u8]) -> Result<(), BusError>,
+    ) -> Result<(), u64> {
+        let mut page = [0; PAGE as usize];
+        for (at, content) in &self.segments.0 {
+            for offset in (0..content.size()).step_by(page.len()) {
+                let piece = &mut page[..(content.size() - offset).min(PAGE) as usize];
+                let here = at.saturating_add(offset);
+                content
+                    .read(offset, piece)
+                    .map_err(|_| BusError)
+                    .and_then(|()| put(here, piece))
+                    .map_err(|_| here)?;
+            }
         }
-        blobs
+        let Some(environment) = &self.environment else {
+            return Ok(());
+        };
+        let at = u64::from(environment.at);
+        put(at, &environment.block(self.big_endian)).map_err(|_| at)
+    }
+}
+
+/// Memory of this size that starts with these bytes.
+fn block(bytes: &[u8], size: u64) -> Result<Ram, BootError> {
+    let block = Ram::new(size).map_err(|e| BootError(e.to_string()))?;
+    match block.write(0, bytes) {
+        Ok(()) => Ok(block),
+        Err(e) => refuse(e.to_string()),
     }
 }
 
@@ -610,6 +671,16 @@ mod tests {
         Kernel::new(files, &boot(), 256 << 20, false).map_err(|e| e.0)
     }
 
+    fn written(kernel: &Kernel) -> Vec<(u64, Vec<u8>)> {
+        let mut pieces = Vec::new();
+        let put = |at, bytes: &[u8]| {
+            pieces.push((at, bytes.to_vec()));
+            Ok(())
+        };
+        kernel.put(put).unwrap();
+        pieces
+    }
+
     #[test]
     fn bad_kernels_are_refused_with_a_reason() {
         for (image, reason) in [
@@ -637,13 +708,12 @@ mod tests {
     #[test]
     fn the_environment_has_yamons_form() {
         let initrd = vec![0; 27_038_261];
-        let mut kernel = kernel(&elf(1, 1, 8, 0x810f_0000, 4), Some(&initrd)).unwrap();
-        let blobs = kernel.blobs();
-        assert_eq!(
-            (blobs[0].0, blobs[1].0, blobs[2].0),
-            (0x010f_0000, 0x0e62_0000, 0x2000)
-        );
-        let block = &blobs[2].1;
+        let kernel = kernel(&elf(1, 1, 8, 0x810f_0000, 4), Some(&initrd)).unwrap();
+        let written = written(&kernel);
+        let [(first, _), (second, _), .., (last, block)] = &written[..] else {
+            panic!("{} pieces", written.len());
+        };
+        assert_eq!((*first, *second, *last), (0x010f_0000, 0x0e62_0000, 0x2000));
         let text = |index: usize| {
             let pointer = u32::from_le_bytes(block[4 * index..][..4].try_into().unwrap());
             assert_eq!(pointer, 0x8000_2040 + 256 * index as u32);
@@ -681,8 +751,8 @@ mod tests {
             };
             Kernel::new(files, &boot, 1 << 20, false)
         };
-        let mut good = kernel("").unwrap();
-        assert_eq!(good.blobs(), [(0x1000, vec![1, 2, 3, 4])]);
+        let good = kernel("").unwrap();
+        assert_eq!(written(&good), [(0x1000, vec![1, 2, 3, 4])]);
         assert_eq!(good.firmware().len(), 16);
         assert!(kernel("x").unwrap_err().0.contains("hands nothing"));
     }
@@ -698,12 +768,12 @@ mod tests {
             append: &append,
             fixed_seed: true,
         };
-        let mut kernel = Kernel::new(files, &boot(), 16 << 20, false).unwrap();
-        let blobs = kernel.blobs();
-        assert_eq!(blobs[1].0, 0x10_1000);
-        let pointer = u32::from_le_bytes(blobs[1].1[4..8].try_into().unwrap());
+        let kernel = Kernel::new(files, &boot(), 16 << 20, false).unwrap();
+        let (at, block) = written(&kernel).pop().unwrap();
+        assert_eq!(at, 0x10_1000);
+        let pointer = u32::from_le_bytes(block[4..8].try_into().unwrap());
         assert_eq!(
-            &blobs[1].1[(pointer - 0x8010_1000) as usize..][..1001],
+            &block[(pointer - 0x8010_1000) as usize..][..1001],
             format!("{append}\0").as_bytes()
         );
     }

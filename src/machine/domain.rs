@@ -5,13 +5,14 @@
 //! delivered when the outermost call is over, before the CPU goes on.
 
 mod fabric;
+pub(super) mod state;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use solderless_model::{
     Access, Backing, BusError, BusKind, Cx, DevId, Device, Pin, Region, RegionId, RegionKind,
-    Request, Space as SpaceKind, State, TimerId,
+    Request, Space as SpaceKind, TimerId,
 };
 
 use super::space::{Behind, Open, Rank, Space, SpaceId, Target, Window, resolve};
@@ -87,6 +88,8 @@ pub struct Domain {
     generation: u64,
     /// Device calls in progress, the CPU's not counted.
     depth: u32,
+    /// While state is loaded: outputs keep their level, and the first that a device drives otherwise is noted.
+    restoring: Option<Option<Pin>>,
 }
 
 impl fmt::Debug for Domain {
@@ -131,6 +134,7 @@ impl Domain {
             request: None,
             generation: 0,
             depth: 0,
+            restoring: None,
         };
         domain.add_bus(BusKind::System, None, 0);
         domain
@@ -230,9 +234,21 @@ impl Domain {
         self.add_window(dev, region, at, size, offset, rank);
     }
 
-    /// Adds the sink behind the board's next slot.
-    pub(super) fn add_sink(&mut self, sink: Box<dyn Sink>) {
-        self.sinks.push(sink);
+    /// Sets the sinks behind the board's slots, in their order.
+    pub(super) fn set_sinks(&mut self, sinks: Vec<Box<dyn Sink>>) {
+        self.sinks = sinks;
+    }
+
+    /// Puts another sink behind a slot of the board.
+    pub(super) fn plug(&mut self, slot: usize, sink: Box<dyn Sink>) {
+        if let Some(place) = self.sinks.get_mut(slot) {
+            *place = sink;
+        }
+    }
+
+    /// Takes over the sinks of another domain of the same board.
+    pub(super) fn take_sinks(&mut self, other: &mut Self) {
+        self.sinks = std::mem::take(&mut other.sinks);
     }
 
     fn add_window(
@@ -380,8 +396,8 @@ impl Domain {
         }
     }
 
-    /// Presses the board's reset: all devices in order, with lines low and nothing placed by devices.
-    pub(super) fn reset(&mut self) {
+    /// Takes away what devices have done outside of themselves: timers, lines, regions they have placed.
+    fn clear(&mut self) {
         self.request = None;
         self.timers.clear();
         self.armed.clear();
@@ -393,6 +409,11 @@ impl Domain {
             place.inputs.fill(0);
             place.outputs.iter_mut().for_each(|o| o.high = false);
         }
+    }
+
+    /// Presses the board's reset: all devices in order, with lines low and nothing placed by devices.
+    pub(super) fn reset(&mut self) {
+        self.clear();
         // Devices see the reset as one moment: nothing settles until all have had it.
         for index in 0..self.places.len() {
             self.visit(DevId(index as u32), |d, cx| d.reset(cx));
@@ -441,26 +462,6 @@ impl Domain {
             at += len as u64;
         }
         Ok(())
-    }
-
-    /// Every device's state and the lines', as sections.
-    pub(super) fn save(&self) -> Vec<solderless_model::Section> {
-        let mut out = solderless_model::Writer::default();
-        for place in &self.places {
-            if let Some(device) = &place.device {
-                out.section(&place.path, &Forward(&**device));
-            }
-        }
-        let lines = Lines {
-            now: self.now,
-            outputs: self
-                .places
-                .iter()
-                .map(|p| p.outputs.iter().map(|o| o.high).collect())
-                .collect(),
-        };
-        out.section("machine", &lines);
-        out.finish()
     }
 
     fn memory_at(&self, space: SpaceId, at: u64) -> Option<(&Backing, u64, u64)> {
@@ -634,30 +635,5 @@ impl BusState {
             SpaceKind::Memory => self.memory,
             SpaceKind::Io => self.io,
         }
-    }
-}
-
-/// The composer's own state.
-#[derive(State)]
-struct Lines {
-    now: u64,
-    outputs: Vec<Vec<bool>>,
-}
-
-/// A device's state behind a reference.
-struct Forward<'a>(&'a dyn Device);
-
-impl State for Forward<'_> {
-    fn shape(_: &solderless_model::Parts) -> solderless_model::Shape {
-        solderless_model::Shape::Absent
-    }
-    fn save(&self, out: &mut solderless_model::Writer) {
-        self.0.save(out);
-    }
-    fn load(
-        &mut self,
-        _: &mut solderless_model::Reader<'_>,
-    ) -> Result<(), solderless_model::StateError> {
-        Ok(())
     }
 }

@@ -5,14 +5,20 @@ mod domain;
 mod run;
 mod space;
 
-use solderless_model::{BusError, DevId, Device, Pin, Section, SlotId, SlotKind, Stop, Wires};
+use solderless_model::memory::PAGE;
+use solderless_model::{
+    BusError, DevId, Device, NEWEST, Pin, Reader, Section, SlotId, SlotKind, StateError, Stop,
+    Wires, Writer,
+};
 
 pub use boot::{BootError, Firmware, Kernel, KernelFiles, firmware_image};
 pub use domain::Sink;
+pub use domain::state::{CLOCK, Clock, LINES};
 pub use run::{End, Event, Host, Pace, Run};
 
 use crate::graph::plan::{Address, Bus, Plan};
 use domain::{Domain, Seating};
+use run::Pending;
 
 /// What a run plugs into the slots of a board, and what calendar it starts with.
 #[derive(Default)]
@@ -65,8 +71,19 @@ pub struct Machine {
     names: Vec<String>,
     /// For each board slot: the device that takes what comes from it.
     consumers: Vec<Option<Consumer>>,
+    /// The names of the board's slots.
+    slots: Vec<String>,
+    /// For each board slot: what has come from outside and waits for the guest to take it.
+    input: Vec<Pending>,
+    /// When input is looked at next, in guest time; a guest that waits for it is not kept waiting so long.
+    look_at: u64,
     kernel: Option<Kernel>,
 }
+
+/// The section of what has come into a slot and waits for the guest: this, and the slot's name.
+pub const INPUT: &str = "/input/";
+/// The section of what is written to memory at a reset.
+pub const BOOT: &str = "/boot";
 
 impl Machine {
     /// Builds every device of a plan, wires them and resets the board.
@@ -74,6 +91,54 @@ impl Machine {
     /// # Errors
     /// A device that cannot be made with what is plugged in.
     pub fn new(plan: &Plan, fittings: Fittings) -> Result<Self, BuildError> {
+        let mut machine = Self::build(plan, fittings)?;
+        machine.reset();
+        Ok(machine)
+    }
+
+    /// Builds a machine of a plan and loads what [`Machine::save`] wrote, of a state version. The machine takes over the
+    /// sections' memory.
+    ///
+    /// # Errors
+    /// A section that is missing, left over, or not of this plan.
+    pub fn restored(
+        plan: &Plan,
+        fittings: Fittings,
+        sections: &[Section],
+        version: u32,
+    ) -> Result<Self, StateError> {
+        let built = Self::build(plan, fittings);
+        let mut machine = built.map_err(|e| StateError::new(e.to_string()))?;
+        machine.domain.reset();
+        let mut from = Reader::new(sections, version);
+        machine.look_at = machine.domain.restore(&mut from)?;
+        for (slot, queue) in machine.input.iter_mut().enumerate() {
+            if machine.consumers[slot].is_some() {
+                from.section(
+                    &format!("{INPUT}{}", machine.slots[slot]),
+                    queue.state_mut(),
+                )?;
+            }
+        }
+        from.section(BOOT, &mut machine.kernel)?;
+        if let Some(left) = from.left().next() {
+            return Err(StateError::new(format!("nothing has a section {left}")));
+        }
+        Ok(machine)
+    }
+
+    /// Plugs something into a slot of the board, in place of what was there.
+    pub fn plug(&mut self, slot: usize, sink: Box<dyn Sink>) {
+        self.domain.plug(slot, sink);
+    }
+
+    /// Goes on as another machine of the same plan; what is plugged in stays.
+    pub fn replace(&mut self, mut other: Self) {
+        other.domain.take_sinks(&mut self.domain);
+        *self = other;
+    }
+
+    fn build(plan: &Plan, fittings: Fittings) -> Result<Self, BuildError> {
         let mut domain = Domain::new(fittings.epoch);
         let mut consumers = vec![None; plan.slots.len()];
         let mut ports: Vec<Vec<usize>> = Vec::new();
@@ -164,32 +229,28 @@ impl Machine {
         }
         let mut sinks = fittings.sinks;
         sinks.resize_with(plan.slots.len(), || None);
-        for sink in sinks {
-            domain.add_sink(sink.unwrap_or_else(|| Box::new(Nowhere)));
-        }
+        let nowhere = |sink: Option<Box<dyn Sink>>| sink.unwrap_or_else(|| Box::new(Nowhere));
+        domain.set_sinks(sinks.into_iter().map(nowhere).collect());
         let names = plan.devices.iter().map(|d| d.path.clone()).collect();
-        let mut machine = Self {
+        Ok(Self {
             domain,
             cpu,
             names,
+            slots: plan.slots.iter().map(|s| s.name.clone()).collect(),
+            input: consumers.iter().map(run::queue).collect(),
+            look_at: 0,
             consumers,
             kernel: fittings.kernel,
-        };
-        machine.reset();
-        Ok(machine)
+        })
     }
 
     /// Presses the board's reset button: devices first, then the images that a loader put into memory.
     pub fn reset(&mut self) {
         self.domain.reset();
-        if let Some(kernel) = &mut self.kernel {
-            for (at, bytes) in kernel.blobs() {
-                if self.domain.load(at, &bytes).is_err() {
-                    tracing::error!(
-                        "the kernel's image at {at:#x} does not fit the board's memory any more"
-                    );
-                }
-            }
+        if let Some(kernel) = &self.kernel
+            && let Err(at) = kernel.put(|at, bytes| self.domain.load(at, bytes))
+        {
+            tracing::error!("the kernel's image does not fit the board's memory at {at:#x}");
         }
     }
 
@@ -236,18 +297,39 @@ impl Machine {
         self.domain.device(self.cpu?)?.processor()
     }
 
-    /// The state of every device and line, as sections.
-    pub fn save(&self) -> Vec<Section> {
-        self.domain.save()
+    /// The machine's state as sections of a state version, in the order of its layout. Their memory is the machine's own.
+    ///
+    /// # Errors
+    /// Something has a value that the state version cannot hold.
+    pub fn save(&self, version: u32) -> Result<Vec<Section>, StateError> {
+        let mut out = Writer::new(version);
+        self.domain.save(&mut out, self.look_at);
+        for (slot, queue) in self.input.iter().enumerate() {
+            if self.consumers[slot].is_some() {
+                out.section(&format!("{INPUT}{}", self.slots[slot]), queue.state());
+            }
+        }
+        out.section(BOOT, &self.kernel);
+        out.finish()
     }
 
     /// A number that is equal for machines in equal states.
     pub fn state_hash(&self) -> u128 {
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
-        for section in self.save() {
+        // The newest version holds everything.
+        for section in self.save(NEWEST).unwrap_or_default() {
             hash.update(section.path.as_bytes());
             hash.update(&(section.payload.len() as u64).to_le_bytes());
             hash.update(&section.payload);
+            for block in &section.memory {
+                let mut page = [0; PAGE as usize];
+                for offset in (0..block.size()).step_by(page.len()) {
+                    let piece = &mut page[..(block.size() - offset).min(PAGE) as usize];
+                    if block.read(offset, piece).is_ok() {
+                        hash.update(piece);
+                    }
+                }
+            }
         }
         hash.digest128()
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use solderless_model::{Request, SlotKind, Stop};
+use solderless_model::{Request, SlotKind, State, Stop};
 
 use super::{Consumer, Machine};
 
@@ -75,7 +75,8 @@ pub struct Run {
 const FRAMES: usize = 256;
 
 /// What came from outside and waits until a device takes it.
-enum Pending {
+#[derive(Debug)]
+pub(super) enum Pending {
     Characters(VecDeque<u8>),
     Frames(VecDeque<Vec<u8>>),
 }
@@ -85,6 +86,22 @@ impl Pending {
         match self {
             Self::Characters(queue) => queue.is_empty(),
             Self::Frames(queue) => queue.is_empty(),
+        }
+    }
+
+    /// The queue, which is state.
+    pub(super) fn state(&self) -> &dyn State {
+        match self {
+            Self::Characters(queue) => queue,
+            Self::Frames(queue) => queue,
+        }
+    }
+
+    /// The queue, to be loaded.
+    pub(super) fn state_mut(&mut self) -> &mut dyn State {
+        match self {
+            Self::Characters(queue) => queue,
+            Self::Frames(queue) => queue,
         }
     }
 
@@ -116,7 +133,6 @@ impl Machine {
             start: Instant::now(),
             base: self.now(),
         };
-        let mut pending: Vec<_> = self.consumers.iter().map(queue).collect();
         let begin = Instant::now();
         // The end of the time allowed, if guest time decides.
         let last = match (run.pace, run.max_time) {
@@ -125,9 +141,12 @@ impl Machine {
                 .saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)),
             _ => u64::MAX,
         };
+        // Where this run goes on in the middle of a slice, input has its turn at the end of it, as if nothing had come
+        // between.
+        let mut look = self.now() >= self.look_at.min(self.domain.next_timer());
         loop {
             while let Some(event) = host.poll() {
-                if let Some(end) = self.take(event, &mut pending) {
+                if let Some(end) = self.take(event) {
                     return end;
                 }
             }
@@ -137,9 +156,12 @@ impl Machine {
             }) {
                 return End::TimeUp;
             }
-            self.deliver(&mut pending);
+            if std::mem::replace(&mut look, true) {
+                self.deliver();
+            }
             self.domain.run_timers();
-            self.domain.set_slice_end(last.min(self.now() + SLICE_NS));
+            self.look_at = (self.now() / SLICE_NS + 1).saturating_mul(SLICE_NS);
+            self.domain.set_slice_end(last.min(self.look_at));
             let stop = self.cpu.and_then(|cpu| self.domain.run_cpu(cpu, u64::MAX));
             match self.domain.take_request() {
                 Some(Request::PowerOff) => return End::PowerOff,
@@ -151,7 +173,7 @@ impl Machine {
                 }
                 None => {}
             }
-            if stop != Some(Stop::Deadline) && self.can_deliver(&pending) {
+            if stop != Some(Stop::Deadline) && self.can_deliver() {
                 continue;
             }
             let sleep = match (stop, run.pace) {
@@ -159,9 +181,7 @@ impl Machine {
                     let next = self.domain.next_timer().min(last);
                     if next < u64::MAX {
                         self.domain.skip_to(next);
-                    } else if let Some(end) =
-                        host.wait(None).and_then(|e| self.take(e, &mut pending))
-                    {
+                    } else if let Some(end) = host.wait(None).and_then(|e| self.take(e)) {
                         // Nothing but input could go on from here.
                         return end;
                     }
@@ -197,7 +217,7 @@ impl Machine {
                     (Some(time), Some(left)) => Some(time.min(left)),
                     (time, left) => time.or(left),
                 };
-                if let Some(end) = host.wait(time).and_then(|e| self.take(e, &mut pending)) {
+                if let Some(end) = host.wait(time).and_then(|e| self.take(e)) {
                     return end;
                 }
                 if stop != Some(Stop::Deadline) {
@@ -207,11 +227,12 @@ impl Machine {
         }
     }
 
-    fn take(&mut self, event: Event, pending: &mut [Pending]) -> Option<End> {
+    fn take(&mut self, event: Event) -> Option<End> {
         match event {
             Event::Input(slot, bytes) => {
-                if let Some(queue) = pending.get_mut(slot) {
-                    queue.push(bytes);
+                // What nobody takes is not kept.
+                if self.consumers.get(slot).is_some_and(Option::is_some) {
+                    self.input[slot].push(bytes);
                 }
             }
             Event::Break(slot) => {
@@ -228,8 +249,8 @@ impl Machine {
     }
 
     /// Whether a device would take input that waits for it.
-    fn can_deliver(&mut self, pending: &[Pending]) -> bool {
-        (0..pending.len()).any(|slot| !pending[slot].is_empty() && self.room(slot) > 0)
+    fn can_deliver(&mut self) -> bool {
+        (0..self.input.len()).any(|slot| !self.input[slot].is_empty() && self.room(slot) > 0)
     }
 
     /// How many characters, or frames, the device behind a slot takes now.
@@ -248,14 +269,15 @@ impl Machine {
         }
     }
 
-    fn deliver(&mut self, pending: &mut [Pending]) {
-        for (slot, queue) in pending.iter_mut().enumerate() {
-            let Some(to) = self.consumers[slot].filter(|_| !queue.is_empty()) else {
+    fn deliver(&mut self) {
+        for slot in 0..self.input.len() {
+            let Some(to) = self.consumers[slot].filter(|_| !self.input[slot].is_empty()) else {
                 continue;
             };
-            match queue {
+            let room = self.room(slot);
+            match &mut self.input[slot] {
                 Pending::Characters(queue) => {
-                    let room = self.room(slot).min(queue.len());
+                    let room = room.min(queue.len());
                     if room > 0 {
                         let bytes: Vec<u8> = queue.drain(..room).collect();
                         self.domain.call(to.dev, |d, cx| {
@@ -263,8 +285,9 @@ impl Machine {
                         });
                     }
                 }
-                Pending::Frames(queue) => {
+                Pending::Frames(_) => {
                     while self.room(slot) > 0
+                        && let Pending::Frames(queue) = &mut self.input[slot]
                         && let Some(frame) = queue.pop_front()
                     {
                         self.domain.call(to.dev, |d, cx| {
@@ -277,7 +300,7 @@ impl Machine {
     }
 }
 
-fn queue(consumer: &Option<Consumer>) -> Pending {
+pub(super) fn queue(consumer: &Option<Consumer>) -> Pending {
     match consumer {
         Some(to) if to.kind == SlotKind::Netdev => Pending::Frames(VecDeque::new()),
         _ => Pending::Characters(VecDeque::new()),

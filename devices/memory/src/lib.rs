@@ -8,7 +8,7 @@
 //! nothing here can be shared between threads, and plain (non-atomic) accesses are sound. No Rust
 //! reference to guest bytes is ever made; all access is by value through raw pointers.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -40,8 +40,8 @@ pub struct OutOfBounds {
 struct Inner {
     map: MmapRegion,
     size: u64,
-    /// One mark per page: this page holds decoded instructions.
-    code: Box<[Cell<bool>]>,
+    /// One mark per page: this page holds decoded instructions. Made with the first mark.
+    code: OnceCell<Box<[Cell<bool>]>>,
     /// Pages with the mark that were written since [`Ram::take_stale`] was called last.
     stale: RefCell<Vec<u32>>,
     any_stale: Cell<bool>,
@@ -101,7 +101,7 @@ impl Ram {
         Ok(Self(Rc::new(Inner {
             map,
             size,
-            code: vec![Cell::new(false); pages as usize].into(),
+            code: OnceCell::new(),
             stale: RefCell::default(),
             any_stale: Cell::new(false),
         })))
@@ -134,11 +134,14 @@ impl Ram {
 
     #[inline]
     fn touch(&self, offset: u64, len: u64) {
+        let Some(code) = self.0.code.get() else {
+            return;
+        };
         if len == 0 {
             return;
         }
         for page in offset / PAGE..=(offset + len - 1) / PAGE {
-            if self.0.code[page as usize].get() {
+            if code[page as usize].get() {
                 self.0.stale.borrow_mut().push(page as u32);
                 self.0.any_stale.set(true);
             }
@@ -185,15 +188,57 @@ impl Ram {
         Ok(())
     }
 
+    /// Whether both blocks have the same size and content.
+    pub fn equals(&self, other: &Ram) -> bool {
+        let mut bytes = [[0; PAGE as usize]; 2];
+        self.size() == other.size()
+            && (0..self.size()).step_by(PAGE as usize).all(|offset| {
+                let len = (self.size() - offset).min(PAGE) as usize;
+                let [mine, theirs] = bytes.each_mut().map(|b| &mut b[..len]);
+                self.read(offset, mine).is_ok()
+                    && other.read(offset, theirs).is_ok()
+                    && mine == theirs
+            })
+    }
+
+    /// How many pages the block has; the last may be cut short.
+    pub fn pages(&self) -> u64 {
+        self.0.size.div_ceil(PAGE)
+    }
+
+    /// Whether every byte of the page with this number is zero.
+    ///
+    /// # Errors
+    /// The block has no such page.
+    pub fn is_zero(&self, page: u64) -> Result<bool, OutOfBounds> {
+        let offset = page.saturating_mul(PAGE);
+        let at = self.at(offset, 1)?.cast::<u64>();
+        const GROUP: usize = 16;
+        for group in 0..PAGE as usize / 8 / GROUP {
+            let mut any = 0;
+            for word in 0..GROUP {
+                // SAFETY: the mapping is a whole number of pages, aligned to them, and `at` checked that it has this one.
+                any |= unsafe { at.add(group * GROUP + word).read() };
+            }
+            if any != 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Whether the page with this number (offset / [`PAGE`]) is marked as holding decoded code.
     pub fn is_code(&self, page: u32) -> bool {
-        self.0.code.get(page as usize).is_some_and(Cell::get)
+        let code = self.0.code.get();
+        code.and_then(|c| c.get(page as usize))
+            .is_some_and(Cell::get)
     }
 
     /// Marks or unmarks a page as holding decoded code. Writes to a marked page are noted; the
     /// owner of the marks must not keep a writable [`SoftTlb`] entry for one.
     pub fn set_code(&self, page: u32, code: bool) {
-        if let Some(mark) = self.0.code.get(page as usize) {
+        let marks = || vec![Cell::new(false); self.pages() as usize].into();
+        if let Some(mark) = self.0.code.get_or_init(marks).get(page as usize) {
             mark.set(code);
         }
     }
@@ -208,6 +253,45 @@ impl Ram {
     pub fn take_stale(&self) -> Vec<u32> {
         self.0.any_stale.set(false);
         std::mem::take(&mut *self.0.stale.borrow_mut())
+    }
+
+    /// Makes pages of the block, from this one on, those of a file from an offset on, privately: they are read when they
+    /// are first looked at, and what is written to them stays here. Whoever cuts the file short later ends the process
+    /// (`SIGBUS`) when it comes to a page that is gone.
+    ///
+    /// # Errors
+    /// The pages do not lie within the block or the file, or the host refuses: it may have larger pages. Nothing has
+    /// changed then.
+    pub fn map(
+        &self,
+        page: u64,
+        pages: u64,
+        file: &std::fs::File,
+        offset: u64,
+    ) -> std::io::Result<()> {
+        use rustix::mm::{MapFlags, ProtFlags};
+        let invalid = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
+        let within = |from: u64, len: u64, size: u64| {
+            from.checked_add(len).filter(|end| *end <= size).is_some()
+        };
+        let len = pages.checked_mul(PAGE).ok_or_else(invalid)?;
+        if pages == 0
+            || !within(page, pages, self.pages())
+            || !within(offset, len, file.metadata()?.len())
+        {
+            return Err(invalid());
+        }
+        self.touch(page * PAGE, len.min(self.0.size - page * PAGE));
+        // SAFETY: `page` is one of the mapping's.
+        let at = unsafe { self.0.map.as_ptr().add((page * PAGE) as usize) };
+        let (protection, flags) = (
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
+        );
+        // SAFETY: all pages lie within the block's own mapping, which it replaces there: nobody else's memory is touched,
+        // and the whole is unmapped with the block. No Rust reference to guest memory exists, so none sees a change.
+        unsafe { rustix::mm::mmap(at.cast(), len as usize, protection, flags, file, offset) }?;
+        Ok(())
     }
 
     /// Pointer to the start of a whole page, for [`SoftTlb`].

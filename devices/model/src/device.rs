@@ -363,9 +363,10 @@ pub enum Page {
 }
 
 /// What a device can ask of the machine as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, State)]
 pub enum Request {
     /// Reset the board.
+    #[default]
     Reset,
     /// Cut the power.
     PowerOff,

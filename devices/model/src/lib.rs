@@ -28,4 +28,6 @@ pub use interface::{
 pub use props::{Hertz, Size};
 pub use solderless_derive::State;
 pub use solderless_memory as memory;
-pub use state::{Fitted, Part, Parts, Reader, Section, Shape, State, StateError, Writer};
+pub use state::{
+    Field, Fitted, NEWEST, Part, Parts, Reader, Section, Shape, State, StateError, Variant, Writer,
+};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
-use serde::Serialize;
+use solderless_memory::Ram;
 
 /// State that can be described, saved and loaded. Derived with `#[derive(State)]`; written by hand
 /// only for the leaves below.
@@ -22,66 +22,160 @@ pub trait State {
     fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError>;
 }
 
-/// The names of the parts that the plan gives one device.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Parts(BTreeSet<String>);
+/// The state version of a machine that no board pins: all that its models have.
+pub const NEWEST: u32 = u32::MAX;
+
+/// What the plan says of one device that its state depends on: the names of its parts, and the state version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    names: BTreeSet<String>,
+    version: u32,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self::from_iter([""; 0])
+    }
+}
 
 impl Parts {
     /// Whether the part with this name is there.
     pub fn has(&self, name: &str) -> bool {
-        self.0.contains(name)
+        self.names.contains(name)
+    }
+
+    /// The state version: what a later one has brought is not in the layout.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The same parts at a state version.
+    #[must_use]
+    pub fn at(self, version: u32) -> Self {
+        Self { version, ..self }
     }
 }
 
 impl<S: Into<String>> FromIterator<S> for Parts {
     fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
-        Self(names.into_iter().map(Into::into).collect())
+        Self {
+            names: names.into_iter().map(Into::into).collect(),
+            version: NEWEST,
+        }
     }
 }
 
 /// The description of a piece of state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shape {
     /// A number or truth value, by its Rust name (`u32`, `bool`).
     Scalar(&'static str),
     /// Fields in order, with the type's name.
-    Struct(&'static str, Vec<(&'static str, Shape)>),
+    Struct(&'static str, Vec<Field>),
     /// One of several variants, with the type's name.
-    Choice(&'static str, Vec<(&'static str, Shape)>),
+    Choice(&'static str, Vec<Variant>),
     /// A fixed number of equal elements.
     Array(Box<Shape>, usize),
     /// A length and that many elements.
     Sequence(Box<Shape>),
     /// A run-time latch: a truth value, then the content if it is set.
     Latch(Box<Shape>),
+    /// A block of guest memory: its size. The content is kept apart, by page. The nth of a device is what its nth region
+    /// of kind [`RegionKind::Memory`](crate::RegionKind::Memory) shows.
+    Memory,
     /// A part that this device has: a section of its own.
     Part(&'static str, Box<Shape>),
     /// A part that this device does not have: nothing at all.
     Absent,
 }
 
-impl Shape {
-    /// A structure of named fields; parts that are absent leave no trace.
-    pub fn structure<const N: usize>(
-        name: &'static str,
-        fields: [(&'static str, Shape); N],
-    ) -> Self {
-        Self::Struct(
+/// A field of a structure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub shape: Shape,
+    /// The state version that brought it, or its name; 1 is the first.
+    pub since: u32,
+    /// What it was called before.
+    pub was: Option<&'static str>,
+    /// What it is where a stream of an earlier version is loaded, encoded.
+    pub default: Option<Vec<u8>>,
+}
+
+impl Field {
+    /// A field that has always been there.
+    pub fn new(name: &'static str, shape: Shape) -> Self {
+        Self {
             name,
-            fields
-                .into_iter()
-                .filter(|(_, s)| *s != Shape::Absent)
-                .collect(),
-        )
+            shape,
+            since: 1,
+            was: None,
+            default: None,
+        }
     }
 
-    /// One of several variants.
+    /// It came with a state version, and is this where an earlier stream does not have it.
+    #[must_use]
+    pub fn added(self, since: u32, default: &dyn State) -> Self {
+        Self {
+            since,
+            default: Some(encoded(default)),
+            ..self
+        }
+    }
+
+    /// A state version gave it its name; before it had another.
+    #[must_use]
+    pub fn renamed(self, since: u32, was: &'static str) -> Self {
+        Self {
+            since,
+            was: Some(was),
+            ..self
+        }
+    }
+}
+
+/// A variant of a choice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// Its name.
+    pub name: &'static str,
+    /// Its fields, a [`Shape::Struct`].
+    pub shape: Shape,
+    /// The state version that brought it; 1 is the first.
+    pub since: u32,
+}
+
+impl Shape {
+    /// A structure of named fields as a state version has it; parts that are absent leave no trace.
+    pub fn structure<const N: usize>(
+        name: &'static str,
+        parts: &Parts,
+        fields: [Field; N],
+    ) -> Self {
+        let mut kept = Vec::with_capacity(N);
+        for field in fields {
+            let new = field.since > parts.version;
+            match field.was {
+                _ if field.shape == Shape::Absent => {}
+                Some(was) if new => kept.push(Field::new(was, field.shape)),
+                None if new => {}
+                _ => kept.push(field),
+            }
+        }
+        Self::Struct(name, kept)
+    }
+
+    /// One of several variants, of those that a state version has.
     pub fn choice<const N: usize>(
         name: &'static str,
-        variants: [(&'static str, Shape); N],
+        parts: &Parts,
+        variants: [Variant; N],
     ) -> Self {
-        Self::Choice(name, variants.into())
+        let known = |v: &Variant| v.since <= parts.version;
+        Self::Choice(name, variants.into_iter().filter(known).collect())
     }
 }
 
@@ -124,12 +218,27 @@ impl StateError {
 }
 
 /// One section of saved state: a device, or a part of one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Section {
     /// The device's path, and the part's name behind it: `pm`, `pm.pcihp`.
     pub path: String,
     /// The encoded fields.
     pub payload: Vec<u8>,
+    /// The blocks of guest memory among the fields: the machine's own, so they change when it runs on.
+    pub memory: Vec<Ram>,
+}
+
+impl PartialEq for Section {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+            && self.payload == other.payload
+            && self.memory.len() == other.memory.len()
+            && self
+                .memory
+                .iter()
+                .zip(&other.memory)
+                .all(|(a, b)| a.equals(b))
+    }
 }
 
 const CODEC: bincode::config::Configuration<
@@ -137,14 +246,39 @@ const CODEC: bincode::config::Configuration<
     bincode::config::Fixint,
 > = bincode::config::standard().with_fixed_int_encoding();
 
+/// State outside of any section.
+fn encoded(state: &dyn State) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.section("", state);
+    out.sections.pop().map_or_else(Vec::new, |s| s.payload)
+}
+
 /// Collects the sections of a machine's state.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Writer {
     sections: Vec<Section>,
     current: usize,
+    version: u32,
+    lost: Option<StateError>,
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self::new(NEWEST)
+    }
 }
 
 impl Writer {
+    /// A writer of a state version.
+    pub fn new(version: u32) -> Self {
+        Self {
+            sections: Vec::new(),
+            current: 0,
+            version,
+            lost: None,
+        }
+    }
+
     /// Writes one device's section, and its parts' sections behind it.
     pub fn section(&mut self, path: &str, state: &dyn State) {
         let outer = self.current;
@@ -152,6 +286,7 @@ impl Writer {
         self.sections.push(Section {
             path: path.to_owned(),
             payload: Vec::new(),
+            memory: Vec::new(),
         });
         state.save(self);
         self.current = outer;
@@ -165,9 +300,48 @@ impl Writer {
         self.section(&path, state);
     }
 
-    /// The sections written, in order.
-    pub fn finish(self) -> Vec<Section> {
-        self.sections
+    /// The sections written, in order; those of devices without state are left out.
+    ///
+    /// # Errors
+    /// Something has a value that the state version cannot hold.
+    pub fn finish(mut self) -> Result<Vec<Section>, StateError> {
+        self.sections.retain(|s| !s.payload.is_empty());
+        match self.lost {
+            Some(lost) => Err(lost),
+            None => Ok(self.sections),
+        }
+    }
+
+    /// For `#[derive(State)]`: writes a field that came with a state version. An earlier one does without, as long as
+    /// the field has the value that loading such a stream gives it.
+    pub fn added(
+        &mut self,
+        name: &'static str,
+        since: u32,
+        field: &dyn State,
+        default: &dyn State,
+    ) {
+        if self.version >= since {
+            field.save(self);
+        } else if encoded(field) != encoded(default) {
+            self.lose(name, since);
+        }
+    }
+
+    /// For `#[derive(State)]`: notes that a variant is saved that came with a state version.
+    pub fn variant(&mut self, name: &'static str, since: u32) {
+        if self.version < since {
+            self.lose(name, since);
+        }
+    }
+
+    fn lose(&mut self, name: &str, since: u32) {
+        let path = self.sections.get(self.current).map_or("", |s| &s.path);
+        let lost = StateError::new(format!(
+            "{path}: {name} has a value that state version {} cannot hold; a board of state version {since} can",
+            self.version
+        ));
+        self.lost.get_or_insert(lost);
     }
 
     fn value(&mut self, value: impl bincode::Encode) {
@@ -176,58 +350,56 @@ impl Writer {
             let _ = bincode::encode_into_std_write(value, &mut section.payload, CODEC);
         }
     }
-
-    /// Writes raw bytes without a length; the reader must know how many.
-    pub fn bytes(&mut self, bytes: &[u8]) {
-        if let Some(section) = self.sections.get_mut(self.current) {
-            section.payload.extend_from_slice(bytes);
-        }
-    }
 }
 
 /// Gives back the sections that a [`Writer`] collected.
 #[derive(Debug)]
 pub struct Reader<'a> {
-    sections: BTreeMap<&'a str, &'a [u8]>,
+    sections: BTreeMap<&'a str, &'a Section>,
     path: String,
     rest: &'a [u8],
+    memory: &'a [Ram],
+    version: u32,
 }
 
 impl<'a> Reader<'a> {
-    /// A reader over the sections of a stream.
-    pub fn new(sections: &'a [Section]) -> Self {
+    /// A reader over sections of a state version. What is loaded takes over their memory blocks.
+    pub fn new(sections: &'a [Section], version: u32) -> Self {
         Self {
-            sections: sections
-                .iter()
-                .map(|s| (s.path.as_str(), s.payload.as_slice()))
-                .collect(),
+            sections: sections.iter().map(|s| (s.path.as_str(), s)).collect(),
             path: String::new(),
             rest: &[],
+            memory: &[],
+            version,
         }
     }
 
-    /// Loads one section and the sections of its parts; every byte must be used.
+    /// Loads one device's section and those of its parts; every byte must be used.
     ///
     /// # Errors
-    /// The section is missing, too short or too long, or holds an impossible value.
+    /// The section is missing although the device has state, too short or too long, or holds an impossible value.
     pub fn section(&mut self, path: &str, state: &mut dyn State) -> Result<(), StateError> {
-        let payload = self
-            .sections
-            .remove(path)
-            .ok_or_else(|| StateError::new(format!("section {path} is missing")))?;
+        let section = self.sections.remove(path);
         let outer = (
             std::mem::replace(&mut self.path, path.to_owned()),
             self.rest,
+            self.memory,
         );
-        self.rest = payload;
-        state.load(self)?;
-        if !self.rest.is_empty() {
+        (self.rest, self.memory) = section.map_or((&[][..], &[][..]), |s| (&s.payload, &s.memory));
+        match (state.load(self), section) {
+            (Err(_), None) => {
+                return Err(StateError::new(format!("section {path} is missing")));
+            }
+            (result, _) => result?,
+        }
+        if !self.rest.is_empty() || !self.memory.is_empty() {
             return Err(StateError::new(format!(
-                "section {path} has {} bytes too many",
-                self.rest.len()
+                "section {path} has {} bytes and {} blocks of memory too many",
+                self.rest.len(),
+                self.memory.len()
             )));
         }
-        (self.path, self.rest) = outer;
+        (self.path, self.rest, self.memory) = outer;
         Ok(())
     }
 
@@ -240,24 +412,45 @@ impl<'a> Reader<'a> {
         self.sections.keys().copied()
     }
 
-    /// Takes raw bytes.
+    /// The state version of the sections.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// How many bytes of the section are left.
+    fn left_here(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Takes a block of guest memory, of any size.
     ///
     /// # Errors
-    /// Fewer are left.
-    pub fn bytes(&mut self, len: usize) -> Result<&'a [u8], StateError> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(len)
-            .ok_or_else(|| StateError::new(format!("section {} ends early", self.path)))?;
-        self.rest = rest;
-        Ok(taken)
+    /// There is none.
+    pub fn block(&mut self) -> Result<Ram, StateError> {
+        let size: u64 = self.value()?;
+        match self.memory.split_first() {
+            Some((block, rest)) if block.size() == size => {
+                self.memory = rest;
+                Ok(block.clone())
+            }
+            _ => Err(StateError::new("the memory's content is missing")),
+        }
     }
 
     fn value<T: bincode::Decode<()>>(&mut self) -> Result<T, StateError> {
         let (value, used) = bincode::decode_from_slice(self.rest, CODEC)
-            .map_err(|e| StateError::new(format!("section {}: {e}", self.path)))?;
+            .map_err(|e| StateError::new(format!("section {}: {}", self.path, reason(&e))))?;
         self.rest = &self.rest[used..];
         Ok(value)
+    }
+}
+
+fn reason(error: &bincode::error::DecodeError) -> String {
+    use bincode::error::DecodeError;
+    match error {
+        DecodeError::UnexpectedEnd { .. } => "ends early".to_owned(),
+        DecodeError::InvalidBooleanValue(value) => format!("{value} is no truth value"),
+        other => other.to_string(),
     }
 }
 
@@ -281,7 +474,7 @@ scalar!(bool u8 u16 u32 u64 i8 i16 i32 i64);
 
 impl State for () {
     fn shape(_: &Parts) -> Shape {
-        Shape::structure("unit", [])
+        Shape::Struct("unit", Vec::new())
     }
     fn save(&self, _: &mut Writer) {}
     fn load(&mut self, _: &mut Reader<'_>) -> Result<(), StateError> {
@@ -327,6 +520,10 @@ macro_rules! sequence {
                 let mut len = 0u64;
                 len.load(from)?;
                 self.clear();
+                // An element takes a byte at least: a length that is a lie costs nothing.
+                if len > from.left_here() as u64 {
+                    return Err(StateError::new(format!("{len} elements, but the section ends")));
+                }
                 for _ in 0..len {
                     let mut item = T::default();
                     item.load(from)?;
@@ -365,7 +562,8 @@ macro_rules! tuple {
     ($($name:ident $index:tt),*) => {
         impl<$($name: State),*> State for ($($name,)*) {
             fn shape(parts: &Parts) -> Shape {
-                Shape::structure("tuple", [$((stringify!($index), $name::shape(parts))),*])
+                let fields = [$(Field::new(stringify!($index), $name::shape(parts))),*];
+                Shape::structure("tuple", parts, fields)
             }
             fn save(&self, out: &mut Writer) {
                 $(self.$index.save(out);)*
@@ -483,26 +681,44 @@ impl<T: Part> State for Fitted<T> {
     }
 }
 
-/// Guest memory saves its content: all of it, without a length.
-impl State for solderless_memory::Ram {
-    fn shape(_: &Parts) -> Shape {
-        Shape::Sequence(Box::new(Shape::Scalar("u8")))
+/// Text, by its UTF-8 bytes.
+impl State for String {
+    fn shape(parts: &Parts) -> Shape {
+        Vec::<u8>::shape(parts)
     }
     fn save(&self, out: &mut Writer) {
-        let mut page = [0; solderless_memory::PAGE as usize];
-        let mut offset = 0;
-        while offset < self.size() {
-            let len = (self.size() - offset).min(solderless_memory::PAGE) as usize;
-            if self.read(offset, &mut page[..len]).is_ok() {
-                out.bytes(&page[..len]);
-            }
-            offset += len as u64;
+        self.as_bytes().to_vec().save(out);
+    }
+    fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        let mut bytes = Vec::new();
+        bytes.load(from)?;
+        *self = String::from_utf8(bytes).map_err(|e| StateError::new(e.to_string()))?;
+        Ok(())
+    }
+}
+
+/// A block of guest memory. A loaded one takes the place of the block that was there, whose other handles are stale.
+impl State for Ram {
+    fn shape(_: &Parts) -> Shape {
+        Shape::Memory
+    }
+    fn save(&self, out: &mut Writer) {
+        out.value(self.size());
+        if let Some(section) = out.sections.get_mut(out.current) {
+            section.memory.push(self.clone());
         }
     }
     fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
-        let bytes = from.bytes(self.size() as usize)?;
-        self.write(0, bytes)
-            .map_err(|e| StateError::new(e.to_string()))
+        let block = from.block()?;
+        if block.size() != self.size() {
+            return Err(StateError::new(format!(
+                "a memory of {} bytes, but it has {} here",
+                block.size(),
+                self.size()
+            )));
+        }
+        *self = block;
+        Ok(())
     }
 }
 
@@ -563,7 +779,7 @@ mod tests {
     fn sections(state: &dyn State) -> Vec<Section> {
         let mut out = Writer::default();
         out.section("dev", state);
-        out.finish()
+        out.finish().unwrap()
     }
 
     #[test]
@@ -592,36 +808,114 @@ mod tests {
             hotplug: Fitted(Some(Hotplug { up: 0 })),
             sum: 99,
         };
-        Reader::new(&saved).section("dev", &mut fresh).unwrap();
+        Reader::new(&saved, NEWEST)
+            .section("dev", &mut fresh)
+            .unwrap();
         assert_eq!(sections(&fresh), saved);
         assert_eq!(fresh.sum, 99, "a skipped field keeps its value");
+    }
+
+    #[derive(Debug, Default, PartialEq, State)]
+    enum Speed {
+        #[default]
+        Low,
+        Full,
+        #[state(since = 3)]
+        High,
+    }
+
+    #[derive(Debug, Default, PartialEq, State)]
+    struct Changed {
+        first: u8,
+        #[state(since = 2, renamed = "old")]
+        new: u16,
+        #[state(since = 3, default = 7)]
+        added: u8,
+        speed: Speed,
+    }
+
+    #[test]
+    fn a_state_version_has_what_it_had_then() {
+        let state = Changed {
+            first: 1,
+            new: 2,
+            added: 7,
+            speed: Speed::Full,
+        };
+        let names = |version| match Changed::shape(&Parts::default().at(version)) {
+            Shape::Struct(_, fields) => fields.iter().map(|f| f.name).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(names(1), ["first", "old", "speed"]);
+        assert_eq!(names(2), ["first", "new", "speed"]);
+        assert_eq!(names(NEWEST), ["first", "new", "added", "speed"]);
+        let save = |state: &Changed, version| {
+            let mut out = Writer::new(version);
+            out.section("dev", state);
+            out.finish()
+        };
+        let saved = save(&state, 2).unwrap();
+        assert_eq!(saved[0].payload, [1, 2, 0, 1, 0, 0, 0]);
+        let mut loaded = Changed::default();
+        Reader::new(&saved, 2).section("dev", &mut loaded).unwrap();
+        assert_eq!(loaded, state, "what was added has its default");
+        assert_eq!(
+            save(&state, 3).unwrap()[0].payload,
+            [1, 2, 0, 7, 1, 0, 0, 0]
+        );
+        for state in [
+            Changed {
+                added: 8,
+                ..Changed::default()
+            },
+            Changed {
+                added: 7,
+                speed: Speed::High,
+                ..Changed::default()
+            },
+        ] {
+            let error = save(&state, 2).unwrap_err().to_string();
+            assert!(error.ends_with("a board of state version 3 can"), "{error}");
+            assert!(save(&state, 3).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_a_lie_costs_nothing() {
+        let mut saved = sections(&vec![1u64]);
+        saved[0].payload[..8].fill(0xff);
+        let error = Reader::new(&saved, NEWEST).section("dev", &mut Vec::<u64>::new());
+        assert!(error.unwrap_err().to_string().contains("elements"));
     }
 
     #[test]
     fn broken_streams_are_refused_with_the_place() {
         let mut saved = sections(&whole(false));
         let error = |s: &[Section]| {
-            Reader::new(s)
+            Reader::new(s, NEWEST)
                 .section("dev", &mut whole(false))
                 .unwrap_err()
                 .to_string()
         };
         assert_eq!(
-            Reader::new(&saved)
+            Reader::new(&saved, NEWEST)
                 .section("other", &mut 0u8)
                 .unwrap_err()
                 .to_string(),
             "section other is missing"
         );
         assert_eq!(
-            Reader::new(&saved)
+            Reader::new(&saved, NEWEST)
                 .section("dev", &mut whole(true))
                 .unwrap_err()
                 .to_string(),
             "hotplug: section dev.hotplug is missing"
         );
         saved[0].payload.push(0);
-        assert_eq!(error(&saved), "section dev has 1 bytes too many");
+        assert_eq!(
+            error(&saved),
+            "section dev has 1 bytes and 0 blocks of memory too many"
+        );
         saved[0].payload[6] = 9;
         assert_eq!(error(&saved), "mode: Mode has no variant 9");
         saved[0].payload.truncate(12);

@@ -11,8 +11,8 @@ pub use exercise::{Noise, exercise, goes_on_the_same, step};
 
 use crate::pci::{self, PciConfig};
 use crate::{
-    Access, BusError, Cx, DevId, Device, Fabric, I2c, I2cTarget, Interface, Model, Page, Pin,
-    PortId, Reader, RegionId, Request, Section, SlotId, TimerId, Wires, Writer,
+    Access, BusError, Cx, DevId, Device, Fabric, I2c, I2cTarget, Interface, Model, NEWEST, Page,
+    Pin, PortId, Reader, RegionId, Request, Section, SlotId, TimerId, Wires, Writer,
 };
 
 const DEV: DevId = DevId(0);
@@ -205,6 +205,17 @@ impl Fabric for Surroundings {
     }
 }
 
+/// Another block of memory with the same content. Test code: it panics where the host refuses the memory.
+pub fn copy(block: &Ram) -> Ram {
+    let copy = Ram::new(block.size()).expect("host memory");
+    let mut content = vec![0; block.size() as usize];
+    let copied = block.read(0, &mut content);
+    copied
+        .and_then(|()| copy.write(0, &content))
+        .expect("blocks of the same size");
+    copy
+}
+
 /// What a bench can hold: a device of a known type, or any device behind a box.
 pub trait Subject {
     /// The device.
@@ -370,14 +381,21 @@ impl<D: Subject> Bench<D> {
     pub fn save(&self) -> Vec<Section> {
         let mut out = Writer::default();
         out.section("dev", self.dev.device());
-        out.finish()
+        out.finish().expect("the newest version holds everything")
     }
 
     /// Loads state saved by another of the same properties, at the same time. Test code: panics on an error.
     pub fn load(&mut self, sections: &[Section], now: u64) {
         self.around.now = now;
         self.around.timers.clear();
-        let mut reader = Reader::new(sections);
+        self.around.mapped.clear();
+        // The other goes on with its memory.
+        let copy = |s: &Section| Section {
+            memory: s.memory.iter().map(copy).collect(),
+            ..s.clone()
+        };
+        let sections: Vec<_> = sections.iter().map(copy).collect();
+        let mut reader = Reader::new(&sections, NEWEST);
         reader
             .section("dev", self.dev.device_mut())
             .expect("the same layout");

@@ -306,6 +306,7 @@ impl Device for Pflash {
     }
 
     fn restored(&mut self, cx: &mut Cx<'_>) -> Result<(), StateError> {
+        self.array.restored()?;
         if self.locked.len() != self.props.num_blocks as usize {
             return Err(StateError::new(format!(
                 "lock bits for {} blocks, the flash has {}",

@@ -43,6 +43,10 @@ impl Fabric for Domain {
         if output.high == high {
             return;
         }
+        if let Some(otherwise) = &mut self.restoring {
+            otherwise.get_or_insert(pin);
+            return;
+        }
         output.high = high;
         for index in 0..self.places[dev.0 as usize].outputs[usize::from(pin.0)]
             .sinks

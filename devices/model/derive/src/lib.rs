@@ -2,12 +2,18 @@
 //!
 //! A field that is not state says so and why: `#[state(skip = "wiring")]`. A skipped field keeps
 //! the value it has when a stream is loaded. A field whose type has no `State` does not compile.
+//!
+//! What changes after a release says so, with the state version that the change makes:
+//!
+//! - `#[state(since = 3, default = 0)]`: a field that is new, and what it is where an older stream is loaded;
+//! - `#[state(since = 3, renamed = "old")]`: a field that had another name;
+//! - `#[state(since = 3)]` at a variant of an enum: one that is new, behind those that were there.
 
 #![forbid(unsafe_code)]
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{Data, DeriveInput, Error, Field, Fields, LitStr, Result, parse_macro_input};
+use syn::{Data, DeriveInput, Error, Fields, LitStr, Result, parse_macro_input};
 
 /// See the crate documentation.
 #[proc_macro_derive(State, attributes(state))]
@@ -18,38 +24,138 @@ pub fn derive_state(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
         .into()
 }
 
-/// Whether the field is left out; the reason has to be written and must not be empty.
-fn skipped(field: &Field) -> Result<bool> {
-    let mut skip = false;
-    for attr in field.attrs.iter().filter(|a| a.path().is_ident("state")) {
+/// What an attribute says.
+#[derive(Default)]
+struct Said {
+    skip: bool,
+    since: Option<syn::LitInt>,
+    default: Option<syn::Expr>,
+    renamed: Option<LitStr>,
+}
+
+fn said(attrs: &[syn::Attribute]) -> Result<Said> {
+    let mut said = Said::default();
+    for attr in attrs.iter().filter(|a| a.path().is_ident("state")) {
         attr.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("skip") {
-                return Err(meta.error("unknown key; write `skip = \"why this is not state\"`"));
+            let key = meta.path.get_ident().map(ToString::to_string);
+            match key.as_deref() {
+                Some("skip") => {
+                    let reason: LitStr = meta.value()?.parse()?;
+                    if reason.value().trim().is_empty() {
+                        return Err(Error::new(reason.span(), "say why this field is not state"));
+                    }
+                    said.skip = true;
+                }
+                Some("since") => {
+                    let since: syn::LitInt = meta.value()?.parse()?;
+                    if since.base10_parse::<u32>()? < 2 {
+                        return Err(Error::new(since.span(), "the first change makes version 2"));
+                    }
+                    said.since = Some(since);
+                }
+                Some("default") => said.default = Some(meta.value()?.parse()?),
+                Some("renamed") => said.renamed = Some(meta.value()?.parse()?),
+                _ => {
+                    return Err(meta.error(
+                        "unknown key; there are `skip = \"why this is not state\"`, `since`, `default` and `renamed`",
+                    ));
+                }
             }
-            let reason: LitStr = meta.value()?.parse()?;
-            if reason.value().trim().is_empty() {
-                return Err(Error::new(reason.span(), "say why this field is not state"));
-            }
-            skip = true;
             Ok(())
         })?;
     }
-    Ok(skip)
+    Ok(said)
 }
 
-/// The fields that are state: their members (`self.member`), names in the layout, and types.
-fn kept(fields: &Fields) -> Result<Vec<(syn::Member, String, syn::Type)>> {
+/// A field that is state.
+struct Kept {
+    member: syn::Member,
+    /// Its name in the layout.
+    name: String,
+    ty: syn::Type,
+    change: Change,
+}
+
+/// What a state version did to it.
+enum Change {
+    None,
+    Added(syn::LitInt, Box<syn::Expr>),
+    Renamed(syn::LitInt, LitStr),
+}
+
+/// The fields that are state.
+fn kept(fields: &Fields) -> Result<Vec<Kept>> {
     let mut out = Vec::new();
     for (member, field) in fields.members().zip(fields) {
-        if !skipped(field)? {
-            let name = match &member {
-                syn::Member::Named(ident) => ident.to_string(),
-                syn::Member::Unnamed(index) => index.index.to_string(),
-            };
-            out.push((member, name, field.ty.clone()));
+        let said = said(&field.attrs)?;
+        if said.skip {
+            continue;
         }
+        let change = match (said.since, said.default, said.renamed) {
+            (None, None, None) => Change::None,
+            (Some(since), Some(default), None) => Change::Added(since, Box::new(default)),
+            (Some(since), None, Some(was)) => Change::Renamed(since, was),
+            _ => {
+                return Err(Error::new_spanned(
+                    field,
+                    "write `since` with either `default`, for a new field, or `renamed`, for one with a new name",
+                ));
+            }
+        };
+        let name = match &member {
+            syn::Member::Named(ident) => ident.to_string(),
+            syn::Member::Unnamed(index) => index.index.to_string(),
+        };
+        let ty = field.ty.clone();
+        out.push(Kept {
+            member,
+            name,
+            ty,
+            change,
+        });
     }
     Ok(out)
+}
+
+impl Kept {
+    fn shape(&self) -> TokenStream {
+        let Self { name, ty, .. } = self;
+        let field = quote! {
+            ::solderless_model::Field::new(#name, <#ty as ::solderless_model::State>::shape(parts))
+        };
+        match &self.change {
+            Change::None => field,
+            Change::Added(since, default) => quote! {
+                #field.added(#since, &{ let default: #ty = #default; default })
+            },
+            Change::Renamed(since, was) => quote! { #field.renamed(#since, #was) },
+        }
+    }
+
+    fn save(&self) -> TokenStream {
+        let Self {
+            member, name, ty, ..
+        } = self;
+        match &self.change {
+            Change::Added(since, default) => quote! {
+                out.added(#name, #since, &self.#member, &{ let default: #ty = #default; default });
+            },
+            _ => quote! { ::solderless_model::State::save(&self.#member, out); },
+        }
+    }
+
+    fn load(&self) -> TokenStream {
+        let Self { member, name, .. } = self;
+        let load = quote! {
+            ::solderless_model::State::load(&mut self.#member, from).map_err(|e| e.inside(#name))?;
+        };
+        match &self.change {
+            Change::Added(since, default) => quote! {
+                if from.version() >= #since { #load } else { self.#member = #default; }
+            },
+            _ => load,
+        }
+    }
 }
 
 fn expand(input: &DeriveInput) -> Result<TokenStream> {
@@ -88,22 +194,20 @@ type Bodies = (TokenStream, TokenStream, TokenStream);
 
 fn expand_struct(name: &syn::Ident, fields: &Fields) -> Result<Bodies> {
     let kept = kept(fields)?;
-    let (members, names, types): (Vec<_>, Vec<_>, Vec<_>) = unzip(kept);
+    let shapes = kept.iter().map(Kept::shape);
+    let saves = kept.iter().map(Kept::save);
+    let loads = kept.iter().map(Kept::load);
     let label = name.to_string();
     let shape = quote! {
-        let _ = parts;
-        ::solderless_model::Shape::structure(#label, [
-            #((#names, <#types as ::solderless_model::State>::shape(parts))),*
-        ])
+        ::solderless_model::Shape::structure(#label, parts, [#(#shapes),*])
     };
     let save = quote! {
         let _ = &out;
-        #(::solderless_model::State::save(&self.#members, out);)*
+        #(#saves)*
     };
     let load = quote! {
         let _ = &from;
-        #(::solderless_model::State::load(&mut self.#members, from)
-            .map_err(|e| e.inside(#names))?;)*
+        #(#loads)*
     };
     Ok((shape, save, load))
 }
@@ -111,30 +215,54 @@ fn expand_struct(name: &syn::Ident, fields: &Fields) -> Result<Bodies> {
 fn expand_enum(name: &syn::Ident, data: &syn::DataEnum) -> Result<Bodies> {
     let label = name.to_string();
     let (mut shapes, mut saves, mut loads) = (Vec::new(), Vec::new(), Vec::new());
+    let mut newest = 1;
     for (index, variant) in data.variants.iter().enumerate() {
         let (ident, text) = (&variant.ident, variant.ident.to_string());
         let tag =
             u32::try_from(index).map_err(|_| Error::new_spanned(ident, "too many variants"))?;
-        let members: Vec<_> = variant.fields.members().collect();
-        for field in &variant.fields {
-            if skipped(field)? {
-                return Err(Error::new_spanned(
-                    field,
-                    "a field of a variant cannot be skipped",
-                ));
-            }
+        let Said {
+            skip: false,
+            since,
+            default: None,
+            renamed: None,
+        } = said(&variant.attrs)?
+        else {
+            return Err(Error::new_spanned(
+                variant,
+                "a variant can only have `since`",
+            ));
+        };
+        let since = since.map_or(Ok(1), |n| n.base10_parse::<u32>())?;
+        if since < newest {
+            return Err(Error::new_spanned(
+                variant,
+                "a variant that is new stands behind those that were there",
+            ));
         }
-        let (_, names, types): (Vec<_>, Vec<_>, Vec<_>) = unzip(kept(&variant.fields)?);
-        let vars: Vec<_> = (0..members.len())
-            .map(|i| format_ident!("field{i}"))
-            .collect();
+        newest = since;
+        let kept = kept(&variant.fields)?;
+        let plain = |k: &Kept| matches!(k.change, Change::None);
+        if kept.len() != variant.fields.len() || !kept.iter().all(plain) {
+            return Err(Error::new_spanned(
+                variant,
+                "the fields of a variant cannot be skipped, added or renamed",
+            ));
+        }
+        let fields = kept.iter().map(Kept::shape);
+        let members: Vec<_> = kept.iter().map(|k| &k.member).collect();
+        let names: Vec<_> = kept.iter().map(|k| &k.name).collect();
+        let types: Vec<_> = kept.iter().map(|k| &k.ty).collect();
+        let vars: Vec<_> = (0..kept.len()).map(|i| format_ident!("field{i}")).collect();
         shapes.push(quote! {
-            (#text, ::solderless_model::Shape::structure(#text, [
-                #((#names, <#types as ::solderless_model::State>::shape(parts))),*
-            ]))
+            ::solderless_model::Variant {
+                name: #text,
+                shape: ::solderless_model::Shape::structure(#text, parts, [#(#fields),*]),
+                since: #since,
+            }
         });
         saves.push(quote! {
             Self::#ident { #(#members: #vars),* } => {
+                out.variant(#text, #since);
                 ::solderless_model::State::save(&#tag, out);
                 #(::solderless_model::State::save(#vars, out);)*
             }
@@ -148,8 +276,7 @@ fn expand_enum(name: &syn::Ident, data: &syn::DataEnum) -> Result<Bodies> {
         });
     }
     let shape = quote! {
-        let _ = parts;
-        ::solderless_model::Shape::choice(#label, [#(#shapes),*])
+        ::solderless_model::Shape::choice(#label, parts, [#(#shapes),*])
     };
     let save = quote! { match self { #(#saves)* } };
     let load = quote! {
@@ -161,14 +288,4 @@ fn expand_enum(name: &syn::Ident, data: &syn::DataEnum) -> Result<Bodies> {
         };
     };
     Ok((shape, save, load))
-}
-
-fn unzip<A, B, C>(items: Vec<(A, B, C)>) -> (Vec<A>, Vec<B>, Vec<C>) {
-    let mut out = (Vec::new(), Vec::new(), Vec::new());
-    for (a, b, c) in items {
-        out.0.push(a);
-        out.1.push(b);
-        out.2.push(c);
-    }
-    out
 }

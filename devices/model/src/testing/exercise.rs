@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use solderless_memory::Ram;
 
 use super::{Bench, Subject};
-use crate::{I2c, Pin, RegionId, RegionKind, SlotId};
+use crate::{I2c, Pin, RegionId, RegionKind, Section, SlotId};
 
 /// How many random runs a device has to stand; fewer, but never below `FEWEST_RUNS`, if they would save more than
 /// `SAVED` bytes in all.
@@ -174,8 +174,9 @@ fn outside<D: Subject>(bench: &mut Bench<D>, noise: &mut Noise) -> Option<u64> {
 /// Random accesses never panic, at no time, and a device that was loaded from another's state is equal to it from then
 /// on. `new` always makes the same bench. Test code: panics where that does not hold.
 pub fn exercise<D: Subject>(new: impl Fn() -> Bench<D>) {
-    let state: usize = new().save().iter().map(|s| s.payload.len()).sum();
-    let runs = (SAVED / (state as u64).max(1)).clamp(FEWEST_RUNS, RUNS);
+    let size = |s: &Section| s.payload.len() as u64 + s.memory.iter().map(Ram::size).sum::<u64>();
+    let state: u64 = new().save().iter().map(size).sum();
+    let runs = (SAVED / state.max(1)).clamp(FEWEST_RUNS, RUNS);
     goes_on_the_same(&new, runs, STEPS, step);
     for seed in 0..RUNS {
         let mut noise = Noise(!seed);
@@ -207,7 +208,7 @@ pub fn goes_on_the_same<D: Subject, A: Debug + PartialEq>(
         let saved = first.save();
         let mut second = new();
         second.around.inputs = first.around.inputs;
-        copy_memory(first.around.ram.as_ref(), second.around.ram.as_ref());
+        second.around.ram = first.around.ram.as_ref().map(super::copy);
         second.load(&saved, first.around.now);
         assert!(
             second.save() == saved,
@@ -227,15 +228,5 @@ pub fn goes_on_the_same<D: Subject, A: Debug + PartialEq>(
             assert_eq!(answers.0, answers.1, "run {seed}, step {n}");
         }
         assert!(first.save() == second.save(), "run {seed}: states differ");
-    }
-}
-
-fn copy_memory(from: Option<&Ram>, to: Option<&Ram>) {
-    if let (Some(from), Some(to)) = (from, to) {
-        let mut content = vec![0; from.size() as usize];
-        let copied = from
-            .read(0, &mut content)
-            .and_then(|()| to.write(0, &content));
-        copied.expect("memory of the same size");
     }
 }

@@ -1,7 +1,7 @@
 //! The cells of a flash memory. Erased cells that nobody has looked at yet take no host memory.
 
-use solderless_model::memory::{MapError, OutOfBounds, PAGE, Ram};
-use solderless_model::{Parts, Reader, Shape, State, StateError, Writer};
+use solderless_model::memory::{MapError, OutOfBounds, Ram};
+use solderless_model::{State, StateError};
 
 /// What erased cells read as.
 const ERASED: u8 = 0xff;
@@ -9,7 +9,7 @@ const ERASED: u8 = 0xff;
 const STEP: u64 = 64 << 10;
 
 /// An array of bytes, erased when made.
-#[derive(Debug)]
+#[derive(Debug, State)]
 pub struct Array {
     ram: Ram,
     /// Bytes below this offset are in `ram`; those above are erased.
@@ -46,6 +46,18 @@ impl Array {
         self.real != from
     }
 
+    /// Looks at what was loaded.
+    pub fn restored(&self) -> Result<(), StateError> {
+        if self.real <= self.size() {
+            return Ok(());
+        }
+        Err(StateError::new(format!(
+            "{} bytes in use of an array of {}",
+            self.real,
+            self.size()
+        )))
+    }
+
     /// Copies bytes out.
     pub fn read(&mut self, offset: u64, out: &mut [u8]) -> Result<(), OutOfBounds> {
         self.reach(offset.saturating_add(out.len() as u64));
@@ -62,30 +74,5 @@ impl Array {
     pub fn erase(&mut self, offset: u64, len: u64) -> Result<(), OutOfBounds> {
         self.reach(offset.saturating_add(len));
         self.ram.fill(offset, len, ERASED)
-    }
-}
-
-/// Saved whole, real or not.
-impl State for Array {
-    fn shape(parts: &Parts) -> Shape {
-        Ram::shape(parts)
-    }
-
-    fn save(&self, out: &mut Writer) {
-        let mut page = [0; PAGE as usize];
-        let mut offset = 0;
-        while offset < self.size() {
-            let len = (self.size() - offset).min(PAGE) as usize;
-            if offset >= self.real || self.ram.read(offset, &mut page[..len]).is_err() {
-                page.fill(ERASED);
-            }
-            out.bytes(&page[..len]);
-            offset += len as u64;
-        }
-    }
-
-    fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
-        self.real = self.size();
-        self.ram.load(from)
     }
 }

@@ -155,7 +155,7 @@ fn memory_hotplug() {
         ..full()
     };
     let mut b = bench(other);
-    let mut reader = solderless_model::Reader::new(&saved);
+    let mut reader = solderless_model::Reader::new(&saved, solderless_model::NEWEST);
     reader.section("dev", &mut b.dev).unwrap();
     let error = b.with(|d, cx| d.restored(cx)).unwrap_err();
     assert_eq!(error.to_string(), "2 memory slots saved, 3 here");

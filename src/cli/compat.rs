@@ -1,0 +1,85 @@
+//! `solderless compat`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use super::LayerArgs;
+use crate::board::Options;
+use crate::graph::plan::Plan;
+use crate::state::{Layout, Stream, Uri, drift, misfits};
+
+/// Tell whether the saved state of one board loads into the machine of another, and if not, why; the status is then 1
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What was saved: a board's name or file, or a stream's file
+    saved: String,
+    /// What it should be loaded into: the same kinds
+    wanted: String,
+    /// What is laid over the second
+    #[command(flatten)]
+    layers: LayerArgs,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> ExitCode {
+    match compare(args) {
+        Ok(found) if found.is_empty() => {
+            super::print(&format!("{} loads into {}\n", args.saved, args.wanted))
+        }
+        Ok(found) => {
+            let head = format!("{} does not load into {}:\n", args.saved, args.wanted);
+            match super::print(&format!("{head}{}\n", found.join("\n"))) {
+                ExitCode::SUCCESS => ExitCode::from(1),
+                failed => failed,
+            }
+        }
+        Err(e) => super::refused(&e),
+    }
+}
+
+fn compare(args: &Args) -> Result<Vec<String>> {
+    let options = args.layers.options().map_err(anyhow::Error::msg)?;
+    let saved = Side::open(&args.saved, &Options::default())?;
+    let wanted = Side::open(&args.wanted, &options)?;
+    let mut found = saved.drift;
+    found.extend(misfits(&saved.layout, &saved.plan, &wanted.plan));
+    Ok(found)
+}
+
+/// A board, or the board and layout of a stream.
+struct Side {
+    plan: Plan,
+    layout: Layout,
+    /// What this program makes of the stream's board otherwise than the one that saved it.
+    drift: Vec<String>,
+}
+
+impl Side {
+    fn open(name: &str, options: &Options) -> Result<Self> {
+        let path = Path::new(name);
+        if Path::extension(path).is_some_and(|e| e == "toml") || !path.is_file() {
+            let plan = super::resolve(Some(name), options)?.plan;
+            return Ok(Self {
+                layout: Layout::of(&plan),
+                plan,
+                drift: Vec::new(),
+            });
+        }
+        let stream = Stream::open(&Uri::File(path.to_owned()), &mut |_, _| {});
+        let stream = stream.with_context(|| name.to_owned())?;
+        let own = stream.board(&Options::default())?.plan;
+        let drift = drift(&stream.description.about.devices, &own);
+        let plan = if options.set.is_empty() && options.overlays.is_empty() {
+            own
+        } else {
+            stream.board(options)?.plan
+        };
+        Ok(Self {
+            plan,
+            layout: stream.description.about.layout,
+            drift,
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! What a machine's state holds, and the streams that carry it.
+//!
+//! A [`Layout`] is read off a plan; a [`Stream`] holds exactly that, together with the board and the layout, so that it
+//! can be decoded without the models and restored without the board. `docs/state.md` has the rules.
+
+pub mod fit;
+pub mod layout;
+pub mod payload;
+pub mod snapshots;
+pub mod stream;
+pub mod uri;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+
+use serde_json::Value as Json;
+use solderless_model::StateError;
+
+pub use layout::Layout;
+pub use stream::{Description, Progress, Stream, StreamError};
+pub use uri::Uri;
+
+use crate::board::{self, Loaded, Options};
+use crate::diagnostics::Report;
+use crate::graph::diff::machines;
+use crate::graph::plan::Plan;
+use crate::machine::{Fittings, Machine};
+use fit::{Misfit, fit};
+use stream::{About, DeviceSays};
+
+/// A machine was not saved, or not loaded. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The stream cannot be read or written, or is broken.
+    #[error("{0}")]
+    Stream(#[from] StreamError),
+    /// The stream's board does not resolve any more: the report says why.
+    #[error("the stream's board cannot be built by this program")]
+    Board(Box<Report>),
+    /// The stream is of another machine than the one it should be loaded into.
+    #[error("the stream does not fit:\n{0}")]
+    Misfit(String),
+    /// A device does not take what the stream has for it, or cannot say what it has.
+    #[error("{0}")]
+    State(#[from] StateError),
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::Stream(error.into())
+    }
+}
+
+impl Description {
+    /// What the streams of a board's machine say of themselves.
+    pub fn new(loaded: &Loaded) -> Self {
+        Self::of(
+            board::write::board(&loaded.board, &loaded.report.sources),
+            &loaded.plan,
+        )
+    }
+
+    /// The same, of a plan and a text that resolves to it.
+    fn of(board: String, plan: &Plan) -> Self {
+        let devices = plan.devices.iter().map(|d| {
+            let says = DeviceSays {
+                type_name: d.entry.name.to_owned(),
+                properties: d.props.clone(),
+            };
+            (d.path.clone(), says)
+        });
+        Self {
+            board,
+            about: About {
+                program: env!("CARGO_PKG_VERSION").to_owned(),
+                devices: devices.collect(),
+                state: plan.state_version(),
+                layout: Layout::of(plan),
+            },
+        }
+    }
+}
+
+/// Saves a machine that stands still. `description` is that of its board. Returns the length of the stream.
+///
+/// # Errors
+/// The stream cannot be written, or the board's state version cannot hold the machine's state.
+pub fn save(
+    machine: &Machine,
+    description: &Description,
+    to: &Uri,
+    progress: Progress<'_>,
+) -> Result<u64, Error> {
+    let sections = machine.save(description.about.state)?;
+    to.write(|out| Ok(stream::write(out, description, &sections, progress)?))
+}
+
+impl Stream {
+    /// Opens a stream: a file is mapped, all else is read to its end.
+    ///
+    /// # Errors
+    /// It cannot be read, is none, or is damaged.
+    pub fn open(from: &Uri, progress: Progress<'_>) -> Result<Self, Error> {
+        match from {
+            Uri::File(path) => {
+                let file = File::open(path)?;
+                if file.metadata()?.is_file() {
+                    return Ok(Self::map(&file)?);
+                }
+                Ok(Self::read(&mut std::io::BufReader::new(file), progress)?)
+            }
+            other => other.read(|from| Ok(Self::read(from, progress)?)),
+        }
+    }
+
+    /// Resolves the stream's board, with settings over it.
+    ///
+    /// # Errors
+    /// This program cannot build the board.
+    pub fn board(&self, options: &Options) -> Result<Loaded, Error> {
+        let loaded = board::open_text("the stream's board", &self.description.board, options);
+        loaded.map_err(|report| Error::Board(Box::new(report)))
+    }
+
+    /// Why the stream cannot be loaded into a machine of this plan; `board` is its own, as this program resolves it.
+    pub fn refusals(&self, board: &Plan, plan: &Plan) -> Vec<String> {
+        let mut all = drift(&self.description.about.devices, board);
+        all.extend(misfits(&self.description.about.layout, board, plan));
+        all
+    }
+
+    /// Builds a machine of a plan from the stream; `board` is its own, as this program resolves it, and `fittings` has
+    /// what is plugged in. Images, a kernel and a calendar are in the stream.
+    ///
+    /// # Errors
+    /// The stream is not of such a machine.
+    pub fn build(
+        mut self,
+        board: &Plan,
+        plan: &Plan,
+        fittings: Fittings,
+    ) -> Result<Machine, Error> {
+        let misfits = self.refusals(board, plan);
+        if !misfits.is_empty() {
+            return Err(Error::Misfit(misfits.join("\n")));
+        }
+        let wanted = Layout::of(plan);
+        let conversion = fit(&self.description.about.layout, &wanted);
+        let conversion = conversion.map_err(|misfits| Error::Misfit(list(&misfits).join("\n")))?;
+        conversion.apply(&mut self.sections)?;
+        let machine = Machine::restored(plan, fittings, &self.sections, plan.state_version());
+        Ok(machine?)
+    }
+}
+
+fn list(misfits: &[Misfit]) -> Vec<String> {
+    misfits.iter().map(ToString::to_string).collect()
+}
+
+/// Why a machine of one plan, with this layout of its state, cannot become one of another.
+pub fn misfits(layout: &Layout, from: &Plan, to: &Plan) -> Vec<String> {
+    let mut misfits = Vec::new();
+    let diff = machines(from, to);
+    if !diff.is_empty() {
+        let lines = diff.to_string();
+        misfits.extend(lines.lines().map(str::to_owned));
+    }
+    if let Err(more) = fit(layout, &Layout::of(to)) {
+        misfits.extend(list(&more));
+    }
+    misfits
+}
+
+/// Properties that a stream's devices had and that this program gives other values, because a model's default has
+/// changed since.
+pub fn drift(devices: &BTreeMap<String, DeviceSays>, board: &Plan) -> Vec<String> {
+    let none = serde_json::Map::new();
+    let mut misfits = Vec::new();
+    for device in &board.devices {
+        let Some(says) = devices.get(&device.path) else {
+            continue;
+        };
+        let old = says.properties.as_object().unwrap_or(&none);
+        let new = device.props.as_object().unwrap_or(&none);
+        for (name, value) in old {
+            let now = new.get(name);
+            if now != Some(value) {
+                let now = now.map_or("gone".to_owned(), board::write::json);
+                misfits.push(format!(
+                    "{}: the property {name} was {}, and is {now} in this program (--set {}.{name}=… mends it)",
+                    device.path,
+                    show(value),
+                    device.path,
+                ));
+            }
+        }
+    }
+    misfits
+}
+
+fn show(value: &Json) -> String {
+    match value {
+        Json::Null => "none".to_owned(),
+        value => board::write::json(value),
+    }
+}

@@ -1,0 +1,141 @@
+//! Named snapshots: the files of a folder.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::Uri;
+
+/// The folder, unless the user names another: in the current one.
+pub const FOLDER: &str = "snapshots";
+
+const EXTENSION: &str = "snap";
+
+/// A snapshot of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its name.
+    pub name: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// The file's size in bytes.
+    pub size: u64,
+    /// When it was saved.
+    pub saved: SystemTime,
+}
+
+/// Where the snapshot of this name is saved: `NAME.snap` in the folder, which is made if it is not there.
+///
+/// # Errors
+/// The name cannot be a file's, or the folder cannot be made.
+pub fn place(folder: &Path, name: &str) -> io::Result<Uri> {
+    let path = path(folder, name)?;
+    fs::create_dir_all(folder)?;
+    Ok(Uri::File(path))
+}
+
+/// Where the snapshot of this name is.
+///
+/// # Errors
+/// There is none; the message names those that there are.
+pub fn find(folder: &Path, name: &str) -> io::Result<Uri> {
+    let path = path(folder, name)?;
+    if path.is_file() {
+        return Ok(Uri::File(path));
+    }
+    let names: Vec<_> = list(folder)?.into_iter().map(|s| s.name).collect();
+    let there = match names.is_empty() {
+        true => "it has none".to_owned(),
+        false => format!("it has {}", names.join(", ")),
+    };
+    Err(io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("{} has no snapshot {name}; {there}", folder.display()),
+    ))
+}
+
+/// The snapshots of a folder, in order of their names; none if the folder is not there.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn list(folder: &Path) -> io::Result<Vec<Snapshot>> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut snapshots = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_stem().and_then(|n| n.to_str());
+        let (Some(name), Ok(about)) = (name, fs::metadata(&path)) else {
+            continue;
+        };
+        if about.is_file() && path.extension().is_some_and(|e| e == EXTENSION) {
+            snapshots.push(Snapshot {
+                name: name.to_owned(),
+                size: about.len(),
+                saved: about.modified()?,
+                path,
+            });
+        }
+    }
+    snapshots.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(snapshots)
+}
+
+/// Deletes the snapshot of this name.
+///
+/// # Errors
+/// There is none, or it cannot be deleted.
+pub fn delete(folder: &Path, name: &str) -> io::Result<()> {
+    find(folder, name)?;
+    fs::remove_file(path(folder, name)?)
+}
+
+fn path(folder: &Path, name: &str) -> io::Result<PathBuf> {
+    let plain = |c: char| c.is_alphanumeric() || "-_.+@ ".contains(c);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "\"{name}\" cannot be a snapshot's name; it has letters, digits and any of -_.+@"
+            ),
+        ));
+    }
+    Ok(folder.join(format!("{name}.{EXTENSION}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_files_of_the_folder_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a/b");
+        assert!(find(&inner, "x").unwrap_err().to_string().contains("none"));
+        assert_eq!(list(&inner).unwrap(), []);
+        for name in ["before-test", "1"] {
+            let Ok(Uri::File(path)) = place(&inner, name) else {
+                panic!("a file")
+            };
+            fs::write(path, name).unwrap();
+        }
+        fs::write(inner.join("other.txt"), "").unwrap();
+        let names: Vec<_> = list(&inner).unwrap().into_iter().map(|s| s.name).collect();
+        assert_eq!(names, ["1", "before-test"]);
+        assert!(find(&inner, "1").is_ok());
+        assert!(
+            find(&inner, "2")
+                .unwrap_err()
+                .to_string()
+                .ends_with("it has 1, before-test")
+        );
+        delete(&inner, "1").unwrap();
+        assert!(find(&inner, "1").is_err());
+        for bad in ["", "..", "a/b", "/etc/passwd", ".x"] {
+            assert!(place(&inner, bad).is_err(), "{bad}");
+        }
+    }
+}

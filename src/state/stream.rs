@@ -1,0 +1,620 @@
+//! The bytes of a stream. `docs/state.md` describes them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use solderless_model::Section;
+use solderless_model::memory::{PAGE, Ram};
+
+use super::layout::Layout;
+
+/// What a stream starts with.
+const MAGIC: [u8; 8] = *b"\x93SOLDER\n";
+/// What it ends with, behind the checksum of all that stands before.
+const END: [u8; 8] = *b"\x93SOLEND\n";
+/// The format of the header and what it points to; it also says that sections are encoded by bincode 2 with fixed-width
+/// little-endian integers.
+pub const FORMAT: u32 = 1;
+
+const HEADER: usize = 96;
+const TRAILER: u64 = 12;
+/// Memory goes through a buffer of this size, which stays in the CPU's cache.
+const BUFFER: usize = 256 << 10;
+/// A run of fewer pages is read, not mapped: a mapping costs more than it saves.
+const SMALL_RUN: u64 = 16;
+
+/// Why a stream is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// The host cannot give it.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It is no stream, a broken one, or one from the future.
+    #[error("{0}")]
+    Broken(String),
+}
+
+fn broken<T>(reason: impl Into<String>) -> Result<T, StreamError> {
+    Err(StreamError::Broken(reason.into()))
+}
+
+/// What a stream says of a device beside its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceSays {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Every property, defaults included.
+    pub properties: Json,
+}
+
+/// What a stream says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The resolved board, as TOML.
+    pub board: String,
+    /// The rest.
+    pub about: About,
+}
+
+/// What a stream says of itself beside the board.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// The version of the program that saved it.
+    pub program: String,
+    /// The devices, by name.
+    pub devices: BTreeMap<String, DeviceSays>,
+    /// The state version that the machine was saved at.
+    pub state: u32,
+    /// What is in the sections.
+    pub layout: Layout,
+}
+
+/// A saved machine.
+#[derive(Debug)]
+pub struct Stream {
+    /// What it says of itself.
+    pub description: Description,
+    /// The sections, in the order of the layout.
+    pub sections: Vec<Section>,
+    /// How many bytes it has.
+    pub length: u64,
+    /// How many bytes of guest memory it carries.
+    pub carried: u64,
+}
+
+/// Pages of one block that follow one another.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    page: u64,
+    pages: u64,
+}
+
+/// A block, and the runs of its pages that a stream has.
+type Content = (Ram, Vec<Run>);
+
+/// Where a part of the stream lies.
+#[derive(Debug, Clone, Copy, Default)]
+struct Extent {
+    at: u64,
+    len: u64,
+}
+
+struct Header {
+    total: u64,
+    description: Extent,
+    sections: Extent,
+    table: Extent,
+    memory: Extent,
+}
+
+impl Header {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        out.extend(FORMAT.to_le_bytes());
+        out.extend(0u32.to_le_bytes());
+        out.extend(self.total.to_le_bytes());
+        for extent in [self.description, self.sections, self.table, self.memory] {
+            out.extend(extent.at.to_le_bytes());
+            out.extend(extent.len.to_le_bytes());
+        }
+        out.extend(0u32.to_le_bytes());
+        seal(&mut out, 0);
+        out
+    }
+
+    fn decode(bytes: &[u8; HEADER]) -> Result<Self, StreamError> {
+        let mut from = Bytes(bytes);
+        if from.take(8)? != MAGIC {
+            return broken("this is no stream of a machine's state");
+        }
+        let format = from.u32()?;
+        if format > FORMAT {
+            return broken(format!(
+                "the stream has format {format}, this program reads up to {FORMAT}: a newer program wrote it"
+            ));
+        }
+        check(bytes, "header")?;
+        let flags = from.u32()?;
+        if flags != 0 || format == 0 {
+            return broken(format!("the header has unknown flags ({flags:#x})"));
+        }
+        let total = from.u64()?;
+        let mut extents = [Extent::default(); 4];
+        let mut end = HEADER as u64;
+        for (index, extent) in extents.iter_mut().enumerate() {
+            *extent = Extent {
+                at: from.u64()?,
+                len: from.u64()?,
+            };
+            if index == 3 {
+                end = end.next_multiple_of(PAGE);
+            }
+            if extent.at != end {
+                return broken("the header contradicts itself about what lies where");
+            }
+            // So that nothing below can overflow.
+            end = end
+                .checked_add(extent.len)
+                .filter(|end| *end < 1 << 62)
+                .ok_or_else(|| {
+                    StreamError::Broken("the header speaks of impossible lengths".to_owned())
+                })?;
+        }
+        let [description, sections, table, memory] = extents;
+        if end + TRAILER != total || from.u32()? != 0 {
+            return broken("the header contradicts itself about the stream's length");
+        }
+        Ok(Self {
+            total,
+            description,
+            sections,
+            table,
+            memory,
+        })
+    }
+}
+
+/// Appends the checksum of all from `start` on.
+fn seal(out: &mut Vec<u8>, start: usize) {
+    let sum = crc32c::crc32c(&out[start..]);
+    out.extend(sum.to_le_bytes());
+}
+
+/// Makes sure that the last four bytes are the checksum of those before.
+fn check<'a>(bytes: &'a [u8], what: &str) -> Result<&'a [u8], StreamError> {
+    match bytes.split_last_chunk::<4>() {
+        Some((content, sum)) if crc32c::crc32c(content) == u32::from_le_bytes(*sum) => Ok(content),
+        _ => broken(format!("the {what} is damaged (its checksum is wrong)")),
+    }
+}
+
+/// What is left to decode.
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn take(&mut self, len: u64) -> Result<&'a [u8], StreamError> {
+        let split = usize::try_from(len)
+            .ok()
+            .and_then(|len| self.0.split_at_checked(len));
+        match split {
+            Some((taken, rest)) => {
+                self.0 = rest;
+                Ok(taken)
+            }
+            None => broken("a length is larger than what holds it"),
+        }
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], StreamError> {
+        let bytes = self.take(N as u64)?;
+        bytes.try_into().or_else(|_| broken("it ends early"))
+    }
+
+    fn u32(&mut self) -> Result<u32, StreamError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, StreamError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn text(&mut self, what: &str) -> Result<String, StreamError> {
+        let len = self.u64()?;
+        let bytes = self.take(len)?.to_vec();
+        String::from_utf8(bytes).or_else(|_| broken(format!("the {what} is no text")))
+    }
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    out.extend((text.len() as u64).to_le_bytes());
+    out.extend(text.as_bytes());
+}
+
+/// Told how many bytes of how many are done.
+pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// Writes a stream front to back.
+///
+/// # Errors
+/// The layout does not name the sections, which is a mistake of this program; or it cannot be written.
+pub fn write(
+    out: &mut dyn Write,
+    description: &Description,
+    sections: &[Section],
+    progress: Progress<'_>,
+) -> Result<u64, StreamError> {
+    let layout = &description.about.layout;
+    if !layout
+        .sections
+        .iter()
+        .map(|s| &s.path)
+        .eq(sections.iter().map(|s| &s.path))
+    {
+        return broken("the machine's sections are not those of its layout");
+    }
+    let runs: Vec<(usize, &Ram, Vec<Run>)> = sections
+        .iter()
+        .enumerate()
+        .flat_map(|(index, s)| s.memory.iter().map(move |block| (index, block)))
+        .map(|(index, block)| (index, block, runs(block)))
+        .collect();
+
+    let mut text = Vec::new();
+    put_text(&mut text, &description.board);
+    let about = serde_json::to_string(&description.about).map_err(io::Error::from)?;
+    put_text(&mut text, &about);
+    seal(&mut text, 0);
+
+    let mut body = (sections.len() as u32).to_le_bytes().to_vec();
+    for (section, layout) in sections.iter().zip(&layout.sections) {
+        let start = body.len();
+        put_text(&mut body, &section.path);
+        put_text(&mut body, &layout.model);
+        body.extend(layout.version.to_le_bytes());
+        body.extend((section.payload.len() as u64).to_le_bytes());
+        body.extend(&section.payload);
+        seal(&mut body, start);
+    }
+    seal(&mut body, 0);
+
+    let mut table = (runs.len() as u64).to_le_bytes().to_vec();
+    let mut pages = 0;
+    for (section, block, runs) in &runs {
+        table.extend((*section as u64).to_le_bytes());
+        table.extend(block.size().to_le_bytes());
+        table.extend((runs.len() as u64).to_le_bytes());
+        for run in runs {
+            table.extend(run.page.to_le_bytes());
+            table.extend(run.pages.to_le_bytes());
+            pages += run.pages;
+        }
+    }
+    seal(&mut table, 0);
+
+    let extent = |at, bytes: &[u8]| Extent {
+        at,
+        len: bytes.len() as u64,
+    };
+    let description = extent(HEADER as u64, &text);
+    let sections = extent(description.at + description.len, &body);
+    let table_at = extent(sections.at + sections.len, &table);
+    let memory = Extent {
+        at: (table_at.at + table_at.len).next_multiple_of(PAGE),
+        len: pages * PAGE,
+    };
+    let header = Header {
+        total: memory.at + memory.len + TRAILER,
+        description,
+        sections,
+        table: table_at,
+        memory,
+    };
+    let mut start = header.encode();
+    start.append(&mut text);
+    start.append(&mut body);
+    start.append(&mut table);
+    start.resize(memory.at as usize, 0);
+
+    let mut sum = crc32c::crc32c(&start);
+    out.write_all(&start)?;
+    let mut done = start.len() as u64;
+    progress(done, header.total);
+    let mut buffer = vec![0; BUFFER];
+    for (_, block, runs) in &runs {
+        for run in runs {
+            for (offset, len) in pieces(run) {
+                let piece = &mut buffer[..len];
+                read_padded(block, offset, piece)?;
+                sum = crc32c::crc32c_append(sum, piece);
+                out.write_all(piece)?;
+                done += len as u64;
+                progress(done, header.total);
+            }
+        }
+    }
+    let mut trailer = sum.to_le_bytes().to_vec();
+    trailer.extend(END);
+    out.write_all(&trailer)?;
+    out.flush()?;
+    Ok(header.total)
+}
+
+/// The pages of a block that are not all zero.
+fn runs(block: &Ram) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for page in 0..block.pages() {
+        if block.is_zero(page) != Ok(false) {
+            continue;
+        }
+        match runs.last_mut() {
+            Some(run) if run.page + run.pages == page => run.pages += 1,
+            _ => runs.push(Run { page, pages: 1 }),
+        }
+    }
+    runs
+}
+
+/// A run cut into pieces of a buffer at most: where in the block, and how long.
+fn pieces(run: &Run) -> impl Iterator<Item = (u64, usize)> + use<> {
+    let (start, end) = (run.page * PAGE, (run.page + run.pages) * PAGE);
+    (start..end)
+        .step_by(BUFFER)
+        .map(move |at| (at, (end - at).min(BUFFER as u64) as usize))
+}
+
+/// Reads whole pages; the last of a block may be cut short, and is padded with zeros.
+fn read_padded(block: &Ram, offset: u64, out: &mut [u8]) -> io::Result<()> {
+    let there = block.size().saturating_sub(offset).min(out.len() as u64) as usize;
+    let (content, padding) = out.split_at_mut(there);
+    padding.fill(0);
+    block.read(offset, content).map_err(io::Error::other)
+}
+
+fn write_padded(block: &Ram, offset: u64, bytes: &[u8]) -> Result<(), StreamError> {
+    let there = block.size().saturating_sub(offset).min(bytes.len() as u64) as usize;
+    let (content, padding) = bytes.split_at(there);
+    if padding.iter().any(|b| *b != 0) {
+        return broken("memory behind the end of its block is not zero");
+    }
+    block
+        .write(offset, content)
+        .map_err(|e| StreamError::Broken(e.to_string()))
+}
+
+impl Stream {
+    /// Reads a stream front to back, all checksums included.
+    ///
+    /// # Errors
+    /// It cannot be read, is none, or is damaged.
+    pub fn read(from: &mut dyn Read, progress: Progress<'_>) -> Result<Self, StreamError> {
+        let mut from = Summed { from, sum: 0 };
+        let (header, mut stream, runs) = Self::start(&mut from)?;
+        let mut done = header.memory.at;
+        let mut buffer = vec![0; BUFFER];
+        for (block, runs) in &runs {
+            for run in runs {
+                for (offset, len) in pieces(run) {
+                    let piece = &mut buffer[..len];
+                    from.exact(piece)?;
+                    write_padded(block, offset, piece)?;
+                    done += len as u64;
+                    progress(done, header.total);
+                }
+            }
+        }
+        let sum = from.sum;
+        let mut trailer = [0; TRAILER as usize];
+        from.exact(&mut trailer)?;
+        Self::end(&trailer)?;
+        if trailer[..4] != sum.to_le_bytes() {
+            return broken("the stream is damaged (its checksum is wrong)");
+        }
+        stream.length = header.total;
+        Ok(stream)
+    }
+
+    /// Takes a stream from a file without reading its memory: the pages are mapped, privately. Their checksum is not
+    /// looked at; those of all else are.
+    ///
+    /// # Errors
+    /// As [`Stream::read`].
+    pub fn map(file: &File) -> Result<Self, StreamError> {
+        let length = file.metadata()?.len();
+        let mut reader = io::BufReader::with_capacity(64 << 10, file);
+        let mut from = Summed {
+            from: &mut reader,
+            sum: 0,
+        };
+        let (header, mut stream, runs) = Self::start(&mut from)?;
+        if length != header.total {
+            return broken(format!(
+                "the file has {length} bytes, its stream {}: it is {}",
+                header.total,
+                if length < header.total {
+                    "cut short"
+                } else {
+                    "too long"
+                }
+            ));
+        }
+        let mut trailer = [0; TRAILER as usize];
+        file.read_exact_at(&mut trailer, length - TRAILER)?;
+        Self::end(&trailer)?;
+        let mut at = header.memory.at;
+        let mut buffer = vec![0; BUFFER];
+        for (block, runs) in &runs {
+            for run in runs {
+                // The last page of a block that it does not fill is looked at.
+                let whole = (run.page + run.pages) * PAGE <= block.size();
+                let mapped = run.pages >= SMALL_RUN
+                    && whole
+                    && block.map(run.page, run.pages, file, at).is_ok();
+                if !mapped {
+                    let mut here = at;
+                    for (offset, len) in pieces(run) {
+                        let piece = &mut buffer[..len];
+                        file.read_exact_at(piece, here)?;
+                        write_padded(block, offset, piece)?;
+                        here += len as u64;
+                    }
+                }
+                at += run.pages * PAGE;
+            }
+        }
+        stream.length = header.total;
+        Ok(stream)
+    }
+
+    fn end(trailer: &[u8; TRAILER as usize]) -> Result<(), StreamError> {
+        match trailer.ends_with(&END) {
+            true => Ok(()),
+            false => broken("the stream's end mark is missing"),
+        }
+    }
+
+    /// Reads everything in front of the memory.
+    fn start(from: &mut Summed<'_>) -> Result<(Header, Self, Vec<Content>), StreamError> {
+        let mut header = [0; HEADER];
+        from.exact(&mut header)?;
+        let header = Header::decode(&header)?;
+
+        let bytes = from.claimed(header.description.len)?;
+        let mut text = Bytes(check(&bytes, "description")?);
+        let board = text.text("board")?;
+        let about = text.text("layout")?;
+        if !text.0.is_empty() {
+            return broken("the description has bytes left over");
+        }
+        let about: About = serde_json::from_str(&about)
+            .map_err(|e| StreamError::Broken(format!("the description makes no sense: {e}")))?;
+
+        let bytes = from.claimed(header.sections.len)?;
+        let mut sections = sections(&bytes, &about.layout)?;
+
+        let bytes = from.claimed(header.table.len)?;
+        let mut table = Bytes(check(&bytes, "table of memory")?);
+        let mut runs = Vec::new();
+        let mut pages = 0u64;
+        for _ in 0..table.u64()? {
+            let (section, size, count) = (table.u64()?, table.u64()?, table.u64()?);
+            let section = usize::try_from(section)
+                .ok()
+                .and_then(|s| sections.get_mut(s));
+            let Some(section) = section else {
+                return broken("memory of a section that there is not");
+            };
+            let block = Ram::new(size).map_err(|e| StreamError::Broken(e.to_string()))?;
+            section.memory.push(block.clone());
+            let mut of_block = Vec::new();
+            let mut next = 0;
+            for _ in 0..count {
+                let run = Run {
+                    page: table.u64()?,
+                    pages: table.u64()?,
+                };
+                let end = run
+                    .page
+                    .checked_add(run.pages)
+                    .filter(|end| *end <= block.pages());
+                match end {
+                    Some(end) if run.page >= next && run.pages > 0 => next = end,
+                    _ => return broken("memory outside of its block, or out of order"),
+                }
+                pages = pages.saturating_add(run.pages);
+                of_block.push(run);
+            }
+            runs.push((block, of_block));
+        }
+        if !table.0.is_empty() || Some(header.memory.len) != pages.checked_mul(PAGE) {
+            return broken("the table of memory does not match the memory");
+        }
+        let padding = header.memory.at - (header.table.at + header.table.len);
+        if from.claimed(padding)?.iter().any(|b| *b != 0) {
+            return broken("there is something between the parts of the stream");
+        }
+        let stream = Self {
+            description: Description { board, about },
+            sections,
+            length: 0,
+            carried: header.memory.len,
+        };
+        Ok((header, stream, runs))
+    }
+}
+
+/// The sections, which are those of the layout.
+fn sections(bytes: &[u8], layout: &Layout) -> Result<Vec<Section>, StreamError> {
+    let all = check(bytes, "sections' part")?;
+    let mut from = Bytes(all);
+    let count = from.u32()?;
+    if count as usize != layout.sections.len() {
+        return broken(format!(
+            "the stream has {count} sections, its layout {}",
+            layout.sections.len()
+        ));
+    }
+    let mut sections = Vec::new();
+    for says in &layout.sections {
+        let start = all.len() - from.0.len();
+        let path = from.text("section's name")?;
+        let model = from.text("section's model")?;
+        let version = from.u32()?;
+        let len = from.u64()?;
+        let payload = from.take(len)?.to_vec();
+        let end = all.len() - from.0.len() + 4;
+        from.u32()?;
+        check(&all[start..end], &format!("section {path}"))?;
+        if (&path, &model, version) != (&says.path, &says.model, says.version) {
+            return broken(format!(
+                "the section {path} ({model}, version {version}) stands where the layout has {} ({}, version {})",
+                says.path, says.model, says.version
+            ));
+        }
+        sections.push(Section {
+            path,
+            payload,
+            memory: Vec::new(),
+        });
+    }
+    match from.0.is_empty() {
+        true => Ok(sections),
+        false => broken("there is something behind the last section"),
+    }
+}
+
+/// A reader that sums up what it reads.
+struct Summed<'a> {
+    from: &'a mut dyn Read,
+    sum: u32,
+}
+
+impl Summed<'_> {
+    fn exact(&mut self, out: &mut [u8]) -> Result<(), StreamError> {
+        self.from.read_exact(out).map_err(short)?;
+        self.sum = crc32c::crc32c_append(self.sum, out);
+        Ok(())
+    }
+
+    /// Reads so many bytes, taking memory only as they come: the number is but a claim.
+    fn claimed(&mut self, len: u64) -> Result<Vec<u8>, StreamError> {
+        let mut bytes = Vec::new();
+        self.from.take(len).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 != len {
+            return broken("the stream is cut short");
+        }
+        self.sum = crc32c::crc32c_append(self.sum, &bytes);
+        Ok(bytes)
+    }
+}
+
+fn short(error: io::Error) -> StreamError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => StreamError::Broken("the stream is cut short".to_owned()),
+        _ => StreamError::Io(error),
+    }
+}
