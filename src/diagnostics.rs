@@ -58,6 +58,15 @@ impl Sources {
         self.0[file.0 as usize].text.clone()
     }
 
+    /// The line and column, from 1, of a place in a text. Columns are characters.
+    pub fn position(&self, file: FileId, at: usize) -> (usize, usize) {
+        let text = &self.0[file.0 as usize].text;
+        let before = text.get(..at).unwrap_or(text);
+        let line = before.rfind('\n').map_or(0, |end| end + 1);
+        let number = before.bytes().filter(|b| *b == b'\n').count();
+        (1 + number, 1 + before[line..].chars().count())
+    }
+
     /// The number of the line that a place is in, from 1.
     pub fn line(&self, span: Span) -> usize {
         let text = self.0[span.file.0 as usize].text.bytes();
@@ -96,6 +105,19 @@ pub struct Problem {
     pub labels: Vec<Label>,
     /// What to write instead.
     pub help: Option<String>,
+    /// What a warning is about, as `[allow]` names it; `None` if it cannot be silenced.
+    pub place: Option<Box<str>>,
+    /// The edit that mends it, if a program can tell.
+    pub fix: Option<Box<Fix>>,
+}
+
+/// An edit of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fix {
+    /// What goes.
+    pub span: Span,
+    /// What comes in its place.
+    pub replacement: String,
 }
 
 impl Problem {
@@ -107,6 +129,8 @@ impl Problem {
             message: message.into(),
             labels: Vec::new(),
             help: None,
+            place: None,
+            fix: None,
         }
     }
 
@@ -135,6 +159,13 @@ impl Problem {
             Some(span) => self.at(span, text),
             None => self,
         }
+    }
+
+    /// Lets `[allow]` silence it under this name.
+    #[must_use]
+    pub fn place(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into().into());
+        self
     }
 
     /// Says what to write instead.

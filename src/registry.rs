@@ -15,6 +15,10 @@ pub type Build = fn(&Value, Wires<'_>) -> Result<Box<dyn Device>, BuildError>;
 pub struct Entry {
     /// The name on a board.
     pub name: &'static str,
+    /// The names that it had before.
+    pub old_names: &'static [&'static str],
+    /// The names that its properties had before, each with that of now.
+    pub old_properties: &'static [(&'static str, &'static str)],
     /// One line about it.
     pub summary: &'static str,
     /// The JSON Schema of its properties.
@@ -48,6 +52,8 @@ fn props<M: Model>(value: &Value) -> Result<M::Props, String> {
 const fn entry<M: Model>() -> Entry {
     Entry {
         name: M::TYPE,
+        old_names: M::OLD_TYPES,
+        old_properties: M::OLD_PROPERTIES,
         summary: M::SUMMARY,
         schema: || draft07().into_root_schema_for::<M::Props>(),
         decode: |v| props::<M>(v).and_then(|p| serde_json::to_value(p).map_err(|e| e.to_string())),
@@ -94,6 +100,11 @@ pub static TYPES: &[Entry] = &[
     entry::<solderless_serial::SerialMm>(),
     entry::<solderless_acpi::SmbusEeprom>(),
 ];
+
+/// The type that had this name before.
+pub fn renamed(name: &str) -> Option<&'static Entry> {
+    TYPES.iter().find(|e| e.old_names.contains(&name))
+}
 
 /// The type with this name.
 pub fn find(name: &str) -> Option<&'static Entry> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use solderless::board::explain::explain;
+use solderless::board::schema::{Kind, schema};
 use solderless::board::{self, BUILT_IN, Options, write};
 use solderless::diagnostics::Report;
 use solderless::graph::diff::diff;
@@ -181,12 +182,11 @@ fn types_are_in_order_and_their_defaults_are_good() {
 }
 
 #[test]
-fn the_schema_in_the_repository_is_up_to_date() {
-    expect(
-        Path::new("schemas/board.schema.json"),
-        &board::schema::board(),
-    )
-    .unwrap_or_else(|e| panic!("{e}"));
+fn the_schemas_in_the_repository_are_up_to_date() {
+    for kind in Kind::ALL {
+        let path = format!("schemas/{}.schema.json", kind.name());
+        expect(Path::new(&path), &schema(kind)).unwrap_or_else(|e| panic!("{e}"));
+    }
 }
 
 /// The boards in a text's code blocks that start with `[board]`, each with what its fence says.

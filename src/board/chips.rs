@@ -66,10 +66,12 @@ struct Scope<'s> {
     key: Option<Span>,
 }
 
-/// Puts the chips of a board in place of `[chip]`. Params have been put in. Returns the names of the chips.
+/// Puts the chips of a board in place of `[chip]`. Params have been put in. Params that nothing uses are added
+/// to `unused`. Returns the names of the chips.
 pub fn expand(
     root: &mut Table,
     library: &mut dyn Library,
+    unused: &mut Vec<(String, Span)>,
     problems: &mut Vec<Problem>,
 ) -> BTreeSet<String> {
     if !root.contains_key("chip") {
@@ -85,6 +87,7 @@ pub fn expand(
     };
     let mut expander = Expander {
         library,
+        unused,
         problems,
         flat: Flat::default(),
         chips: BTreeSet::new(),
@@ -126,6 +129,7 @@ pub fn expand(
 
 struct Expander<'a> {
     library: &'a mut dyn Library,
+    unused: &'a mut Vec<(String, Span)>,
     problems: &'a mut Vec<Problem>,
     flat: Flat,
     /// The names of the chips on the board.
@@ -226,6 +230,8 @@ impl Expander<'_> {
         let mut used = BTreeSet::new();
         when::settle(&mut tree, &params, &mut used, self.problems);
         params::substitute(&mut tree, &params, true, &mut used, self.problems);
+        let prefix = format!("{}{name}.", outer.prefix);
+        self.unused.extend(params::unused(&tree, &used, &prefix));
         self.outputs(&mut tree, &mut own, name, chip);
         let backends = take(&mut own, "backend");
         for (slot, entry) in &backends {
@@ -243,7 +249,7 @@ impl Expander<'_> {
             }
         }
         let scope = Scope {
-            prefix: format!("{}{name}.", outer.prefix),
+            prefix,
             place: own.get("at").map(|entry| &entry.node),
             backends: Some(&backends),
             defaults,

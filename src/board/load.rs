@@ -11,8 +11,8 @@ use super::format::{
 };
 use super::params::{Given, Setting};
 use super::tree::{Entry, Node, Table};
-use super::{BUILT_IN, BUILT_IN_CHIPS, Options, merge, parse, set};
-use crate::diagnostics::{FileId, Problem, Sources, Span, suggest};
+use super::{BUILT_IN, BUILT_IN_CHIPS, Options, merge, parse, renew, set};
+use crate::diagnostics::{FileId, Problem, Severity, Sources, Span, suggest};
 
 /// A text to read.
 pub struct Found {
@@ -163,8 +163,9 @@ impl Loader {
         let file = self.sources.add(&found.name, found.text.as_str());
         self.paths.push(found.path.clone());
         let before = self.problems.len();
-        let tree = parse::parse(file, &found.text, &mut self.problems);
+        let mut tree = parse::parse(file, &found.text, &mut self.problems);
         self.unreadable |= self.problems.len() > before;
+        renew::renew(&mut tree, &mut self.problems);
         (file, tree)
     }
 
@@ -449,9 +450,13 @@ impl Library for Loader {
 impl Loader {
     fn read_chip(&mut self, found: Found) -> Option<Chip> {
         let name = found.name.clone();
-        let before = self.problems.len();
+        let errors = |problems: &[Problem]| {
+            let errors = problems.iter().filter(|p| p.severity == Severity::Error);
+            errors.count()
+        };
+        let before = errors(&self.problems);
         let (mut tree, whole) = self.stack(found, "interface", find_chip);
-        if self.problems.len() > before {
+        if errors(&self.problems) > before {
             return None;
         }
         self.sections(&mut tree, "a chip", &CHIP_SECTIONS);
@@ -468,8 +473,13 @@ impl Loader {
         let mut instances = Instances::new();
         let inner = tree.get("chip").and_then(|entry| entry.node.as_table());
         for (name, entry) in inner.cloned().into_iter().flatten() {
-            if let Some(chip) = self.chip_of(&entry) {
-                instances.insert(name, chip);
+            // Without a `use` it has trouble of its own, which is reported where it is put on a board.
+            if entry
+                .node
+                .as_table()
+                .is_some_and(|table| table.contains_key("use"))
+            {
+                instances.insert(name, self.chip_of(&entry)?);
             }
         }
         let ports = chips::ports(&tree, &instances, &mut self.problems);

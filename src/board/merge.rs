@@ -165,7 +165,8 @@ pub fn undeclared(base: &Table, over: &mut Table, problems: &mut Vec<Problem>) {
             return true;
         };
         let placed = table.contains_key("at") || table.contains_key("map") || !needs_place(table);
-        if placed || declared.contains_key(name) {
+        let gone = entry.node.cut.is_some() && table.is_empty();
+        if placed || gone || declared.contains_key(name) {
             return true;
         }
         let problem = Problem::error(

@@ -9,6 +9,7 @@ mod merge;
 pub mod params;
 pub mod parse;
 mod refer;
+pub mod renew;
 pub mod schema;
 mod set;
 pub mod tree;
@@ -60,8 +61,8 @@ pub struct Board {
     pub params: Params,
     /// What the run file and the command line set of them, the later stronger.
     pub settings: Vec<Setting>,
-    /// The parameters that something uses.
-    pub used: BTreeSet<String>,
+    /// The parameters that nothing uses, those of chips with the chip's name before them, and where they are declared.
+    pub unused: Vec<(String, Span)>,
     /// The chips on it, by name.
     pub chips: BTreeSet<String>,
     /// What is not there because its `when` says so: `dev.usb`.
@@ -209,7 +210,8 @@ fn resolve_found(
     let mut used = BTreeSet::new();
     let absent = when::settle(&mut root, &params, &mut used, &mut problems);
     params::substitute(&mut root, &params, false, &mut used, &mut problems);
-    let chips = chips::expand(&mut root, &mut loader, &mut problems);
+    let mut unused = params::unused(&root, &used, "");
+    let chips = chips::expand(&mut root, &mut loader, &mut unused, &mut problems);
     if let Some(named) = named {
         version(&root, named, &mut problems);
     }
@@ -217,7 +219,7 @@ fn resolve_found(
         root,
         params,
         settings,
-        used,
+        unused,
         chips,
         absent,
         whole,

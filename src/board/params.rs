@@ -262,6 +262,16 @@ pub fn equal(kind: ParamType, first: &Json, second: &Json) -> Option<bool> {
     Some(rank(kind, first)? == rank(kind, second)?)
 }
 
+/// The parameters of a board or chip that nothing uses, with `prefix` before their names.
+pub fn unused(root: &Table, used: &BTreeSet<String>, prefix: &str) -> Vec<(String, Span)> {
+    let declared = root.get("param").and_then(|entry| entry.node.as_table());
+    let unused = declared.into_iter().flatten();
+    let unused = unused.filter(|(name, _)| !used.contains(*name));
+    unused
+        .map(|(name, entry)| (format!("{prefix}{name}"), entry.key))
+        .collect()
+}
+
 /// Puts the parameters' values where a board or, if `inner`, a chip says `"${name}"`. The names of those that are put
 /// somewhere are added to `used`.
 pub fn substitute(

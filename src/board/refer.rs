@@ -18,7 +18,7 @@ pub struct Names<'a> {
     pub backends: Option<&'a Table>,
     /// The chips in it.
     pub instances: &'a Instances,
-    /// Where the chip itself was put on the board.
+    /// Where the chip itself was put on the board; `None` once it was said that it has no place there.
     pub chip: Option<Span>,
     /// What is wrong with them.
     pub problems: &'a mut Vec<Problem>,
@@ -154,11 +154,13 @@ impl Names<'_> {
     /// A place relative to the chip's own.
     fn at_chip(&mut self, node: &mut Node, distance: Option<&str>) {
         let Some(place) = self.place.and_then(Node::as_str) else {
-            self.problems.push(
-                Problem::error("no-place", "the chip has no place")
-                    .at(node.span, "this lies relative to the chip's place")
-                    .at_some(self.chip, "add `at` to the chip"),
-            );
+            if let Some(chip) = self.chip.take() {
+                self.problems.push(
+                    Problem::error("no-place", "the chip has no place")
+                        .at(chip, "add `at = \"bus:address\"`")
+                        .at(node.span, "this lies relative to it"),
+                );
+            }
             node.value = Value::Scalar(Json::Null);
             return;
         };

@@ -1,86 +1,258 @@
-//! The JSON Schema of boards, made from the types that decode them.
+//! The JSON Schemas of boards and the files around them, made from the types that decode them.
 
 use schemars::JsonSchema;
 use serde_json::{Map, Value as Json, json};
 
 use super::decode::draft07;
-use super::format::{BoardSection, BootSection, JoinSection, MapEntry, ParamSection, SlotSection};
-use crate::registry::TYPES;
+use super::format::{
+    BoardSection, BootSection, CHIP_SECTIONS, ChipSection, InterfaceSection, JoinSection, MapEntry,
+    OVERLAY_SECTIONS, OverlaySection, ParamSection, PortSection, RUN_SECTIONS, RunBootSection,
+    RunSection, SECTIONS, SlotSection, WhenSection,
+};
+use crate::graph::lints::LINTS;
+use crate::registry::{Entry, TYPES};
 
 /// What a parameter looks like where it stands for a value.
 const PARAM: &str = r"^\$\{[A-Za-z0-9_-]+\}$";
 
-/// The schema of a board, as text.
-pub fn board() -> String {
-    let mut all = Definitions(Map::new());
-    let board = all.add::<BoardSection>("board", false);
-    let param = all.add::<ParamSection>("param", false);
-    let slot = all.add::<SlotSection>("slot", true);
-    let join = all.add::<JoinSection>("join", true);
-    let boot = all.add::<BootSection>("boot", true);
-    let window = all.add::<MapEntry>("map", true);
-    let mut defaults = Map::new();
-    let mut device = Map::new();
-    for entry in TYPES {
-        let properties = all.put(entry.name, (entry.schema)().to_value(), true);
-        defaults.insert(
-            entry.name.to_owned(),
-            described(
-                &format!("For every device of the type: {}", entry.summary),
-                &properties,
-            ),
-        );
-        device.insert(entry.name.to_owned(), described(entry.summary, &properties));
+/// The files that have a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// A board
+    Board,
+    /// A chip, which boards place
+    Chip,
+    /// An overlay, laid over a board with `--overlay`
+    Overlay,
+    /// What `run --run-file` runs
+    Run,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Board, Self::Chip, Self::Overlay, Self::Run];
+
+    /// Its name, as in `schemas/NAME.schema.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Board => "board",
+            Self::Chip => "chip",
+            Self::Overlay => "overlay",
+            Self::Run => "run",
+        }
     }
-    let text = |description: &str| json!({ "description": description, "type": "string" });
-    let table = |description: &str, of: Json| json!({ "description": description, "type": "object", "additionalProperties": of });
-    let line = json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
-    let places = [
-        ("at", text("Where the device sits: \"bus:address\"")),
-        (
-            "map",
-            json!({ "description": "Windows through which the bus sees the device", "type": "array", "items": window }),
+}
+
+/// The schema of a kind of file, as text.
+pub fn schema(kind: Kind) -> String {
+    let mut all = Definitions(Map::new());
+    let mut properties = Map::new();
+    let (header, sections): (Json, &[&str]) = match kind {
+        Kind::Board => (all.add::<BoardSection>("board", false), &SECTIONS),
+        Kind::Chip => (
+            all.add::<InterfaceSection>("interface", false),
+            &CHIP_SECTIONS,
         ),
+        Kind::Overlay => (
+            all.add::<OverlaySection>("overlay", false),
+            &OVERLAY_SECTIONS,
+        ),
+        Kind::Run => (all.add::<RunSection>("run", false), &RUN_SECTIONS),
+    };
+    properties.insert(sections[0].to_owned(), header);
+    for section in &sections[1..] {
+        let schema = match kind {
+            Kind::Run => run_section(section, &mut all),
+            Kind::Board | Kind::Chip | Kind::Overlay => board_section(section, &mut all),
+        };
+        properties.insert((*section).to_owned(), schema);
+    }
+    let required: &[&str] = match kind {
+        Kind::Board | Kind::Chip => &sections[..1],
+        Kind::Overlay | Kind::Run => &[],
+    };
+    let schema = json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": format!("Solderless {}", kind.name()),
+        "type": "object",
+        "required": required,
+        "additionalProperties": false,
+        "properties": properties,
+        "definitions": all.0,
+    });
+    format!("{schema:#}\n")
+}
+
+fn table(description: &str, of: &Json) -> Json {
+    json!({ "description": description, "type": "object", "additionalProperties": of })
+}
+
+fn text(description: &str) -> Json {
+    json!({ "description": description, "type": "string" })
+}
+
+fn run_section(section: &str, all: &mut Definitions) -> Json {
+    match section {
+        "param" => table(
+            "The board's parameters, by name",
+            &json!({ "type": ["string", "integer", "boolean"] }),
+        ),
+        "backend" => table(
+            "What is plugged into the board's slots, by name: what `--backend` takes",
+            &json!({ "type": "string" }),
+        ),
+        _ => all.add::<RunBootSection>("boot", false),
+    }
+}
+
+fn board_section(section: &str, all: &mut Definitions) -> Json {
+    match section {
+        "param" => {
+            let param = all.add::<ParamSection>("param", false);
+            table("Values that whoever uses this can set, by name", &param)
+        }
+        "port" => {
+            let port = all.add::<PortSection>("port", false);
+            table("What a board reaches inside the chip, by name", &port)
+        }
+        "alias" => table("Other names for devices", &json!({ "type": "string" })),
+        "defaults" => defaults(all),
+        "chip" => {
+            let chip = instance(all);
+            table("The chips, by name", &chip)
+        }
+        "dev" => {
+            let device = device(all);
+            table("The devices, by name", &device)
+        }
+        "join" => {
+            let join = all.add::<JoinSection>("join", true);
+            all.conditional("join");
+            table(
+                "Inputs that several outputs may drive, by a name of your choice",
+                &join,
+            )
+        }
+        "slot" => {
+            let slot = all.add::<SlotSection>("slot", true);
+            all.conditional("slot");
+            table("Where a run plugs in what the host has, by name", &slot)
+        }
+        "boot" => all.add::<BootSection>("boot", true),
+        _ => allow(),
+    }
+}
+
+/// `[allow.LINT]`.
+fn allow() -> Json {
+    let reasons = table(
+        "Where it is meant, each with the reason: a device, a pin as `device.pin`, or a param",
+        &json!({ "type": "string" }),
+    );
+    let lints: Map<String, Json> = LINTS
+        .iter()
+        .map(|(name, about)| ((*name).to_owned(), described(about, &reasons)))
+        .collect();
+    json!({
+        "description": "Warnings about the whole board that are not to be given",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": lints,
+    })
+}
+
+/// `[defaults.TYPE]`.
+fn defaults(all: &mut Definitions) -> Json {
+    let mut defaults = Map::new();
+    for entry in TYPES {
+        let properties = all.properties(entry);
+        let text = format!("For every device of the type: {}", entry.summary);
+        defaults.insert(entry.name.to_owned(), described(&text, &properties));
+    }
+    json!({
+        "description": "Properties of every device of a type, unless the device sets them itself",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": defaults,
+    })
+}
+
+fn when(all: &mut Definitions) -> Json {
+    let when = all.add::<WhenSection>("when", false);
+    described("It is there only if a param says so", &when)
+}
+
+/// What a device or chip is connected to.
+fn wires(all: &mut Definitions, of: &str) -> [(&'static str, Json); 4] {
+    let line = json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
+    [
+        ("at", text("Where it sits: \"bus:address\"")),
         (
             "irq",
             table(
                 "Where each output goes: \"device[input]\", or a list of several",
-                line,
+                &line,
             ),
         ),
         (
             "backend",
             table(
-                "The slot of the board that is plugged into each slot of the device",
-                json!({ "type": "string" }),
+                &format!("The slot of the board that is plugged into each slot of the {of}"),
+                &json!({ "type": "string" }),
             ),
         ),
-    ];
-    device.extend(places.map(|(key, schema)| (key.to_owned(), schema)));
-    let device = json!({ "type": "object", "additionalProperties": false, "properties": device });
-    let schema = json!({
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "Solderless board",
-        "type": "object",
-        "required": ["board"],
-        "additionalProperties": false,
-        "properties": {
-            "board": board,
-            "param": table("Values that whoever runs the board can set, by name", param),
-            "defaults": {
-                "description": "Properties of every device of a type, unless the device sets them itself",
-                "type": "object",
-                "additionalProperties": false,
-                "properties": defaults,
-            },
-            "dev": table("The devices, by name", device),
-            "join": table("Inputs that several outputs may drive, by a name of your choice", join),
-            "slot": table("Where a run plugs in what the host has, by name", slot),
-            "boot": boot,
-        },
-        "definitions": all.0,
-    });
-    format!("{schema:#}\n")
+        ("when", when(all)),
+    ]
+}
+
+/// `[dev.NAME]`.
+fn device(all: &mut Definitions) -> Json {
+    let name = "device";
+    if !all.0.contains_key(name) {
+        let window = all.add::<MapEntry>("map", true);
+        let mut device = Map::new();
+        for entry in TYPES {
+            let properties = all.properties(entry);
+            device.insert(entry.name.to_owned(), described(entry.summary, &properties));
+        }
+        device.extend(wires(all, name).map(|(key, schema)| (key.to_owned(), schema)));
+        let windows = json!({ "description": "Windows through which the bus sees the device", "type": "array", "items": window });
+        device.insert("map".to_owned(), windows);
+        let device =
+            json!({ "type": "object", "additionalProperties": false, "properties": device });
+        all.0.insert(name.to_owned(), device);
+    }
+    json!({ "$ref": format!("#/definitions/{name}") })
+}
+
+/// `[chip.NAME]`. Chips have chips in them.
+fn instance(all: &mut Definitions) -> Json {
+    let reference = json!({ "$ref": "#/definitions/chip" });
+    let mut chip = Map::new();
+    chip.extend(wires(all, "chip").map(|(key, schema)| (key.to_owned(), schema)));
+    let own = draft07().into_root_schema_for::<ChipSection>().to_value();
+    chip.insert("use".to_owned(), own["properties"]["use"].clone());
+    let value = json!({ "type": ["string", "integer", "boolean"] });
+    chip.insert(
+        "param".to_owned(),
+        table("The chip's parameters, by name", &value),
+    );
+    chip.insert("defaults".to_owned(), defaults(all));
+    let device = device(all);
+    chip.insert(
+        "dev".to_owned(),
+        table("What is otherwise with the devices in it, by name", &device),
+    );
+    chip.insert(
+        "chip".to_owned(),
+        table(
+            "What is otherwise with the chips in it, by name",
+            &reference,
+        ),
+    );
+    let chip = json!({ "type": "object", "additionalProperties": false, "properties": chip });
+    all.0.insert("chip".to_owned(), chip);
+    reference
 }
 
 fn described(description: &str, schema: &Json) -> Json {
@@ -98,6 +270,26 @@ impl Definitions {
         )
     }
 
+    /// The properties of a device type.
+    fn properties(&mut self, entry: &Entry) -> Json {
+        if self.0.contains_key(entry.name) {
+            return json!({ "$ref": format!("#/definitions/{}", entry.name) });
+        }
+        self.put(entry.name, (entry.schema)().to_value(), true)
+    }
+
+    /// Lets a section say when it is there.
+    fn conditional(&mut self, name: &str) {
+        let when = when(self);
+        if let Some(properties) = self
+            .0
+            .get_mut(name)
+            .and_then(|s| s["properties"].as_object_mut())
+        {
+            properties.insert("when".to_owned(), when);
+        }
+    }
+
     /// Puts a schema that stands alone among the definitions, and its own definitions under its name. A parameter can
     /// stand for a property if `params`.
     fn put(&mut self, name: &str, mut schema: Json, params: bool) -> Json {
@@ -107,7 +299,7 @@ impl Definitions {
                 schema.remove(key);
             }
             // A board that extends another need not repeat what stands there.
-            if name != "board" {
+            if !["board", "interface"].contains(&name) {
                 schema.remove("required");
             }
             if let Some(Json::Object(own)) = schema.remove("definitions") {

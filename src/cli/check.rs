@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
+use serde::Serialize;
+
 use crate::board;
+use crate::diagnostics::{Problem, Report, Severity, Sources, Span};
 
 /// Check boards and print every problem
 #[derive(Debug, clap::Args)]
@@ -12,6 +15,17 @@ pub struct Args {
     boards: Vec<String>,
     #[command(flatten)]
     layers: super::LayerArgs,
+    /// How to print what was found
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs, on standard output
+    Json,
 }
 
 /// Runs the command: problems on standard error, the names of good boards on standard output.
@@ -20,17 +34,129 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(options) => options,
         Err(e) => return super::usage(&e),
     };
-    let mut good = String::new();
+    let mut out = String::new();
+    let mut bad = false;
+    let mut checked = Vec::new();
     for board in &args.boards {
-        match board::load(board, &options) {
-            Ok((_, warnings)) => {
-                super::complain(&warnings);
-                good.push_str(&format!("{board}: ok\n"));
+        let (ok, report) = match board::load(board, &options) {
+            Ok((_, warnings)) => (true, warnings),
+            Err(problems) => (false, problems),
+        };
+        bad |= !ok;
+        match args.format {
+            Format::Json => checked.push(serde_json::json!(Checked::new(board, ok, &report))),
+            Format::Text => {
+                super::complain(&report);
+                if ok {
+                    out.push_str(&format!("{board}: ok\n"));
+                }
             }
-            Err(problems) => super::complain(&problems),
         }
     }
-    let bad = good.lines().count() < args.boards.len();
-    let printed = super::print(&good);
+    if args.format == Format::Json {
+        let all = serde_json::json!({ "version": 1, "boards": checked });
+        out = format!("{all:#}\n");
+    }
+    let printed = super::print(&out);
     if bad { ExitCode::from(2) } else { printed }
+}
+
+/// A board and what was found, as programs get it. docs/board-format.md describes it; what is there stays as it is.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Checked<'r> {
+    board: &'r str,
+    ok: bool,
+    problems: Vec<Found<'r>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Found<'r> {
+    severity: &'static str,
+    code: &'static str,
+    message: &'r str,
+    labels: Vec<Label<'r>>,
+    help: Option<&'r str>,
+    allow: Option<&'r str>,
+    fix: Option<Edit<'r>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Label<'r> {
+    #[serde(flatten)]
+    place: Place<'r>,
+    text: &'r str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Edit<'r> {
+    #[serde(flatten)]
+    place: Place<'r>,
+    replacement: &'r str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Place<'r> {
+    file: &'r str,
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+    start: usize,
+    end: usize,
+}
+
+impl<'r> Checked<'r> {
+    fn new(board: &'r str, ok: bool, report: &'r Report) -> Self {
+        let problems = report.problems.iter();
+        Self {
+            board,
+            ok,
+            problems: problems.map(|p| Found::new(&report.sources, p)).collect(),
+        }
+    }
+}
+
+impl<'r> Found<'r> {
+    fn new(sources: &'r Sources, problem: &'r Problem) -> Self {
+        let labels = problem.labels.iter().map(|label| Label {
+            place: Place::new(sources, label.span),
+            text: &label.text,
+        });
+        Self {
+            severity: match problem.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            code: problem.code,
+            message: &problem.message,
+            labels: labels.collect(),
+            help: problem.help.as_deref(),
+            allow: problem.place.as_deref(),
+            fix: problem.fix.as_ref().map(|fix| Edit {
+                place: Place::new(sources, fix.span),
+                replacement: &fix.replacement,
+            }),
+        }
+    }
+}
+
+impl<'r> Place<'r> {
+    fn new(sources: &'r Sources, span: Span) -> Self {
+        let (line, column) = sources.position(span.file, span.start);
+        let (end_line, end_column) = sources.position(span.file, span.end);
+        Self {
+            file: sources.name(span.file),
+            line,
+            column,
+            end_line,
+            end_column,
+            start: span.start,
+            end: span.end,
+        }
+    }
 }

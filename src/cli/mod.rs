@@ -5,6 +5,7 @@ mod compat;
 mod devices;
 mod diff;
 mod explain;
+mod fix;
 mod graph;
 mod layout;
 mod new;
@@ -46,6 +47,7 @@ enum Command {
     Layout(layout::Args),
     Compat(compat::Args),
     Snapshot(snapshot::Args),
+    Fix(fix::Args),
     New(new::Args),
     Devices(devices::Args),
     Schema(schema::Args),
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Layout(args) => layout::run(&args),
         Command::Compat(args) => compat::run(&args),
         Command::Snapshot(args) => snapshot::run(&args),
+        Command::Fix(args) => fix::run(&args),
         Command::New(args) => new::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Schema(args) => schema::run(&args),

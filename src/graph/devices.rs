@@ -118,7 +118,8 @@ pub fn devices<'b>(root: &'b Table, problems: &mut Vec<Problem>) -> Vec<Draft<'b
                     "unused-default",
                     format!("no device of the board has the type `{name}`"),
                 )
-                .at(*key, "these defaults apply to nothing"),
+                .at(*key, "these defaults apply to nothing")
+                .place(*name),
             );
         }
     }

@@ -5,6 +5,7 @@ mod devices;
 pub mod diff;
 pub mod export;
 mod lines;
+pub mod lints;
 pub mod plan;
 mod print;
 pub mod resolve;

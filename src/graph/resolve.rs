@@ -12,13 +12,14 @@ use solderless_model::SlotKind;
 use super::address::Names;
 use super::devices::{Draft, devices};
 use super::lines::nets;
+use super::lints;
 use super::plan::{BoardSlot, Boot, Bus, Net, Plan, PlannedDevice, Seat};
 use super::windows::{Placed, placed};
 use crate::board::Board;
 use crate::board::decode::section;
 use crate::board::format::{BoardSection, BootSection, SECTIONS, SlotSection};
 use crate::board::tree::{Entry, Table};
-use crate::diagnostics::{Problem, Span, suggest};
+use crate::diagnostics::{Problem, Severity, Span, suggest};
 
 /// Resolves a board. `None` if something is missing without which there is no plan; a plan that comes with errors must
 /// not be built.
@@ -58,6 +59,11 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
     let slots = slots(root, problems);
     let backends = backends(&drafts, &slots, problems);
     let boot = boot(root, &names, &slots, problems);
+    // What is odd about a board that is wrong comes mostly from what is wrong.
+    if !problems.iter().any(|p| p.severity == Severity::Error) {
+        lints::check(board, &names, &placed, &nets, problems);
+        lints::silence(root, problems);
+    }
 
     let header = header?;
     // Where each draft is in the plan.

@@ -429,7 +429,8 @@ fn shared_seats(drafts: &[Draft<'_>], placed: &[Placed], problems: &mut Vec<Prob
                     "no-function-0",
                     format!("PCI slot {slot:02x} has no function 0"),
                 )
-                .at(at, format!("no guest will find `{}`", drafts[i].name)),
+                .at(at, format!("no guest will find `{}`", drafts[i].name))
+                .place(drafts[i].name),
             );
         }
     }

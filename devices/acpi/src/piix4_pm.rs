@@ -326,16 +326,16 @@ impl Model for Piix4Pm {
         }
         let interface = Interface::on(BusKind::Pci)
             .port("smbus", BusKind::I2c, 0)
-            .inputs("pwrbtn", 1)
-            .inputs("rtc", 1)
-            .inputs("thrm", 1)
-            .inputs("lid", 1)
-            .inputs("ri", 1)
-            .inputs("extsmi", 1)
-            .inputs("gpi", GPI_COUNT)
+            .optional_inputs("pwrbtn", 1)
+            .optional_inputs("rtc", 1)
+            .optional_inputs("thrm", 1)
+            .optional_inputs("lid", 1)
+            .optional_inputs("ri", 1)
+            .optional_inputs("extsmi", 1)
+            .optional_inputs("gpi", GPI_COUNT)
             .outputs("sci", 1)
-            .outputs("smi", 1)
-            .outputs("gpo", GPO_COUNT)
+            .optional_outputs("smi", 1)
+            .optional_outputs("gpo", GPO_COUNT)
             .part::<PciHotplug>(
                 &[
                     ("acpi-pci-hotplug-with-bridge-support", false),

@@ -49,7 +49,7 @@ impl Model for Mips32Cpu {
         Ok(Interface::on(BusKind::System)
             .initiator()
             .inputs("ip", IP)
-            .inputs("nmi", 1))
+            .optional_inputs("nmi", 1))
     }
 
     fn build(props: Props, _: Wires<'_>) -> Result<Self, BuildError> {

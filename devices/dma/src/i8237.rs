@@ -231,9 +231,9 @@ impl Model for I8257 {
             .region(Region::ports("dma1", 0x10))
             .region(Region::ports("pages", 0x10).placed(Placement::Board(0x80)))
             .region(Region::ports("dma2", 0x20).placed(Placement::Board(0xc0)))
-            .inputs("dreq", 8)
-            .outputs("dack", 8)
-            .outputs("tc", 1))
+            .optional_inputs("dreq", 8)
+            .optional_outputs("dack", 8)
+            .optional_outputs("tc", 1))
     }
 
     fn build(_: Self::Props, _: Wires<'_>) -> Result<Self, BuildError> {

@@ -100,7 +100,7 @@ impl Model for I8042 {
             .region(Region::ports("command", 1).placed(Placement::Board(4)))
             .outputs("kbd-irq", 1)
             .outputs("mouse-irq", 1)
-            .outputs("a20", 1))
+            .optional_outputs("a20", 1))
     }
 
     fn build(_: I8042Props, _: Wires<'_>) -> Result<Self, BuildError> {

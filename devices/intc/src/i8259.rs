@@ -278,7 +278,8 @@ pub struct I8259 {
 }
 
 impl Model for I8259 {
-    const TYPE: &'static str = "i8259";
+    const TYPE: &'static str = "isa-i8259";
+    const OLD_TYPES: &'static [&'static str] = &["i8259"];
     const SUMMARY: &'static str =
         "Pair of Intel 8259A interrupt controllers with edge/level control, as in the PIIX4";
     type Props = I8259Props;

@@ -17,6 +17,10 @@ use crate::{
 pub trait Model: Device + Sized + 'static {
     /// The type's name on a board: QEMU's where QEMU has the device.
     const TYPE: &'static str;
+    /// Names that the type had before. Boards may still use them, with a warning.
+    const OLD_TYPES: &'static [&'static str] = &[];
+    /// Names that properties had before, each with that of now.
+    const OLD_PROPERTIES: &'static [(&'static str, &'static str)] = &[];
     /// One line: what it is and by which datasheet.
     const SUMMARY: &'static str;
     /// The properties a board can set: `#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]`,

@@ -189,6 +189,8 @@ pub struct Pins {
     pub name: &'static str,
     /// How many; 1 is a single pin.
     pub count: u16,
+    /// Many boards leave all of them open.
+    pub optional: bool,
 }
 
 /// What host resource a slot takes.
@@ -305,14 +307,44 @@ impl Interface {
     /// Adds a group of input pins.
     #[must_use]
     pub fn inputs(mut self, name: &'static str, count: u16) -> Self {
-        self.inputs.push(Pins { name, count });
+        self.inputs.push(Pins {
+            name,
+            count,
+            optional: false,
+        });
+        self
+    }
+
+    /// Adds a group of input pins that many boards leave open.
+    #[must_use]
+    pub fn optional_inputs(mut self, name: &'static str, count: u16) -> Self {
+        self.inputs.push(Pins {
+            name,
+            count,
+            optional: true,
+        });
         self
     }
 
     /// Adds a group of output pins.
     #[must_use]
     pub fn outputs(mut self, name: &'static str, count: u16) -> Self {
-        self.outputs.push(Pins { name, count });
+        self.outputs.push(Pins {
+            name,
+            count,
+            optional: false,
+        });
+        self
+    }
+
+    /// Adds a group of output pins that many boards leave open.
+    #[must_use]
+    pub fn optional_outputs(mut self, name: &'static str, count: u16) -> Self {
+        self.outputs.push(Pins {
+            name,
+            count,
+            optional: true,
+        });
         self
     }
 

@@ -27,6 +27,7 @@ const CLASS: u32 = 0x07_0000;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PciSerialProps {
     /// The programming interface in the class code: 2 says 16550.
+    #[serde(rename = "prog_if")]
     pub prog_if: u8,
 }
 
@@ -48,6 +49,8 @@ macro_rules! cards {
     ($($count:literal, $name:literal, $summary:literal, $device:literal, $slots:expr;)*) => {$(
         impl Model for PciSerial<$count> {
             const TYPE: &'static str = $name;
+            const OLD_PROPERTIES: &'static [(&'static str, &'static str)] =
+                &[("prog-if", "prog_if")];
             const SUMMARY: &'static str = $summary;
             type Props = PciSerialProps;
 

@@ -371,7 +371,7 @@ impl Model for I8254 {
         }
         Ok(Interface::on(BusKind::Isa)
             .region(Region::ports("registers", 4))
-            .inputs("gate", 1)
+            .optional_inputs("gate", 1)
             .outputs("out", 3))
     }
 

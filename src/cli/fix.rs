@@ -1,0 +1,84 @@
+//! `solderless fix`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::board::renew::{apply, fixes};
+
+/// Rewrite deprecated names in boards, chips and overlays; comments and layout stay
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Only say what would be rewritten; the status is 1 if anything would be
+    #[arg(long)]
+    check: bool,
+}
+
+/// Runs the command. A file is written as a whole or not at all.
+pub fn run(args: &Args) -> ExitCode {
+    let mut status = ExitCode::SUCCESS;
+    let mut out = String::new();
+    for path in &args.files {
+        match one(path, args.check) {
+            Ok(0) => out.push_str(&format!("{}: nothing to fix\n", path.display())),
+            Ok(count) => {
+                let verb = if args.check {
+                    "to rewrite"
+                } else {
+                    "rewritten"
+                };
+                let names = if count == 1 { "name" } else { "names" };
+                out.push_str(&format!("{}: {count} {names} {verb}\n", path.display()));
+                if args.check && status == ExitCode::SUCCESS {
+                    status = ExitCode::from(1);
+                }
+            }
+            Err(code) => status = code,
+        }
+    }
+    let printed = super::print(&out);
+    if status == ExitCode::SUCCESS {
+        printed
+    } else {
+        status
+    }
+}
+
+/// Fixes one file, and says how many names were deprecated.
+fn one(path: &PathBuf, check: bool) -> Result<usize, ExitCode> {
+    let failed = |what: &str, e: std::io::Error| {
+        super::usage(&format!("cannot {what} {}: {e}", path.display()))
+    };
+    let bytes = std::fs::read(path).map_err(|e| failed("read", e))?;
+    let mut text = String::from_utf8(bytes)
+        .map_err(|_| super::usage(&format!("{} is not UTF-8 text", path.display())))?;
+    let mut count = 0;
+    // A key that is written in several places has the place of the first, so that the next comes to light after it.
+    loop {
+        let found = fixes(&path.display().to_string(), &text).map_err(|problems| {
+            super::complain(&problems);
+            ExitCode::from(2)
+        })?;
+        if found.is_empty() {
+            break;
+        }
+        count += found.len();
+        text = apply(&text, &found);
+    }
+    if count > 0 && !check {
+        write(path, &text).map_err(|e| failed("write", e))?;
+    }
+    Ok(count)
+}
+
+/// Writes beside the file and then puts that in its place, with the file's permissions.
+fn write(path: &PathBuf, text: &str) -> std::io::Result<()> {
+    let path = std::fs::canonicalize(path)?;
+    let mut beside = path.clone().into_os_string();
+    beside.push(".new");
+    std::fs::write(&beside, text)?;
+    std::fs::set_permissions(&beside, std::fs::metadata(&path)?.permissions())?;
+    std::fs::rename(&beside, &path)
+}
