@@ -84,7 +84,7 @@ impl Model for Piix4Isa {
             )
             .region(Region::ports("rc", 1).placed(Placement::Fixed(0xcf9)))
             .port("isa", BusKind::Isa, ISA_WAIT_NS)
-            .inputs("pirq", u16::from(PIRQ_COUNT))
+            .optional_inputs("pirq", u16::from(PIRQ_COUNT))
             .outputs("irq", IRQ_COUNT))
     }
 
