@@ -1,0 +1,441 @@
+//! Saved machines: that they go on as if they had never been saved, that they hold what the graph says, and that a
+//! broken stream is refused.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use solderless::board::{self, Loaded, Options};
+use solderless::graph::export::{Node, graph};
+use solderless::machine::{Event, Fittings, Host, Machine, Pace, Run};
+use solderless::state::{Description, Layout, Stream, StreamError, stream};
+use solderless_model::testing::Noise;
+use solderless_model::{NEWEST, Parts, Shape};
+
+/// An outside from which some input comes at once, and then nothing.
+struct Typed(VecDeque<Event>);
+
+impl Host for Typed {
+    fn poll(&mut self) -> Option<Event> {
+        self.0.pop_front()
+    }
+    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
+        None
+    }
+}
+
+/// Runs a machine for so many nanoseconds of guest time.
+fn run(machine: &mut Machine, ns: u64) {
+    let run = Run {
+        pace: Pace::Deterministic,
+        no_reboot: false,
+        max_time: Some(Duration::from_nanos(ns)),
+    };
+    machine.run(run, &mut Typed(VecDeque::new()));
+}
+
+fn quiet(_: u64, _: u64) {}
+
+/// The stream of a machine.
+fn saved(machine: &Machine, loaded: &Loaded) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let sections = machine.save(NEWEST).expect("the newest version holds all");
+    let description = Description::new(loaded);
+    let written = stream::write(&mut bytes, &description, &sections, &mut quiet);
+    assert_eq!(written.expect("memory takes it all"), bytes.len() as u64);
+    bytes
+}
+
+/// The machine of a stream.
+fn restored(bytes: &[u8]) -> Machine {
+    let stream = Stream::read(&mut &bytes[..], &mut quiet).expect("a good stream");
+    let own = stream.board(&Options::default()).expect("its board");
+    let built = stream.build(&own.plan, &own.plan, Fittings::default());
+    built.unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn open(board: &str, set: &[(&str, &str)]) -> Loaded {
+    let own = |(path, value): &(&str, &str)| ((*path).to_owned(), (*value).to_owned());
+    let options = Options {
+        set: set.iter().map(own).collect(),
+        ..Options::default()
+    };
+    board::open(Some(board), &options).unwrap_or_else(|e| panic!("{}", e.render(false)))
+}
+
+/// A Malta with the ROM in its flash, and these characters on their way to its first serial port.
+fn rom(typed: &str) -> (Loaded, Machine) {
+    let loaded = open("malta", &[("param.ram", "16MiB")]);
+    let rom = solderless::host::rom("malta-rom-le")
+        .expect("it ships")
+        .to_vec();
+    let slot = |name: &str| loaded.plan.slots.iter().position(|s| s.name == name);
+    let mut images = vec![None; loaded.plan.slots.len()];
+    images[slot("bios").expect("a slot")] = Some(rom);
+    let fittings = Fittings {
+        images,
+        epoch: 1_700_000_000,
+        ..Fittings::default()
+    };
+    let mut machine = Machine::new(&loaded.plan, fittings).expect("a machine");
+    let input = Event::Input(slot("serial0").expect("a slot"), typed.as_bytes().to_vec());
+    let first = Run {
+        pace: Pace::Deterministic,
+        no_reboot: false,
+        max_time: Some(Duration::from_nanos(1)),
+    };
+    machine.run(first, &mut Typed([input].into()));
+    (loaded, machine)
+}
+
+/// What keeps the ROM busy: memory tests, PCI scans, and a lot of output by interrupt-free polling.
+const BUSY: &str = "memtest 80200000 40000\rpci\rmd 80000000 40\rpci 0:a.2\rhelp\rmemtest\r";
+
+#[test]
+fn a_run_goes_on_from_a_save_as_if_there_had_been_none() {
+    let (loaded, mut first) = rom(BUSY);
+    run(&mut first, 30_000_000);
+    let bytes = saved(&first, &loaded);
+    assert!(bytes == saved(&first, &loaded), "two saves are equal");
+    let mut second = restored(&bytes);
+    assert_eq!(first.state_hash(), second.state_hash());
+    assert!(bytes == saved(&second, &loaded), "what is loaded is saved");
+    for machine in [&mut first, &mut second] {
+        run(machine, 300_000_000);
+    }
+    assert_eq!(first.now(), second.now());
+    assert_eq!(first.state_hash(), second.state_hash());
+}
+
+#[test]
+fn nothing_depends_on_the_instants_at_which_a_machine_is_saved_and_restored() {
+    let (_, mut whole) = rom(BUSY);
+    let (loaded, mut cut) = rom(BUSY);
+    let mut noise = Noise(4);
+    for n in 0..200 {
+        let magnitude = 8 + noise.below(14);
+        let ns = noise.below(1 << magnitude);
+        run(&mut whole, ns);
+        run(&mut cut, ns);
+        let bytes = saved(&cut, &loaded);
+        cut = restored(&bytes);
+        assert_eq!(whole.now(), cut.now(), "instant {n}");
+        assert_eq!(
+            whole.state_hash(),
+            cut.state_hash(),
+            "instant {n}, at {} ns",
+            cut.now()
+        );
+    }
+    // A run that is never cut at all ends in the same state.
+    let (_, mut plain) = rom(BUSY);
+    let end = whole.now() + 10_000_000;
+    for machine in [&mut whole, &mut cut, &mut plain] {
+        let left = end - machine.now();
+        run(machine, left);
+    }
+    assert_eq!(plain.state_hash(), whole.state_hash());
+    assert_eq!(plain.state_hash(), cut.state_hash());
+}
+
+/// The sections that a plan's graph calls for: its devices that bear state, and its parts.
+fn by_the_graph(loaded: &Loaded) -> BTreeSet<String> {
+    let bears_state = |name: &str| {
+        let device = loaded.plan.devices.iter().find(|d| d.path == name);
+        let shape = device.map(|d| (d.entry.shape)(&Parts::default()));
+        !matches!(shape, Some(Shape::Struct(_, fields)) if fields.is_empty())
+    };
+    let graph = graph(&loaded.plan);
+    graph
+        .node_weights()
+        .filter_map(|node| match node {
+            Node::Device { name, .. } => bears_state(name).then(|| name.clone()),
+            Node::Part { name } => Some(name.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The sections of devices and parts in a layout, and in the stream of a machine that was built.
+fn by_layout_and_stream(loaded: &Loaded) -> (Vec<String>, Vec<String>) {
+    let devices = |path: &String| !path.starts_with('/');
+    let layout = Layout::of(&loaded.plan)
+        .sections
+        .into_iter()
+        .map(|s| s.path);
+    let machine = Machine::new(&loaded.plan, Fittings::default()).expect("a machine");
+    let sections = machine
+        .save(NEWEST)
+        .expect("all")
+        .into_iter()
+        .map(|s| s.path);
+    (
+        layout.filter(devices).collect(),
+        sections.filter(devices).collect(),
+    )
+}
+
+/// The properties that decide about PIIX4_PM's parts, with the part that each decides about.
+const PARTS: [(&str, &str); 3] = [
+    ("memory-hotplug-support", "memhp"),
+    ("acpi-root-pci-hotplug", "pcihp"),
+    ("cpu-hotplug-legacy", "cpuhp"),
+];
+
+fn random_board(noise: &mut Noise) -> String {
+    // Nothing on the board hangs on these.
+    const LEAVES: [&str; 9] = [
+        "chip.piix4.dev.ide",
+        "chip.piix4.dev.usb",
+        "dev.kbc",
+        "dev.slot1",
+        "dev.slot2",
+        "dev.slot3",
+        "dev.slot4",
+        "dev.com1",
+        "dev.com2",
+    ];
+    let gone = LEAVES.iter().filter(|_| noise.below(2) == 0);
+    let gone: Vec<_> = gone.map(|leaf| format!("{leaf:?}")).collect();
+    let mut text = format!(
+        "[board]\nname = \"random\"\nextends = \"malta\"\ndelete = [{}]\n\n[param.ram]\ndefault = \"16MiB\"\n",
+        gone.join(", ")
+    );
+    for n in 0..noise.below(4) {
+        let at = 0x1d00_0000 + n * 0x1_0000;
+        text += &format!("\n[dev.extra{n}]\nat = \"sys:{at:#x}\"\n");
+        text += match noise.below(3) {
+            0 => "[dev.extra0.ram]\nsize = \"64KiB\"\n",
+            1 => "[dev.extra0.serial-mm]\nregshift = 0\n",
+            _ => "[dev.extra0.serial-mm]\nregshift = 3\n",
+        }
+        .replace("extra0", &format!("extra{n}"))
+        .as_str();
+    }
+    text
+}
+
+#[test]
+fn a_stream_holds_what_the_graph_says_and_nothing_else() {
+    let mut noise = Noise(11);
+    let mut built = 0;
+    let pm = "chip.piix4.dev.pm.PIIX4_PM";
+    for _ in 0..40 {
+        let text = random_board(&mut noise);
+        let on = PARTS.map(|_| noise.below(2) == 0);
+        let set = PARTS.iter().zip(on);
+        let set = set.map(|((property, _), on)| (format!("{pm}.{property}"), on.to_string()));
+        let options = Options {
+            set: set.collect(),
+            ..Options::default()
+        };
+        let Ok(loaded) = board::open_text("random", &text, &options) else {
+            continue;
+        };
+        built += 1;
+        let (layout, stream) = by_layout_and_stream(&loaded);
+        assert_eq!(layout, stream, "{text}");
+        let set: BTreeSet<_> = layout.into_iter().collect();
+        assert_eq!(set, by_the_graph(&loaded), "{text}");
+        for ((_, part), on) in PARTS.iter().zip(on) {
+            let name = format!("piix4.pm.{part}");
+            assert_eq!(set.contains(&name), on, "{name}");
+        }
+    }
+    assert!(built >= 20, "only {built} boards could be built");
+}
+
+#[test]
+fn turning_a_part_off_takes_exactly_its_bytes_away() {
+    let pm = "chip.piix4.dev.pm.PIIX4_PM";
+    let with = |on: &[usize]| {
+        let set: Vec<_> = PARTS
+            .iter()
+            .enumerate()
+            .map(|(n, (property, _))| (format!("{pm}.{property}"), on.contains(&n).to_string()))
+            .collect();
+        let set: Vec<_> = set.iter().map(|(p, v)| (p.as_str(), v.as_str())).collect();
+        let loaded = open("malta", &set);
+        let machine = Machine::new(&loaded.plan, Fittings::default()).expect("a machine");
+        let sections = machine.save(NEWEST).expect("all");
+        sections
+            .into_iter()
+            .map(|s| (s.path, s.payload))
+            .collect::<Vec<_>>()
+    };
+    let all = with(&[0, 1, 2]);
+    for (n, (_, part)) in PARTS.iter().enumerate() {
+        let others: Vec<_> = (0..3).filter(|other| *other != n).collect();
+        let mut less = all.clone();
+        less.retain(|(path, _)| *path != format!("piix4.pm.{part}"));
+        assert_eq!(less.len() + 1, all.len(), "{part}");
+        assert_eq!(with(&others), less, "{part}");
+    }
+    let none = with(&[]);
+    let text = format!("{none:?}{}", Layout::of(&open("malta", &[]).plan));
+    for trace in ["memhp", "pcihp", "cpuhp", "acpi_index", "hotplug"] {
+        assert!(!text.contains(trace), "{trace}");
+    }
+}
+
+/// A board that makes a small stream.
+const TINY: &str = r#"
+[board]
+name = "tiny"
+
+[slot]
+serial0 = { kind = "chardev" }
+
+[dev.ram]
+at = "sys:0x00000000"
+[dev.ram.ram]
+size = "64KiB"
+
+[dev.uart]
+at = "sys:0x1f000900"
+backend.chr = "serial0"
+[dev.uart.serial-mm]
+regshift = 3
+"#;
+
+/// Its stream, with something in its memory.
+fn tiny() -> Vec<u8> {
+    let loaded = board::open_text("tiny", TINY, &Options::default());
+    let loaded = loaded.unwrap_or_else(|e| panic!("{}", e.render(false)));
+    let mut machine = Machine::new(&loaded.plan, Fittings::default()).expect("a machine");
+    for at in [0x100, 0x5000, 0xfffc] {
+        machine.load(at, b"text").expect("memory");
+    }
+    saved(&machine, &loaded)
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    match Stream::read(&mut &bytes[..], &mut quiet) {
+        Ok(_) => panic!("it is taken"),
+        Err(StreamError::Broken(reason)) => reason,
+        Err(StreamError::Io(e)) => panic!("{e}"),
+    }
+}
+
+#[test]
+fn no_part_of_a_stream_can_be_missing_or_changed() {
+    let bytes = tiny();
+    let stream = Stream::read(&mut &bytes[..], &mut quiet).expect("a good stream");
+    let memory = bytes.len() - 12 - stream.carried as usize;
+    // Every place in front of the memory and behind it, and some in it.
+    let places = (0..memory).chain((memory..bytes.len() - 12).step_by(97));
+    let places: Vec<_> = places.chain(bytes.len() - 12..bytes.len()).collect();
+    let mut broken = bytes.clone();
+    for at in places {
+        let reason = refusal(&bytes[..at]);
+        assert!(reason.contains("cut short"), "{at} bytes: {reason}");
+        let flip = [0x01, 0x80, 0xff][at % 3];
+        broken[at] ^= flip;
+        let reason = refusal(&broken);
+        assert!(!reason.is_empty(), "byte {at}");
+        broken[at] ^= flip;
+    }
+}
+
+#[test]
+fn a_file_is_refused_like_a_pipe_but_for_its_memory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x.snap");
+    let bytes = tiny();
+    let taken = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).expect("a file");
+        Stream::map(&std::fs::File::open(&path).expect("the file")).map(|s| s.sections)
+    };
+    let whole = taken(&bytes).expect("a good stream");
+    let piped = Stream::read(&mut &bytes[..], &mut quiet).expect("a good stream");
+    assert!(whole == piped.sections);
+    assert!(taken(&bytes[..bytes.len() - 1]).is_err());
+    assert!(taken(&[&bytes[..], b"x"].concat()).is_err());
+    let memory = bytes.len() - 12 - piped.carried as usize;
+    for at in (0..memory).step_by(7).chain([bytes.len() - 1]) {
+        let mut broken = bytes.clone();
+        broken[at] ^= 0x10;
+        assert!(taken(&broken).is_err(), "byte {at}");
+    }
+}
+
+/// Puts the right checksum at the end of the header.
+fn reseal(bytes: &mut [u8]) {
+    let sum = crc32c::crc32c(&bytes[..92]);
+    bytes[92..96].copy_from_slice(&sum.to_le_bytes());
+}
+
+#[test]
+fn what_a_stream_claims_is_not_believed() {
+    let bytes = tiny();
+    // A newer format.
+    let mut newer = bytes.clone();
+    newer[8] = 2;
+    assert!(refusal(&newer).contains("a newer program wrote it"));
+    // Another file.
+    assert!(refusal(&[b"QEVM".as_slice(), &bytes].concat()).contains("no stream"));
+    // Lengths beyond all memory, which is not taken.
+    for field in (16..88).step_by(8) {
+        for claim in [u64::MAX, 1 << 61, 1 << 40] {
+            let mut lie = bytes.clone();
+            lie[field..field + 8].copy_from_slice(&claim.to_le_bytes());
+            reseal(&mut lie);
+            refusal(&lie);
+        }
+    }
+    // All offsets moved so that they agree with a huge description.
+    let mut lie = bytes.clone();
+    let more = 1u64 << 50;
+    for field in [16, 32, 40, 56, 72] {
+        let old = u64::from_le_bytes(lie[field..field + 8].try_into().expect("8 bytes"));
+        lie[field..field + 8].copy_from_slice(&(old + more).to_le_bytes());
+    }
+    reseal(&mut lie);
+    assert!(refusal(&lie).contains("cut short"));
+}
+
+#[test]
+fn a_stream_of_another_machine_is_refused_with_what_differs() {
+    let loaded = open("malta", &[("param.ram", "16MiB")]);
+    let machine = Machine::new(&loaded.plan, Fittings::default()).expect("a machine");
+    let bytes = saved(&machine, &loaded);
+    let refuse = |other: &Loaded| {
+        let stream = Stream::read(&mut &bytes[..], &mut quiet).expect("a good stream");
+        let own = stream.board(&Options::default()).expect("its board");
+        let built = stream.build(&own.plan, &other.plan, Fittings::default());
+        built.map(drop).unwrap_err().to_string()
+    };
+    let error = refuse(&open("malta", &[("param.ram", "32MiB")]));
+    assert!(
+        error.contains("ram: content: it was memory of 16MiB, and is memory of 32MiB here"),
+        "{error}"
+    );
+    assert!(error.contains("+   size = \"32MiB\""), "{error}");
+    let error = refuse(&open("malta-be", &[("param.ram", "16MiB")]));
+    assert!(error.contains("big-endian = true"), "{error}");
+    let pm = "chip.piix4.dev.pm.PIIX4_PM.memory-hotplug-support";
+    let error = refuse(&open("malta", &[("param.ram", "16MiB"), (pm, "true")]));
+    assert!(
+        error.contains("piix4.pm.memhp: the saved state has no such section"),
+        "{error}"
+    );
+    assert!(
+        error.contains("+   memory-hotplug-support = true"),
+        "{error}"
+    );
+    let error = refuse(&open("malta-lite", &[("param.ram", "16MiB")]));
+    assert!(error.contains("nothing here has this section"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever a machine is made to do, what it saves is loaded, and saved again it is the same.
+    #[test]
+    fn equal_machines_give_equal_bytes(seed in any::<u64>()) {
+        let (loaded, mut machine) = rom("memtest 80200000 1000\r");
+        run(&mut machine, seed % 20_000_000);
+        let bytes = saved(&machine, &loaded);
+        prop_assert!(bytes == saved(&restored(&bytes), &loaded));
+    }
+}
