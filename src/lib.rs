@@ -11,5 +11,6 @@ pub mod diagnostics;
 pub mod graph;
 pub mod host;
 pub mod machine;
+pub mod monitor;
 pub mod registry;
 pub mod state;

@@ -249,7 +249,7 @@ fn a_board_is_refused_or_the_same_in_every_build() {
                         );
                         let set = board.args.iter().any(|a| a.contains(property));
                         let layer = match set {
-                            true => format!("`{property}` of [dev.pm.PIIX4_PM] asks for it"),
+                            true => format!("`{property}` of [dev.piix4.pm.PIIX4_PM] asks for it"),
                             false => format!("`{property}` is {}, the default", !off),
                         };
                         assert!(problem.contains(&layer), "{problem}");

@@ -9,7 +9,6 @@ mod fix;
 mod graph;
 mod layout;
 mod new;
-mod progress;
 mod run;
 mod schema;
 mod show;
@@ -148,7 +147,7 @@ fn restore(
     board: Option<&str>,
     options: &Options,
 ) -> anyhow::Result<(Stream, Plan, Loaded)> {
-    let mut bar = progress::Bar::new("loading");
+    let mut bar = crate::host::progress::Bar::new("loading");
     let stream = Stream::open(uri, &mut |done, of| bar.at(done, of));
     let stream = stream.with_context(|| uri.to_string())?;
     let own = stream.board(&Options::default())?;

@@ -11,7 +11,8 @@ use crate::board::{Loaded, Options, RunFile};
 use crate::graph::plan::{Boot, Plan};
 use crate::host::{self, Backend, NetBackend, Outside};
 use crate::machine::{self, End, Fittings, Kernel, KernelFiles, Machine, Pace, Run};
-use crate::state::{self, Description, Stream, Uri};
+use crate::monitor::{Sessions, Vm};
+use crate::state::{self, Description, Stream, Uri, snapshots};
 
 /// Calendar time at power-on in deterministic mode: 2024-01-01 00:00:00 UTC.
 const FIXED_EPOCH: i64 = 1_704_067_200;
@@ -58,6 +59,13 @@ pub struct Args {
     /// Save the machine where the run ends, to a place as for --restore
     #[arg(long, value_name = "URI")]
     save_on_exit: Option<Uri>,
+    /// Where commands to the machine come from: none|stdio|pty|unix:PATH[,server]|tcp:HOST:PORT[,server]; on the terminal
+    /// of a console Ctrl-A c switches to them, unless this is none
+    #[arg(long, value_name = "BACKEND")]
+    monitor: Option<String>,
+    /// The folder of the snapshots that the monitor saves and loads by name
+    #[arg(long, value_name = "FOLDER", default_value = snapshots::FOLDER)]
+    snapshots: PathBuf,
     /// End the program where the guest resets the board
     #[arg(long)]
     no_reboot: bool,
@@ -152,10 +160,14 @@ fn with_run_file(args: &Args, run: &RunFile) -> Args {
 /// Runs a board's machine: a new one, or one from a stream, which comes with its own board's plan.
 fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<u8> {
     let plan = &loaded.plan;
-    let mut backends = backends(args, plan)?;
+    let monitor = args.monitor.as_deref().map(monitor).transpose()?;
+    let mut backends = backends(args, plan, monitor.as_ref())?;
     let mut outside = Outside::new().context("cannot handle signals")?;
     let mut plugs = Vec::new();
-    let mut stdio = None;
+    let mut stdio = (monitor == Some(Backend::Stdio)).then_some("the monitor");
+    if monitor == Some(Backend::Null) {
+        outside.no_switch();
+    }
     for (index, slot) in plan.slots.iter().enumerate() {
         let spec = match slot.kind {
             SlotKind::Chardev | SlotKind::Netdev => backends[index].take(),
@@ -174,7 +186,7 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
             && let Some(first) = stdio.replace(&slot.name)
         {
             bail!(
-                "slots {first} and {} both want standard input and output",
+                "{first} and {} both want standard input and output",
                 slot.name
             );
         }
@@ -201,6 +213,9 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         };
         machine.plug(index, sink);
     }
+    if let Some(backend) = monitor.filter(|b| *b != Backend::Null) {
+        outside.monitor(&backend)?;
+    }
     if args.deterministic && stdio.is_some() && !outside.interactive() {
         outside.gather(INPUT_PATIENCE);
     }
@@ -209,13 +224,23 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         (false, true) => Pace::Watched,
         (false, false) => Pace::Free,
     };
-    let run = Run {
-        pace,
-        no_reboot: args.no_reboot,
-        max_time: args.max_time,
+    let monitors = outside.take_monitors();
+    let mut sessions = Sessions::new(outside, monitors);
+    let mut vm = Vm {
+        machine,
+        loaded,
+        run: Run {
+            pace,
+            no_reboot: args.no_reboot,
+            max_time: args.max_time,
+        },
+        engine: args.engine.map(Into::into),
+        snapshots: &args.snapshots,
+        paused: false,
     };
-    let end = machine.run(run, &mut outside);
-    drop(outside);
+    let end = vm.drive(&mut sessions);
+    let machine = vm.machine;
+    drop(sessions);
     if args.state_hash {
         eprintln!(
             "state {:032x} at {} ns",
@@ -229,14 +254,14 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     );
     if let Some(uri) = &args.save_on_exit {
         let description = Description::new(loaded);
-        let mut bar = super::progress::Bar::new("saving");
+        let mut bar = crate::host::progress::Bar::new("saving");
         let saved = state::save(&machine, &description, uri, &mut |done, of| {
             bar.at(done, of)
         });
         saved.with_context(|| format!("the machine was not saved to {uri}"))?;
     }
     Ok(match end {
-        End::PowerOff | End::Reset => 0,
+        End::PowerOff | End::Reset | End::Paused => 0,
         End::TimeUp => 124,
         End::Quit(status) => status,
     })
@@ -292,8 +317,17 @@ fn power_on(args: &Args, plan: &Plan, mut backends: Vec<Option<String>>) -> Resu
 }
 
 /// What is plugged into each slot: the board's default, or what the command line says.
-fn backends(args: &Args, plan: &Plan) -> Result<Vec<Option<String>>> {
+fn backends(args: &Args, plan: &Plan, monitor: Option<&Backend>) -> Result<Vec<Option<String>>> {
     let mut specs: Vec<_> = plan.slots.iter().map(|s| s.default.clone()).collect();
+    if monitor == Some(&Backend::Stdio) {
+        // The console that a board has there by default makes room.
+        for spec in &mut specs {
+            let console = spec.as_deref().map(str::parse);
+            if matches!(console, Some(Ok(Backend::Stdio))) {
+                *spec = Some("null".to_owned());
+            }
+        }
+    }
     for text in &args.backend {
         let (name, spec) = text
             .split_once('=')
@@ -319,6 +353,20 @@ fn backends(args: &Args, plan: &Plan) -> Result<Vec<Option<String>>> {
         specs[boot.firmware] = Some(format!("file:{}", path.display()));
     }
     Ok(specs)
+}
+
+/// Where `--monitor` says that commands come from.
+fn monitor(text: &str) -> Result<Backend> {
+    let backend = match text {
+        "none" => Ok(Backend::Null),
+        text => text.parse(),
+    };
+    match backend {
+        Ok(Backend::File(_)) | Err(_) => bail!(
+            "--monitor {text}: there are none, stdio, pty, unix:PATH[,server] and tcp:HOST:PORT[,server]"
+        ),
+        Ok(backend) => Ok(backend),
+    }
 }
 
 fn boot<'a>(plan: &'a Plan, option: &str) -> Result<&'a Boot> {

@@ -6,12 +6,12 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::terminal::{self, Keys, Typed};
+use super::{Feed, Gone, To};
 use crate::machine::{Event, Sink};
 
 /// The status of a program whose output nobody reads any more: 128 + SIGPIPE.
@@ -116,7 +116,7 @@ impl Sink for Stream {
 }
 
 /// Standard output. When its reader has gone, the run has no purpose left.
-struct Stdout(Sender<Event>);
+struct Stdout(Feed);
 
 impl Sink for Stdout {
     fn send(&mut self, bytes: &[u8]) {
@@ -127,29 +127,43 @@ impl Sink for Stdout {
     }
 }
 
+/// Standard output.
+pub(super) fn stdout(feed: &Feed) -> Box<dyn Sink> {
+    Box::new(Stdout(feed.clone()))
+}
+
 struct Nothing;
 
 impl Sink for Nothing {
     fn send(&mut self, _: &[u8]) {}
 }
 
-/// Opens a backend; what comes in goes to `events`.
+/// Opens a backend; what comes in goes to `feed`. On a terminal the keys switch to the monitor of this number.
 pub(super) fn open(
-    slot: usize,
+    to: To,
+    monitor: Option<usize>,
     name: &str,
     backend: &Backend,
-    events: &Sender<Event>,
+    feed: &Feed,
 ) -> Result<Box<dyn Sink>, BackendError> {
     let failed =
         |what: &str, e: &dyn std::fmt::Display| BackendError(format!("{name}: cannot {what}: {e}"));
-    let events = events.clone();
+    let feed = feed.clone();
     Ok(match backend {
         Backend::Null => Box::new(Nothing),
         Backend::Stdio => {
-            let out = Stdout(events.clone());
+            let out = stdout(&feed);
             let raw = terminal::take();
-            std::thread::spawn(move || read_console(slot, raw, &events));
-            Box::new(out)
+            std::thread::spawn(move || {
+                let _ = if raw {
+                    read_terminal(to, monitor, &feed)
+                } else {
+                    feed.opened(to, None)
+                        .and_then(|()| read_all(to, &mut std::io::stdin(), &feed))
+                        .and_then(|()| feed.closed(to))
+                };
+            });
+            out
         }
         Backend::File(path) => {
             let file = File::create(path)
@@ -159,21 +173,21 @@ pub(super) fn open(
         Backend::Unix(path, false) => {
             let stream = UnixStream::connect(path)
                 .map_err(|e| failed(&format!("connect to {}", path.display()), &e))?;
-            connected(slot, stream, UnixStream::try_clone, events)
+            connected(to, stream, UnixStream::try_clone, feed)
                 .map_err(|e| failed("use the socket", &e))?
         }
         Backend::Tcp(address, false) => {
             let stream = TcpStream::connect(address)
                 .map_err(|e| failed(&format!("connect to {address}"), &e))?;
-            connected(slot, stream, TcpStream::try_clone, events)
+            connected(to, stream, TcpStream::try_clone, feed)
                 .map_err(|e| failed("use the socket", &e))?
         }
         Backend::Unix(path, true) => {
             let listener = listen_unix(path)
                 .map_err(|e| failed(&format!("listen at {}", path.display()), &e))?;
             serve(
-                slot,
-                events,
+                to,
+                feed,
                 move || listener.accept().map(|(s, _)| s),
                 UnixStream::try_clone,
             )
@@ -182,8 +196,8 @@ pub(super) fn open(
             let listener = TcpListener::bind(address)
                 .map_err(|e| failed(&format!("listen at {address}"), &e))?;
             serve(
-                slot,
-                events,
+                to,
+                feed,
                 move || listener.accept().map(|(s, _)| s),
                 TcpStream::try_clone,
             )
@@ -194,7 +208,7 @@ pub(super) fn open(
             let reader = file
                 .try_clone()
                 .map_err(|e| failed("open a pseudo-terminal", &e))?;
-            std::thread::spawn(move || read_pty(slot, reader, &events));
+            std::thread::spawn(move || read_pty(to, reader, &feed));
             Box::new(sink(file))
         }
     })
@@ -216,20 +230,26 @@ fn listen_unix(path: &Path) -> std::io::Result<UnixListener> {
 }
 
 fn connected<S: Read + Write + Send + 'static>(
-    slot: usize,
+    to: To,
     stream: S,
     clone: impl Fn(&S) -> std::io::Result<S>,
-    events: Sender<Event>,
+    feed: Feed,
 ) -> std::io::Result<Box<dyn Sink>> {
     let mut reader = clone(&stream)?;
-    std::thread::spawn(move || read_all(slot, &mut reader, &events));
+    std::thread::spawn(move || {
+        // Nobody is left to tell when the machine has gone.
+        let _ = feed
+            .opened(to, None)
+            .and_then(|()| read_all(to, &mut reader, &feed))
+            .and_then(|()| feed.closed(to));
+    });
     Ok(Box::new(sink(stream)))
 }
 
 /// Takes one peer after another; without one, output is dropped.
 fn serve<S: Read + Write + Send + 'static>(
-    slot: usize,
-    events: Sender<Event>,
+    to: To,
+    feed: Feed,
     accept: impl Fn() -> std::io::Result<S> + Send + 'static,
     clone: impl Fn(&S) -> std::io::Result<S> + Send + 'static,
 ) -> Box<dyn Sink> {
@@ -238,61 +258,70 @@ fn serve<S: Read + Write + Send + 'static>(
     std::thread::spawn(move || {
         while let Ok(mut stream) = accept() {
             let Ok(copy) = clone(&stream) else { continue };
-            *writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(copy) as Writer);
-            read_all(slot, &mut stream, &events);
+            // The monitor answers each peer itself: what one has asked is not for the next.
+            let served = match to {
+                To::Monitor(_) => feed.opened(to, Some(Box::new(self::sink(copy)))),
+                To::Slot(_) => {
+                    *writer.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some(Box::new(copy) as Writer);
+                    Ok(())
+                }
+            };
+            let served = served.and_then(|()| read_all(to, &mut stream, &feed));
             *writer.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            // A slot's next peer goes on where this one left off.
+            if served.is_err() || matches!(to, To::Monitor(_)) && feed.closed(to).is_err() {
+                return;
+            }
         }
     });
     Box::new(sink)
 }
 
-/// Passes on what comes until its end, or until nobody wants it.
-fn read_all(slot: usize, reader: &mut dyn Read, events: &Sender<Event>) {
+/// Passes on what comes until its end.
+fn read_all(to: To, reader: &mut dyn Read, feed: &Feed) -> Result<(), Gone> {
     let mut buffer = [0; 4096];
     loop {
         match reader.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(len) => {
-                if events
-                    .send(Event::Input(slot, buffer[..len].to_vec()))
-                    .is_err()
-                {
-                    return;
-                }
-            }
+            Ok(0) => return Ok(()),
+            Ok(len) => feed.text(to, &buffer[..len])?,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return,
+            Err(_) => return Ok(()),
         }
     }
 }
 
-fn read_console(slot: usize, raw: bool, events: &Sender<Event>) {
-    if !raw {
-        read_all(slot, &mut std::io::stdin(), events);
-        // Nobody is left to tell when the machine has gone.
-        let _ = events.send(Event::InputEnd(slot));
-        return;
-    }
+/// Passes on what is typed, and does what the escape key asks for.
+fn read_terminal(to: To, monitor: Option<usize>, feed: &Feed) -> Result<(), Gone> {
     let (mut keys, mut buffer) = (Keys::default(), [0; 4096]);
+    let mut now = to;
+    feed.opened(to, None)?;
     while let Ok(len) = std::io::stdin().read(&mut buffer) {
         if len == 0 {
-            return;
+            break;
         }
         for typed in keys.sort(&buffer[..len]) {
-            let event = match typed {
-                Typed::Text(text) => Event::Input(slot, text),
-                Typed::Break => Event::Break(slot),
-                Typed::Quit => Event::Quit(0),
-                Typed::Say(text) => {
-                    eprint!("{text}");
-                    continue;
+            match (typed, to, monitor) {
+                (Typed::Text(text), ..) => feed.text(now, &text)?,
+                (Typed::Break, To::Slot(slot), _) => feed.send(Event::Break(slot))?,
+                (Typed::Quit, ..) => feed.send(Event::Quit(0))?,
+                (Typed::Switch, _, Some(number)) if now == to => {
+                    now = To::Monitor(number);
+                    feed.opened(now, None)?;
                 }
-            };
-            if events.send(event).is_err() {
-                return;
+                (Typed::Switch, _, Some(_)) => {
+                    feed.closed(now)?;
+                    now = to;
+                }
+                (Typed::Switch, ..) => eprint!("\r\nthere is nothing else on this terminal\r\n"),
+                (Typed::Break, To::Monitor(_), _) => {
+                    eprint!("\r\nthe console is not on this terminal\r\n");
+                }
+                (Typed::Say(text), ..) => eprint!("{text}"),
             }
         }
     }
+    Ok(())
 }
 
 /// A pseudo-terminal's controlling side, which never blocks on writing, and the name of the other side.
@@ -317,8 +346,11 @@ fn open_pty() -> rustix::io::Result<(File, String)> {
     Ok((File::from(controller), name))
 }
 
-fn read_pty(slot: usize, mut reader: File, events: &Sender<Event>) {
+fn read_pty(to: To, mut reader: File, feed: &Feed) {
     use rustix::event::{PollFd, PollFlags, poll};
+    if feed.opened(to, None).is_err() {
+        return;
+    }
     loop {
         let mut fds = [PollFd::new(&reader, PollFlags::IN)];
         if poll(&mut fds, None).is_err() {
@@ -327,13 +359,7 @@ fn read_pty(slot: usize, mut reader: File, events: &Sender<Event>) {
         let mut buffer = [0; 4096];
         match reader.read(&mut buffer) {
             Ok(0) => return,
-            Ok(len)
-                if events
-                    .send(Event::Input(slot, buffer[..len].to_vec()))
-                    .is_err() =>
-            {
-                return;
-            }
+            Ok(len) if feed.text(to, &buffer[..len]).is_err() => return,
             Ok(_) => {}
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(_) => return,

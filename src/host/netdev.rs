@@ -9,9 +9,8 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
-use super::BackendError;
+use super::{BackendError, Feed};
 use crate::machine::{Event, Sink};
 
 /// The shortest frame on a network, and the shortest that says what it is: the header.
@@ -56,7 +55,7 @@ pub(super) fn open(
     slot: usize,
     name: &str,
     backend: &NetBackend,
-    events: &Sender<Event>,
+    events: &Feed,
 ) -> Result<Box<dyn Sink>, BackendError> {
     let failed =
         |what: String, e: std::io::Error| BackendError::new(format!("{name}: cannot {what}: {e}"));
@@ -121,11 +120,7 @@ fn bind(path: &Path) -> std::io::Result<UnixDatagram> {
 }
 
 /// Passes on every frame, padded to the length that a network has, until nobody wants them.
-fn take(
-    slot: usize,
-    receive: impl Fn(&mut [u8]) -> std::io::Result<usize>,
-    events: &Sender<Event>,
-) {
+fn take(slot: usize, receive: impl Fn(&mut [u8]) -> std::io::Result<usize>, events: &Feed) {
     let mut buffer = [0; 1 << 16];
     loop {
         // An error tells that an earlier frame was lost, because the other end was not there.
@@ -146,6 +141,7 @@ fn take(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Heard;
 
     #[test]
     fn backends_are_read() {
@@ -177,9 +173,10 @@ mod tests {
         // Left behind by one that has ended.
         drop(UnixDatagram::bind(&one).unwrap());
         let (sender, events) = std::sync::mpsc::channel();
+        let feed = Feed(sender);
         let open = |slot, own: &PathBuf, peer: &PathBuf| {
             let backend = NetBackend::Unix(own.clone(), peer.clone());
-            super::open(slot, "net", &backend, &sender)
+            super::open(slot, "net", &backend, &feed)
         };
         let mut first = open(1, &one, &other).unwrap();
         first.send(&[1; 20]);
@@ -188,7 +185,10 @@ mod tests {
         first.send(&[3; 20]);
         second.send(&[4; 1500]);
         assert!(open(3, &one, &other).is_err(), "it is in use");
-        let mut came = [events.recv().unwrap(), events.recv().unwrap()];
+        let mut came = [(); 2].map(|()| match events.recv().unwrap() {
+            Heard::Event(event) => event,
+            Heard::Monitor(..) => panic!("this is no monitor"),
+        });
         came.sort_by_key(|event| matches!(event, Event::Input(2, _)));
         let padded = [vec![3; 20], vec![0; 40]].concat();
         assert_eq!(

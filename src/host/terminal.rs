@@ -12,6 +12,7 @@ const HELP: &str = "\r\n\
     Ctrl-A h    this help\r\n\
     Ctrl-A x    end the program\r\n\
     Ctrl-A b    send a break\r\n\
+    Ctrl-A c    switch between the console and the monitor\r\n\
     Ctrl-A Ctrl-A    send Ctrl-A\r\n";
 
 /// The settings to go back to, and the raw ones. The terminal is the process's, hence a static.
@@ -65,10 +66,12 @@ pub fn resume() {
 /// What the keys typed so far mean.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Typed {
-    /// For the guest.
+    /// For the guest or the monitor.
     Text(Vec<u8>),
     /// A break condition for the guest.
     Break,
+    /// Switch between the guest and the monitor.
+    Switch,
     /// End the program.
     Quit,
     /// Show this to the person.
@@ -102,6 +105,7 @@ impl Keys {
                 b'x' => out.push(Typed::Quit),
                 b'h' | b'?' => out.push(Typed::Say(HELP)),
                 b'b' => out.push(Typed::Break),
+                b'c' => out.push(Typed::Switch),
                 ESCAPE => text(&mut out, ESCAPE),
                 _ => out.push(Typed::Say("\r\nCtrl-A h shows the keys\r\n")),
             }
@@ -126,6 +130,6 @@ mod tests {
             ]
         );
         assert_eq!(keys.sort(b"xy"), [Typed::Quit, Typed::Text(b"y".into())]);
-        assert_eq!(keys.sort(b"\x01h"), [Typed::Say(HELP)]);
+        assert_eq!(keys.sort(b"\x01h\x01c"), [Typed::Say(HELP), Typed::Switch]);
     }
 }

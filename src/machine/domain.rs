@@ -5,6 +5,7 @@
 //! delivered when the outermost call is over, before the CPU goes on.
 
 mod fabric;
+mod map;
 pub(super) mod state;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

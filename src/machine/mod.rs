@@ -267,6 +267,16 @@ impl Machine {
         self.domain.run_cpu(self.cpu?, limit)
     }
 
+    /// What answers where in every address space, as the guest has it now; `plan` is what the machine was built from.
+    pub fn address_map(&self, plan: &Plan) -> String {
+        let ports = plan.devices.iter().flat_map(|device| {
+            let ports = device.interface.ports.iter();
+            ports.map(|port| format!("{}.{}", device.path, port.name))
+        });
+        let buses: Vec<_> = ["sys".to_owned()].into_iter().chain(ports).collect();
+        self.domain.address_map(&buses)
+    }
+
     /// Reads guest memory by physical address.
     ///
     /// # Errors

@@ -24,6 +24,8 @@ pub enum Event {
     InputEnd(usize),
     /// A break condition for a board slot.
     Break(usize),
+    /// Have the machine stand still; it goes on when it is run again.
+    Pause,
     /// End the program with this status.
     Quit(u8),
 }
@@ -56,6 +58,8 @@ pub enum End {
     Reset,
     /// The time allowed is over.
     TimeUp,
+    /// The host asked for the machine to stand still.
+    Paused,
     /// The host asked for it, with this status.
     Quit(u8),
 }
@@ -227,6 +231,20 @@ impl Machine {
         }
     }
 
+    /// Has the machine stand still until the host says something that ends that, or this time is over.
+    pub fn hold(&mut self, time: Option<Duration>, host: &mut dyn Host) -> End {
+        let begin = Instant::now();
+        loop {
+            let left = time.map(|time| time.saturating_sub(begin.elapsed()));
+            if left == Some(Duration::ZERO) {
+                return End::TimeUp;
+            }
+            if let Some(end) = host.wait(left).and_then(|event| self.take(event)) {
+                return end;
+            }
+        }
+    }
+
     fn take(&mut self, event: Event) -> Option<End> {
         match event {
             Event::Input(slot, bytes) => {
@@ -243,6 +261,7 @@ impl Machine {
                 }
             }
             Event::InputEnd(_) => {}
+            Event::Pause => return Some(End::Paused),
             Event::Quit(status) => return Some(End::Quit(status)),
         }
         None

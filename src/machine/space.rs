@@ -141,6 +141,11 @@ impl Space {
         self.changed();
     }
 
+    /// Its windows, in no order.
+    pub fn windows(&self) -> impl Iterator<Item = &Window> {
+        self.windows.iter()
+    }
+
     fn changed(&mut self) {
         self.stretches.take();
         self.recent.set(0);

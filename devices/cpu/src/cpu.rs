@@ -39,6 +39,23 @@ pub struct Mips32Cpu {
     generation: Option<u64>,
 }
 
+/// The general registers, as the assembler names them.
+const GENERAL: [&str; 32] = [
+    "zero", "at", "v0", "v1", "a0", "a1", "a2", "a3", "t0", "t1", "t2", "t3", "t4", "t5", "t6",
+    "t7", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "t8", "t9", "k0", "k1", "gp", "sp", "s8",
+    "ra",
+];
+/// The others that a person looks at, with their gdb numbers.
+const SPECIAL: [(&str, usize); 6] = [
+    ("pc", 37),
+    ("hi", 34),
+    ("lo", 33),
+    ("status", 32),
+    ("cause", 36),
+    ("badvaddr", 35),
+];
+const FPU_REGISTERS: [(&str, usize); 2] = [("fcsr", 70), ("fir", 71)];
+
 impl Model for Mips32Cpu {
     const TYPE: &'static str = "mips32-cpu";
     const SUMMARY: &'static str = "MIPS32 Release 2 CPU: 4KEc, 24Kc, 24Kf, 34Kf, 74Kf";
@@ -318,6 +335,28 @@ impl Processor for Mips32Cpu {
     fn set_pc(&mut self, pc: u64) {
         self.core.pc = pc as u32;
         self.core.waiting = false;
+    }
+
+    fn registers(&self) -> Vec<(&'static str, u64)> {
+        let cp0 = &self.core.cp0;
+        let fpu: &[(&str, usize)] = match self.core.identity.fpu {
+            true => &FPU_REGISTERS,
+            false => &[],
+        };
+        let numbered = GENERAL
+            .into_iter()
+            .zip(0..)
+            .chain(SPECIAL)
+            .chain(fpu.iter().copied());
+        let numbered = numbered.filter_map(|(name, n)| Some((name, self.register(n)?)));
+        let others = [
+            ("epc", cp0.epc),
+            ("errorepc", cp0.error_epc),
+            ("entryhi", cp0.entry_hi),
+            ("ebase", cp0.ebase),
+        ];
+        let others = others.map(|(name, value)| (name, u64::from(value)));
+        numbered.chain(others).collect()
     }
 
     fn register(&self, number: usize) -> Option<u64> {

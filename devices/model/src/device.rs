@@ -344,6 +344,8 @@ pub trait Processor {
     fn pc(&self) -> u64;
     /// Goes on at another address.
     fn set_pc(&mut self, pc: u64);
+    /// The registers that a person looks at, by their names, in the order they are shown.
+    fn registers(&self) -> Vec<(&'static str, u64)>;
     /// A register by its number in gdb's description of the architecture, or `None`.
     fn register(&self, number: usize) -> Option<u64>;
     /// Sets a register by its gdb number; false if there is none or it cannot be set.

@@ -1,0 +1,214 @@
+//! The commands: the one table that names them.
+
+use super::{Done, Outcome, Vm, info, snapshot};
+use crate::diagnostics::suggest;
+use crate::machine::End;
+
+/// A command.
+pub struct Command {
+    /// Its name, and others that it goes by.
+    pub names: &'static [&'static str],
+    /// Its arguments as a person reads them, those in brackets optional.
+    pub args: &'static str,
+    /// One line about it.
+    pub help: &'static str,
+    /// Carries it out, with as many arguments as it takes.
+    pub run: fn(&mut Vm<'_>, &[String]) -> Outcome,
+}
+
+/// The commands, in the order of their names.
+pub static COMMANDS: &[Command] = &[
+    Command {
+        names: &["cont", "c"],
+        args: "",
+        help: "let the machine go on",
+        run: |vm, _| {
+            vm.paused = false;
+            done()
+        },
+    },
+    Command {
+        names: &["delvm"],
+        args: "NAME",
+        help: "delete the snapshot NAME",
+        run: |vm, args| snapshot::delete(vm, &args[0]),
+    },
+    Command {
+        names: &["help", "?"],
+        args: "[COMMAND]",
+        help: "show this, or what is there about one command",
+        run: |_, args| help(args),
+    },
+    Command {
+        names: &["info"],
+        args: "[WHAT]",
+        help: "show what there is to know about WHAT; without it, about what that can be",
+        run: |vm, args| match args.split_first() {
+            Some((what, args)) => run(info::INFO, "info", vm, what, args),
+            None => say(list(info::INFO, "info ")),
+        },
+    },
+    Command {
+        names: &["loadvm"],
+        args: "NAME",
+        help: "go on from the snapshot NAME",
+        run: |vm, args| snapshot::load(vm, &args[0]),
+    },
+    Command {
+        names: &["migrate"],
+        args: "URI",
+        help: "save the machine to URI, and have it stand still: file:PATH, exec:COMMAND, unix:PATH, tcp:HOST:PORT or fd:N",
+        run: |vm, args| snapshot::migrate(vm, &args[0]),
+    },
+    Command {
+        names: &["quit", "q"],
+        args: "",
+        help: "end the program",
+        run: |_, _| Ok(Done::End(End::Quit(0))),
+    },
+    Command {
+        names: &["savevm"],
+        args: "NAME",
+        help: "save the machine as the snapshot NAME",
+        run: |vm, args| snapshot::save(vm, &args[0]),
+    },
+    Command {
+        names: &["stop", "s"],
+        args: "",
+        help: "have the machine stand still",
+        run: |vm, _| {
+            vm.paused = true;
+            done()
+        },
+    },
+    Command {
+        names: &["system_reset"],
+        args: "",
+        help: "press the board's reset button",
+        run: |vm, _| {
+            if vm.run.no_reboot {
+                return Ok(Done::End(End::Reset));
+            }
+            vm.machine.reset();
+            done()
+        },
+    },
+];
+
+pub(super) fn say(text: impl Into<String>) -> Outcome {
+    Ok(Done::Say(text.into()))
+}
+
+pub(super) fn done() -> Outcome {
+    say("")
+}
+
+impl Command {
+    fn name(&self) -> &'static str {
+        self.names.first().copied().unwrap_or_default()
+    }
+
+    /// The command of a table with this name; `kind` is what the table's entries are called.
+    fn find(table: &'static [Self], kind: &str, name: &str) -> Result<&'static Self, String> {
+        table
+            .iter()
+            .find(|c| c.names.contains(&name))
+            .ok_or_else(|| {
+                let help = suggest(name, "names", table.iter().map(Self::name));
+                format!("unknown {kind}: '{name}'\n{help}")
+            })
+    }
+
+    /// As a person types it.
+    fn usage(&self) -> String {
+        let names = self.names.join("|");
+        format!("{names} {}", self.args).trim_end().to_owned()
+    }
+}
+
+/// Carries out a command of a table; `kind` is what its entries are called.
+pub(super) fn run(
+    table: &'static [Command],
+    kind: &str,
+    vm: &mut Vm<'_>,
+    name: &str,
+    args: &[String],
+) -> Outcome {
+    let command = Command::find(table, kind, name)?;
+    let most = command.args.split_whitespace().count();
+    let optional = command.args.matches('[').count();
+    if args.len() < most - optional || args.len() > most {
+        let trouble = if args.len() > most { "many" } else { "few" };
+        return Err(format!(
+            "too {trouble} arguments; usage: {}",
+            command.usage()
+        ));
+    }
+    (command.run)(vm, args)
+}
+
+fn list(table: &[Command], before: &str) -> String {
+    let line = |c: &Command| format!("{before}{} -- {}\n", c.usage(), c.help);
+    table.iter().map(line).collect()
+}
+
+fn help(args: &[String]) -> Outcome {
+    let Some(name) = args.first() else {
+        return say(list(COMMANDS, ""));
+    };
+    let command = Command::find(COMMANDS, "command", name)?;
+    let mut text = format!("{} -- {}\n", command.usage(), command.help);
+    if command.name() == "info" {
+        text += &list(info::INFO, "info ");
+    }
+    say(text)
+}
+
+/// How a line could go on: the words that the one being typed could become.
+pub fn complete(line: &str) -> Vec<String> {
+    let words: Vec<_> = line.trim_start().split(' ').collect();
+    let table = match words[..] {
+        [_] | ["help" | "?", _] => COMMANDS,
+        ["info", _] => info::INFO,
+        _ => return Vec::new(),
+    };
+    let word = words.last().copied().unwrap_or_default();
+    let names = table.iter().map(Command::name);
+    names
+        .filter(|name| name.starts_with(word))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_in_order_and_say_something() {
+        for table in [COMMANDS, info::INFO] {
+            assert!(table.is_sorted_by_key(Command::name));
+            let mut names: Vec<_> = table.iter().flat_map(|c| c.names).collect();
+            let count = names.len();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), count, "a name for two commands");
+            for command in table {
+                assert!(!command.help.is_empty() && !command.help.ends_with('.'));
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_completed() {
+        for (line, ways) in [
+            ("st", &["stop"][..]),
+            ("info st", &["status"]),
+            ("help q", &["quit"]),
+            ("stop ", &[]),
+            ("x", &[]),
+        ] {
+            assert_eq!(complete(line), ways, "{line}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What `info` shows.
+
+use std::fmt::Write;
+
+use super::commands::{Command, say};
+use super::snapshot;
+use crate::board::write;
+use crate::graph::plan::{Bus, Plan};
+
+/// What there is to know, in the order of the names.
+pub static INFO: &[Command] = &[
+    Command {
+        names: &["mtree"],
+        args: "",
+        help: "what answers where, as the guest has it now",
+        run: |vm, _| say(vm.machine.address_map(&vm.loaded.plan)),
+    },
+    Command {
+        names: &["qtree"],
+        args: "",
+        help: "the devices by the buses they sit on, with their properties",
+        run: |vm, _| say(qtree(&vm.loaded.plan)),
+    },
+    Command {
+        names: &["registers"],
+        args: "",
+        help: "the registers of the CPU",
+        run: |vm, _| match vm.machine.cpu() {
+            Some(cpu) => say(registers(&cpu.registers())),
+            None => Err("the board has no CPU".to_owned()),
+        },
+    },
+    Command {
+        names: &["snapshots"],
+        args: "",
+        help: "the snapshots that there are",
+        run: |vm, _| snapshot::list(vm),
+    },
+    Command {
+        names: &["status"],
+        args: "",
+        help: "whether the machine runs",
+        run: |vm, _| {
+            let status = if vm.paused { "paused" } else { "running" };
+            say(format!("VM status: {status}\n"))
+        },
+    },
+    Command {
+        names: &["version"],
+        args: "",
+        help: "the version of this program",
+        run: |_, _| say(concat!(env!("CARGO_PKG_VERSION"), "\n")),
+    },
+];
+
+/// Four to a line, each as wide as it is.
+fn registers(registers: &[(&str, u64)]) -> String {
+    let wide = registers.iter().any(|(_, v)| *v > u64::from(u32::MAX));
+    let digits = if wide { 16 } else { 8 };
+    let lines = registers.chunks(4).map(|line| {
+        let line: Vec<_> = line
+            .iter()
+            .map(|(n, v)| format!("{n:>9} {v:0digits$x}"))
+            .collect();
+        line.join("") + "\n"
+    });
+    lines.collect()
+}
+
+fn qtree(plan: &Plan) -> String {
+    let mut out = "bus: sys\n".to_owned();
+    devices(plan, Bus::System, 1, &mut out);
+    let lone = plan.devices.iter().enumerate();
+    let lone = lone.filter(|(_, device)| device.seat.is_none());
+    for (index, _) in lone {
+        device(plan, index, 0, &mut out);
+    }
+    out
+}
+
+fn devices(plan: &Plan, bus: Bus, depth: usize, out: &mut String) {
+    for (index, planned) in plan.devices.iter().enumerate() {
+        if planned.seat.is_some_and(|seat| seat.bus == bus) {
+            device(plan, index, depth, out);
+        }
+    }
+}
+
+fn device(plan: &Plan, index: usize, depth: usize, out: &mut String) {
+    let planned = &plan.devices[index];
+    let mut line = |depth: usize, text: String| {
+        // Writing to a string has no way to fail.
+        let _ = writeln!(out, "{:1$}{text}", "", 2 * depth);
+    };
+    line(
+        depth,
+        format!("dev: {}, id \"{}\"", planned.entry.name, planned.path),
+    );
+    let set = planned.props.as_object().into_iter().flatten();
+    for (name, value) in set.filter(|(_, value)| !value.is_null()) {
+        line(depth + 1, format!("{name} = {}", write::json(value)));
+    }
+    for part in planned.interface.parts.iter().filter(|part| part.present) {
+        line(depth + 1, format!("part {}", part.name));
+    }
+    for (port, number) in planned.interface.ports.iter().zip(0..) {
+        let name = format!("bus: {}.{}", planned.path, port.name);
+        let _ = writeln!(out, "{:1$}{name}", "", 2 * (depth + 1));
+        let bus = Bus::Port(index, solderless_model::PortId(number));
+        devices(plan, bus, depth + 2, out);
+    }
+}

@@ -1,0 +1,530 @@
+//! The monitor: on the terminal, on pipes and on sockets.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use solderless_testing::emulator::Emulator;
+use solderless_testing::{Console, Endian, Terminal, guests};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
+const ROM: &str = "rom> ";
+const PROMPT: &str = "(solderless) ";
+const PATIENCE: Duration = Duration::from_secs(300);
+
+fn malta(args: &[&str]) -> Command {
+    let ours = Emulator::ours(PROGRAM, Endian::Little).ram(16);
+    ours.args(args).command()
+}
+
+/// A machine whose monitor is at its standard input and output, which are pipes.
+fn piped(args: &[&str]) -> Console {
+    let mut console = Console::start(malta(&[&["--monitor", "stdio"], args].concat()));
+    console.expect(PROMPT);
+    console
+}
+
+/// Gives a command on a line; returns the answer.
+fn ask(console: &mut Console, command: &str) -> String {
+    console.send(&format!("{command}\n"));
+    console.expect(PROMPT)
+}
+
+/// Connects as soon as somebody listens.
+fn eventually<T>(connect: impl Fn() -> std::io::Result<T>) -> T {
+    let start = Instant::now();
+    loop {
+        match connect() {
+            Ok(stream) => return stream,
+            Err(e) => assert!(start.elapsed() < PATIENCE, "{e}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn the_terminal_is_shared_by_console_and_monitor() {
+    let terminal = Terminal::new();
+    let mut console = terminal.start(malta(&[]));
+    console.expect(ROM);
+    console.send("\x01c");
+    console.expect("Solderless");
+    console.expect("monitor - type 'help' for more information");
+    console.expect(PROMPT);
+    // The line is edited, and comes back from the history.
+    console.send("info statsu\x7f\x7fus\r");
+    console.expect("VM status: running");
+    console.expect(PROMPT);
+    console.send("sto\t\r");
+    console.expect(PROMPT);
+    console.send("\x1b[A\x1b[A\r");
+    console.expect("VM status: paused");
+    console.expect(PROMPT);
+    // What is typed to a guest that stands still waits for it.
+    console.send("\x01c");
+    console.send("help reset\r");
+    console.send("\x01c");
+    console.expect(PROMPT);
+    std::thread::sleep(Duration::from_millis(100));
+    console.send("cont\r");
+    console.expect("SOFTRES");
+    console.expect(ROM);
+    console.send("\x01c");
+    console.send("help poweroff\r");
+    console.expect("SUS_EN");
+    console.expect(ROM);
+    console.send("\x01cq\r");
+    assert_eq!(console.wait().code(), Some(0));
+}
+
+#[test]
+fn a_terminal_can_be_the_monitors_alone() {
+    let terminal = Terminal::new();
+    let mut console = terminal.start(malta(&["--monitor", "stdio"]));
+    console.expect(PROMPT);
+    console.send("\x01c");
+    console.expect("there is nothing else on this terminal");
+    console.send("\rinfo status\r");
+    console.expect("VM status: running");
+    console.send("\x01x");
+    let ended = console.wait();
+    assert_eq!(ended.code(), Some(0));
+    assert!(!ended.output.contains("Solderless ROM"), "{}", ended.output);
+}
+
+#[test]
+fn a_new_pseudo_terminal_can_be_the_monitors() {
+    let mut child = malta(&["--monitor", "pty", "--backend", "serial0=null"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut errors = std::io::BufReader::new(child.stderr.take().expect("it is a pipe"));
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut errors, &mut line).expect("the name is printed");
+    let name = line.trim().strip_prefix("monitor is ").expect("its name");
+    let mut terminal = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(name)
+        .expect("it can be opened");
+    assert!(until_prompt(&mut terminal).contains("type 'help'"));
+    terminal.write_all(b"info st\t\r").expect("it is open");
+    let said = until_prompt(&mut terminal);
+    assert!(
+        said.contains("info status \r\nVM status: running\r\n"),
+        "{said}"
+    );
+    terminal.write_all(b"quit\r").expect("it is open");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+/// Reads until the prompt comes and nothing behind it.
+fn until_prompt(stream: &mut dyn Read) -> String {
+    let (mut text, mut buffer) = (String::new(), [0; 1024]);
+    while !text.trim_end_matches("\x1b[K").ends_with(PROMPT) {
+        let len = stream.read(&mut buffer).expect("the monitor is connected");
+        assert!(len > 0, "it ended after {text}");
+        text += &String::from_utf8_lossy(&buffer[..len]);
+    }
+    text
+}
+
+#[test]
+fn no_monitor_is_none() {
+    let terminal = Terminal::new();
+    let mut console = terminal.start(malta(&["--monitor", "none"]));
+    console.expect(ROM);
+    console.send("\x01c");
+    console.expect("there is nothing else on this terminal");
+    console.send("help reset\r");
+    console.expect("SOFTRES");
+    console.send("\x01x");
+    assert_eq!(console.wait().code(), Some(0));
+}
+
+#[test]
+fn bad_commands_say_why_and_change_nothing() {
+    let mut console = piped(&["--deterministic"]);
+    ask(&mut console, "stop");
+    let before = ask(&mut console, "info registers");
+    for (line, reason) in [
+        (
+            "stpo",
+            "Error: unknown command: 'stpo'\ndid you mean `stop`?",
+        ),
+        ("info stat", "Error: unknown info: 'stat'\n"),
+        (
+            "help x y",
+            "Error: too many arguments; usage: help|? [COMMAND]",
+        ),
+        ("cont now", "Error: too many arguments; usage: cont|c"),
+        (
+            "info registers 2",
+            "Error: too many arguments; usage: info [WHAT]",
+        ),
+        ("info \"status", "Error: unterminated string"),
+        ("help bogus", "Error: unknown command: 'bogus'"),
+        ("", ""),
+    ] {
+        let said = ask(&mut console, line);
+        assert!(said.contains(reason), "{line}: {said}");
+        let newlines = said.matches('\n').count();
+        assert!(newlines <= 3, "{line}: {said}");
+    }
+    assert_eq!(ask(&mut console, "info status"), "VM status: paused\n");
+    assert_eq!(ask(&mut console, "info registers"), before);
+    console.send("quit\n");
+    assert_eq!(console.wait().code(), Some(0));
+}
+
+#[test]
+fn help_names_every_command_and_every_command_has_its_help() {
+    let mut console = piped(&[]);
+    let list = ask(&mut console, "help");
+    assert_eq!(ask(&mut console, "?"), list);
+    let mut names = BTreeSet::new();
+    for line in list.lines() {
+        let (usage, help) = line.split_once(" -- ").expect("a line for each");
+        assert!(!help.is_empty());
+        let name = usage.split([' ', '|']).next().expect("a name");
+        let own = ask(&mut console, &format!("help {name}"));
+        assert!(own.starts_with(line), "{own}");
+        names.insert(name.to_owned());
+    }
+    let kinds = ask(&mut console, "info");
+    for line in kinds.lines() {
+        let (usage, _) = line.split_once(" -- ").expect("a line for each");
+        let said = ask(&mut console, usage);
+        assert!(
+            !said.is_empty() && !said.contains("Error"),
+            "{usage}: {said}"
+        );
+        names.insert(usage.to_owned());
+    }
+    // The document describes exactly these.
+    let text =
+        fs::read_to_string(guests::repository().join("docs/monitor.md")).expect("it is there");
+    let (_, table) = text.split_once("| command |").expect("the table");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let described = rows.map(|row| {
+        let usage = row.split('`').next().expect("a row");
+        let words: Vec<_> = usage.split(' ').collect();
+        match words[..] {
+            ["info", what] if !what.starts_with('[') => format!("info {what}"),
+            [name, ..] => name.to_owned(),
+            [] => String::new(),
+        }
+    });
+    assert_eq!(described.collect::<BTreeSet<_>>(), names);
+    console.send("quit\n");
+    assert_eq!(console.wait().code(), Some(0));
+}
+
+#[test]
+fn a_machine_that_is_stopped_stands_still() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = folder.path().join("console");
+    let backend = format!("serial0=file:{}", output.display());
+    let mut console = piped(&["--backend", &backend]);
+    let said = || fs::read_to_string(&output).expect("it is there");
+    let start = Instant::now();
+    while !said().ends_with(ROM) {
+        assert!(start.elapsed() < PATIENCE, "{}", said());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    ask(&mut console, "stop");
+    let before = ask(&mut console, "info registers");
+    ask(&mut console, "system_reset");
+    let pc = ask(&mut console, "info registers");
+    assert!(pc.contains("pc bfc00000") && pc != before, "{pc}");
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(ask(&mut console, "info registers"), pc);
+    assert_eq!(said().matches("Solderless ROM").count(), 1);
+    ask(&mut console, "c");
+    while said().matches(ROM).count() < 2 {
+        assert!(start.elapsed() < PATIENCE, "{}", said());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    console.send("q\n");
+    assert_eq!(console.wait().code(), Some(0));
+    assert_eq!(said().matches("Solderless ROM").count(), 2);
+}
+
+#[test]
+fn the_time_allowed_passes_while_the_machine_stands_still() {
+    let mut console = piped(&["--max-time", "2s"]);
+    ask(&mut console, "stop");
+    assert_eq!(console.wait().code(), Some(124));
+}
+
+#[test]
+fn a_reset_from_outside_ends_a_run_without_reboot() {
+    let mut console = piped(&["--no-reboot"]);
+    console.send("system_reset\n");
+    assert_eq!(console.wait().code(), Some(0));
+}
+
+/// Works at the other end of a socket.
+fn work(mut stream: impl Read + Write, last: bool) {
+    assert!(until_prompt(&mut stream).contains("type 'help'"));
+    stream.write_all(b"info ").expect("it is connected");
+    stream
+        .write_all(b"status\r\ninfo version\n")
+        .expect("it is connected");
+    assert!(until_prompt(&mut stream).starts_with("VM status: running\n"));
+    if last {
+        stream.write_all(b"quit\n").expect("it is connected");
+    } else {
+        // Half a command is none.
+        stream.write_all(b"quit").expect("it is connected");
+    }
+}
+
+#[test]
+fn a_socket_is_a_monitor_and_its_users_may_come_and_go() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("monitor");
+    let mut console = Console::start(malta(&[
+        "--monitor",
+        &format!("unix:{},server", path.display()),
+    ]));
+    console.expect(ROM);
+    for last in [false, true] {
+        let stream = eventually(|| UnixStream::connect(&path));
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        work(stream, last);
+    }
+    assert_eq!(console.wait().code(), Some(0));
+
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    let console = Console::start(malta(&["--monitor", &format!("tcp:{address},server")]));
+    let stream = eventually(|| TcpStream::connect(address));
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    work(stream, true);
+    assert_eq!(console.wait().code(), Some(0));
+}
+
+#[test]
+fn the_monitor_connects_to_a_socket() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("monitor");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let console = Console::start(malta(&["--monitor", &format!("unix:{}", path.display())]));
+    let (stream, _) = listener.accept().expect("it connects");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    work(stream, true);
+    assert_eq!(console.wait().code(), Some(0));
+}
+
+#[test]
+fn bad_places_for_a_monitor_are_refused() {
+    let refused = |args: &[&str], reason: &str| {
+        let output = malta(args).output().expect("it starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.contains(reason), "{errors}");
+        assert_eq!(output.stdout, b"");
+    };
+    refused(&["--monitor", "file:x"], "there are none, stdio, pty");
+    refused(&["--monitor", "telepathy"], "there are none, stdio, pty");
+    refused(&["--monitor", "unix:/no/such/socket"], "No such file");
+    refused(
+        &["--monitor", "stdio", "--backend", "serial0=stdio"],
+        "the monitor and serial0 both want standard input and output",
+    );
+    assert!(!Path::new("x").exists());
+}
+
+/// A machine in a folder of its own, with its console on pipes and its monitor on a socket.
+struct Pair {
+    folder: tempfile::TempDir,
+    console: Console,
+    monitor: UnixStream,
+}
+
+impl Pair {
+    fn start(folder: tempfile::TempDir, command: impl FnOnce(&str) -> Command) -> Self {
+        let path = folder.path().join("monitor");
+        let mut command = command(&format!("unix:{},server", path.display()));
+        command.current_dir(folder.path());
+        let console = Console::start(command);
+        let mut monitor = eventually(|| UnixStream::connect(&path));
+        monitor.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        until_prompt(&mut monitor);
+        Self {
+            folder,
+            console,
+            monitor,
+        }
+    }
+
+    fn ask(&mut self, command: &str) -> String {
+        let line = format!("{command}\n");
+        self.monitor
+            .write_all(line.as_bytes())
+            .expect("it is connected");
+        let said = until_prompt(&mut self.monitor);
+        said.strip_suffix(PROMPT).expect("the prompt").to_owned()
+    }
+
+    /// A word of memory, as the guest sees it.
+    fn word(&mut self) -> String {
+        let line = self.console.run("md a0400000 1", ROM);
+        let word = line.split_whitespace().nth(1).expect("a word");
+        word.to_owned()
+    }
+
+    fn set_word(&mut self, value: &str) {
+        self.console.run(&format!("mw a0400000 {value}"), ROM);
+        assert_eq!(self.word(), value);
+    }
+
+    fn quit(mut self) -> tempfile::TempDir {
+        self.monitor.write_all(b"quit\n").expect("it is connected");
+        assert_eq!(self.console.wait().code(), Some(0));
+        self.folder
+    }
+}
+
+fn pair() -> Pair {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut pair = Pair::start(folder, |monitor| malta(&["--monitor", monitor]));
+    pair.console.expect(ROM);
+    pair
+}
+
+#[test]
+fn a_machine_migrates_through_a_command_and_goes_on_elsewhere() {
+    let mut old = pair();
+    old.set_word("12345678");
+    assert_eq!(old.ask(r#"migrate "exec:gzip -c > STATEFILE.gz""#), "");
+    assert_eq!(old.ask("info status"), "VM status: paused\n");
+    // The one that was saved can go on as well, and they have nothing to do with one another.
+    old.ask("cont");
+    old.set_word("00000001");
+    let new = |monitor: &str| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["run", "--restore", "exec:gzip -dc STATEFILE.gz"]);
+        command.args(["--monitor", monitor]);
+        command
+    };
+    let mut new = Pair::start(old.quit(), new);
+    assert_eq!(new.ask("info status"), "VM status: running\n");
+    assert_eq!(new.word(), "12345678");
+    new.quit();
+}
+
+#[test]
+fn snapshots_are_saved_loaded_and_deleted_by_name() {
+    let mut pair = pair();
+    assert_eq!(
+        pair.ask("info snapshots"),
+        "There is no snapshot available.\n"
+    );
+    pair.set_word("00000001");
+    assert_eq!(pair.ask("savevm before-test"), "");
+    assert_eq!(pair.ask("info status"), "VM status: running\n");
+    pair.set_word("00000002");
+    assert_eq!(pair.ask("savevm \"after test\""), "");
+    pair.set_word("00000003");
+    for (name, word) in [("before-test", "00000001"), ("\"after test\"", "00000002")] {
+        assert_eq!(pair.ask(&format!("loadvm {name}")), "");
+        assert_eq!(pair.word(), word);
+    }
+    // A machine that stands still stands still as the snapshot's.
+    pair.ask("stop");
+    assert_eq!(pair.ask("loadvm before-test"), "");
+    assert_eq!(pair.ask("info status"), "VM status: paused\n");
+    let first = pair.ask("info registers");
+    pair.ask("loadvm \"after test\"");
+    assert_ne!(pair.ask("info registers"), first);
+    pair.ask("loadvm before-test");
+    assert_eq!(pair.ask("info registers"), first);
+    pair.ask("cont");
+    assert_eq!(pair.word(), "00000001");
+
+    let list = pair.ask("info snapshots");
+    let lines: Vec<_> = list.lines().collect();
+    assert_eq!(lines.len(), 3, "{list}");
+    assert!(lines[1].starts_with("after test ") && lines[2].starts_with("before-test"));
+    assert_eq!(pair.ask("delvm before-test"), "");
+    assert!(!pair.ask("info snapshots").contains("before-test"));
+    let said = pair.ask("loadvm before-test");
+    assert!(
+        said.contains("Error: ") && said.contains("it has after test"),
+        "{said}"
+    );
+    let folder = pair.quit();
+    assert!(folder.path().join("snapshots/after test.snap").is_file());
+}
+
+#[test]
+fn a_load_that_fails_is_not_noticed_by_the_machine() {
+    let mut pair = pair();
+    pair.set_word("00000007");
+    pair.ask("savevm good");
+    let folder = pair.folder.path().join("snapshots");
+    let good = fs::read(folder.join("good.snap")).expect("it was saved");
+    let mut bent = good.clone();
+    let middle = good.len() / 2;
+    bent[200] ^= 1;
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).expect("it can be");
+    write("bent.snap", &bent);
+    write("short.snap", &good[..middle]);
+    write("empty.snap", b"");
+    write("text.snap", b"Dear Sir or Madam");
+    let other = Command::new(PROGRAM)
+        .args([
+            "run",
+            "malta",
+            "--ram",
+            "32MiB",
+            "--backend",
+            "serial0=null",
+            "--max-time",
+            "10ms",
+        ])
+        .args(["--deterministic", "--save-on-exit"])
+        .arg(format!("file:{}", folder.join("other.snap").display()))
+        .output()
+        .expect("it starts");
+    assert_eq!(other.status.code(), Some(124));
+    pair.set_word("00000008");
+    pair.ask("stop");
+    let before = pair.ask("info registers");
+    for name in [
+        "bent", "short", "empty", "text", "other", "none", "../good", "",
+    ] {
+        let said = pair.ask(&format!("loadvm \"{name}\""));
+        assert!(said.starts_with("Error: "), "{name}: {said}");
+    }
+    for command in [
+        "migrate nowhere",
+        "migrate file:/no/such/folder/file",
+        "migrate \"exec:cat > /no/such/folder/file\"",
+        "migrate exec:false",
+        "migrate unix:/no/such/socket",
+        "savevm a/b",
+        "savevm",
+        "delvm none",
+    ] {
+        let said = pair.ask(command);
+        assert!(said.starts_with("Error: "), "{command}: {said}");
+    }
+    assert_eq!(pair.ask("info registers"), before);
+    pair.ask("cont");
+    assert_eq!(pair.word(), "00000008");
+    // One that fails leaves it running, too.
+    assert!(pair.ask("migrate exec:false").starts_with("Error: "));
+    assert_eq!(pair.ask("info status"), "VM status: running\n");
+    assert_eq!(pair.ask("loadvm good"), "");
+    assert_eq!(pair.word(), "00000007");
+    pair.quit();
+}
