@@ -161,6 +161,15 @@ impl Problem {
         }
     }
 
+    /// Also points at what weaker layers say in the same place.
+    #[must_use]
+    pub fn over(mut self, weaker: impl IntoIterator<Item = Span>) -> Self {
+        for span in weaker {
+            self = self.at(span, "a weaker layer says this");
+        }
+        self
+    }
+
     /// Lets `[allow]` silence it under this name.
     #[must_use]
     pub fn place(mut self, place: impl Into<String>) -> Self {

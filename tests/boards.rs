@@ -13,6 +13,7 @@ use solderless::diagnostics::Report;
 use solderless::graph::diff::diff;
 use solderless::graph::export::{Format, export};
 use solderless::graph::plan::Plan;
+use solderless::machine::{Fittings, Machine};
 use solderless::registry::TYPES;
 
 /// Compares with a file beside the tests, or rewrites it.
@@ -123,6 +124,55 @@ fn the_boards_in_the_program_have_the_expected_plans() {
         wrong.extend(expect(Path::new(&path), &export(&plan("malta"), format)).err());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn boards_with_all_of_the_format_have_the_expected_plans() {
+    let run = Options {
+        run_file: Some("tests/boards/good/all.run.toml".into()),
+        ..Options::default()
+    };
+    let overlaid = Options {
+        overlays: vec!["tests/boards/good/lay.overlay.toml".into()],
+        ..Options::default()
+    };
+    let mut wrong = Vec::new();
+    for (name, board, options) in [
+        (
+            "all",
+            Some("tests/boards/good/all.toml"),
+            Options::default(),
+        ),
+        (
+            "more",
+            Some("tests/boards/good/more.toml"),
+            Options::default(),
+        ),
+        ("overlaid", Some("tests/boards/good/all.toml"), overlaid),
+        ("run", None, run),
+    ] {
+        let loaded = board::open(board, &options).unwrap_or_else(|e| panic!("{name}\n{e}"));
+        assert!(loaded.report.problems.is_empty(), "{}", loaded.report);
+        let path = format!("tests/boards/good/{name}.plan.txt");
+        wrong.extend(expect(Path::new(&path), &loaded.plan.to_string()).err());
+        let shown = write::board(&loaded.board, &loaded.report.sources);
+        let (again, _) = board::load_text("shown.toml", &shown, &Options::default())
+            .unwrap_or_else(|report| panic!("{name}\n{shown}\n{report}"));
+        assert_eq!(again.to_string(), loaded.plan.to_string(), "{name}");
+        assert!(again == loaded.plan, "{name}");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_cpu_alone_sees_its_own_windows() {
+    let (plan, _) = board::load("tests/boards/good/all.toml", &Options::default()).unwrap();
+    let mut machine = Machine::new(&plan, Fittings::default()).unwrap();
+    machine.load(0x10, &[1, 2, 3, 4]).unwrap();
+    machine.load(0x1e00_0010, &[5, 6, 7, 8]).unwrap();
+    assert_eq!(machine.read(0x10, 4), Ok(0x0807_0605));
+    machine.load(0x1010, &[9, 9, 9, 9]).unwrap();
+    assert_eq!(machine.read(0x1010, 4), Ok(0x0909_0909));
 }
 
 #[test]

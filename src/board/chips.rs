@@ -264,6 +264,27 @@ impl Expander<'_> {
             );
         }
         super::merge::undeclared(&tree, &mut over, self.problems);
+        // What goes within the chips in it goes when they are put there.
+        let chips = take(&mut over, "chip");
+        let (gone, kept): (Table, Table) = chips
+            .into_iter()
+            .partition(|(_, entry)| entry.node.cut.is_some());
+        let inner = tree.get_mut("chip").and_then(|e| e.node.as_table_mut());
+        match inner {
+            Some(inner) => {
+                overlay_cut(inner, gone, self.problems);
+                overlay(inner, kept);
+            }
+            None => {
+                over.insert(
+                    "chip".to_owned(),
+                    Entry {
+                        key,
+                        node: Node::new(Value::Table(kept), key),
+                    },
+                );
+            }
+        }
         // The defaults of the chip and of what is around it come between the chip's devices and these.
         let mut devices = over.remove("dev");
         overlay_cut(&mut tree, over, self.problems);

@@ -106,7 +106,8 @@ fn explain<T>(target: &Target<'_, T>, table: &Table, at: Span, problems: &mut Ve
             problems.push(
                 Problem::error("bad-value", format!("bad value for `{key}` of {what}"))
                     .at(node.span, reason)
-                    .at_some(node.param, "the parameter's value comes from here"),
+                    .at_some(node.param, "the parameter's value comes from here")
+                    .over(node.weaker()),
             );
         }
     }

@@ -271,6 +271,8 @@ pub struct MapEntry {
     /// It is meant to lie over another device's window.
     #[serde(default)]
     pub over: bool,
+    /// The CPU that alone sees it, in place of what all others see there.
+    pub cpu: Option<String>,
 }
 
 /// A number of bytes, as an integer or with a unit.

@@ -14,7 +14,8 @@ pub fn overlay(base: &mut Table, over: Table) {
             base.insert(key, entry);
             continue;
         };
-        if entry.node.cut.is_some() {
+        if let Some(cut) = &mut entry.node.cut {
+            cut.found = true;
             *below = entry;
             continue;
         }

@@ -165,7 +165,8 @@ fn one(
         problems.push(
             Problem::error("out-of-range", format!("{what} is out of range"))
                 .at(span, format!("expected {relation} {}", plain(&limit)))
-                .at(table[key].node.span, "the limit"),
+                .at(table[key].node.span, "the limit")
+                .over(weaker(table, setting)),
         );
         return None;
     }
@@ -181,7 +182,8 @@ fn one(
                 format!("{what} is none of the values allowed"),
             )
             .at(span, format!("expected one of {list}"))
-            .at(table["enum"].node.span, "the values allowed"),
+            .at(table["enum"].node.span, "the values allowed")
+            .over(weaker(table, setting)),
         );
         return None;
     }
@@ -195,6 +197,16 @@ fn one(
         span,
         outer,
     })
+}
+
+/// Where weaker layers say what the parameter would be.
+fn weaker(table: &Table, setting: Option<&Setting>) -> Vec<Span> {
+    let default = table.get("default").map(|entry| &entry.node);
+    let mut spans = default.map(Node::weaker).unwrap_or_default();
+    if setting.is_some() {
+        spans.splice(0..0, default.map(|node| node.span));
+    }
+    spans
 }
 
 fn plain(value: &Json) -> String {

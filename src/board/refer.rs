@@ -76,9 +76,12 @@ impl Names<'_> {
             self.place(&mut at.node);
         }
         if let Some(Value::Array(windows)) = table.get_mut("map").map(|map| &mut map.node.value) {
-            for window in windows {
-                if let Some(at) = window.as_table_mut().and_then(|t| t.get_mut("at")) {
+            for window in windows.iter_mut().filter_map(Node::as_table_mut) {
+                if let Some(at) = window.get_mut("at") {
                     self.place(&mut at.node);
+                }
+                if let Some(cpu) = window.get_mut("cpu") {
+                    self.device(&mut cpu.node);
                 }
             }
         }

@@ -86,6 +86,17 @@ impl Node {
         }
     }
 
+    /// Where weaker layers say what this one replaces, the stronger first.
+    pub fn weaker(&self) -> Vec<Span> {
+        let mut spans = Vec::new();
+        let mut node = self.written();
+        while let Some(below) = &node.below {
+            spans.push(below.span);
+            node = below;
+        }
+        spans
+    }
+
     /// The string, if it is one.
     pub fn as_str(&self) -> Option<&str> {
         match &self.value {

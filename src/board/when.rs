@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use super::params::{Params, equal};
-use super::tree::{Entry, Table};
+use super::tree::{Cut, Entry, Node, Table, Value};
 use crate::diagnostics::{Problem, suggest};
 
 /// Takes out of a board or chip what is not there, and takes down every `when`. The names of the params that decide are
@@ -17,6 +17,9 @@ pub fn settle(
     problems: &mut Vec<Problem>,
 ) -> Vec<String> {
     let mut absent = Vec::new();
+    if let Some(chips) = root.get_mut("chip").and_then(|e| e.node.as_table_mut()) {
+        within(chips, params, used, problems);
+    }
     for section in ["dev", "chip", "join", "slot"] {
         let table = root.get_mut(section).and_then(|e| e.node.as_table_mut());
         let Some(table) = table else { continue };
@@ -30,6 +33,32 @@ pub fn settle(
         });
     }
     absent
+}
+
+/// The same for what a board says of the devices and chips within its chips.
+fn within(
+    chips: &mut Table,
+    params: &Params,
+    used: &mut BTreeSet<String>,
+    problems: &mut Vec<Problem>,
+) {
+    for chip in chips.values_mut().filter_map(|e| e.node.as_table_mut()) {
+        for section in ["dev", "chip"] {
+            let table = chip.get_mut(section).and_then(|e| e.node.as_table_mut());
+            for entry in table.into_iter().flat_map(|table| table.values_mut()) {
+                let when = entry.node.as_table_mut().and_then(|t| t.remove("when"));
+                if let Some(when) = when.filter(|when| !holds(when, params, used, problems)) {
+                    let span = when.node.span;
+                    let nothing = Node::new(Value::Table(Table::new()), span);
+                    let cut = Some(Cut { span, found: false });
+                    entry.node = Node { cut, ..nothing };
+                }
+            }
+        }
+        if let Some(inner) = chip.get_mut("chip").and_then(|e| e.node.as_table_mut()) {
+            within(inner, params, used, problems);
+        }
+    }
 }
 
 fn holds(

@@ -8,6 +8,7 @@ use solderless_model::{Interface, PartDecl, Parts};
 use crate::board::decode::{Target, decode};
 use crate::board::format::KEYS;
 use crate::board::tree::{Entry as TreeEntry, Node, Table};
+use crate::board::{Board, write};
 use crate::diagnostics::{Problem, Span, suggest};
 use crate::registry::{self, Entry};
 
@@ -77,7 +78,8 @@ impl<'b> Draft<'b> {
 }
 
 /// The devices in order of their names.
-pub fn devices<'b>(root: &'b Table, problems: &mut Vec<Problem>) -> Vec<Draft<'b>> {
+pub fn devices<'b>(board: &'b Board, problems: &mut Vec<Problem>) -> Vec<Draft<'b>> {
+    let root = &board.root;
     let defaults = defaults(root, problems);
     let mut used = BTreeSet::new();
     let mut drafts = Vec::new();
@@ -103,7 +105,7 @@ pub fn devices<'b>(root: &'b Table, problems: &mut Vec<Problem>) -> Vec<Draft<'b
         let Some(table) = table_of(&format!("dev.{name}"), entry, problems) else {
             continue;
         };
-        let model = typed(name, key, table, &defaults, &mut used, problems);
+        let model = typed(board, name, key, table, &defaults, &mut used, problems);
         drafts.push(Draft {
             name,
             key,
@@ -190,6 +192,7 @@ fn properties(
 }
 
 fn typed<'b>(
+    board: &Board,
     name: &str,
     key: Span,
     table: &'b Table,
@@ -272,7 +275,8 @@ fn typed<'b>(
                 .at_some(
                     origin.and_then(|node| node.param),
                     "the parameter's value comes from here",
-                ),
+                )
+                .over(origin.map(Node::weaker).unwrap_or_default()),
             );
             return None;
         }
@@ -280,13 +284,14 @@ fn typed<'b>(
     typed.parts = typed.interface.present();
     let present = typed.interface.parts.iter().filter(|part| part.present);
     for part in present.filter(|part| !part.built) {
-        problems.push(not_built(name, &typed, part, type_key));
+        let own = write::path(board.keys_of(name).into_iter().chain([entry.name]));
+        problems.push(not_built(&own, &typed, part, type_key));
     }
     Some(typed)
 }
 
 /// A part that the program was built without, with what asked for it and both ways out.
-fn not_built(name: &str, typed: &Typed<'_>, part: &PartDecl, type_key: Span) -> Problem {
+fn not_built(own: &str, typed: &Typed<'_>, part: &PartDecl, type_key: Span) -> Problem {
     let kind = typed.entry.name;
     let mut problem = Problem::error(
         "part-not-built",
@@ -301,20 +306,19 @@ fn not_built(name: &str, typed: &Typed<'_>, part: &PartDecl, type_key: Span) -> 
         match typed.origin(property) {
             Some(node) => {
                 let table = match typed.own.contains_key(*property) {
-                    true => format!("dev.{name}.{kind}"),
+                    true => own.to_owned(),
                     false => format!("defaults.{kind}"),
                 };
                 problem = problem
                     .at(node.span, format!("`{property}` of [{table}] asks for it"))
-                    .at_some(node.param, "the parameter's value comes from here");
+                    .at_some(node.param, "the parameter's value comes from here")
+                    .over(node.weaker());
                 help.push(format!("write `{line}` there"));
             }
             None => {
                 let value = format!("`{property}` is {}, the default of {kind}", !off);
                 problem = problem.at(type_key, format!("{value}, and asks for it"));
-                help.push(format!(
-                    "add `{line}` to [dev.{name}.{kind}] or [defaults.{kind}]"
-                ));
+                help.push(format!("add `{line}` to [{own}] or [defaults.{kind}]"));
             }
         }
     }

@@ -167,7 +167,7 @@ fn of_device(plan: &Plan, device: &PlannedDevice) -> Facts {
         add(2, name.clone(), value);
     }
     for window in &device.windows {
-        add(3, device.window(window), String::new());
+        add(3, device.window(plan, window), String::new());
     }
     for part in device.interface.parts.iter().filter(|part| part.present) {
         add(4, format!("part {}", part.name), String::new());

@@ -10,7 +10,6 @@ use super::lines::pin_name;
 use super::plan::{Bus, Net, Window};
 use super::windows::Placed;
 use crate::board::Board;
-use crate::board::tree::Table;
 use crate::diagnostics::{Problem, Severity, Span, suggest};
 
 /// The warnings that a board can silence, each with what it is about.
@@ -56,9 +55,12 @@ pub fn check(
 }
 
 /// Takes out the warnings that `[allow.LINT]` silences, and reports what silences nothing.
-pub fn silence(root: &Table, problems: &mut Vec<Problem>) {
+pub fn silence(board: &Board, problems: &mut Vec<Problem>) {
     let mut allowed: Vec<(&str, &str, Span, bool)> = Vec::new();
-    let allow = root.get("allow").and_then(|entry| entry.node.as_table());
+    let allow = board
+        .root
+        .get("allow")
+        .and_then(|entry| entry.node.as_table());
     let mut wrong = Vec::new();
     for (lint, entry) in allow.into_iter().flatten() {
         if LINTS.iter().all(|(name, _)| name != lint) {
@@ -118,8 +120,9 @@ pub fn silence(root: &Table, problems: &mut Vec<Problem>) {
         });
     }
     problems.extend(wrong);
+    // What a board inherits may be about what it took away.
     for (lint, place, span, used) in allowed {
-        if !used {
+        if !used && span.file == board.whole.file {
             problems.push(
                 Problem::warning(
                     "unused-allow",
@@ -353,9 +356,9 @@ fn group(
     place: &Placed,
     index: usize,
     window: &Window,
-) -> Option<(Bus, solderless_model::Space)> {
+) -> Option<(Bus, solderless_model::Space, Option<usize>)> {
     let region = &drafts[index].interface()?.regions[usize::from(window.region.0)];
-    Some((place.seat?.bus, region.space))
+    Some((place.seat?.bus, region.space, window.cpu))
 }
 
 /// Devices that nothing on the board leads to.

@@ -105,6 +105,8 @@ pub struct Window {
     pub offset: u64,
     /// It is meant to lie over another window.
     pub over: bool,
+    /// The CPU that alone sees it, by device index; all see it otherwise.
+    pub cpu: Option<usize>,
 }
 
 /// A line: outputs to inputs.

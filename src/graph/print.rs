@@ -75,7 +75,7 @@ impl Plan {
             writeln!(f, "  {name} = {value}")?;
         }
         for window in &device.windows {
-            writeln!(f, "  {}", device.window(window))?;
+            writeln!(f, "  {}", device.window(self, window))?;
         }
         for part in device.interface.parts.iter().filter(|part| part.present) {
             writeln!(f, "  part {}", part.name)?;
@@ -128,14 +128,17 @@ impl Plan {
 
 impl PlannedDevice {
     /// A window in words.
-    pub(super) fn window(&self, window: &Window) -> String {
+    pub(super) fn window(&self, plan: &Plan, window: &Window) -> String {
         let region = self.interface.regions.get(usize::from(window.region.0));
         let over = if window.over { ", over others" } else { "" };
+        let cpu = window.cpu.and_then(|cpu| plan.devices.get(cpu));
+        let cpu = cpu.map(|cpu| format!(", for {} alone", cpu.path));
+        let cpu = cpu.unwrap_or_default();
         let offset = match window.offset {
             0 => String::new(),
             offset => format!(" from {offset:#x}"),
         };
         let (name, at, size) = (region.map_or("", |r| r.name), window.at, window.size);
-        format!("window {name}{offset}: {at:#x}, {size:#x} bytes{over}")
+        format!("window {name}{offset}: {at:#x}, {size:#x} bytes{over}{cpu}")
     }
 }

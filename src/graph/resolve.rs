@@ -13,7 +13,7 @@ use super::address::Names;
 use super::devices::{Draft, devices};
 use super::lines::nets;
 use super::lints;
-use super::plan::{BoardSlot, Boot, Bus, Net, Plan, PlannedDevice, Seat};
+use super::plan::{BoardSlot, Boot, Bus, Net, Plan, PlannedDevice, Seat, Window};
 use super::windows::{Placed, placed};
 use crate::board::Board;
 use crate::board::decode::section;
@@ -50,7 +50,7 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
             None
         }
     };
-    let drafts = devices(root, problems);
+    let drafts = devices(board, problems);
     let aliases = table(root, "alias", problems);
     let names = Names::new(&drafts, aliases, &board.absent, problems);
     let placed = placed(&names, problems);
@@ -62,7 +62,7 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
     // What is odd about a board that is wrong comes mostly from what is wrong.
     if !problems.iter().any(|p| p.severity == Severity::Error) {
         lints::check(board, &names, &placed, &nets, problems);
-        lints::silence(root, problems);
+        lints::silence(board, problems);
     }
 
     let header = header?;
@@ -90,7 +90,10 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
                 windows: placed
                     .windows
                     .into_iter()
-                    .map(|(window, _)| window)
+                    .map(|(window, _)| Window {
+                        cpu: window.cpu.map(|cpu| rank[cpu]),
+                        ..window
+                    })
                     .collect(),
                 backends,
             })

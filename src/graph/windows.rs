@@ -42,7 +42,7 @@ fn one(draft: &Draft<'_>, names: &Names<'_, '_>, problems: &mut Vec<Problem>) ->
     let at = draft.table.get("at").map(|entry| &entry.node);
     let seat = at.and_then(|node| place(node, names, problems));
     let (entries, map_written) = map(draft, names, problems);
-    let first = entries.first().map(|(_, place, _)| place);
+    let first = entries.first().map(|(_, _, place, _)| place);
     let on = seat.as_ref().or(first).map(|place| place.bus);
     let misfit = Placed {
         on,
@@ -107,7 +107,7 @@ fn one(draft: &Draft<'_>, names: &Names<'_, '_>, problems: &mut Vec<Problem>) ->
             address: seat.address,
         });
     }
-    for (entry, place, node) in &entries {
+    for (entry, cpu, place, node) in &entries {
         if !placer.sits_on(place, node) {
             continue;
         }
@@ -121,14 +121,14 @@ fn one(draft: &Draft<'_>, names: &Names<'_, '_>, problems: &mut Vec<Problem>) ->
             );
             continue;
         }
-        placer.by_map(entry, place.address, node);
+        placer.by_map(entry, *cpu, place.address, node);
     }
     if let (None, Some(bus)) = (placer.placed.seat, bus) {
         placer.placed.seat = Some(Seat {
             bus,
             address: Address::None,
         });
-        placer.placed.at = entries.first().map(|(_, _, node)| node.span);
+        placer.placed.at = entries.first().map(|(.., node)| node.span);
     }
     if let Some(span) = placer.placed.at {
         placer.fixed(span);
@@ -144,7 +144,8 @@ fn placed_by_board(interface: &Interface) -> bool {
         .any(|r| matches!(r.place, Placement::Board(_)))
 }
 
-type MapWindow<'b> = (MapEntry, Place, &'b Node);
+/// An entry of `map`, its CPU, and its place.
+type MapWindow<'b> = (MapEntry, Option<usize>, Place, &'b Node);
 
 /// The entries of `map` with their places, and whether there is a `map` at all.
 fn map<'b>(
@@ -181,10 +182,64 @@ fn map<'b>(
             && let Some(at) = table.get("at")
             && let Some(place) = place(&at.node, names, problems)
         {
-            windows.push((entry, place, &at.node));
+            let cpu = table.get("cpu").zip(entry.cpu.as_ref());
+            let cpu = match cpu.map(|(at, name)| view_of(name, at.node.span, &place, names)) {
+                None => None,
+                Some(Ok(cpu)) => cpu,
+                Some(Err(problem)) => {
+                    problems.push(problem);
+                    continue;
+                }
+            };
+            windows.push((entry, cpu, place, &at.node));
         }
     }
     (windows, true)
+}
+
+/// The CPU that alone sees a window; `None` if its type is not known, which has been reported.
+fn view_of(
+    name: &str,
+    span: Span,
+    place: &Place,
+    names: &Names<'_, '_>,
+) -> Result<Option<usize>, Problem> {
+    let Some(cpu) = names.get(name) else {
+        return Err(names.unknown(name).at(span, ""));
+    };
+    match names.drafts[cpu].interface() {
+        Some(interface) if !interface.initiator => Err(Problem::error(
+            "wrong-device",
+            format!("`{name}` is no CPU"),
+        )
+        .at(span, "it starts no accesses that could see a window")),
+        Some(_) if place.bus != Bus::System => Err(Problem::error(
+            "wrong-bus",
+            "a CPU has windows of its own on the system bus alone",
+        )
+        .at(span, "this window is on another bus")),
+        Some(_) => Ok(Some(cpu)),
+        None => Ok(None),
+    }
+}
+
+/// What a window shows of its region, and to whom.
+struct Extent {
+    offset: u64,
+    limit: u64,
+    over: bool,
+    cpu: Option<usize>,
+}
+
+impl Default for Extent {
+    fn default() -> Self {
+        Self {
+            offset: 0,
+            limit: u64::MAX,
+            over: false,
+            cpu: None,
+        }
+    }
 }
 
 struct Placer<'a> {
@@ -252,14 +307,14 @@ impl Placer<'_> {
         for (i, region) in interface.regions.iter().enumerate() {
             if let Placement::Board(distance) = region.place {
                 match base.checked_add_signed(distance) {
-                    Some(at) => self.window(i, region, at, (0, u64::MAX), false, node.span),
+                    Some(at) => self.window(i, region, at, Extent::default(), node.span),
                     None => self.outside(region, node.span),
                 }
             }
         }
     }
 
-    fn by_map(&mut self, entry: &MapEntry, address: Address, node: &Node) {
+    fn by_map(&mut self, entry: &MapEntry, cpu: Option<usize>, address: Address, node: &Node) {
         let interface = self.interface;
         let name = self.type_name;
         let Address::Number(at) = address else {
@@ -302,8 +357,12 @@ impl Placer<'_> {
             index,
             region,
             at,
-            (entry.offset.0, limit),
-            entry.over,
+            Extent {
+                offset: entry.offset.0,
+                limit,
+                over: entry.over,
+                cpu,
+            },
             node.span,
         );
     }
@@ -313,20 +372,18 @@ impl Placer<'_> {
         let interface = self.interface;
         for (i, region) in interface.regions.iter().enumerate() {
             if let Placement::Fixed(at) = region.place {
-                self.window(i, region, at, (0, u64::MAX), false, span);
+                self.window(i, region, at, Extent::default(), span);
             }
         }
     }
 
-    fn window(
-        &mut self,
-        index: usize,
-        region: &Region,
-        at: u64,
-        (offset, limit): (u64, u64),
-        over: bool,
-        span: Span,
-    ) {
+    fn window(&mut self, index: usize, region: &Region, at: u64, extent: Extent, span: Span) {
+        let Extent {
+            offset,
+            limit,
+            over,
+            cpu,
+        } = extent;
         let size = region.size.saturating_sub(offset).min(limit);
         if size == 0 {
             return;
@@ -362,6 +419,7 @@ impl Placer<'_> {
                 size,
                 offset,
                 over,
+                cpu,
             },
             span,
         ));
@@ -447,7 +505,7 @@ fn overlaps(drafts: &[Draft<'_>], placed: &[Placed], problems: &mut Vec<Problem>
             let region = &interface.regions[usize::from(window.region.0)];
             if !region.background {
                 windows.push((
-                    (seat.bus, region.space, window.over),
+                    (seat.bus, region.space, window.cpu, window.over),
                     *window,
                     *span,
                     i,

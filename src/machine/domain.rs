@@ -17,11 +17,14 @@ use solderless_model::{
 };
 
 use super::space::{Behind, Open, Rank, Space, SpaceId, Target, Window, resolve};
+use crate::graph::plan;
 
 /// A guest page is mapped by pointer only in whole pages of this size.
 const PAGE: u64 = solderless_model::memory::PAGE;
 /// Line changes that may follow from one event; more means that the wiring oscillates.
 const SETTLE_LIMIT: usize = 10_000;
+/// The region under which a CPU sees the bus it sits on.
+const WHOLE_BUS: RegionId = RegionId(u8::MAX);
 /// Guest errors logged per device; later ones are only counted.
 const GUEST_ERRORS: u32 = 20;
 
@@ -76,6 +79,8 @@ pub struct Domain {
     places: Vec<Place>,
     buses: Vec<BusState>,
     spaces: Vec<Space>,
+    /// The spaces of CPUs that have windows of their own.
+    views: BTreeMap<DevId, SpaceId>,
     /// By slot of the board.
     sinks: Vec<Box<dyn Sink>>,
     edges: VecDeque<(DevId, Pin, bool)>,
@@ -124,6 +129,7 @@ impl Domain {
             places: Vec::new(),
             buses: Vec::new(),
             spaces: Vec::new(),
+            views: BTreeMap::new(),
             sinks: Vec::new(),
             edges: VecDeque::new(),
             timers: BTreeSet::new(),
@@ -222,17 +228,33 @@ impl Domain {
     }
 
     /// Maps a window that the plan places.
-    pub(super) fn place(
-        &mut self,
-        dev: DevId,
-        region: RegionId,
-        at: u64,
-        size: u64,
-        offset: u64,
-        over: bool,
-    ) {
-        let rank = if over { Rank::Over } else { Rank::Board };
-        self.add_window(dev, region, at, size, offset, rank);
+    pub(super) fn place(&mut self, dev: DevId, window: &plan::Window) {
+        let rank = if window.over { Rank::Over } else { Rank::Board };
+        let view = window.cpu.and_then(|cpu| self.view(DevId(cpu as u32)));
+        let extent = (window.at, window.size, window.offset);
+        self.add_window(dev, window.region, extent, rank, view);
+    }
+
+    /// What one CPU sees: its own windows, and behind them the bus it sits on.
+    fn view(&mut self, cpu: DevId) -> Option<SpaceId> {
+        if let Some(view) = self.views.get(&cpu) {
+            return Some(*view);
+        }
+        let bus = self.master_space(cpu)?;
+        let mut space = Space::new(u64::MAX, Open::Error, 0);
+        space.add(Window {
+            dev: cpu,
+            region: WHOLE_BUS,
+            at: 0,
+            last: u64::MAX,
+            offset: 0,
+            behind: Behind::Space(bus),
+            rank: Rank::Background,
+        });
+        self.spaces.push(space);
+        let view = SpaceId(self.spaces.len() - 1);
+        self.views.insert(cpu, view);
+        Some(view)
     }
 
     /// Sets the sinks behind the board's slots, in their order.
@@ -252,14 +274,15 @@ impl Domain {
         self.sinks = std::mem::take(&mut other.sinks);
     }
 
+    /// Adds a window of a region: where it lies, its length, and where in the region it starts. `view` is the space that it
+    /// lies in if it is not the device's bus's.
     fn add_window(
         &mut self,
         dev: DevId,
         id: RegionId,
-        at: u64,
-        size: u64,
-        offset: u64,
+        (at, size, offset): (u64, u64, u64),
         rank: Rank,
+        view: Option<SpaceId>,
     ) {
         let place = &self.places[dev.0 as usize];
         let (Some(bus), Some(state)) = (place.bus, place.regions.get(usize::from(id.0))) else {
@@ -288,7 +311,7 @@ impl Domain {
         } else {
             rank
         };
-        if let Some(space) = space
+        if let Some(space) = view.or(space)
             && size > 0
         {
             let last = at.saturating_add(size - 1);
@@ -484,6 +507,9 @@ impl Domain {
     }
 
     fn master_space(&self, dev: DevId) -> Option<SpaceId> {
+        if let Some(view) = self.views.get(&dev) {
+            return Some(*view);
+        }
         self.buses[self.places[dev.0 as usize].bus?].memory
     }
 

@@ -216,7 +216,7 @@ impl Machine {
         }
         for (index, planned) in (0u32..).zip(&plan.devices) {
             for w in &planned.windows {
-                domain.place(DevId(index), w.region, w.at, w.size, w.offset, w.over);
+                domain.place(DevId(index), w);
             }
         }
         for net in &plan.nets {

@@ -77,7 +77,7 @@ impl Fabric for Domain {
 
     fn map(&mut self, dev: DevId, region: RegionId, at: u64, size: u64, target: u64) {
         self.unmap(dev, region);
-        self.add_window(dev, region, at, size, target, Rank::Placed);
+        self.add_window(dev, region, (at, size, target), Rank::Placed, None);
     }
 
     fn unmap(&mut self, dev: DevId, region: RegionId) {
