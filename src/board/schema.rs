@@ -213,7 +213,7 @@ fn device(all: &mut Definitions) -> Json {
         let mut device = Map::new();
         for entry in TYPES {
             let properties = all.properties(entry);
-            device.insert(entry.name.to_owned(), described(entry.summary, &properties));
+            device.insert(entry.name.to_owned(), properties);
         }
         device.extend(wires(all, name).map(|(key, schema)| (key.to_owned(), schema)));
         let windows = json!({ "description": "Windows through which the bus sees the device", "type": "array", "items": window });
@@ -275,7 +275,10 @@ impl Definitions {
         if self.0.contains_key(entry.name) {
             return json!({ "$ref": format!("#/definitions/{}", entry.name) });
         }
-        self.put(entry.name, (entry.schema)().to_value(), true)
+        let mut schema = (entry.schema)().to_value();
+        // What an editor shows of a type is what the type is.
+        schema["description"] = entry.summary.into();
+        self.put(entry.name, schema, true)
     }
 
     /// Lets a section say when it is there.
