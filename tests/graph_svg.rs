@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use roxmltree::{Document, Node};
-use solderless::board::{self, Options};
+use solderless::board::{self, BUILT_IN, Options};
 use solderless::graph::export::{Format, export};
 use solderless::graph::plan::Plan;
 
@@ -243,11 +243,13 @@ fn check(plan: &Plan) {
     }
 }
 
-const MALTA: &str = include_str!("../machines/malta.toml");
-
 #[test]
 fn nothing_lies_on_anything_else() {
-    check(&plan("malta.toml", MALTA));
+    let built_in = BUILT_IN.iter().map(|(name, _)| *name);
+    for board in built_in.chain(["tests/boards/good/all.toml"]) {
+        let loaded = board::load(board, &Options::default());
+        check(&loaded.unwrap_or_else(|report| panic!("{report}")).0);
+    }
     check(&plan("tiny.toml", "[board]\nname = \"tiny\""));
 }
 
