@@ -2,16 +2,23 @@
 //! starts, and any other board is the same machine in every build.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
 use serde_json::Value;
+use solderless::board::Options;
+use solderless::graph::plan::Boot;
 use solderless::registry::TYPES;
+use solderless::state::Stream;
 use solderless_testing::guests;
 
 /// The cargo features that bring the code of parts.
 const FEATURES: [&str; 3] = ["cpu-hotplug", "memory-hotplug", "pci-hotplug"];
+
+/// The parts that they bring.
+const PARTS: [&str; 4] = ["pcihp", "acpi-index", "memhp", "cpuhp"];
 
 /// A build of the program with some of the features, by the bits of its number.
 struct Build {
@@ -85,6 +92,19 @@ struct Board {
     args: Vec<String>,
     /// The part, the feature that brings its code, and the properties that ask for it.
     wants: Vec<(&'static str, &'static str, &'static [&'static str])>,
+}
+
+impl Board {
+    /// A firmware for a board that has none of its own.
+    fn firmware(&self) -> Vec<&'static str> {
+        let loaded = solderless::board::open(&self.args[0], &Options::default());
+        let plan = loaded.unwrap_or_else(|report| panic!("{report}")).plan;
+        let empty = |boot: &Boot| plan.slots[boot.firmware].default.is_none();
+        match plan.boot.as_ref().is_some_and(empty) {
+            true => vec!["--firmware", "machines/rom/malta-rom-le.bin"],
+            false => Vec::new(),
+        }
+    }
 }
 
 fn boards() -> Vec<Board> {
@@ -172,14 +192,52 @@ fn about<'a>(command: &'a str, board: &'a Board, more: &[&'a str]) -> Vec<&'a st
         .collect()
 }
 
-const RUN: [&str; 4] = ["--deterministic", "--max-time", "50ms", "--state-hash"];
+/// What is the same in every build.
+#[derive(PartialEq, Eq)]
+struct Identity {
+    graph: String,
+    layout: String,
+    /// The stream of a machine that has run for a while.
+    stream: Vec<u8>,
+}
 
-/// What is the same in every build: the graph, and the hash of the state of a machine that has run for a while.
-fn identity(build: &Build, board: &Board) -> (String, String) {
-    let graph = build.prints(&about("graph", board, &["--format", "json"]));
-    let output = build.run(&about("run", board, &RUN));
-    assert_eq!(output.status.code(), Some(124), "{:?}", board.args);
-    (graph, String::from_utf8(output.stderr).expect("text"))
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}\n{}\n{} bytes",
+            self.graph,
+            self.layout,
+            self.stream.len()
+        )
+    }
+}
+
+/// Runs a machine for so long of guest time and saves it.
+fn save(build: &Build, args: &[&str], time: &str, file: &Path) -> Vec<u8> {
+    let to = format!("file:{}", file.display());
+    let run = ["--deterministic", "--max-time", time, "--save-on-exit", &to];
+    let output = build.run(&[args, &run].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(124), "{args:?}: {errors}");
+    fs::read(file).expect("it was saved")
+}
+
+fn identity(build: &Build, board: &Board, file: &Path) -> Identity {
+    Identity {
+        graph: build.prints(&about("graph", board, &["--format", "json"])),
+        layout: build.prints(&about("layout", board, &[])),
+        stream: save(build, &about("run", board, &board.firmware()), "50ms", file),
+    }
+}
+
+/// The sections of a stream, which are those of its layout.
+fn sections(stream: &[u8]) -> BTreeSet<String> {
+    let stream = Stream::read(&mut &stream[..], &mut |_, _| {}).expect("a good stream");
+    let paths: Vec<_> = stream.sections.iter().map(|s| s.path.clone()).collect();
+    let layout = stream.description.about.layout.sections.iter();
+    assert_eq!(paths, layout.map(|s| s.path.clone()).collect::<Vec<_>>());
+    paths.into_iter().collect()
 }
 
 #[test]
@@ -209,25 +267,48 @@ fn every_feature_is_one_of_the_program_and_forwarded() {
 #[test]
 fn a_board_is_refused_or_the_same_in_every_build() {
     let whole = BUILDS.last().expect("the whole program");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, again) = (folder.path().join("a.snap"), folder.path().join("b.snap"));
+    let restore = format!("file:{}", file.display());
     for board in boards() {
-        let expected = identity(whole, &board);
-        let graph: Value = serde_json::from_str(&expected.0).expect("JSON");
-        let text = graph.to_string();
+        let expected = identity(whole, &board, &file);
+        let sections = sections(&expected.stream);
         for (part, ..) in &board.wants {
-            assert!(text.contains(&format!("pm.{part}")), "{part}");
+            assert!(
+                sections.iter().any(|s| s.ends_with(&format!("pm.{part}"))),
+                "{part}"
+            );
+            assert!(expected.graph.contains(&format!("pm.{part}\"")), "{part}");
         }
+        let parts = sections.iter().filter(|s| {
+            let of = s.rsplit_once('.').map(|(_, part)| part);
+            of.is_some_and(|part| PARTS.contains(&part))
+        });
+        assert_eq!(parts.count(), board.wants.len(), "{sections:?}");
         for build in BUILDS.iter() {
             let missing = board
                 .wants
                 .iter()
                 .filter(|(_, f, _)| !build.features.contains(f));
             let missing: Vec<_> = missing.collect();
+            fs::write(&file, &expected.stream).expect("the folder can be written to");
+            let go_on = ["run", "--restore", &restore];
             if missing.is_empty() {
-                assert_eq!(identity(build, &board), expected, "{:?}", board.args);
+                // The streams of all builds are equal, so that one that takes it takes those of all the others.
+                let own = identity(build, &board, &file);
+                assert!(own == expected, "{:?}\n{own:?}\n{expected:?}", board.args);
+                let loaded = save(build, &go_on, "0s", &again);
+                assert!(
+                    loaded == expected.stream,
+                    "{:?}: not bit for bit",
+                    board.args
+                );
                 continue;
             }
-            for (command, more) in [("check", &[][..]), ("run", &RUN[..])] {
-                let output = build.run(&about(command, &board, more));
+            let own = about("check", &board, &[]);
+            let run = about("run", &board, &["--max-time", "1s"]);
+            for (from_stream, args) in [(false, &own[..]), (false, &run), (true, &go_on)] {
+                let output = build.run(args);
                 let said = String::from_utf8_lossy(&output.stderr);
                 assert_eq!(output.status.code(), Some(2), "{said}");
                 assert_eq!(output.stdout, b"", "nothing has started");
@@ -248,9 +329,12 @@ fn a_board_is_refused_or_the_same_in_every_build() {
                             "{problem}"
                         );
                         let set = board.args.iter().any(|a| a.contains(property));
-                        let layer = match set {
-                            true => format!("`{property}` of [dev.piix4.pm.PIIX4_PM] asks for it"),
-                            false => format!("`{property}` is {}, the default", !off),
+                        let layer = match (from_stream, set) {
+                            (true, _) => property.to_string(),
+                            (_, true) => {
+                                format!("`{property}` of [dev.piix4.pm.PIIX4_PM] asks for it")
+                            }
+                            (_, false) => format!("`{property}` is {}, the default", !off),
                         };
                         assert!(problem.contains(&layer), "{problem}");
                     }

@@ -127,6 +127,8 @@ impl Writer<'_> {
         if let ["param", param] = keys {
             let default = self.setting(param).map(json);
             lines.extend(default.map(|value| ("default".to_owned(), value)));
+            // In the order it has when it is written again.
+            lines.sort();
         }
         if !lines.is_empty() || nested.is_empty() {
             if !self.out.is_empty() {
