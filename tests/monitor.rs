@@ -400,19 +400,31 @@ fn pair() -> Pair {
     pair
 }
 
+/// The lines of the document that save a machine: the command to the monitor, and the one that goes on.
+fn documented() -> (String, String) {
+    let text =
+        fs::read_to_string(guests::repository().join("docs/monitor.md")).expect("it is there");
+    let line = |start: &str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(start));
+        lines.map(str::to_owned).next().expect("the line")
+    };
+    (line("(solderless) "), line("$ solderless "))
+}
+
 #[test]
 fn a_machine_migrates_through_a_command_and_goes_on_elsewhere() {
+    let (migrate, restore) = documented();
     let mut old = pair();
     old.set_word("12345678");
-    assert_eq!(old.ask(r#"migrate "exec:gzip -c > STATEFILE.gz""#), "");
+    assert_eq!(old.ask(&migrate), "");
     assert_eq!(old.ask("info status"), "VM status: paused\n");
     // The one that was saved can go on as well, and they have nothing to do with one another.
     old.ask("cont");
     old.set_word("00000001");
     let new = |monitor: &str| {
-        let mut command = Command::new(PROGRAM);
-        command.args(["run", "--restore", "exec:gzip -dc STATEFILE.gz"]);
-        command.args(["--monitor", monitor]);
+        let mut command = Command::new("sh");
+        let line = format!("exec {PROGRAM} {restore} --monitor {monitor}");
+        command.args(["-c", &line]);
         command
     };
     let mut new = Pair::start(old.quit(), new);
