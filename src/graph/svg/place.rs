@@ -237,7 +237,7 @@ fn card(plan: &Plan, device: usize, pins: &[(bool, Pin, usize, &str)]) -> Card {
         x += PIN_PITCH;
         below = below.max(text_width(label, TINY) + 4);
     }
-    let places = places(planned);
+    let places = places(plan, planned);
     let parts = parts(planned);
     let rows = parts
         .iter()
@@ -294,7 +294,7 @@ fn parts(device: &PlannedDevice) -> Vec<Vec<String>> {
 }
 
 /// What a card says of where the device is.
-fn places(device: &PlannedDevice) -> Vec<Text> {
+fn places(plan: &Plan, device: &PlannedDevice) -> Vec<Text> {
     let seat = device.seat.map(|seat| seat.address);
     let on_pci = matches!(seat, Some(Address::Pci { .. }));
     let mut lines = Vec::new();
@@ -335,6 +335,9 @@ fn places(device: &PlannedDevice) -> Vec<Text> {
         }
         if window.over {
             text.push_str(" (over)");
+        }
+        if let Some(cpu) = window.cpu.and_then(|cpu| plan.devices.get(cpu)) {
+            text.push_str(&format!(" ({} alone)", cpu.path));
         }
         lines.push(Text {
             text,
