@@ -40,6 +40,12 @@ fn commands_end_with_the_right_status_and_print_in_the_right_place() {
             "cannot read no/such.toml",
         ),
         (
+            &["check", "/dev/zero"],
+            2,
+            "",
+            "/dev/zero has more than 64 MiB",
+        ),
+        (
             &["check", "malta", "--set", "param.ram=1MiB"],
             2,
             "",

@@ -1,6 +1,8 @@
 //! From names to trees: finding the files of boards, chips, overlays and runs, reading them, and laying layer over layer.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -56,10 +58,20 @@ fn is_path(name: &str) -> bool {
     name.contains('/') || name.ends_with(".toml")
 }
 
+/// The most that a file can hold. A text may name any file, also one without an end.
+const MAX_BYTES: u64 = 64 << 20;
+
 fn read(path: PathBuf) -> Result<Found, Problem> {
-    let bytes = std::fs::read(&path).map_err(|e| {
+    let mut bytes = Vec::new();
+    let file = File::open(&path);
+    let size = file.and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    let size = size.map_err(|e| {
         Problem::error("unreadable", format!("cannot read {}: {e}", path.display()))
     })?;
+    if size as u64 > MAX_BYTES {
+        let problem = format!("{} has more than {} MiB", path.display(), MAX_BYTES >> 20);
+        return Err(Problem::error("unreadable", problem));
+    }
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         Problem::error(
