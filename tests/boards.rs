@@ -194,7 +194,9 @@ fn every_board_in_machines_is_in_the_program() {
             plan(&name),
             "{name}: the file and the board in the program differ"
         );
-        assert_eq!(file.name, name);
+        let version = file.version.iter().map(|version| format!("@{version}"));
+        let version: String = version.collect();
+        assert_eq!(format!("{}{version}", file.name), name);
     }
 }
 

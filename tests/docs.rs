@@ -97,11 +97,9 @@ fn try_out(line: &str, folder: &Path) {
     let errors = String::from_utf8_lossy(&output.stderr);
     let expected = if runs { 124 } else { 0 };
     assert_eq!(output.status.code(), Some(expected), "{line}\n{errors}");
-    let to_file = line.contains("file:");
-    assert!(
-        to_file || !output.stdout.is_empty(),
-        "{line} prints nothing"
-    );
+    // A guest that waits for keys when it was saved has nothing to say.
+    let silent = line.contains("file:") || line.contains("--restore");
+    assert!(silent || !output.stdout.is_empty(), "{line} prints nothing");
 }
 
 #[test]

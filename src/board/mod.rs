@@ -31,6 +31,8 @@ use crate::graph::resolve::resolve;
 /// The boards in the program, by name: those in `machines/`.
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("malta", include_str!("../../machines/malta.toml")),
+    ("malta@1", include_str!("../../machines/malta@1.toml")),
+    ("malta@2", include_str!("../../machines/malta@2.toml")),
     ("malta-be", include_str!("../../machines/malta-be.toml")),
     ("malta-lite", include_str!("../../machines/malta-lite.toml")),
     ("malta-quad", include_str!("../../machines/malta-quad.toml")),

@@ -123,10 +123,12 @@ fn info(file: &Path) -> Result<String> {
 /// The name that the stream's board gives itself.
 fn board_name(stream: &Stream) -> String {
     let table: Option<toml::Table> = stream.description.board.parse().ok();
-    let name = table
-        .as_ref()
-        .and_then(|t| t.get("board")?.get("name")?.as_str());
-    name.unwrap_or("without a name").to_owned()
+    let said = |key| table.as_ref()?.get("board")?.get(key)?.as_str();
+    let name = said("name").unwrap_or("without a name");
+    match said("version") {
+        Some(version) => format!("{name}@{version}"),
+        None => name.to_owned(),
+    }
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -248,7 +250,7 @@ fn fields(stream: &Stream, path: &str) -> Result<BTreeMap<String, String>> {
     let section = stream.sections.iter().find(|s| s.path == path);
     for block in section.into_iter().flat_map(|s| &s.memory) {
         let mut page = vec![0; PAGE as usize];
-        for number in (0..block.pages()).filter(|p| block.is_zero(*p) == Ok(false)) {
+        for number in (0..block.pages()).filter(|p| block.uniform(*p) != Ok(Some(0))) {
             let at = number * PAGE;
             let len = (block.size() - at).min(PAGE) as usize;
             block.read(at, &mut page[..len])?;

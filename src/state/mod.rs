@@ -32,7 +32,7 @@ use stream::{About, DeviceSays};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The stream cannot be read or written, or is broken.
-    #[error("{0}")]
+    #[error(transparent)]
     Stream(#[from] StreamError),
     /// The stream's board does not resolve any more: the report says why.
     #[error("the stream's board cannot be built by this program")]
@@ -41,7 +41,7 @@ pub enum Error {
     #[error("the stream does not fit:\n{0}")]
     Misfit(String),
     /// A device does not take what the stream has for it, or cannot say what it has.
-    #[error("{0}")]
+    #[error(transparent)]
     State(#[from] StateError),
 }
 

@@ -170,7 +170,7 @@ fn value(
         }
         Type::Memory(_) => {
             let block = from.memory()?;
-            let used = (0..block.pages()).filter(|p| block.is_zero(*p) == Ok(false));
+            let used = (0..block.pages()).filter(|p| block.uniform(*p) != Ok(Some(0)));
             let text = format!("{} bytes, {} pages not zero", block.size(), used.count());
             lines.push((path, text));
         }

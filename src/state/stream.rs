@@ -1,10 +1,12 @@
 //! The bytes of a stream. `docs/state.md` describes them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use solderless_model::Section;
@@ -31,7 +33,7 @@ const SMALL_RUN: u64 = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
     /// The host cannot give it.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// It is no stream, a broken one, or one from the future.
     #[error("{0}")]
@@ -92,7 +94,24 @@ pub struct Stream {
 struct Run {
     page: u64,
     pages: u64,
+    /// The value that every byte of them has; with one, the memory does not have them.
+    fill: Option<u8>,
 }
+
+impl Run {
+    /// How many bytes of the stream's memory it takes.
+    fn carried(&self) -> u64 {
+        match self.fill {
+            Some(_) => 0,
+            None => self.pages.saturating_mul(PAGE),
+        }
+    }
+}
+
+/// Marks the value of a run in the table.
+const FILLED: u64 = 0x100;
+/// Filled runs are mapped from a piece of memory of this size.
+const PATTERN: u64 = 1 << 20;
 
 /// A block, and the runs of its pages that a stream has.
 type Content = (Ram, Vec<Run>);
@@ -283,7 +302,7 @@ pub fn write(
     seal(&mut body, 0);
 
     let mut table = (runs.len() as u64).to_le_bytes().to_vec();
-    let mut pages = 0;
+    let mut carried = 0;
     for (section, block, runs) in &runs {
         table.extend((*section as u64).to_le_bytes());
         table.extend(block.size().to_le_bytes());
@@ -291,7 +310,9 @@ pub fn write(
         for run in runs {
             table.extend(run.page.to_le_bytes());
             table.extend(run.pages.to_le_bytes());
-            pages += run.pages;
+            let fill = run.fill.map_or(0, |byte| FILLED | u64::from(byte));
+            table.extend(fill.to_le_bytes());
+            carried += run.carried();
         }
     }
     seal(&mut table, 0);
@@ -305,7 +326,7 @@ pub fn write(
     let table_at = extent(sections.at + sections.len, &table);
     let memory = Extent {
         at: (table_at.at + table_at.len).next_multiple_of(PAGE),
-        len: pages * PAGE,
+        len: carried,
     };
     let header = Header {
         total: memory.at + memory.len + TRAILER,
@@ -326,7 +347,7 @@ pub fn write(
     progress(done, header.total);
     let mut buffer = vec![0; BUFFER];
     for (_, block, runs) in &runs {
-        for run in runs {
+        for run in runs.iter().filter(|run| run.fill.is_none()) {
             for (offset, len) in pieces(run) {
                 let piece = &mut buffer[..len];
                 read_padded(block, offset, piece)?;
@@ -348,12 +369,17 @@ pub fn write(
 fn runs(block: &Ram) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for page in 0..block.pages() {
-        if block.is_zero(page) != Ok(false) {
+        let fill = block.uniform(page).ok().flatten();
+        if fill == Some(0) {
             continue;
         }
         match runs.last_mut() {
-            Some(run) if run.page + run.pages == page => run.pages += 1,
-            _ => runs.push(Run { page, pages: 1 }),
+            Some(run) if run.page + run.pages == page && run.fill == fill => run.pages += 1,
+            _ => runs.push(Run {
+                page,
+                pages: 1,
+                fill,
+            }),
         }
     }
     runs
@@ -386,6 +412,48 @@ fn write_padded(block: &Ram, offset: u64, bytes: &[u8]) -> Result<(), StreamErro
         .map_err(|e| StreamError::Broken(e.to_string()))
 }
 
+/// Fills the pages of a run.
+fn fill(block: &Ram, run: &Run, byte: u8) -> Result<(), StreamError> {
+    let at = run.page * PAGE;
+    let len = (run.pages * PAGE).min(block.size().saturating_sub(at));
+    let filled = block.fill(at, len, byte);
+    filled.map_err(|e| StreamError::Broken(e.to_string()))
+}
+
+/// Pieces of memory filled with one value each, to be mapped wherever that value is.
+#[derive(Default)]
+struct Patterns(BTreeMap<u8, File>);
+
+impl Patterns {
+    fn fill(&mut self, block: &Ram, run: &Run, byte: u8) -> Result<(), StreamError> {
+        let end = run.page + run.pages;
+        if run.pages < SMALL_RUN || end * PAGE > block.size() {
+            return fill(block, run, byte);
+        }
+        let file = match self.0.entry(byte) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(place) => {
+                let file = memfd_create("pattern", MemfdFlags::CLOEXEC).map_err(io::Error::from)?;
+                let file = File::from(file);
+                file.write_all_at(&vec![byte; PATTERN as usize], 0)?;
+                place.insert(file)
+            }
+        };
+        for page in (run.page..end).step_by((PATTERN / PAGE) as usize) {
+            let pages = (end - page).min(PATTERN / PAGE);
+            if block.map(page, pages, file, 0).is_err() {
+                let rest = Run {
+                    page,
+                    pages,
+                    ..*run
+                };
+                fill(block, &rest, byte)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Stream {
     /// Reads a stream front to back, all checksums included.
     ///
@@ -398,6 +466,10 @@ impl Stream {
         let mut buffer = vec![0; BUFFER];
         for (block, runs) in &runs {
             for run in runs {
+                if let Some(byte) = run.fill {
+                    fill(block, run, byte)?;
+                    continue;
+                }
                 for (offset, len) in pieces(run) {
                     let piece = &mut buffer[..len];
                     from.exact(piece)?;
@@ -446,24 +518,30 @@ impl Stream {
         file.read_exact_at(&mut trailer, length - TRAILER)?;
         Self::end(&trailer)?;
         let mut at = header.memory.at;
+        let mut patterns = Patterns::default();
         let mut buffer = vec![0; BUFFER];
         for (block, runs) in &runs {
             for run in runs {
-                // The last page of a block that it does not fill is looked at.
-                let whole = (run.page + run.pages) * PAGE <= block.size();
-                let mapped = run.pages >= SMALL_RUN
-                    && whole
-                    && block.map(run.page, run.pages, file, at).is_ok();
-                if !mapped {
-                    let mut here = at;
-                    for (offset, len) in pieces(run) {
-                        let piece = &mut buffer[..len];
-                        file.read_exact_at(piece, here)?;
-                        write_padded(block, offset, piece)?;
-                        here += len as u64;
-                    }
+                if let Some(byte) = run.fill {
+                    patterns.fill(block, run, byte)?;
+                    continue;
                 }
-                at += run.pages * PAGE;
+                // The last page of a block that it does not fill is looked at.
+                let whole = run.pages.min(block.size() / PAGE - run.page);
+                let mapped = whole >= SMALL_RUN && block.map(run.page, whole, file, at).is_ok();
+                let rest = Run {
+                    page: run.page + if mapped { whole } else { 0 },
+                    pages: run.pages - if mapped { whole } else { 0 },
+                    fill: None,
+                };
+                let mut here = at + (rest.page - run.page) * PAGE;
+                for (offset, len) in pieces(&rest) {
+                    let piece = &mut buffer[..len];
+                    file.read_exact_at(piece, here)?;
+                    write_padded(block, offset, piece)?;
+                    here += len as u64;
+                }
+                at += run.carried();
             }
         }
         stream.length = header.total;
@@ -499,7 +577,7 @@ impl Stream {
         let bytes = from.claimed(header.table.len)?;
         let mut table = Bytes(check(&bytes, "table of memory")?);
         let mut runs = Vec::new();
-        let mut pages = 0u64;
+        let mut carried = 0u64;
         for _ in 0..table.u64()? {
             let (section, size, count) = (table.u64()?, table.u64()?, table.u64()?);
             let section = usize::try_from(section)
@@ -513,9 +591,15 @@ impl Stream {
             let mut of_block = Vec::new();
             let mut next = 0;
             for _ in 0..count {
+                let (page, pages, fill) = (table.u64()?, table.u64()?, table.u64()?);
                 let run = Run {
-                    page: table.u64()?,
-                    pages: table.u64()?,
+                    page,
+                    pages,
+                    fill: match fill {
+                        0 => None,
+                        FILLED..0x200 => Some(fill as u8),
+                        _ => return broken("the table of memory has an unknown kind of run"),
+                    },
                 };
                 let end = run
                     .page
@@ -525,12 +609,12 @@ impl Stream {
                     Some(end) if run.page >= next && run.pages > 0 => next = end,
                     _ => return broken("memory outside of its block, or out of order"),
                 }
-                pages = pages.saturating_add(run.pages);
+                carried = carried.saturating_add(run.carried());
                 of_block.push(run);
             }
             runs.push((block, of_block));
         }
-        if !table.0.is_empty() || Some(header.memory.len) != pages.checked_mul(PAGE) {
+        if !table.0.is_empty() || header.memory.len != carried {
             return broken("the table of memory does not match the memory");
         }
         let padding = header.memory.at - (header.table.at + header.table.len);

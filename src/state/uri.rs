@@ -84,9 +84,10 @@ impl Uri {
                     None => Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
                 };
                 let status = child.wait()?;
-                match result {
-                    Ok(_) if !status.success() => Err(failed(command, status).into()),
-                    result => result,
+                // A command that fails says itself why.
+                match status.success() {
+                    true => result,
+                    false => Err(failed(command, status).into()),
                 }
             }
             Self::Unix(path) => write(&mut UnixStream::connect(path)?),

@@ -206,25 +206,31 @@ impl Ram {
         self.0.size.div_ceil(PAGE)
     }
 
-    /// Whether every byte of the page with this number is zero.
+    /// The value that every byte of the page with this number has; `None` if they differ.
     ///
     /// # Errors
     /// The block has no such page.
-    pub fn is_zero(&self, page: u64) -> Result<bool, OutOfBounds> {
+    pub fn uniform(&self, page: u64) -> Result<Option<u8>, OutOfBounds> {
         let offset = page.saturating_mul(PAGE);
         let at = self.at(offset, 1)?.cast::<u64>();
+        // SAFETY: the mapping is a whole number of pages, aligned to them, and `at` checked that it has this one.
+        let first = unsafe { at.read() };
+        let byte = first as u8;
+        if first != u64::from_ne_bytes([byte; 8]) {
+            return Ok(None);
+        }
         const GROUP: usize = 16;
         for group in 0..PAGE as usize / 8 / GROUP {
-            let mut any = 0;
+            let mut differ = 0;
             for word in 0..GROUP {
-                // SAFETY: the mapping is a whole number of pages, aligned to them, and `at` checked that it has this one.
-                any |= unsafe { at.add(group * GROUP + word).read() };
+                // SAFETY: as above.
+                differ |= first ^ unsafe { at.add(group * GROUP + word).read() };
             }
-            if any != 0 {
-                return Ok(false);
+            if differ != 0 {
+                return Ok(None);
             }
         }
-        Ok(true)
+        Ok(Some(byte))
     }
 
     /// Whether the page with this number (offset / [`PAGE`]) is marked as holding decoded code.

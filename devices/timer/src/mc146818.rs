@@ -108,10 +108,11 @@ pub struct Mc146818 {
     extended: Fitted<Extended>,
     a: u8,
     b: u8,
-    /// Flags of register C that were set up to `checked`.
+    /// Flags of register C that were set up to `flags_until`.
     c: u8,
     /// Guest time in nanoseconds.
-    checked: u64,
+    #[state(since = 2, renamed = "checked")]
+    flags_until: u64,
     /// What the divider chain held at guest time 0, in nanoseconds, below one second.
     divider: u64,
     /// Seconds by which the calendar is ahead of the divider's count of seconds since [`Cx::epoch`].
@@ -145,7 +146,7 @@ impl Model for Mc146818 {
             a: A_AT_POWER_ON,
             b: B_24_12,
             c: 0,
-            checked: 0,
+            flags_until: 0,
             divider: 0,
             offset: 0,
             weekday_offset: 0,
@@ -157,7 +158,7 @@ impl Device for Mc146818 {
     fn reset(&mut self, cx: &mut Cx<'_>) {
         self.b &= !(FLAGS | B_SQWE);
         self.c = 0;
-        self.checked = cx.now();
+        self.flags_until = cx.now();
         self.update(cx);
     }
 
@@ -421,7 +422,7 @@ impl Mc146818 {
 
     /// The flags of register C now.
     fn flags(&self, cx: &Cx<'_>) -> u8 {
-        let (from, now) = (self.checked, cx.now());
+        let (from, now) = (self.flags_until, cx.now());
         let mut flags = self.c & FLAGS;
         if let Some(shift) = self.period_shift()
             && self.ticks(now) >> shift > self.ticks(from) >> shift
@@ -441,7 +442,7 @@ impl Mc146818 {
 
     fn sync(&mut self, cx: &Cx<'_>) {
         self.c = self.flags(cx);
-        self.checked = cx.now();
+        self.flags_until = cx.now();
     }
 
     /// Drives IRQ; while it is quiet, wakes up for the next enabled event.

@@ -21,6 +21,7 @@ pub struct Clock {
     /// When input from outside is looked at next, in guest time.
     look_at: u64,
     /// What a device has asked for.
+    #[state(since = 2, default = None)]
     request: Option<Request>,
 }
 

@@ -1,0 +1,194 @@
+//! Boards that are released under a version: what their machines save never changes, and streams of theirs that were
+//! kept are loaded for ever.
+
+use std::path::Path;
+use std::time::Duration;
+
+use solderless::board::{self, BUILT_IN, Loaded, Options};
+use solderless::machine::{Event, Fittings, Host, Machine, Pace, Run};
+use solderless::state::{Description, Layout, Stream, Uri, save};
+use solderless_model::NEWEST;
+
+/// What to do when a test here fails.
+const FROZEN: &str = "
+The layout of a board with a version is frozen: streams of it are out there, and so are programs that load them.
+- A field that is new: declare it with #[state(since = N, default = …)]. One with another name: #[state(since = N,
+  renamed = \"…\")]. N is one more than the state version of the newest board that has a version; the new layout comes
+  with a new board, machines/NAME@M.toml, with `state = N`.
+- A device, property default or part that is new on the board it extends: take it back in the older version's file, with
+  `delete` or [defaults.…].
+- A field that is gone or has another type: keep it, or give the field a new name and the old one's meaning a default.
+Only a layout that was never released may be written anew: delete its file under tests/layouts, and run with UPDATE=1.";
+
+fn open(board: &str, set: &[(&str, &str)]) -> Loaded {
+    let own = |(path, value): &(&str, &str)| ((*path).to_owned(), (*value).to_owned());
+    let options = Options {
+        set: set.iter().map(own).collect(),
+        ..Options::default()
+    };
+    board::open(Some(board), &options).unwrap_or_else(|e| panic!("{}", e.render(false)))
+}
+
+fn versions() -> impl Iterator<Item = &'static str> {
+    BUILT_IN
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| name.contains('@'))
+}
+
+/// Whether the files of this run may be made.
+fn update() -> bool {
+    std::env::var_os("UPDATE").is_some()
+}
+
+#[test]
+fn the_layout_of_a_version_never_changes() {
+    assert!(versions().count() > 1);
+    for name in versions() {
+        let loaded = open(name, &[]);
+        assert!(
+            loaded.plan.state.is_some(),
+            "{name} needs a line `state = N`"
+        );
+        let layout = Layout::of(&loaded.plan).to_string();
+        let path = format!("tests/layouts/{name}.txt");
+        if update() && !Path::new(&path).exists() {
+            std::fs::create_dir_all("tests/layouts").expect("the folder");
+            std::fs::write(&path, &layout).expect("the file");
+        }
+        let frozen = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+        if frozen != layout {
+            let only = |a: &str, b: &str, mark: char| {
+                let lines = a
+                    .lines()
+                    .filter(|line| !b.lines().any(|other| other == *line));
+                lines
+                    .map(|line| format!("{mark} {line}\n"))
+                    .collect::<String>()
+            };
+            let (gone, new) = (only(&frozen, &layout, '-'), only(&layout, &frozen, '+'));
+            panic!("the layout of {name} is not that of {path}:\n{gone}{new}{FROZEN}");
+        }
+    }
+}
+
+struct Silence;
+
+impl Host for Silence {
+    fn poll(&mut self) -> Option<Event> {
+        None
+    }
+    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
+        None
+    }
+}
+
+fn run(machine: &mut Machine) {
+    let run = Run {
+        pace: Pace::Deterministic,
+        no_reboot: false,
+        max_time: Some(Duration::from_millis(20)),
+    };
+    machine.run(run, &mut Silence);
+}
+
+/// The stream that was kept of a version: a Malta in the middle of its ROM.
+fn kept(name: &str) -> Stream {
+    let path = format!("tests/streams/{name}.snap.gz");
+    if update() && !Path::new(&path).exists() {
+        std::fs::create_dir_all("tests/streams").expect("the folder");
+        let loaded = open(name, &[("param.ram", "16MiB")]);
+        let mut images = vec![None; loaded.plan.slots.len()];
+        let boot = loaded.plan.boot.as_ref().expect("it boots");
+        images[boot.firmware] = Some(
+            solderless::host::rom("malta-rom-le")
+                .expect("it ships")
+                .to_vec(),
+        );
+        let fittings = Fittings {
+            images,
+            epoch: 1_700_000_000,
+            ..Fittings::default()
+        };
+        let mut machine = Machine::new(&loaded.plan, fittings).expect("a machine");
+        run(&mut machine);
+        let to = Uri::Exec(format!("gzip -9nc > '{path}'"));
+        save(&machine, &Description::new(&loaded), &to, &mut |_, _| {}).expect("a file");
+    }
+    let from = Uri::Exec(format!("gzip -dc '{path}'"));
+    Stream::open(&from, &mut |_, _| {}).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// Loads the stream of one version into a board.
+fn load(name: &str, into: &Loaded) -> Result<Machine, String> {
+    let stream = kept(name);
+    let own = stream.board(&Options::default()).expect("its board");
+    let built = stream.build(&own.plan, &into.plan, Fittings::default());
+    built.map_err(|e| e.to_string())
+}
+
+#[test]
+fn streams_of_every_version_are_loaded_for_ever() {
+    for name in versions() {
+        let loaded = open(name, &[("param.ram", "16MiB")]);
+        let mut machine = load(name, &loaded).unwrap_or_else(|e| panic!("{name}: {e}{FROZEN}"));
+        let before = machine.now();
+        assert_eq!(before / 1_000_000, 20, "{name}");
+        run(&mut machine);
+        assert_eq!(machine.now() / 1_000_000, 40, "{name}");
+    }
+}
+
+#[test]
+fn a_version_loads_into_the_next_as_far_as_the_board_lets_it() {
+    let ram = ("param.ram", "16MiB");
+    // The next version's board has a part that this one's has not.
+    let error = load("malta@1", &open("malta@2", &[ram]))
+        .map(drop)
+        .unwrap_err();
+    assert!(
+        error.contains("piix4.rtc.extended: the saved state has no such section"),
+        "{error}"
+    );
+    assert!(error.contains("+   extended-ram = true"), "{error}");
+    // Without it, what is new has its default and what was renamed its value.
+    let off = ("chip.piix4.dev.rtc.mc146818rtc.extended-ram", "false");
+    let newer = load("malta@1", &open("malta@2", &[ram, off])).expect("it fits");
+    let older = load("malta@1", &open("malta@1", &[ram])).expect("it fits");
+    assert_eq!(newer.state_hash(), older.state_hash());
+    // What has no version has all there is.
+    load("malta@1", &open("malta", &[ram, off])).expect("it fits");
+    load("malta@2", &open("malta", &[ram])).expect("it fits");
+    // And not back: the older version's layout does not have the field.
+    let error = load("malta@2", &open("malta@1", &[ram]))
+        .map(drop)
+        .unwrap_err();
+    assert!(
+        error.contains("/clock: request: the saved state has it, and nothing here takes it"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_version_saves_what_programs_of_its_time_load() {
+    let loaded = open("malta@1", &[]);
+    let machine = Machine::new(&loaded.plan, Fittings::default()).expect("a machine");
+    let sections = machine.save(1).expect("it holds all");
+    let newest = machine.save(NEWEST).expect("it holds all");
+    let length = |sections: &[solderless_model::Section]| {
+        let clock = sections.iter().find(|s| s.path == "/clock");
+        clock.expect("a section").payload.len()
+    };
+    assert_eq!(
+        length(&sections) + 1,
+        length(&newest),
+        "the latch of a request"
+    );
+    let layout = Layout::of(&loaded.plan);
+    let (_, rtc) = layout.section("piix4.rtc").expect("a section");
+    let text = format!("{rtc:?}");
+    assert!(
+        text.contains("\"checked\"") && !text.contains("flags_until"),
+        "{text}"
+    );
+}
