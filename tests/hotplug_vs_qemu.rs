@@ -267,12 +267,11 @@ impl Both {
         match self.below(8) {
             0 => self.plug(),
             1 | 2 => {
-                // REMOVABLE, at 0x0c, tells of slots that QEMU's board has filled.
-                let offset = [0x00, 0x04, 0x08, 0x10][self.below(4) as usize];
+                let offset = [0x00, 0x04, 0x08, 0x0c, 0x10][self.below(5) as usize];
                 let (_, _, length) = self.region("pcihp").expect("the part");
                 match self.below(4) {
                     0 if offset == 0x08 => {
-                        let slots = 0xf << (3 + self.below(4));
+                        let slots = 0xf << self.below(7);
                         self.write("pcihp", offset, size, slots);
                     }
                     1 if offset == 0x10 && length > offset => {
@@ -344,6 +343,8 @@ fn the_registers_answer_as_qemus_do() {
             processors: 1,
             names: 0,
         };
+        // The host bridge and the PIIX3.
+        both.pm.around.occupied_slots = 0b11;
         for _ in 0..2000 {
             both.step();
         }

@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 use solderless::board::Options;
 use solderless::graph::plan::Boot;
+use solderless::machine::{Fittings, Machine};
 use solderless::registry::TYPES;
 use solderless::state::Stream;
 use solderless_testing::guests;
@@ -342,6 +343,37 @@ fn a_board_is_refused_or_the_same_in_every_build() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_guest_finds_the_registers_of_a_part_and_else_an_open_bus() {
+    /// Where the host bridge shows PCI's I/O space after reset.
+    const IO: u64 = 0x1000_0000;
+    let machine = |setting: &str, value: bool| {
+        let options = Options {
+            set: vec![(format!("pm.{setting}"), value.to_string())],
+            ..Options::default()
+        };
+        let loaded = solderless::board::open(Some("malta"), &options);
+        let plan = loaded.unwrap_or_else(|report| panic!("{report}")).plan;
+        Machine::new(&plan, Fittings::default()).expect("a machine")
+    };
+    for (setting, port, size, value) in [
+        // All slots but that of the host bridge and that of the PIIX4 itself; the connectors are empty.
+        (
+            "acpi-root-pci-hotplug",
+            0xae0c,
+            4,
+            !(1u64 << 0x0a | 1) & 0xffff_ffff,
+        ),
+        ("memory-hotplug-support", 0x0a00, 4, 0),
+        ("cpu-hotplug-legacy", 0xaf00, 1, 1),
+    ] {
+        let ones = u64::MAX >> (64 - 8 * size);
+        let read = |value| machine(setting, value).read(IO + port, size);
+        assert_eq!(read(true), Ok(value), "{setting}");
+        assert_eq!(read(false), Ok(ones), "{setting}");
     }
 }
 

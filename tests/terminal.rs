@@ -94,7 +94,13 @@ fn the_escape_key_reaches_the_program_and_all_others_the_guest() {
     let mut console = terminal.start(malta(&[]));
     console.expect(PROMPT);
     console.send("\x01h");
-    for line in ["Ctrl-A h", "Ctrl-A x", "Ctrl-A b", "Ctrl-A Ctrl-A"] {
+    for line in [
+        "Ctrl-A h",
+        "Ctrl-A x",
+        "Ctrl-A b",
+        "Ctrl-A c",
+        "Ctrl-A Ctrl-A",
+    ] {
         console.expect(line);
     }
     // The ROM takes Ctrl-C as giving up a line; a terminal that were not raw would make a signal of it.

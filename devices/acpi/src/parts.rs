@@ -11,8 +11,8 @@ pub(crate) use crate::pci_hotplug::{AcpiIndex, PciHotplug};
 solderless_model::not_built! {
     pub(crate) PciHotplug: "pcihp", feature "pci-hotplug";
     fn reset(&self);
-    fn read(&self, offset: u64, size: u8) -> u64;
-    fn write(&self, offset: u64, size: u8, value: u64);
+    fn read(&self, offset: u64, size: u8, fixed: u32) -> u64;
+    fn write(&self, offset: u64, size: u8, value: u64, fixed: u32);
     fn acpi_index(&self, slots: u64) -> u32;
     fn plug(&self, bus: u8, slot: u8, acpi_index: u32) -> Result<(), crate::HotplugError>;
     fn request_unplug(&self, bus: u8, slot: u8) -> Result<(), crate::HotplugError>;

@@ -14,6 +14,8 @@ const REMOVABLE: u64 = 0x0c;
 const SELECT: u64 = 0x10;
 
 const SLOTS: u8 = 32;
+/// The slot of the root bus that answers for the bus's own bridge.
+const HOST_BRIDGE: u32 = 1 << 0;
 
 /// One bit for each slot of a bus.
 #[derive(Debug, Clone, Copy, Default, State)]
@@ -79,7 +81,8 @@ impl PciHotplug {
             .filter(|bus| self.serves(*bus))
     }
 
-    pub(crate) fn read(&mut self, offset: u64, size: u8) -> u64 {
+    /// `fixed` are the slots of the root bus whose devices are the board's own.
+    pub(crate) fn read(&mut self, offset: u64, size: u8, fixed: u32) -> u64 {
         let Some(bus) = self.selected().filter(|_| size == WIDTH) else {
             return 0;
         };
@@ -89,6 +92,7 @@ impl PciHotplug {
             UP if self.bridges => std::mem::take(&mut slots.up),
             UP => slots.up,
             DOWN => slots.down,
+            REMOVABLE if bus == 0 => !(fixed | HOST_BRIDGE),
             REMOVABLE => u32::MAX,
             SELECT => self.select,
             // EJECT reads as the set of features: the basic one.
@@ -97,7 +101,7 @@ impl PciHotplug {
         u64::from(value)
     }
 
-    pub(crate) fn write(&mut self, offset: u64, size: u8, value: u64) {
+    pub(crate) fn write(&mut self, offset: u64, size: u8, value: u64, fixed: u32) {
         match (offset, self.selected()) {
             _ if size != WIDTH => {}
             (SELECT, _) => self.select = value as u32,
@@ -106,8 +110,10 @@ impl PciHotplug {
                 let slots = &mut self.buses[usize::from(bus)];
                 slots.up &= !gone;
                 slots.down &= !gone;
-                slots.ejected |= gone;
-                self.forget(bus, gone);
+                if bus != 0 || gone & fixed == 0 {
+                    slots.ejected |= gone;
+                    self.forget(bus, gone);
+                }
             }
             _ => {}
         }

@@ -472,10 +472,11 @@ impl Device for Piix4Pm {
                 let both = u32::from(self.gpe.en) << 16 | u32::from(self.gpe.sts);
                 lanes(both, offset, size)
             }
-            Block::PciHotplug => self
-                .pci_hotplug
-                .get_mut()
-                .map_or(0, |part| part.read(offset, size)),
+            Block::PciHotplug => {
+                let fixed = cx.occupied_slots();
+                let part = self.pci_hotplug.get_mut();
+                part.map_or(0, |part| part.read(offset, size, fixed))
+            }
             Block::AcpiIndex => self.acpi_index.get_mut().map_or(0, |part| part.read(size)),
             Block::MemoryHotplug => self
                 .memory_hotplug
@@ -499,8 +500,9 @@ impl Device for Piix4Pm {
                 put(&mut self.gpe.en, bits >> 16, written >> 16, u16::MAX);
             }
             Block::PciHotplug => {
+                let fixed = cx.occupied_slots();
                 if let Some(part) = self.pci_hotplug.get_mut() {
-                    part.write(offset, size, value);
+                    part.write(offset, size, value, fixed);
                 }
             }
             Block::AcpiIndex => {

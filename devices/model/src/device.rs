@@ -422,6 +422,7 @@ pub trait Fabric {
         value: u32,
     ) -> bool;
     fn interrupt_acknowledge(&mut self, dev: DevId, port: PortId) -> Option<u8>;
+    fn occupied_slots(&mut self, dev: DevId) -> u32;
     fn i2c(&mut self, dev: DevId, port: PortId, address: u8, event: I2c) -> Option<u8>;
     fn send(&mut self, dev: DevId, slot: SlotId, bytes: &[u8]);
     fn request(&mut self, request: Request);
@@ -566,6 +567,11 @@ impl<'a> Cx<'a> {
     /// Runs an interrupt acknowledge cycle on a bus the device offers: the vector, if a device answers.
     pub fn interrupt_acknowledge(&mut self, port: PortId) -> Option<u8> {
         self.fabric.interrupt_acknowledge(self.dev, port)
+    }
+
+    /// For a PCI function: which slots of its bus hold a function, its own among them, one bit each.
+    pub fn occupied_slots(&mut self) -> u32 {
+        self.fabric.occupied_slots(self.dev)
     }
 
     /// Sends an event to a 7-bit address on an I²C bus the device offers; `None` is no acknowledge.

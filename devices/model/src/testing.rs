@@ -49,6 +49,8 @@ pub struct Surroundings {
     pub registers: BTreeMap<u64, u64>,
     /// Functions on its PCI ports, by port and slot × 8 + function.
     pub functions: BTreeMap<(PortId, u8), PciConfig>,
+    /// Slots of its own PCI bus that hold a function, one bit each.
+    pub occupied_slots: u32,
     /// Vectors that its interrupt acknowledge cycles get, last first.
     pub vectors: Vec<u8>,
     /// Targets on its I²C ports.
@@ -183,6 +185,9 @@ impl Fabric for Surroundings {
     }
     fn interrupt_acknowledge(&mut self, _: DevId, _: PortId) -> Option<u8> {
         self.vectors.pop()
+    }
+    fn occupied_slots(&mut self, _: DevId) -> u32 {
+        self.occupied_slots
     }
     fn i2c(&mut self, _: DevId, port: PortId, address: u8, event: I2c) -> Option<u8> {
         self.targets.get_mut(&(port, address))?.event(event)

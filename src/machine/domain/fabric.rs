@@ -211,6 +211,20 @@ impl Fabric for Domain {
         None
     }
 
+    fn occupied_slots(&mut self, dev: DevId) -> u32 {
+        let place = &self.places[dev.0 as usize];
+        let Some(bus) = place.bus.map(|bus| &self.buses[bus]) else {
+            return 0;
+        };
+        let places = &mut self.places;
+        let functions = bus.by_address.iter().filter(|(_, id)| {
+            // One that is being called is a function; a connector with nothing in it is none.
+            let device = places[id.0 as usize].device.as_mut();
+            device.is_none_or(|device| device.pci().is_some())
+        });
+        functions.fold(0, |slots, (devfn, _)| slots | 1 << (devfn >> 3 & 31))
+    }
+
     fn i2c(&mut self, dev: DevId, port: PortId, address: u8, event: I2c) -> Option<u8> {
         let bus = *self.places[dev.0 as usize].ports.get(usize::from(port.0))?;
         let target = *self.buses[bus].by_address.get(&address)?;
