@@ -283,7 +283,9 @@ fn what_cannot_be_saved_or_loaded_ends_with_a_reason() {
     assert!(!path.exists());
     ran(&[&save[..], &[file.as_str()]].concat(), 124);
     let errors = ran(&["run", "malta", "--ram", "32MiB", "--restore", &file], 2);
-    assert!(errors.contains("32MiB"), "{errors}");
+    let remedy = "ram.size is \"32MiB\" by ";
+    assert!(errors.contains(remedy), "{errors}");
+    assert!(errors.contains("; \"16MiB\" would fit"), "{errors}");
     let errors = ran(&["run", "--restore", &file, "--kernel", "x"], 2);
     assert!(errors.contains("cannot be used with"), "{errors}");
 }
@@ -348,4 +350,36 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new() {
         .count();
     assert!(left <= 3, "{left} files are left over");
     assert!(Stream::open(&Uri::File(place), &mut |_, _| {}).is_ok());
+}
+
+#[test]
+fn compat_names_what_prevents_a_load_and_where_the_board_has_it_from() {
+    let compat = |args: &[&str]| {
+        let output = Command::new(PROGRAM).arg("compat").args(args).output();
+        let output = output.expect("the program");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), text)
+    };
+    let (status, text) = compat(&["malta@1", "malta@2"]);
+    assert_eq!(status, Some(1), "{text}");
+    for line in [
+        "malta@1 does not load into malta@2:",
+        "piix4.rtc.extended: the saved state has no such section",
+        "piix4.rtc.extended-ram is true by the default of mc146818rtc; false would fit",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    let off = ["--set", "piix4.rtc.extended-ram=false"];
+    let (status, text) = compat(&["malta@1", "malta@2", off[0], off[1]]);
+    assert_eq!(
+        (status, text.as_str()),
+        (Some(0), "malta@1 loads into malta@2\n")
+    );
+    let (status, text) = compat(&["malta@2", "malta@1"]);
+    assert_eq!(status, Some(1));
+    assert!(
+        text.contains("piix4.rtc.extended-ram is false by malta@1.toml:13"),
+        "{text}"
+    );
+    assert_eq!(compat(&["malta", "no-such-board"]).0, Some(2));
 }

@@ -6,9 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::LayerArgs;
-use crate::board::Options;
-use crate::graph::plan::Plan;
-use crate::state::{Layout, Stream, Uri, drift, misfits};
+use crate::board::{Loaded, Options};
+use crate::state::{Layout, Stream, Uri, drift, misfits, remedies};
 
 /// Tell whether the saved state of one board loads into the machine of another, and if not, why; the status is then 1
 #[derive(Debug, clap::Args)]
@@ -44,13 +43,15 @@ fn compare(args: &Args) -> Result<Vec<String>> {
     let saved = Side::open(&args.saved, &Options::default())?;
     let wanted = Side::open(&args.wanted, &options)?;
     let mut found = saved.drift;
-    found.extend(misfits(&saved.layout, &saved.plan, &wanted.plan));
+    let from = &saved.loaded.plan;
+    found.extend(misfits(&saved.layout, from, &wanted.loaded.plan));
+    found.extend(remedies(from, &wanted.loaded));
     Ok(found)
 }
 
 /// A board, or the board and layout of a stream.
 struct Side {
-    plan: Plan,
+    loaded: Loaded,
     layout: Layout,
     /// What this program makes of the stream's board otherwise than the one that saved it.
     drift: Vec<String>,
@@ -60,24 +61,24 @@ impl Side {
     fn open(name: &str, options: &Options) -> Result<Self> {
         let path = Path::new(name);
         if Path::extension(path).is_some_and(|e| e == "toml") || !path.is_file() {
-            let plan = super::resolve(Some(name), options)?.plan;
+            let loaded = super::resolve(Some(name), options)?;
             return Ok(Self {
-                layout: Layout::of(&plan),
-                plan,
+                layout: Layout::of(&loaded.plan),
+                loaded,
                 drift: Vec::new(),
             });
         }
         let stream = Stream::open(&Uri::File(path.to_owned()), &mut |_, _| {});
         let stream = stream.with_context(|| name.to_owned())?;
-        let own = stream.board(&Options::default())?.plan;
-        let drift = drift(&stream.description.about.devices, &own);
-        let plan = if options.set.is_empty() && options.overlays.is_empty() {
+        let own = stream.board(&Options::default())?;
+        let drift = drift(&stream.description.about.devices, &own.plan);
+        let loaded = if options.set.is_empty() && options.overlays.is_empty() {
             own
         } else {
-            stream.board(options)?.plan
+            stream.board(options)?
         };
         Ok(Self {
-            plan,
+            loaded,
             layout: stream.description.about.layout,
             drift,
         })

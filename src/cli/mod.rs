@@ -158,6 +158,11 @@ fn restore(
     } else {
         stream.board(options)?
     };
+    let mut refusals = stream.refusals(&own.plan, &loaded.plan);
+    if !refusals.is_empty() {
+        refusals.extend(state::remedies(&own.plan, &loaded));
+        return Err(state::Error::Misfit(refusals.join("\n")).into());
+    }
     Ok((stream, own.plan, loaded))
 }
 

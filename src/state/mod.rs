@@ -171,6 +171,33 @@ pub fn misfits(layout: &Layout, from: &Plan, to: &Plan) -> Vec<String> {
     misfits
 }
 
+/// The properties that keep a machine of one plan from becoming one of a board: where the board has each from, and what
+/// would fit.
+pub fn remedies(from: &Plan, to: &Loaded) -> Vec<String> {
+    let mut remedies = Vec::new();
+    for old in &from.devices {
+        let Some(new) = to.plan.devices.iter().find(|d| d.path == old.path) else {
+            continue;
+        };
+        for (name, value) in old.props.as_object().into_iter().flatten() {
+            let now = new.props.get(name);
+            if now == Some(value) {
+                continue;
+            }
+            let path = format!("{}.{name}", old.path);
+            let explained = board::explain::explain(to, &path).ok();
+            let place = explained.and_then(|e| Some(e.layers.last()?.place.clone()));
+            remedies.push(format!(
+                "{path} is {} by {}; {} would fit",
+                now.map_or("gone".to_owned(), show),
+                place.unwrap_or_else(|| "the board".to_owned()),
+                show(value)
+            ));
+        }
+    }
+    remedies
+}
+
 /// Properties that a stream's devices had and that this program gives other values, because a model's default has
 /// changed since.
 pub fn drift(devices: &BTreeMap<String, DeviceSays>, board: &Plan) -> Vec<String> {
