@@ -8,9 +8,10 @@ use proptest::prelude::*;
 use solderless::board::{self, Loaded, Options};
 use solderless::graph::export::{Node, graph};
 use solderless::machine::{Event, Fittings, Host, Machine, Pace, Run};
-use solderless::state::{Description, Layout, Stream, StreamError, stream};
+use solderless::state::{Description, Layout, Stream, StreamError, payload, stream};
 use solderless_model::testing::Noise;
 use solderless_model::{NEWEST, Parts, Shape};
+use solderless_testing::streams::reseal;
 
 /// An outside from which some input comes at once, and then nothing.
 struct Typed(VecDeque<Event>);
@@ -359,12 +360,6 @@ fn a_file_is_refused_like_a_pipe_but_for_its_memory() {
     }
 }
 
-/// Puts the right checksum at the end of the header.
-fn reseal(bytes: &mut [u8]) {
-    let sum = crc32c::crc32c(&bytes[..92]);
-    bytes[92..96].copy_from_slice(&sum.to_le_bytes());
-}
-
 #[test]
 fn what_a_stream_claims_is_not_believed() {
     let bytes = tiny();
@@ -425,6 +420,47 @@ fn a_stream_of_another_machine_is_refused_with_what_differs() {
     );
     let error = refuse(&open("malta-lite", &[("param.ram", "16MiB")]));
     assert!(error.contains("nothing here has this section"), "{error}");
+}
+
+/// Loads a stream as far as it goes.
+fn try_out(bytes: &[u8]) -> Result<(), String> {
+    let stream = Stream::read(&mut &bytes[..], &mut quiet).map_err(|e| e.to_string())?;
+    for section in &stream.sections {
+        let layout = &stream.description.about.layout;
+        if let Some((_, content)) = layout.section(&section.path) {
+            payload::show(section, content).map_err(|e| e.to_string())?;
+        }
+    }
+    let own = stream
+        .board(&Options::default())
+        .map_err(|e| e.to_string())?;
+    let machine = stream.build(&own.plan, &own.plan, Fittings::default());
+    let machine = machine.map_err(|e| e.to_string())?;
+    machine.save(NEWEST).map(drop).map_err(|e| e.to_string())
+}
+
+#[test]
+fn a_stream_that_makes_no_sense_is_refused_though_its_checksums_are_right() {
+    let whole = tiny();
+    assert_eq!(try_out(&whole), Ok(()));
+    let (end, mut noise) = (whole.len(), Noise(3));
+    let mut taken = 0;
+    let runs = 3000;
+    for _ in 0..runs {
+        let mut bytes = whole.clone();
+        for _ in 0..=noise.below(3) {
+            let at = noise.below(end as u64) as usize;
+            bytes[at] = match noise.below(3) {
+                0 => noise.draw() as u8,
+                1 => bytes[at] ^ 1 << noise.below(8),
+                _ => whole[noise.below(end as u64) as usize],
+            };
+        }
+        reseal(&mut bytes);
+        taken += u32::from(try_out(&bytes).is_ok());
+    }
+    // What changes values and nothing else is taken.
+    assert!(taken > 0 && taken < runs, "{taken} of {runs}");
 }
 
 proptest! {

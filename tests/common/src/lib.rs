@@ -2,7 +2,8 @@
 //!
 //! [`guests`] finds, fetches and builds what runs inside a machine, [`userland`] a whole Debian system for it, packed by
 //! [`initrd`]; [`emulator`] makes the commands that run it, here and in QEMU; [`console`] types into a running machine
-//! and waits for its answers; [`usage`] measures one, and [`report`] prints what was measured.
+//! and waits for its answers; [`usage`] measures one, and [`report`] prints what was measured. [`streams`] tampers with
+//! saved ones.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +12,7 @@ pub mod emulator;
 pub mod guests;
 pub mod initrd;
 pub mod report;
+pub mod streams;
 pub mod usage;
 pub mod userland;
 
