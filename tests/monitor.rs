@@ -256,6 +256,58 @@ fn a_machine_that_is_stopped_stands_still() {
 }
 
 #[test]
+fn a_machine_can_start_standing_still() {
+    let mut console = piped(&["-S"]);
+    assert_eq!(ask(&mut console, "info status"), "VM status: paused\n");
+    let registers = ask(&mut console, "info registers");
+    assert!(registers.contains("pc bfc00000"), "{registers}");
+    // The ROM's first instructions: what QEMU's monitor prints in the same form.
+    let words = ask(&mut console, "xp /4xw 0x1fc00000");
+    let rom =
+        fs::read(guests::repository().join("machines/rom/malta-rom-le.bin")).expect("the ROM");
+    let word = |at: usize| u32::from_le_bytes(rom[at..at + 4].try_into().expect("four bytes"));
+    let mut expected = "000000001fc00000:".to_owned();
+    for at in [0, 4, 8, 12] {
+        expected += &format!(" {:#010x}", word(at));
+    }
+    assert_eq!(words, expected + "\n");
+    let revision = "000000001fc00010: 0x00000420\n";
+    assert_eq!(ask(&mut console, "xp / 0x1fc00010"), revision);
+    assert_eq!(
+        ask(&mut console, "xp /1ub 532676624"),
+        "000000001fc00010: 32\n"
+    );
+    assert_eq!(
+        ask(&mut console, "xp /2dh 0x1fc00010"),
+        "000000001fc00010: 1056 0\n"
+    );
+    let bytes = ask(&mut console, "xp /17xb 0x0");
+    assert_eq!(bytes.lines().count(), 2, "{bytes}");
+    for (line, reason) in [
+        ("xp 4xw 0", "'4xw' is no format"),
+        ("xp /4xz 0", "'/4xz' is no format"),
+        ("xp /99999999999x 0", "is no format"),
+        ("xp /65537x 0", "65537 are too many to print; at most 65536"),
+        ("xp /x ten", "'ten' is no address"),
+        ("xp /x", "too few arguments; usage: xp /FORMAT ADDRESS"),
+        (
+            "xp /2g 0xffffffffffffff00",
+            "nothing answers at 0xffffffffffffff00",
+        ),
+    ] {
+        let said = ask(&mut console, line);
+        assert!(
+            said.starts_with("Error: ") && said.contains(reason),
+            "{line}: {said}"
+        );
+    }
+    ask(&mut console, "c");
+    assert_eq!(ask(&mut console, "info status"), "VM status: running\n");
+    console.send("q\n");
+    assert_eq!(console.wait().code(), Some(0));
+}
+
+#[test]
 fn the_time_allowed_passes_while_the_machine_stands_still() {
     let mut console = piped(&["--max-time", "2s"]);
     ask(&mut console, "stop");

@@ -63,6 +63,9 @@ pub struct Args {
     /// of a console Ctrl-A c switches to them, unless this is none
     #[arg(long, value_name = "BACKEND")]
     monitor: Option<String>,
+    /// Start with the machine standing still; the monitor's command `cont` lets it go
+    #[arg(short = 'S', long)]
+    stopped: bool,
     /// The folder of the snapshots that the monitor saves and loads by name
     #[arg(long, value_name = "FOLDER", default_value = snapshots::FOLDER)]
     snapshots: PathBuf,
@@ -236,7 +239,7 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         },
         engine: args.engine.map(Into::into),
         snapshots: &args.snapshots,
-        paused: false,
+        paused: args.stopped,
     };
     let end = vm.drive(&mut sessions);
     let machine = vm.machine;

@@ -93,7 +93,70 @@ pub static COMMANDS: &[Command] = &[
             done()
         },
     },
+    Command {
+        names: &["xp"],
+        args: "/FORMAT ADDRESS",
+        help: "print memory by physical address: /4xw is four words in hexadecimal",
+        run: |vm, args| dump(vm, &args[0], &args[1]),
+    },
 ];
+
+/// The most values that are printed at once.
+const MOST: u32 = 1 << 16;
+/// Bytes to a line.
+const LINE: u64 = 16;
+
+/// Prints memory: `4xw` is four words in hexadecimal. Whatever is left out is one, hexadecimal, words.
+fn dump(vm: &mut Vm<'_>, format: &str, address: &str) -> Outcome {
+    let wrong =
+        || format!("'{format}' is no format; it is /COUNT, then x, d, u or o, then b, h, w or g");
+    let rest = format.strip_prefix('/').ok_or_else(wrong)?;
+    let letters = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    let digits = &rest[..rest.len() - letters.len()];
+    let count: u32 = match digits {
+        "" => 1,
+        digits => digits.parse().map_err(|_| wrong())?,
+    };
+    if count > MOST {
+        return Err(format!("{count} are too many to print; at most {MOST}"));
+    }
+    let (mut base, mut size) = ('x', 4u8);
+    for letter in letters.chars() {
+        match letter {
+            'x' | 'd' | 'u' | 'o' => base = letter,
+            'b' => size = 1,
+            'h' => size = 2,
+            'w' => size = 4,
+            'g' => size = 8,
+            _ => return Err(wrong()),
+        }
+    }
+    let number = match address.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => address.parse(),
+    };
+    let start = number.map_err(|_| format!("'{address}' is no address"))?;
+    let mut text = String::new();
+    for index in 0..u64::from(count) {
+        let offset = index * u64::from(size);
+        let at = start.wrapping_add(offset);
+        let value = vm.machine.read(at, size);
+        let value = value.map_err(|_| format!("{text}nothing answers at {at:#x}"))?;
+        let bits = 8 * u32::from(size);
+        let shown = match base {
+            'd' => ((value << (64 - bits)) as i64 >> (64 - bits)).to_string(),
+            'u' => value.to_string(),
+            'o' => format!("0{value:o}"),
+            _ => format!("0x{value:0digits$x}", digits = usize::from(size) * 2),
+        };
+        if offset % LINE == 0 {
+            let newline = if index == 0 { "" } else { "\n" };
+            text += &format!("{newline}{at:016x}:");
+        }
+        text = text + " " + &shown;
+    }
+    say(text + "\n")
+}
 
 pub(super) fn say(text: impl Into<String>) -> Outcome {
     Ok(Done::Say(text.into()))
@@ -206,7 +269,7 @@ mod tests {
             ("info st", &["status"]),
             ("help q", &["quit"]),
             ("stop ", &[]),
-            ("x", &[]),
+            ("y", &[]),
         ] {
             assert_eq!(complete(line), ways, "{line}");
         }

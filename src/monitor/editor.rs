@@ -265,6 +265,24 @@ impl Editor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_key_does_harm(keys in prop::collection::vec(prop_oneof![
+            any::<u8>(), prop::sample::select(b"ab \t\x1b[ABCDHF3~\x01\x05\x7f\r".to_vec()),
+        ], 0..200)) {
+            let mut editor = Editor::new("> ");
+            let mut rest = &keys[..];
+            while !rest.is_empty() {
+                let (_, used) = editor.feed(rest, &mut String::new(), &|line| {
+                    vec![format!("{}é", line.rsplit(' ').next().unwrap_or_default())]
+                });
+                rest = &rest[used..];
+                prop_assert!(used > 0 && editor.cursor <= editor.line.len());
+            }
+        }
+    }
 
     /// Types at an editor; returns the lines entered and what is left on the line, with the cursor.
     fn typed(editor: &mut Editor, keys: &str) -> (Vec<String>, String) {

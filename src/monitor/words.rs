@@ -45,6 +45,21 @@ fn quoted_word(text: &str) -> Result<(String, &str), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_line_is_words_or_a_reason(line in ".*") {
+            let _ = words(&line);
+        }
+
+        #[test]
+        fn a_quoted_word_is_itself(word in "\\PC*") {
+            let escaped = word.replace('\\', "\\\\").replace('"', "\\\"");
+            let line = format!("a \"{escaped}\" b");
+            prop_assert_eq!(words(&line).unwrap(), ["a", word.as_str(), "b"]);
+        }
+    }
 
     #[test]
     fn quotes_hold_a_word_together() {
