@@ -343,8 +343,8 @@ impl Expander<'_> {
                     .node
                     .as_table_mut()?
                     .get_mut(&device)?;
-                let irq = device.node.as_table_mut()?.entry("irq".to_owned());
-                let irq = irq.or_insert_with(|| Entry {
+                let device = device.node.as_table_mut()?;
+                let irq = device.get_or_insert_with("irq", || Entry {
                     key: entry.key,
                     node: Node::new(Value::Table(Table::new()), entry.key),
                 });

@@ -134,7 +134,7 @@ fn cut(base: &mut Table, path: &[String], span: Span) {
     let found = tree::remove(base, path).is_some();
     let mut table = base;
     for (depth, key) in path.iter().enumerate() {
-        let entry = table.entry(key.clone()).or_insert_with(|| Entry {
+        let entry = table.get_or_insert_with(key, || Entry {
             key: span,
             node: Node::new(Value::Table(Table::new()), span),
         });

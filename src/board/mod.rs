@@ -12,6 +12,7 @@ mod refer;
 pub mod renew;
 pub mod schema;
 mod set;
+mod table;
 pub mod tree;
 mod when;
 pub mod write;

@@ -79,7 +79,7 @@ pub type Keys = Vec<(String, Span)>;
 pub fn branch(mut tree: Table) -> Option<(Keys, Node)> {
     let mut keys = Keys::new();
     loop {
-        let (key, entry) = tree.pop_first()?;
+        let (key, entry) = tree.into_iter().next()?;
         keys.push((key, entry.key));
         match entry.node.value {
             Value::Table(inner) if inner.len() == 1 => tree = inner,

@@ -1,13 +1,9 @@
 //! The text of a board as a tree in which every key and value knows where it was written.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value as Json;
 
+pub use super::table::Table;
 use crate::diagnostics::Span;
-
-/// A table, its keys in alphabetical order: the order of the text means nothing.
-pub type Table = BTreeMap<String, Entry>;
 
 /// A key with its value.
 #[derive(Debug, Clone)]
@@ -207,4 +203,30 @@ pub fn to_json(table: &Table) -> Json {
             .map(|(key, entry)| (key.clone(), entry.node.to_json()))
             .collect(),
     )
+}
+
+/// Writes what a table holds, so that equal tables give equal texts.
+pub fn describe(table: &Table, out: &mut String) {
+    use std::fmt::Write;
+    fn value(node: &Node, out: &mut String) {
+        match &node.value {
+            Value::Scalar(scalar) => {
+                let _ = write!(out, "{scalar},");
+            }
+            Value::Array(items) => {
+                out.push('[');
+                items.iter().for_each(|item| value(item, out));
+                out.push(']');
+            }
+            Value::Table(table) => {
+                out.push('{');
+                describe(table, out);
+                out.push('}');
+            }
+        }
+    }
+    for (key, entry) in table {
+        let _ = write!(out, "{key:?}=");
+        value(&entry.node, out);
+    }
 }

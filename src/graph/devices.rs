@@ -1,13 +1,14 @@
 //! The devices of a board: their type, their properties, and what these make of the type.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 use solderless_model::{Interface, PartDecl, Parts};
 
 use crate::board::decode::{Target, decode};
 use crate::board::format::KEYS;
-use crate::board::tree::{Entry as TreeEntry, Node, Table};
+use crate::board::tree::{self, Entry as TreeEntry, Node, Table};
 use crate::board::{Board, write};
 use crate::diagnostics::{Problem, Span, suggest};
 use crate::registry::{self, Entry};
@@ -32,13 +33,23 @@ pub struct Typed<'b> {
     own: &'b Table,
     /// The properties that the board sets for every device of the type.
     shared: Option<&'b Table>,
-    /// Every property.
-    pub props: Json,
-    /// What the properties make of the type.
-    pub interface: Interface,
-    /// The parts it has.
-    pub parts: Parts,
+    /// What it is made of these.
+    pub known: Known,
 }
+
+/// What properties make of a type. Devices with the same properties share it.
+#[derive(Clone, Default)]
+pub struct Known {
+    /// Every property.
+    pub props: Arc<Json>,
+    /// What connects the device to the rest of the board.
+    pub interface: Arc<Interface>,
+    /// The parts it has.
+    pub parts: Arc<Parts>,
+}
+
+/// What is known of types with properties, by type and text of the properties that the device sets itself.
+type Cache = HashMap<(&'static str, String), Known>;
 
 impl<'b> Typed<'b> {
     /// The value that set a property, if it is not at its type's default.
@@ -73,7 +84,7 @@ impl<'b> Draft<'b> {
 
     /// What its properties make of it.
     pub fn interface(&self) -> Option<&Interface> {
-        self.model.as_ref().map(|m| &m.interface)
+        self.model.as_ref().map(|m| &*m.known.interface)
     }
 }
 
@@ -82,6 +93,7 @@ pub fn devices<'b>(board: &'b Board, problems: &mut Vec<Problem>) -> Vec<Draft<'
     let root = &board.root;
     let defaults = defaults(root, problems);
     let mut used = BTreeSet::new();
+    let mut cache = Cache::new();
     let mut drafts = Vec::new();
     let table = root
         .get("dev")
@@ -105,7 +117,7 @@ pub fn devices<'b>(board: &'b Board, problems: &mut Vec<Problem>) -> Vec<Draft<'
         let Some(table) = table_of(&format!("dev.{name}"), entry, problems) else {
             continue;
         };
-        let model = typed(board, name, key, table, &defaults, &mut used, problems);
+        let model = typed(board, &mut cache, name, key, table, &defaults, &mut used, problems);
         drafts.push(Draft {
             name,
             key,
@@ -193,6 +205,7 @@ fn properties(
 
 fn typed<'b>(
     board: &Board,
+    cache: &mut Cache,
     name: &str,
     key: Span,
     table: &'b Table,
@@ -247,6 +260,19 @@ fn typed<'b>(
         }
     };
     let shared = defaults.get(entry.name).and_then(|(_, table)| *table);
+    let mut typed = Typed {
+        entry,
+        own,
+        shared,
+        known: Known::default(),
+    };
+    let mut text = String::new();
+    tree::describe(own, &mut text);
+    let cached = (entry.name, text);
+    if let Some(known) = cache.get(&cached) {
+        typed.known = known.clone();
+        return Some(typed);
+    }
     // Each layer is judged alone, so that the defaults' mistakes are not repeated for every device.
     let mut props = properties(entry, own, type_key, problems)?;
     if let Some(shared) = shared {
@@ -254,16 +280,14 @@ fn typed<'b>(
         both.extend(own.iter().map(|(key, value)| (key.clone(), value.clone())));
         props = properties(entry, &both, type_key, problems)?;
     }
-    let mut typed = Typed {
-        entry,
-        own,
-        shared,
-        props,
-        interface: Interface::default(),
-        parts: Parts::default(),
-    };
-    match (entry.interface)(&typed.props) {
-        Ok(interface) => typed.interface = interface,
+    match (entry.interface)(&props) {
+        Ok(interface) => {
+            typed.known = Known {
+                parts: interface.present().into(),
+                props: props.into(),
+                interface: interface.into(),
+            }
+        }
         Err(error) => {
             let origin = typed.origin(error.property);
             problems.push(
@@ -281,9 +305,13 @@ fn typed<'b>(
             return None;
         }
     }
-    typed.parts = typed.interface.present();
-    let present = typed.interface.parts.iter().filter(|part| part.present);
-    for part in present.filter(|part| !part.built) {
+    let parts = &typed.known.interface.parts;
+    let mut left_out = parts.iter().filter(|p| p.present && !p.built).peekable();
+    // What is wrong with one device is wrong with each like it.
+    if left_out.peek().is_none() {
+        cache.insert(cached, typed.known.clone());
+    }
+    for part in left_out {
         let own = write::path(board.keys_of(name).into_iter().chain([entry.name]));
         problems.push(not_built(&own, &typed, part, type_key));
     }
@@ -299,7 +327,7 @@ fn not_built(own: &str, typed: &Typed<'_>, part: &PartDecl, type_key: Span) -> P
     );
     let mut help = Vec::new();
     for (property, off) in part.off {
-        if typed.props.get(property).and_then(Json::as_bool) == Some(*off) {
+        if typed.known.props.get(property).and_then(Json::as_bool) == Some(*off) {
             continue;
         }
         let line = format!("{property} = {off}");

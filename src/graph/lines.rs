@@ -33,13 +33,13 @@ pub fn nets(joins: Option<&Table>, names: &Names<'_, '_>, problems: &mut Vec<Pro
         };
         let Some(model) = &draft.model else { continue };
         for (key, entry) in table {
-            let outputs = select_outputs(&model.interface, key);
+            let outputs = select_outputs(&model.known.interface, key);
             let outputs = match outputs {
                 Ok(outputs) => outputs,
                 Err(wrong) => {
                     problems.push(
                         wrong
-                            .problem("output", draft.name, &model.interface.outputs)
+                            .problem("output", draft.name, &model.known.interface.outputs)
                             .at(entry.key, ""),
                     );
                     continue;
@@ -60,7 +60,7 @@ pub fn nets(joins: Option<&Table>, names: &Names<'_, '_>, problems: &mut Vec<Pro
                 }
                 for ((pin, group), sink) in outputs.iter().zip(inputs) {
                     let shares = joined.contains(&sink)
-                        || (model.interface.bus == Some(BusKind::Pci) && *group == "intx");
+                        || (model.known.interface.bus == Some(BusKind::Pci) && *group == "intx");
                     wires.entry(sink).or_default().push(Wire {
                         driver: (device, *pin),
                         span: node.span,

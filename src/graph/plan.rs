@@ -1,5 +1,7 @@
 //! The plan: a resolved board, every value and wire of it, ready to build.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use solderless_model::{Interface, NEWEST, Parts, Pin, PortId, RegionId, SlotKind};
 
@@ -43,11 +45,11 @@ pub struct PlannedDevice {
     /// Its type.
     pub entry: &'static Entry,
     /// Every property, defaults included.
-    pub props: Value,
+    pub props: Arc<Value>,
     /// What these properties make of the type.
-    pub interface: Interface,
+    pub interface: Arc<Interface>,
     /// The parts it has.
-    pub parts: Parts,
+    pub parts: Arc<Parts>,
     /// Where it sits; `None` for a device on no bus.
     pub seat: Option<Seat>,
     /// The regions that the board or the device type places.

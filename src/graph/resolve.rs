@@ -80,9 +80,9 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
             Some(PlannedDevice {
                 path: draft.name.to_owned(),
                 entry: model.entry,
-                props: model.props,
-                interface: model.interface,
-                parts: model.parts,
+                props: model.known.props,
+                interface: model.known.interface,
+                parts: model.known.parts,
                 seat: placed.seat.map(|seat| Seat {
                     bus: ranked(seat.bus, &rank),
                     ..seat
@@ -272,7 +272,7 @@ fn backends(
             backends.push(Vec::new());
             continue;
         };
-        let offered = &model.interface.slots;
+        let offered = &model.known.interface.slots;
         let mut bound = vec![None; offered.len()];
         for (key, entry) in table.into_iter().flatten() {
             let Some(index) = offered.iter().position(|slot| slot.name == key) else {

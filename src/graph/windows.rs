@@ -51,7 +51,7 @@ fn one(draft: &Draft<'_>, names: &Names<'_, '_>, problems: &mut Vec<Problem>) ->
     let Some(model) = &draft.model else {
         return misfit;
     };
-    let interface = &model.interface;
+    let interface = &model.known.interface;
     let type_name = model.entry.name;
     let Some(kind) = interface.bus else {
         let written = at

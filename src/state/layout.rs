@@ -154,7 +154,7 @@ impl Layout {
             return;
         }
         let start = self.sections.len();
-        let shape = (device.entry.shape)(&device.parts.clone().at(plan.state_version()));
+        let shape = (device.entry.shape)(&Parts::clone(&device.parts).at(plan.state_version()));
         for (part, content) in contents(&shape, &memories) {
             let (path, model) = (&device.path, device.entry.name);
             self.add_type(&format!("{path}{part}"), &format!("{model}{part}"), content);

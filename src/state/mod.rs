@@ -65,7 +65,7 @@ impl Description {
         let devices = plan.devices.iter().map(|d| {
             let says = DeviceSays {
                 type_name: d.entry.name.to_owned(),
-                properties: d.props.clone(),
+                properties: (*d.props).clone(),
             };
             (d.path.clone(), says)
         });
