@@ -108,5 +108,6 @@ pub fn renamed(name: &str) -> Option<&'static Entry> {
 
 /// The type with this name.
 pub fn find(name: &str) -> Option<&'static Entry> {
-    TYPES.iter().find(|e| e.name == name)
+    let found = TYPES.binary_search_by(|entry| entry.name.cmp(name));
+    found.ok().map(|index| &TYPES[index])
 }

@@ -251,6 +251,43 @@ fn snippets(text: &str) -> Vec<(String, String)> {
     blocks.collect()
 }
 
+/// A board that places a chip with the ports of the documentation's.
+const USER: &str = r#"
+board.name = "user"
+[dev.cpu]
+at = "sys"
+[dev.cpu.mips32-cpu]
+[dev.gt]
+at = "sys"
+[dev.gt.gt64120]
+[chip.it]
+use = "./snippet.toml"
+at = "gt.pci:0a"
+irq.intr = "cpu[2]"
+[dev.com1]
+at = "it.isa:0x3f8"
+irq.intr = "it[irq.4]"
+[dev.com1.isa-serial]
+"#;
+
+/// Uses a snippet that is a chip's or a run's file.
+fn try_file(kind: &str, body: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snippet.toml");
+    fs::write(&path, body).unwrap();
+    let result = if kind == "run" {
+        let options = Options {
+            run_file: Some(path),
+            ..Options::default()
+        };
+        board::open(None, &options).map(|loaded| loaded.plan)
+    } else {
+        let user = folder.path().join("user.toml");
+        board::load_as(&user, USER, &Options::default()).map(|(plan, _)| plan)
+    };
+    result.unwrap_or_else(|report| panic!("{body}\n{report}"));
+}
+
 #[test]
 fn every_snippet_of_the_documentation_resolves() {
     let text = fs::read_to_string("docs/board-format.md").unwrap();
@@ -261,6 +298,10 @@ fn every_snippet_of_the_documentation_resolves() {
         let text = match fence.as_str() {
             "" => body,
             "fragment" => format!("[board]\nname = \"fragment\"\nextends = \"malta\"\n{body}"),
+            "chip" | "run" => {
+                try_file(&fence, &body);
+                continue;
+            }
             other => panic!("unknown fence `{other}`"),
         };
         if let Err(report) = board::load_text("snippet.toml", &text, &Options::default()) {

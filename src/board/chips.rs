@@ -369,15 +369,14 @@ impl Expander<'_> {
         let prefix = &scope.prefix;
         for (name, entry) in take(tree, "dev") {
             let name = format!("{prefix}{name}");
-            if let Some(other) = self.flat.dev.get(&name) {
+            let key = entry.key;
+            if let Some(other) = self.flat.dev.insert(name.clone(), entry) {
                 self.problems.push(
                     Problem::error("two-devices", format!("two devices are called `{name}`"))
-                        .at(entry.key, "")
+                        .at(key, "")
                         .at(other.key, "the other one"),
                 );
-                continue;
             }
-            self.flat.dev.insert(name, entry);
         }
         for (section, flat) in [
             ("join", &mut self.flat.join),

@@ -117,7 +117,9 @@ pub fn devices<'b>(board: &'b Board, problems: &mut Vec<Problem>) -> Vec<Draft<'
         let Some(table) = table_of(&format!("dev.{name}"), entry, problems) else {
             continue;
         };
-        let model = typed(board, &mut cache, name, key, table, &defaults, &mut used, problems);
+        let model = typed(
+            board, &mut cache, name, key, table, &defaults, &mut used, problems,
+        );
         drafts.push(Draft {
             name,
             key,
