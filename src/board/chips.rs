@@ -335,7 +335,7 @@ impl Expander<'_> {
             let target = refer::output(output, selection);
             let line = target.and_then(|(device, pins)| {
                 let section = ["dev", "chip"].into_iter().find(|section| {
-                    let table = tree.get(*section).and_then(|e| e.node.as_table());
+                    let table = tree.get(section).and_then(|e| e.node.as_table());
                     table.is_some_and(|table| table.contains_key(&device))
                 })?;
                 let device = tree

@@ -188,9 +188,9 @@ pub fn get<'b>(root: &'b Table, path: &[&str]) -> Option<&'b Node> {
     let (last, tables) = path.split_last()?;
     let mut table = root;
     for key in tables {
-        table = table.get(*key)?.node.as_table()?;
+        table = table.get(key)?.node.as_table()?;
     }
-    Some(&table.get(*last)?.node)
+    Some(&table.get(last)?.node)
 }
 
 /// A table without its places, and without values whose trouble has been reported.

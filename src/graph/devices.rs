@@ -91,9 +91,12 @@ impl<'b> Draft<'b> {
 /// The devices in order of their names.
 pub fn devices<'b>(board: &'b Board, problems: &mut Vec<Problem>) -> Vec<Draft<'b>> {
     let root = &board.root;
-    let defaults = defaults(root, problems);
-    let mut used = BTreeSet::new();
-    let mut cache = Cache::new();
+    let mut whole = Whole {
+        board,
+        defaults: defaults(root, problems),
+        used: BTreeSet::new(),
+        cache: Cache::new(),
+    };
     let mut drafts = Vec::new();
     let table = root
         .get("dev")
@@ -117,9 +120,7 @@ pub fn devices<'b>(board: &'b Board, problems: &mut Vec<Problem>) -> Vec<Draft<'
         let Some(table) = table_of(&format!("dev.{name}"), entry, problems) else {
             continue;
         };
-        let model = typed(
-            board, &mut cache, name, key, table, &defaults, &mut used, problems,
-        );
+        let model = typed(&mut whole, name, key, table, problems);
         drafts.push(Draft {
             name,
             key,
@@ -127,8 +128,8 @@ pub fn devices<'b>(board: &'b Board, problems: &mut Vec<Problem>) -> Vec<Draft<'
             model,
         });
     }
-    for (name, (key, _)) in &defaults {
-        if !used.contains(name) {
+    for (name, (key, _)) in &whole.defaults {
+        if !whole.used.contains(name) {
             problems.push(
                 Problem::warning(
                     "unused-default",
@@ -205,14 +206,20 @@ fn properties(
     decode(&target, table, at, problems)
 }
 
+/// What is the same for all devices of a board.
+struct Whole<'b> {
+    board: &'b Board,
+    defaults: Defaults<'b>,
+    /// The types that devices have.
+    used: BTreeSet<&'static str>,
+    cache: Cache,
+}
+
 fn typed<'b>(
-    board: &Board,
-    cache: &mut Cache,
+    whole: &mut Whole<'b>,
     name: &str,
     key: Span,
     table: &'b Table,
-    defaults: &Defaults<'b>,
-    used: &mut BTreeSet<&'static str>,
     problems: &mut Vec<Problem>,
 ) -> Option<Typed<'b>> {
     let mut types = Vec::new();
@@ -236,7 +243,9 @@ fn typed<'b>(
             ),
         }
     }
-    used.extend(types.iter().map(|(entry, ..)| entry.name));
+    whole
+        .used
+        .extend(types.iter().map(|(entry, ..)| entry.name));
     let (entry, type_key, own) = match types[..] {
         [only] => only,
         [] => {
@@ -261,7 +270,7 @@ fn typed<'b>(
             return None;
         }
     };
-    let shared = defaults.get(entry.name).and_then(|(_, table)| *table);
+    let shared = whole.defaults.get(entry.name).and_then(|(_, table)| *table);
     let mut typed = Typed {
         entry,
         own,
@@ -271,7 +280,7 @@ fn typed<'b>(
     let mut text = String::new();
     tree::describe(own, &mut text);
     let cached = (entry.name, text);
-    if let Some(known) = cache.get(&cached) {
+    if let Some(known) = whole.cache.get(&cached) {
         typed.known = known.clone();
         return Some(typed);
     }
@@ -311,10 +320,10 @@ fn typed<'b>(
     let mut left_out = parts.iter().filter(|p| p.present && !p.built).peekable();
     // What is wrong with one device is wrong with each like it.
     if left_out.peek().is_none() {
-        cache.insert(cached, typed.known.clone());
+        whole.cache.insert(cached, typed.known.clone());
     }
     for part in left_out {
-        let own = write::path(board.keys_of(name).into_iter().chain([entry.name]));
+        let own = write::path(whole.board.keys_of(name).into_iter().chain([entry.name]));
         problems.push(not_built(&own, &typed, part, type_key));
     }
     Some(typed)
@@ -335,7 +344,7 @@ fn not_built(own: &str, typed: &Typed<'_>, part: &PartDecl, type_key: Span) -> P
         let line = format!("{property} = {off}");
         match typed.origin(property) {
             Some(node) => {
-                let table = match typed.own.contains_key(*property) {
+                let table = match typed.own.contains_key(property) {
                     true => own.to_owned(),
                     false => format!("defaults.{kind}"),
                 };
