@@ -306,6 +306,9 @@ fn a_board_is_refused_or_the_same_in_every_build() {
                 );
                 continue;
             }
+            // What a stream holds can be shown without the code of what is in it.
+            let show = ["snapshot", "show", &file.display().to_string()];
+            assert_eq!(build.prints(&show), whole.prints(&show));
             let own = about("check", &board, &[]);
             let run = about("run", &board, &["--max-time", "1s"]);
             for (from_stream, args) in [(false, &own[..]), (false, &run), (true, &go_on)] {
@@ -375,6 +378,28 @@ fn a_guest_finds_the_registers_of_a_part_and_else_an_open_bus() {
         assert_eq!(read(true), Ok(value), "{setting}");
         assert_eq!(read(false), Ok(ones), "{setting}");
     }
+}
+
+/// `UPDATE=1 cargo test` rewrites what is expected.
+#[test]
+fn a_board_that_is_refused_is_told_why() {
+    let mut said = String::new();
+    for args in [
+        &["tests/boards/defaults.toml"][..],
+        &["malta", "--set", "pm.memory-hotplug-support=true"],
+    ] {
+        let output = BUILDS[0].run(&[&["check"], args].concat());
+        said += &String::from_utf8(output.stderr).expect("text");
+    }
+    let path = guests::repository().join("tests/boards/part-not-built.txt");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &said).expect("the repository can be written to");
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        said == expected,
+        "UPDATE=1 rewrites what is expected. Now:\n{said}"
+    );
 }
 
 #[test]
