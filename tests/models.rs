@@ -3,9 +3,11 @@
 
 use serde_json::{Value, json};
 use solderless::registry::{Entry, TYPES};
+use solderless::state::layout::contents;
+use solderless::state::payload::show;
 use solderless_model::memory::Ram;
 use solderless_model::testing::{Bench, Noise, exercise};
-use solderless_model::{Device, Interface, Wires};
+use solderless_model::{Device, Interface, RegionKind, Wires};
 
 /// Values that a property may take if its default does not fit, in the order they are tried.
 const VALUES: [fn() -> Value; 6] = [
@@ -60,11 +62,67 @@ fn bench(entry: &Entry, props: &Value, interface: &Interface) -> Bench<Box<dyn D
     bench
 }
 
+/// The properties with which a type has each of its parts that the default leaves away, one at a time.
+fn with_parts(entry: &Entry, props: &Value, interface: &Interface) -> Vec<(Value, Interface)> {
+    let absent = interface.parts.iter().filter(|p| !p.present && p.built);
+    let mut all = Vec::new();
+    for part in absent {
+        let mut set = props.clone();
+        for (property, off) in part.off {
+            set[*property] = json!(!off);
+        }
+        let props = (entry.decode)(&set).expect("properties of the type");
+        if let Ok(interface) = (entry.interface)(&props) {
+            assert!(interface.present().has(part.name), "{}", part.name);
+            all.push((props, interface));
+        }
+    }
+    all
+}
+
 #[test]
 fn every_type_stands_random_accesses_and_keeps_its_state() {
     for entry in TYPES {
         println!("{}", entry.name);
         let (props, interface) = properties(entry);
+        for (props, interface) in with_parts(entry, &props, &interface) {
+            exercise(|| bench(entry, &props, &interface));
+        }
         exercise(|| bench(entry, &props, &interface));
+    }
+}
+
+#[test]
+fn every_type_saves_what_its_layout_says() {
+    for entry in TYPES {
+        let (props, interface) = properties(entry);
+        let mut all = with_parts(entry, &props, &interface);
+        all.push((props, interface));
+        for (props, interface) in all {
+            let bench = bench(entry, &props, &interface);
+            let sections = bench.save();
+            // Memories are those of the regions, in their order: the layout has their sizes from there.
+            let regions = interface.regions.iter();
+            let regions = regions.filter(|r| r.kind == RegionKind::Memory);
+            let blocks = sections.iter().flat_map(|s| &s.memory);
+            assert!(
+                blocks.map(Ram::size).eq(regions.map(|r| r.size)),
+                "{}: memory",
+                entry.name
+            );
+            let shape = (entry.shape)(&interface.present());
+            let contents = contents(&shape, &[]);
+            let contents = contents.iter().filter(|(_, content)| !content.is_empty());
+            let paths = contents.clone().map(|(path, _)| format!("dev{path}"));
+            assert!(
+                paths.eq(sections.iter().map(|s| s.path.clone())),
+                "{}",
+                entry.name
+            );
+            for ((_, content), section) in contents.zip(&sections) {
+                let shown = show(section, content);
+                shown.unwrap_or_else(|e| panic!("{}: {e}", entry.name));
+            }
+        }
     }
 }

@@ -141,8 +141,10 @@ fn verify(file: &Path) -> Result<String> {
     let stream = uri.read(|from| Stream::read(from, &mut |done, of| bar.at(done, of)));
     let stream = stream.with_context(|| file.display().to_string())?;
     let about = &stream.description.about;
-    for section in &stream.sections {
-        let (_, content) = of(&about.layout, &section.path)?;
+    // A stream has the sections of its layout, in their order.
+    for (section, says) in stream.sections.iter().zip(&about.layout.sections) {
+        let content = about.layout.content(says);
+        let content = content.ok_or_else(|| anyhow!("the layout has no section {}", says.path))?;
         show(section, content).with_context(|| file.display().to_string())?;
     }
     Ok(format!(

@@ -33,7 +33,7 @@ impl Bar {
         if !self.terminal || self.start.elapsed() < MOMENT {
             return;
         }
-        let what = self.what;
+        let (what, new) = (self.what, self.bar.is_none());
         let bar = self.bar.get_or_insert_with(|| {
             let style = ProgressStyle::with_template(
                 "{msg} [{wide_bar}] {bytes}/{total_bytes} ({bytes_per_sec})",
@@ -44,6 +44,9 @@ impl Bar {
             bar.with_message(what)
         });
         bar.set_position(done);
+        if new {
+            bar.tick();
+        }
     }
 }
 

@@ -221,7 +221,7 @@ fn lines(plan: &Plan) -> Type {
 }
 
 /// What a device saves and what its parts do, each with what its section's path has behind the device's name.
-fn contents(shape: &Shape, memories: &[u64]) -> Vec<(String, Type)> {
+pub fn contents(shape: &Shape, memories: &[u64]) -> Vec<(String, Type)> {
     let mut converter = Converter {
         memories: memories.iter(),
         path: String::new(),
