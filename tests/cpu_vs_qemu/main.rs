@@ -244,8 +244,8 @@ impl Pair {
         for step in 0..STEPS {
             let mut theirs = self.theirs.registers();
             // QEMU stops between a branch and its delay slot, and before the first instruction of an interrupt's
-            // handler; ours does not.
-            for _ in 0..2 {
+            // handler, which is such a branch, and may notice the interrupt an instruction late; ours does none of it.
+            for _ in 0..4 {
                 if theirs[37] != self.our_pc() {
                     self.theirs.step();
                     theirs = self.theirs.registers();
