@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::board;
 use crate::diagnostics::{Problem, Report, Severity, Sources, Span};
+use crate::graph::plan::Plan;
 
 /// Check boards and print every problem
 #[derive(Debug, clap::Args)]
@@ -38,13 +39,18 @@ pub fn run(args: &Args) -> ExitCode {
     let mut bad = false;
     let mut checked = Vec::new();
     for board in &args.boards {
-        let (ok, report) = match board::load(board, &options) {
-            Ok((_, warnings)) => (true, warnings),
-            Err(problems) => (false, problems),
+        let (plan, report) = match board::load(board, &options) {
+            Ok((plan, warnings)) => (Some(plan), warnings),
+            Err(problems) => (None, problems),
         };
+        let ok = plan.is_some();
         bad |= !ok;
         match args.format {
-            Format::Json => checked.push(serde_json::json!(Checked::new(board, ok, &report))),
+            Format::Json => checked.push(serde_json::json!(Checked::new(
+                board,
+                plan.as_ref(),
+                &report
+            ))),
             Format::Text => {
                 super::complain(&report);
                 if ok {
@@ -67,6 +73,7 @@ pub fn run(args: &Args) -> ExitCode {
 struct Checked<'r> {
     board: &'r str,
     ok: bool,
+    hash: Option<String>,
     problems: Vec<Found<'r>>,
 }
 
@@ -111,11 +118,12 @@ struct Place<'r> {
 }
 
 impl<'r> Checked<'r> {
-    fn new(board: &'r str, ok: bool, report: &'r Report) -> Self {
+    fn new(board: &'r str, plan: Option<&Plan>, report: &'r Report) -> Self {
         let problems = report.problems.iter();
         Self {
             board,
-            ok,
+            ok: plan.is_some(),
+            hash: plan.map(|plan| format!("{:032x}", plan.hash())),
             problems: problems.map(|p| Found::new(&report.sources, p)).collect(),
         }
     }

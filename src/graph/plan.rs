@@ -37,6 +37,13 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// A number that is equal for equal plans, and the same in every run and build.
+    pub fn hash(&self) -> u128 {
+        xxhash_rust::xxh3::xxh3_128(self.to_string().as_bytes())
+    }
+}
+
 /// One device of a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedDevice {
