@@ -51,8 +51,8 @@ fn good(text: &str) -> Result<Loaded, TestCaseError> {
 /// Compares two plans, of which the text says more when they differ.
 fn same(one: &Plan, other: &Plan) -> Result<(), TestCaseError> {
     prop_assert_eq!(
-        first.hash() == second.hash(),
-        first == second,
+        one.hash() == other.hash(),
+        one == other,
         "the hash is another's"
     );
     prop_assert_eq!(one.to_string(), other.to_string());
