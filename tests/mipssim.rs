@@ -7,23 +7,33 @@ use solderless_testing::{Console, Endian, guests};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
 const PROMPT: &str = "> ";
+const ROM_PROMPT: &str = "rom> ";
 
 fn program(endian: Endian) -> Option<std::path::PathBuf> {
     guests::bare_metal("mipssim.c", endian, 0x8010_0000)
 }
 
 fn ours(endian: Endian, program: &Path) -> Emulator {
-    let order = format!("param.big-endian={}", endian == Endian::Big);
-    let emulator = Emulator::ours_with(PROGRAM, "mipssim").args(["--set", &order]);
-    emulator.ram(64).kernel(program)
+    Emulator::ours_with(PROGRAM, board(endian))
+        .ram(64)
+        .kernel(program)
+}
+
+fn board(endian: Endian) -> &'static str {
+    match endian {
+        Endian::Little => "mipssim",
+        Endian::Big => "mipssim-be",
+    }
 }
 
 /// With a network card on this network.
-fn theirs(endian: Endian, program: &Path, network: &str) -> Option<Emulator> {
+fn theirs(endian: Endian, network: &str) -> Option<Emulator> {
     let card = ["-net", "nic,netdev=net0,model=mipsnet"];
     let emulator = Emulator::qemu_with(endian, "mipssim")?.args(["-netdev", network]);
-    Some(emulator.args(card).ram(64).kernel(program))
+    Some(emulator.args(card).ram(64))
 }
+
+const ALONE: &str = "hubport,id=net0,hubid=0";
 
 #[test]
 fn a_program_sees_the_machine_that_it_sees_in_qemu() {
@@ -31,10 +41,10 @@ fn a_program_sees_the_machine_that_it_sees_in_qemu() {
         let Some(program) = program(endian) else {
             return;
         };
-        let Some(theirs) = theirs(endian, &program, "hubport,id=net0,hubid=0") else {
+        let Some(theirs) = theirs(endian, ALONE) else {
             return;
         };
-        let mut theirs = Console::start(theirs.command());
+        let mut theirs = Console::start(theirs.kernel(&program).command());
         let mut ours = Console::start(ours(endian, &program).command());
         let seen = ours.expect(PROMPT);
         assert_eq!(seen, theirs.expect(PROMPT), "{endian:?}");
@@ -125,14 +135,14 @@ fn a_machine_shares_a_cable_with_qemus() {
     let network = format!(
         "dgram,id=net0,local.type=unix,local.path={there},remote.type=unix,remote.path={here}"
     );
-    let Some(theirs) = theirs(Endian::Little, &program, &network) else {
+    let Some(theirs) = theirs(Endian::Little, &network) else {
         return;
     };
     let net = format!("net0=unix:{here},peer={there}");
     let ours = ours(Endian::Little, &program).args(["--backend", &net]);
     let mut ours = Console::start(ours.command());
     ours.expect(PROMPT);
-    let mut theirs = Console::start(theirs.command());
+    let mut theirs = Console::start(theirs.kernel(&program).command());
     theirs.expect(PROMPT);
     theirs.send("e");
     theirs.expect("echoing\n");
@@ -141,11 +151,42 @@ fn a_machine_shares_a_cable_with_qemus() {
     assert_eq!(back.lines().count(), 4, "{back}");
 }
 
+/// What the ROM is asked, beside `info`, in which Config1 and Compare differ.
+const COMMANDS: &[&str] = &[
+    "help",
+    "memtest",
+    "memtest 80200000 1000",
+    "md bfc00000 4",
+    "mw bfc00000 0",
+    "md bfc00000 1",
+    "md bfd04200 9",
+    "mw.b bfd003ff 5a",
+    "md.b bfd003f9 7",
+    "md bf000000",
+    "mw 80300000 3e00008",
+    "mw 80300004 24820007",
+    "go 80300000 one",
+];
+
 #[test]
-fn without_firmware_and_kernel_there_is_nothing_to_run() {
-    let output = Emulator::ours_with(PROGRAM, "mipssim").command().output();
-    let output = output.expect("the program runs");
-    assert_eq!(output.status.code(), Some(2));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(errors.contains("give it some with --firmware"), "{errors}");
+fn the_rom_works_as_in_qemu() {
+    for endian in Endian::BOTH {
+        let Some(theirs) = theirs(endian, ALONE) else {
+            return;
+        };
+        let order = if endian == Endian::Big { "be" } else { "le" };
+        let rom = format!("machines/rom/mipssim-rom-{order}.bin");
+        let rom = guests::repository().join(rom);
+        let theirs = theirs.args([std::ffi::OsStr::new("-bios"), rom.as_os_str()]);
+        let mut theirs = Console::start(theirs.command());
+        let ours = Emulator::ours_with(PROGRAM, board(endian)).ram(64);
+        let mut ours = Console::start(ours.command());
+        let banner = ours.expect(ROM_PROMPT);
+        assert_eq!(banner, theirs.expect(ROM_PROMPT));
+        assert!(banner.contains("RAM   64 MiB"), "{banner}");
+        for command in COMMANDS {
+            let here = ours.run(command, ROM_PROMPT);
+            assert_eq!(here, theirs.run(command, ROM_PROMPT), "{command}");
+        }
+    }
 }

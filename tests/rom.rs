@@ -247,7 +247,14 @@ fn the_committed_images_are_what_the_sources_make() {
         "{}",
         String::from_utf8_lossy(&make.stderr)
     );
-    for image in ["malta-rom-le.bin", "malta-rom-be.bin"] {
+    let images = std::fs::read_dir(&sources).expect("the folder is there");
+    let images = images.map(|entry| entry.expect("a file").file_name());
+    let images: Vec<_> = images
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| name.ends_with(".bin"))
+        .collect();
+    assert!(images.len() >= 5, "{images:?}");
+    for image in &images {
         let read = |folder: &std::path::Path| {
             std::fs::read(folder.join(image)).expect("the image is there")
         };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 
-/* The console: COM1, a 16550A that start.S has set up, polled. */
+/* The console: a 16550A that start.S has set up, polled. */
 
 #include "rom.h"
 
@@ -28,9 +28,9 @@ static uint8_t typed_head, typed_tail;
 
 static void put_raw(char c)
 {
-    while (!(inb(COM1 + UART_LSR) & LSR_THRE))
+    while (!(uart_in(UART_LSR) & LSR_THRE))
         ;
-    outb(COM1 + UART_DATA, (uint8_t)c);
+    uart_out(UART_DATA, (uint8_t)c);
 }
 
 void put_char(char c)
@@ -42,13 +42,13 @@ void put_char(char c)
 
 void flush_output(void)
 {
-    while (!(inb(COM1 + UART_LSR) & LSR_TEMT))
+    while (!(uart_in(UART_LSR) & LSR_TEMT))
         ;
 }
 
 void listen(bool on)
 {
-    outb(COM1 + UART_IER, on ? IER_ERBFI : 0);
+    uart_out(UART_IER, on ? IER_ERBFI : 0);
 }
 
 static void put_padded(const char *text, size_t length, unsigned width, bool left, char pad)
@@ -137,8 +137,8 @@ void print(const char *format, ...)
 /* Takes in what has arrived, as far as there is room; true if that was a Ctrl-C. */
 static bool take_in(void)
 {
-    while ((uint8_t)(typed_head + 1) != typed_tail && inb(COM1 + UART_LSR) & LSR_DR) {
-        char c = (char)inb(COM1 + UART_DATA);
+    while ((uint8_t)(typed_head + 1) != typed_tail && uart_in(UART_LSR) & LSR_DR) {
+        char c = (char)uart_in(UART_DATA);
         if (c == CTRL_C) {
             typed_tail = typed_head;
             return true;

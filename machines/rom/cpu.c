@@ -8,8 +8,8 @@
 #define STATUS_CU1   0x20000000
 
 /* Places of the interrupts in both Status (IM) and Cause (IP). */
-#define INTERRUPT_2  0x00000400 /* the 8259 pair */
-#define INTERRUPT_7  0x00008000 /* CP0 Compare */
+#define INTERRUPT(n) (0x00000100 << (n))
+#define TIMER        7 /* CP0 Compare */
 
 #define CAUSE_BD     0x80000000
 
@@ -22,7 +22,7 @@
 #define INDEX_INVALIDATE_I 0x00
 #define INDEX_WRITEBACK_D  0x01 /* and invalidate */
 
-/* Count increments: 25 ms at the Malta's 160 MHz. */
+/* Count increments: 26 ms at 160 MHz. */
 #define IDLE_LIMIT (1 << 22)
 
 /* Everything that start.S saves at an exception. $k0 and $k1 are not among it. */
@@ -192,7 +192,7 @@ void install_vectors(void)
 static void wait_for_interrupt(void *arg)
 {
     (void)arg;
-    CP0_STATUS(cp0_write, STATUS_IE | INTERRUPT_2 | INTERRUPT_7);
+    CP0_STATUS(cp0_write, STATUS_IE | INTERRUPT(CONSOLE_INTERRUPT) | INTERRUPT(TIMER));
     for (;;)
         __asm__ volatile("wait");
 }
@@ -208,7 +208,7 @@ void idle(void)
     CP0_COMPARE(cp0_write, CP0_COUNT(cp0_read) + IDLE_LIMIT);
     listen(true);
     run_guarded(wait_for_interrupt, NULL, &fault);
-    if (CP0_CAUSE(cp0_read) & INTERRUPT_2)
+    if (CP0_CAUSE(cp0_read) & INTERRUPT(CONSOLE_INTERRUPT))
         acknowledge_interrupt();
     listen(false);
 }

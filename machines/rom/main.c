@@ -26,10 +26,7 @@ static void command_go(int argc, char **argv);
 static const struct command commands[] = {
     {"help", false, 1, 2, command_help, "help [command]", "list the commands, or explain one", ""},
     {"info", false, 1, 1, command_info, "info", "show what the machine has",
-     "Also measures the clock, for 10 ms.\n"},
-    {"pci", false, 1, 2, command_pci, "pci [bus:device.function]", "list PCI functions, or show one's header",
-     "The size of an address register is found by writing all ones to it, with the\n"
-     "function's decoders off for that time.\n"},
+     INFO_DETAILS},
     {"md", true, 2, 3, command_md, "md[.b|.h|.w] address [count]", "display memory",
      "Shows count bytes, halfwords or words (the default); without a count, 64 bytes.\n"
      "An access that raises an exception ends the command with a message.\n"},
@@ -37,16 +34,14 @@ static const struct command commands[] = {
      "Writes value once, or count times to successive addresses.\n"},
     {"memtest", false, 1, 3, command_memtest, "memtest [start [length]]", "test RAM, losing what it holds",
      "Walking ones, then every word its own address, then the inverse; through kseg0\n"
-     "(cached) and kseg1 (uncached). Tests 1 MiB from 80100000 if not told otherwise.\n"
+     "(cached) and kseg1 (uncached). Tests the second MiB if not told otherwise.\n"
      "Ctrl-C gives up.\n"},
     {"go", false, 2, MAX_WORDS, command_go, "go address [argument...]", "call a program",
      "Register a0 is the number of arguments and a1 their vector, the address as typed\n"
      "being the first; a2 points to name and value pairs (memsize, ememsize, modetty0)\n"
-     "that end with a null; a3 is the size of RAM, at most 256 MiB. If the program\n"
-     "returns, v0 is shown; if it raises an exception, its registers.\n"},
-    {"reset", false, 1, 1, command_reset, "reset", "reset the board", "Writes 42 to the FPGA's SOFTRES register.\n"},
-    {"poweroff", false, 1, 1, command_poweroff, "poweroff", "switch the board off",
-     "Sets SUS_EN in the PIIX4's PMCNTRL register.\n"},
+     "that end with a null; a3 is the size of RAM. If the program returns, v0 is\n"
+     "shown; if it raises an exception, its registers.\n"},
+    BOARD_COMMANDS
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -82,8 +77,8 @@ static void command_help(int argc, char **argv)
 
 static void show_ram(void)
 {
-    /* Only the first 256 MiB can be seen here; where they are full, the EEPROM may know of more. */
-    uint32_t all = ram_size == LOW_RAM_LIMIT ? spd_ram_size() : 0;
+    /* Only so much can be seen here; where it is full, the board may know of more. */
+    uint32_t all = ram_size == LOW_RAM_LIMIT ? board_ram_size() : 0;
 
     print("RAM   %u MiB", ram_size >> 20);
     if (all > ram_size)
@@ -97,11 +92,8 @@ static void command_info(int argc, char **argv)
     (void)argv;
     show_board();
     show_cpu();
-    show_clock();
     show_ram();
-    show_spd();
-    show_flash();
-    list_pci("PCI   ", "      ");
+    show_devices();
     show_cp0();
 }
 
@@ -109,7 +101,7 @@ static void command_info(int argc, char **argv)
 static void take_over(void)
 {
     install_vectors();
-    init_pics();
+    init_interrupts();
 }
 
 static void command_go(int argc, char **argv)
@@ -122,7 +114,7 @@ static void command_go(int argc, char **argv)
         print("go: '%s' is not a hexadecimal address and a multiple of 4\n", argv[1]);
         return;
     }
-    uint32_t all = spd_ram_size();
+    uint32_t all = board_ram_size();
     format_decimal(memsize, ram_size);
     format_decimal(ememsize, all > ram_size ? all : ram_size);
 
@@ -182,7 +174,7 @@ static void start_up(void *arg)
     find_ram();
     init_board();
     show_ram();
-    list_pci("PCI   ", "      ");
+    show_devices_briefly();
     print("Type help for the commands.\n");
 }
 

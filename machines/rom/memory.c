@@ -9,6 +9,9 @@
 
 #define MIB   0x100000
 
+#define CACHED(offset)   (KSEG0 + RAM_BASE + (offset))
+#define UNCACHED(offset) (KSEG1 + RAM_BASE + (offset))
+
 /* memtest without arguments tests this much from this offset in RAM: quick, and clear of the ROM. */
 #define TEST_START MIB
 #define TEST_SIZE  MIB
@@ -67,7 +70,7 @@ static void store(void *arg)
 static void probe(void *arg)
 {
     uint32_t *offset = arg;
-    volatile uint32_t *base = &REG32(KSEG1), *word = &REG32(KSEG1 + *offset);
+    volatile uint32_t *base = &REG32(UNCACHED(0)), *word = &REG32(UNCACHED(*offset));
     uint32_t base_before = *base, word_before = *word;
     const uint32_t mark = 0x5a3cc3a5;
 
@@ -260,8 +263,8 @@ void command_memtest(int argc, char **argv)
     static const struct {
         const char *name;
         uint32_t segment;
-    } views[] = {{"cached", KSEG0}, {"uncached", KSEG1}};
-    uint32_t start = KSEG0 + TEST_START;
+    } views[] = {{"cached", CACHED(0)}, {"uncached", UNCACHED(0)}};
+    uint32_t start = CACHED(TEST_START);
     uint32_t size = 0, errors = 0;
 
     if (argc > 1 && !number_argument("memtest", argv[1], &start))
@@ -272,13 +275,13 @@ void command_memtest(int argc, char **argv)
         print("memtest: %08x is not in kseg0 or kseg1 (80000000 to bfffffff)\n", start);
         return;
     }
-    uint32_t offset = start & 0x1fffffff;
+    uint32_t base = (start & 0xe0000000) + RAM_BASE, offset = start - base;
     if (offset < ROM_RAM_SIZE) {
-        print("memtest: the ROM uses the RAM below %08x\n", (start & 0xe0000000) + ROM_RAM_SIZE);
+        print("memtest: the ROM uses the RAM below %08x\n", base + ROM_RAM_SIZE);
         return;
     }
     if (offset >= ram_size) {
-        print("memtest: %08x is beyond the RAM, which ends at %08x\n", start, (start & 0xe0000000) + ram_size);
+        print("memtest: %08x is not in the RAM, which ends at %08x\n", start, base + ram_size);
         return;
     }
     if (argc <= 2)

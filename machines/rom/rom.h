@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 
-/* What the parts of the boot ROM share: addresses of the Malta board, and the functions each file offers. */
+/* What the parts of the boot ROM share: the functions each file offers. The board's own header is in its folder. */
 
 #ifndef ROM_H
 #define ROM_H
 
-/* Physical addresses seen through kseg1 (uncached), after start.S has moved the windows of the GT-64120. */
-#define PCI_IO_BASE     0xb8000000 /* PCI I/O port 0 */
-#define GT_BASE         0xbbe00000 /* GT-64120 registers */
-#define FLASH_BASE      0xbe000000 /* 4 MiB monitor flash */
-#define FPGA_BASE       0xbf000000 /* CBUS FPGA registers */
-#define BOARD_REVISION  0xbfc00010 /* revision word, in the boot ROM */
-
-/* GT-64120 registers (GT-64120 datasheet, section 17). */
-#define GT_PCI0_CFGADDR 0xcf8
-#define GT_PCI0_CFGDATA 0xcfc
-#define GT_PCI0_IACK    0xc34
-
-#define COM1            0x3f8
+/*
+ * What a board's header has to say:
+ *
+ *   RAM_BASE           where the RAM starts, a physical address
+ *   LOW_RAM_LIMIT      the most RAM that can follow there
+ *   CONSOLE            the console's 16550, through kseg1
+ *   CONSOLE_SHIFT      its registers are 1 << CONSOLE_SHIFT bytes apart
+ *   CONSOLE_INTERRUPT  the CPU interrupt that a character arrives with, 2 to 6
+ *
+ * and, for C, BOARD_COMMANDS, the commands that only this board has, and INFO_DETAILS, what the help on info says.
+ */
+#include "board.h"
 
 /* RAM that belongs to the ROM: vectors, code, data and stack. */
 #define ROM_RAM_SIZE    0x10000
@@ -34,7 +33,7 @@
 #define BIG_ENDIAN_CPU false
 #endif
 
-/* Between the CPU's order and little-endian, the order of the GT-64120's registers and of the PCI bus. */
+/* Between the CPU's order and little-endian. */
 static inline uint32_t le32(uint32_t value)
 {
     return BIG_ENDIAN_CPU ? __builtin_bswap32(value) : value;
@@ -49,34 +48,14 @@ static inline uint16_t le16(uint16_t value)
 #define REG16(address) (*(volatile uint16_t *)(uintptr_t)(address))
 #define REG32(address) (*(volatile uint32_t *)(uintptr_t)(address))
 
-static inline uint8_t inb(uint32_t port)
+static inline uint8_t uart_in(uint32_t reg)
 {
-    return REG8(PCI_IO_BASE + port);
+    return REG8(CONSOLE + (reg << CONSOLE_SHIFT));
 }
 
-static inline void outb(uint32_t port, uint8_t value)
+static inline void uart_out(uint32_t reg, uint8_t value)
 {
-    REG8(PCI_IO_BASE + port) = value;
-}
-
-static inline void outw(uint32_t port, uint16_t value)
-{
-    REG16(PCI_IO_BASE + port) = le16(value);
-}
-
-static inline uint32_t inl(uint32_t port)
-{
-    return le32(REG32(PCI_IO_BASE + port));
-}
-
-static inline uint32_t gt_read(uint32_t offset)
-{
-    return le32(REG32(GT_BASE + offset));
-}
-
-static inline void gt_write(uint32_t offset, uint32_t value)
-{
-    REG32(GT_BASE + offset) = le32(value);
+    REG8(CONSOLE + (reg << CONSOLE_SHIFT)) = value;
 }
 
 /* Reads and writes of a coprocessor 0 register; the numbers are those of the MIPS32 architecture, volume III. */
@@ -103,7 +82,7 @@ static inline void gt_write(uint32_t offset, uint32_t value)
 #define CP0_CONFIG2(op, ...) op(16, 2, ##__VA_ARGS__)
 #define CP0_CONFIG3(op, ...) op(16, 3, ##__VA_ARGS__)
 
-/* console.c: COM1, formatted output and the line editor. */
+/* console.c: the console, formatted output and the line editor. */
 
 /* Writes one character; a line feed becomes CR LF. */
 void put_char(char c);
@@ -143,7 +122,7 @@ bool run_reported(void (*fn)(void *), void *arg);
 bool run_guarded(void (*fn)(void *), void *arg, struct fault *fault);
 /* The name of an exception code. */
 const char *exception_name(uint32_t code);
-/* Stops the CPU until a character arrives at COM1, but not for more than some milliseconds. */
+/* Stops the CPU until a character arrives at the console, but not for long. */
 void idle(void);
 /* One line on the CPU. */
 void show_cpu(void);
@@ -154,8 +133,6 @@ uint32_t count_resolution(void);
 
 /* memory.c: the RAM, and the commands on memory. */
 
-#define LOW_RAM_LIMIT 0x10000000
-
 /* Finds the size of the RAM below LOW_RAM_LIMIT. */
 void find_ram(void);
 /* What find_ram found, in bytes. */
@@ -164,32 +141,21 @@ void command_md(int argc, char **argv);
 void command_mw(int argc, char **argv);
 void command_memtest(int argc, char **argv);
 
-/* pci.c: configuration space. */
+/* A board's own file. */
 
-uint32_t pci_read(uint32_t function, uint32_t offset);
-void pci_write(uint32_t function, uint32_t offset, uint32_t value);
-/* The address of a function in configuration space, as pci_read takes it. */
-#define PCI_FUNCTION(bus, device, function) ((bus) << 16 | (device) << 11 | (function) << 8)
-/* Lists the functions of bus 0, each line after `indent`, the first one after `heading`. */
-void list_pci(const char *heading, const char *indent);
-void command_pci(int argc, char **argv);
-
-/* board.c: what is particular to the Malta board. */
-
-/* Puts text on the ASCII display, programs the PIIX4 and the interrupt controllers. */
+/* What the board has to have set up before it is looked at; start.S has set the console up. */
 void init_board(void);
-/* Puts the 8259 pair in the state that idle() needs: everything masked but COM1. */
-void init_pics(void);
-void show_board(void);
-void show_flash(void);
-void show_spd(void);
-void show_clock(void);
-/* All RAM by the SPD EEPROM, in bytes; 0 if the EEPROM says nothing of use. */
-uint32_t spd_ram_size(void);
-/* Takes the interrupt that idle() ended with from the interrupt controller. */
+/* Puts the interrupt controllers in the state that idle() needs: everything masked but the console. */
+void init_interrupts(void);
+/* Takes the interrupt that idle() ended with from the interrupt controllers. */
 void acknowledge_interrupt(void);
-void command_reset(int argc, char **argv);
-void command_poweroff(int argc, char **argv);
+/* All RAM that the board says it has, in bytes; 0 if it says nothing. */
+uint32_t board_ram_size(void);
+/* One line on the board. */
+void show_board(void);
+/* What is shown of the devices at start-up, and with info. */
+void show_devices_briefly(void);
+void show_devices(void);
 
 #endif
 #endif

@@ -34,17 +34,17 @@
 #define INDEX_STORE_TAG_I 0x08
 #define INDEX_STORE_TAG_D 0x09
 
-#define GT_AT_RESET  0xb4000000
-#define GT_ISD       0x068
-
-/* The GT-64120's registers are little-endian whatever the CPU is. */
 #ifdef __MIPSEB__
-#define GT_WORD(x)   ((((x) & 0xff) << 24) | (((x) & 0xff00) << 8) | (((x) >> 8) & 0xff00) | (((x) >> 24) & 0xff))
 #define ORDER        "big-endian"
 #else
-#define GT_WORD(x)   (x)
 #define ORDER        "little-endian"
 #endif
+
+        /*
+         * The board's own part: the macros board_words, what stands at offset 0x10; board_start, which makes the
+         * console reachable and may change $t0 to $t9; and board_data, what that needs.
+         */
+#include "board.S"
 
         .section .boot, "ax"
 
@@ -53,9 +53,8 @@ reset_vector:
         b       start
         nop
 
-        /* The revision word that identifies a Malta with a CoreLV (GT-64120) to what runs on it. */
         .org    0x10
-        .word   0x00000420
+        board_words
 
         /* The exception vectors with Status.BEV = 1. */
         .org    0x200                           /* TLB refill */
@@ -93,33 +92,15 @@ start:
         mtc0    $t0, C0_COMPARE                 /* also takes back a pending timer interrupt */
         ehb
 
-        /*
-         * The GT-64120's registers start at 0x14000000 and are wanted at 0x1be00000, where programs for the Malta
-         * expect them. They are there already when the ROM was entered by a jump and not by a reset.
-         */
-        li      $t0, GT_AT_RESET
-        lw      $t1, GT_ISD($t0)
-        li      $t2, GT_WORD(0xa0)
-        bne     $t1, $t2, program_gt
-        li      $t1, GT_WORD(0xdf)
-        sw      $t1, GT_ISD($t0)
-program_gt:
-        li      $t0, GT_BASE
-        la      $t1, gt_values
-1:      lw      $t2, 0($t1)
-        bltz    $t2, init_uart
-        lw      $t3, 4($t1)
-        addu    $t2, $t2, $t0
-        sw      $t3, 0($t2)
-        b       1b
-        addiu   $t1, $t1, 8
+        board_start
 
 init_uart:
-        li      $t0, PCI_IO_BASE + COM1
+        li      $t0, CONSOLE
         la      $t1, uart_values
 1:      lb      $t2, 0($t1)
         bltz    $t2, 2f
         lb      $t3, 1($t1)
+        sll     $t2, $t2, CONSOLE_SHIFT
         addu    $t2, $t2, $t0
         sb      $t3, 0($t2)
         b       1b
@@ -293,9 +274,9 @@ boot_print_hex:
 
         /* Print the character $v0. A UART that never gets ready is not waited for. Changes $t0 to $t2. */
 boot_put_char:
-        li      $t0, PCI_IO_BASE + COM1
+        li      $t0, CONSOLE
         li      $t1, 0x10000
-1:      lbu     $t2, 5($t0)                     /* LSR */
+1:      lbu     $t2, 5 << CONSOLE_SHIFT($t0)    /* LSR */
         andi    $t2, $t2, 0x20                  /* THRE */
         bnez    $t2, 2f
         addiu   $t1, $t1, -1
@@ -305,19 +286,7 @@ boot_put_char:
         sb      $v0, 0($t0)
 
         .balign 4
-        /* Offset and value, in this order: a write to a low decode register also sets the remap register. */
-gt_values:
-        .word   0x048, GT_WORD(0xc0)            /* PCI0 I/O low and high decode: 0x18000000, 2 MiB */
-        .word   0x050, GT_WORD(0x40)
-        .word   0x058, GT_WORD(0x80)            /* PCI0 memory 0: 0x10000000, 128 MiB */
-        .word   0x060, GT_WORD(0x3f)
-        .word   0x080, GT_WORD(0xc1)            /* PCI0 memory 1: 0x18200000, 60 MiB */
-        .word   0x088, GT_WORD(0x5e)
-        .word   0x0f0, GT_WORD(0)               /* PCI0 I/O remap: ports count from 0 */
-        .word   0xc00, GT_WORD(0x00010001)      /* PCI0 command: bytes keep their addresses in both orders */
-        .word   0xcf8, GT_WORD(0x80000004)      /* own PCI command register: memory space, bus master */
-        .word   0xcfc, GT_WORD(0x00000006)
-        .word   -1
+        board_data
 
         /* Offset and value: 115200 8n1, FIFOs on and empty, DTR, RTS and OUT2 (the interrupt's gate) on. */
 uart_values:

@@ -38,6 +38,8 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("malta-lite", include_str!("../../machines/malta-lite.toml")),
     ("malta-quad", include_str!("../../machines/malta-quad.toml")),
     ("mipssim", include_str!("../../machines/mipssim.toml")),
+    ("mipssim-be", include_str!("../../machines/mipssim-be.toml")),
+    ("wren", include_str!("../../machines/wren.toml")),
 ];
 
 /// The chips in the program, by name: those in `machines/chips/`.

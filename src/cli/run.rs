@@ -428,11 +428,9 @@ fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
         bail!("a kernel boots without firmware: name one of the two");
     }
     let boot = boot(plan, "--kernel")?;
-    let memory = plan.devices[boot.memory]
-        .interface
-        .regions
-        .first()
-        .map_or(0, |r| r.size);
+    let memory = &plan.devices[boot.memory];
+    let at = memory.windows.first().map_or(0, |window| window.at);
+    let size = memory.interface.regions.first().map_or(0, |r| r.size);
     let initrd = args.initrd.as_deref().map(read).transpose()?;
     let files = KernelFiles {
         name: &path.to_string_lossy(),
@@ -441,6 +439,11 @@ fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
         append: args.append.as_deref().unwrap_or(""),
         fixed_seed: args.deterministic,
     };
-    let kernel = Kernel::new(files, boot, memory, big_endian(plan, boot));
+    let kernel = Kernel::new(
+        files,
+        boot,
+        at..at.saturating_add(size),
+        big_endian(plan, boot),
+    );
     kernel.map(Some).with_context(|| path.display().to_string())
 }

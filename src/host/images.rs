@@ -10,6 +10,18 @@ const ROMS: &[(&str, &[u8])] = &[
         "malta-rom-le",
         include_bytes!("../../machines/rom/malta-rom-le.bin"),
     ),
+    (
+        "mipssim-rom-be",
+        include_bytes!("../../machines/rom/mipssim-rom-be.bin"),
+    ),
+    (
+        "mipssim-rom-le",
+        include_bytes!("../../machines/rom/mipssim-rom-le.bin"),
+    ),
+    (
+        "wren-rom-be",
+        include_bytes!("../../machines/rom/wren-rom-be.bin"),
+    ),
 ];
 
 /// The ROM with this name.

@@ -1,6 +1,8 @@
 //! Images that a user boots: firmware for a flash memory, and kernels with the environment that firmware would
 //! have given them.
 
+use std::ops::Range;
+
 use object::read::elf::{ElfFile32, FileHeader, ProgramHeader};
 use object::{Architecture, Endianness, Object};
 use solderless_model::memory::{PAGE, Ram};
@@ -8,7 +10,7 @@ use solderless_model::{BusError, Field, Parts, Reader, Shape, State, StateError,
 
 use crate::graph::plan::{Boot, Protocol};
 
-/// Where the environment block lies, and its parts (YAMON's place, as the Malta boards have it).
+/// Where the environment block lies in main memory, and its parts (YAMON's place, as the Malta boards have it).
 const BLOCK: u32 = 0x2000;
 const BLOCK_POINTERS: u32 = 16;
 const BLOCK_STRING: u32 = 256;
@@ -189,22 +191,28 @@ pub struct KernelFiles<'a> {
 }
 
 impl Kernel {
-    /// Lays out a kernel for a board with `memory` bytes of main memory.
+    /// Lays out a kernel for a board with this main memory: physical addresses, all of it as if it lay in one piece.
     ///
     /// # Errors
     /// The image is no MIPS ELF file of the board's byte order, or does not fit the memory.
     pub fn new(
         files: KernelFiles<'_>,
         boot: &Boot,
-        memory: u64,
+        memory: Range<u64>,
         big_endian: bool,
     ) -> Result<Self, BootError> {
-        let low = memory.min(boot.low_memory);
+        let (start, size) = (memory.start, memory.end - memory.start);
+        let low = size.min(boot.low_memory);
         let elf = Elf::parse(files.image, big_endian)?;
         for (at, size) in &elf.ranges {
-            if at + size > low {
+            if *at < start {
                 return refuse(format!(
-                    "the kernel needs memory up to {:#x}, but the board has {} there (give it more with --ram)",
+                    "the kernel needs memory at {at:#x}, but the board's starts at {start:#x}"
+                ));
+            }
+            if at + size > start + low {
+                return refuse(format!(
+                    "the kernel needs memory up to {:#x}, but the board has {} from {start:#x} on (give it more with --ram)",
                     at + size,
                     solderless_model::Size(low)
                 ));
@@ -233,17 +241,17 @@ impl Kernel {
             .iter()
             .map(|(at, size)| at + size)
             .max()
-            .unwrap_or(0);
+            .unwrap_or(start);
         let mut command_line = files.append.to_owned();
         if let Some(initrd) = files.initrd {
             let size = initrd.len() as u64;
-            let top = low
+            let top = (start + low)
                 .saturating_sub(size + INITRD_GAP)
                 .next_multiple_of(INITRD_ALIGN);
             if top < end {
                 return refuse(format!(
                     "kernel ({} KiB) and initrd ({} KiB) do not fit in {} together (give the board more with --ram)",
-                    end / 1024,
+                    (end - start) / 1024,
                     size / 1024,
                     solderless_model::Size(low)
                 ));
@@ -261,12 +269,13 @@ impl Kernel {
                 .any(|(at, size)| block < at + size && *at < block + u64::from(BLOCK_SIZE))
         };
         // A bare-metal program may cover YAMON's place; the arguments then lie behind it.
-        let at = if overlaps(u64::from(BLOCK)) {
+        let block = start + u64::from(BLOCK);
+        let at = if overlaps(block) {
             end.next_multiple_of(0x1000)
         } else {
-            u64::from(BLOCK)
+            block
         };
-        if at + u64::from(BLOCK_SIZE) + command_line.len() as u64 > low {
+        if at + u64::from(BLOCK_SIZE) + command_line.len() as u64 > start + low {
             return refuse("the kernel leaves no room for its arguments");
         }
         let strings = vec![
@@ -275,7 +284,7 @@ impl Kernel {
             "memsize".into(),
             low.to_string(),
             "ememsize".into(),
-            memory.to_string(),
+            size.to_string(),
             "modetty0".into(),
             "38400n8r".into(),
         ];
@@ -285,7 +294,13 @@ impl Kernel {
             strings,
             seed,
         };
-        let stub = stub(boot, elf.entry, environment.at, low as u32, big_endian);
+        let stub = stub(
+            boot,
+            elf.entry,
+            environment.at,
+            start..start + low,
+            big_endian,
+        );
         Ok(Self {
             segments,
             big_endian,
@@ -543,7 +558,7 @@ impl Assembler {
 
 /// What stands at the reset vector with `--kernel`: it does what the board's firmware would have done, and jumps. YAMON's
 /// call vectors at +0x500 are there for kernels that print through them.
-fn stub(boot: &Boot, entry: u32, environment: u32, low_memory: u32, big_endian: bool) -> Vec<u8> {
+fn stub(boot: &Boot, entry: u32, environment: u32, low: Range<u64>, big_endian: bool) -> Vec<u8> {
     const START: usize = 0x580;
     const NOTHING: usize = 0x800;
     const PRINT: usize = 0x808;
@@ -584,11 +599,12 @@ fn stub(boot: &Boot, entry: u32, environment: u32, low_memory: u32, big_endian: 
         code.li(reg::T1, value);
         code.sw(reg::T1, reg::T0, base);
     }
-    code.li(reg::SP, 0x8000_1fc0);
+    // Below the environment, where that has its usual place.
+    code.li(reg::SP, KSEG0 | (low.start as u32 + BLOCK - 0x40));
     code.li(reg::A0, 2);
     code.li(reg::A1, KSEG0 | environment);
     code.li(reg::A2, (KSEG0 | environment) + 8);
-    code.li(reg::A3, low_memory);
+    code.li(reg::A3, (low.end - low.start) as u32);
     code.li(reg::T9, entry);
     code.jalr(reg::T9);
     code.nop();
@@ -668,7 +684,7 @@ mod tests {
             append: "console=ttyS0",
             fixed_seed: true,
         };
-        Kernel::new(files, &boot(), 256 << 20, false).map_err(|e| e.0)
+        Kernel::new(files, &boot(), 0..256 << 20, false).map_err(|e| e.0)
     }
 
     fn written(kernel: &Kernel) -> Vec<(u64, Vec<u8>)> {
@@ -749,12 +765,39 @@ mod tests {
                 append,
                 fixed_seed: true,
             };
-            Kernel::new(files, &boot, 1 << 20, false)
+            Kernel::new(files, &boot, 0..1 << 20, false)
         };
         let good = kernel("").unwrap();
         assert_eq!(written(&good), [(0x1000, vec![1, 2, 3, 4])]);
         assert_eq!(good.firmware().len(), 16);
         assert!(kernel("x").unwrap_err().0.contains("hands nothing"));
+    }
+
+    #[test]
+    fn memory_can_start_anywhere() {
+        let image = elf(1, 1, 8, 0x8810_0000, 4);
+        let initrd = [5; 100];
+        let kernel = |memory| {
+            let files = KernelFiles {
+                name: "k",
+                image: &image,
+                initrd: Some(&initrd),
+                append: "",
+                fixed_seed: true,
+            };
+            Kernel::new(files, &boot(), memory, false).map_err(|e| e.0)
+        };
+        let good = kernel(0x0800_0000..0x0a00_0000).unwrap();
+        let at: Vec<u64> = written(&good).iter().map(|(at, _)| *at).collect();
+        assert_eq!(at, [0x0810_0000, 0x09fe_0000, 0x0800_2000]);
+        for (memory, reason) in [
+            (0x0900_0000..0x0a00_0000, "starts at 0x9000000"),
+            (0x0800_0000..0x0810_0000, "1MiB from 0x8000000 on"),
+            (0..0x0810_0000, "has 129MiB from 0x0 on"),
+        ] {
+            let error = kernel(memory).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 
     #[test]
@@ -768,7 +811,7 @@ mod tests {
             append: &append,
             fixed_seed: true,
         };
-        let kernel = Kernel::new(files, &boot(), 16 << 20, false).unwrap();
+        let kernel = Kernel::new(files, &boot(), 0..16 << 20, false).unwrap();
         let (at, block) = written(&kernel).pop().unwrap();
         assert_eq!(at, 0x10_1000);
         let pointer = u32::from_le_bytes(block[4..8].try_into().unwrap());

@@ -78,18 +78,21 @@ pub fn cache() -> PathBuf {
     folder
 }
 
-/// A program of ours for the Malta board, built from `tests/guests/NAME` for one byte order: bare metal, linked at
-/// `address`. `None` where the caller's test is to be skipped for want of a compiler.
+/// A program of ours, built from `tests/guests/NAME` for one byte order: bare metal, linked at `address`. `None` where the caller's test is to be skipped for want of a compiler.
 ///
 /// # Panics
 /// It does not compile; or there is no compiler, and the environment variable `CI` is set.
 pub fn bare_metal(name: &str, endian: Endian, address: u32) -> Option<PathBuf> {
-    let text = format!("-Wl,-Ttext={address:#x}");
+    let script = repository().join("tests/guests/bare.ld");
+    let script = format!("-Wl,-T,{}", script.display());
+    let address = format!("-Wl,--defsym,address={address:#x}");
     let flags = [
         "-nostdlib",
         "-static",
         "-Wl,--build-id=none",
-        &text,
+        "-Wl,--no-warn-rwx-segments",
+        &script,
+        &address,
         "-ffreestanding",
         "-mno-abicalls",
         "-fno-pic",

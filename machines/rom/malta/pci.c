@@ -16,6 +16,16 @@
 #define COMMAND_DECODE   0x3 /* I/O space and memory space */
 #define HEADER_MULTI     0x00800000
 
+uint32_t gt_read(uint32_t offset)
+{
+    return le32(REG32(GT_BASE + offset));
+}
+
+void gt_write(uint32_t offset, uint32_t value)
+{
+    REG32(GT_BASE + offset) = le32(value);
+}
+
 uint32_t pci_read(uint32_t function, uint32_t offset)
 {
     gt_write(GT_PCI0_CFGADDR, 0x80000000 | function | offset);

@@ -54,6 +54,26 @@
 /* How often a register is looked at before the device is taken to be silent. */
 #define PATIENCE 100000
 
+uint8_t inb(uint32_t port)
+{
+    return REG8(PCI_IO_BASE + port);
+}
+
+void outb(uint32_t port, uint8_t value)
+{
+    REG8(PCI_IO_BASE + port) = value;
+}
+
+static void outw(uint32_t port, uint16_t value)
+{
+    REG16(PCI_IO_BASE + port) = le16(value);
+}
+
+static uint32_t inl(uint32_t port)
+{
+    return le32(REG32(PCI_IO_BASE + port));
+}
+
 static void fpga_write(uint32_t offset, uint32_t value)
 {
     REG32(FPGA_BASE + offset) = value;
@@ -66,7 +86,7 @@ static void show_on_display(const char text[8])
 }
 
 /* Vectors 0x00 and 0x08, normal end of interrupt. */
-void init_pics(void)
+void init_interrupts(void)
 {
     outb(PIC1, 0x11);
     outb(PIC1 + 1, 0x00);
@@ -89,7 +109,7 @@ void acknowledge_interrupt(void)
 void init_board(void)
 {
     show_on_display("SOLDRLSS");
-    init_pics();
+    init_interrupts();
     if (pci_read(PIIX4_ISA, 0) == PIIX4_ISA_ID) {
         /* PIRQA and B go to IRQ 10, C and D to IRQ 11, both level-triggered as PCI lines must be. */
         pci_write(PIIX4_ISA, ISA_PIRQRC, 0x0b0b0a0a);
@@ -117,7 +137,7 @@ void show_board(void)
 }
 
 /* Common Flash Memory Interface: the two 16-bit chips of the bank answer alike, the lower one is looked at. */
-void show_flash(void)
+static void show_flash(void)
 {
     static volatile uint32_t *const flash = &REG32(FLASH_BASE);
 
@@ -160,7 +180,7 @@ static bool smbus_read(uint8_t address, uint8_t index, uint8_t *value)
  * JEDEC's serial presence detect: each bit of the density byte is a bank's size. Two bits are two unlike banks, one
  * bit is the size of all of them. Bits 0 to 4 are worth 4 to 64 MiB for SDR, and 1 to 16 GiB for DDR2.
  */
-uint32_t spd_ram_size(void)
+uint32_t board_ram_size(void)
 {
     uint8_t type, banks, density;
     uint32_t mib = 0, sizes = 0;
@@ -181,9 +201,9 @@ uint32_t spd_ram_size(void)
     return mib < 4096 ? mib << 20 : 0;
 }
 
-void show_spd(void)
+static void show_spd(void)
 {
-    uint32_t size = spd_ram_size();
+    uint32_t size = board_ram_size();
 
     if (size)
         print("SPD   %u MiB by the EEPROM of the memory module\n", size >> 20);
@@ -211,7 +231,7 @@ static uint32_t scale(uint32_t a, uint32_t b, uint32_t c)
 }
 
 /* Count against the power management timer (24 bits at 3.579545 MHz), for 10 ms. */
-void show_clock(void)
+static void show_clock(void)
 {
     const uint32_t timer_khz = 3580, wanted = 10 * timer_khz;
     uint32_t ticks = 0, count_before = CP0_COUNT(cp0_read), before = inl(PM_PMTMR), count = 0;
@@ -229,6 +249,19 @@ void show_clock(void)
     uint32_t khz = count_khz * resolution;
     print("Clock %u.%u MHz (Count %u.%u MHz by the power management timer)\n", khz / 1000, khz / 100 % 10,
           count_khz / 1000, count_khz / 100 % 10);
+}
+
+void show_devices_briefly(void)
+{
+    list_pci("PCI   ", "      ");
+}
+
+void show_devices(void)
+{
+    show_clock();
+    show_spd();
+    show_flash();
+    show_devices_briefly();
 }
 
 /* Gives what was just asked for half a second of Count at 160 MHz to happen. */
