@@ -38,6 +38,8 @@ pub struct Code {
     pub len: u32,
     /// The blocks that follow it, where it is left by its branch, and by its end.
     pub links: [u32; 2],
+    /// It depends on a second page, which must be looked up each time: nothing links to it.
+    across: bool,
     /// How often it was interpreted.
     runs: u32,
     /// Where its generated code is, from the start of the cache; 0 if there is none.
@@ -228,7 +230,10 @@ impl Blocks {
         };
         self.cover(core, homes.0, (offset % PAGE) as u32, 4);
         self.cover(core, homes.1, 0, 4);
-        let id = self.add(code(core, &block));
+        let id = self.add(Code {
+            across: true,
+            ..code(core, &block)
+        });
         self.across.insert(key, id);
         Found::Block(id)
     }
@@ -247,6 +252,9 @@ impl Blocks {
 
     /// Links a block to the one that was found behind it.
     pub fn link(&mut self, from: u32, way: usize, to: u32) {
+        if self.list.get(to as usize).is_none_or(|c| c.across) {
+            return;
+        }
         if let Some(link) = self
             .list
             .get_mut(from as usize)
@@ -544,6 +552,7 @@ fn code(core: &Core, block: &Block) -> Code {
         ops: exec::lower(block, mode(core)),
         len: block.len.into(),
         links: [ELSEWHERE; 2],
+        across: false,
         runs: 0,
         native: 0,
     }
@@ -554,6 +563,7 @@ fn code(core: &Core, block: &Block) -> Code {
 pub fn check_site(core: &mut Core, cx: &Cx<'_>, op: &Op) {
     use crate::decode::{Decoded, decode};
     use crate::ir::Step;
+    use crate::translate::slot;
     let pc = core.pc.wrapping_add(u32::from(op.at()) * 4);
     assert!(
         core.budget >= 0 && u32::from(op.at()) < core.len,
@@ -562,8 +572,12 @@ pub fn check_site(core: &mut Core, cx: &Cx<'_>, op: &Op) {
     // The page may not be mapped any more, and what stands for a branch is no instruction.
     if let Ok(Source::Memory { ram, offset }) = source(core, cx, pc)
         && let [word] = words(core, ram, offset, 1)[..]
-        && let Decoded::Plain(inst) = decode(word, core.fp)
     {
+        let inst = match decode(word, core.fp) {
+            _ if op.slot() => slot(word, core.fp),
+            Decoded::Plain(inst) => inst,
+            _ => return,
+        };
         let step = Step {
             inst,
             at: op.at(),

@@ -34,5 +34,13 @@ pub use model::{CpuModel, Identity, Props};
 #[path = "tests/mod.rs"]
 #[allow(clippy::duplicate_mod, reason = "see above")]
 mod generated;
+/// What a word means, in the words of the intermediate form, with the FPU on and registers of 64 bits: for messages.
+pub fn describe(word: u32) -> String {
+    match decode::decode(word, decode::FpMode::Full) {
+        decode::Decoded::Plain(inst) => format!("{inst:?}"),
+        transfer => format!("{transfer:?}"),
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -46,7 +46,7 @@ pub fn translate(words: &[u32], max: usize, fp: FpMode) -> Option<Block> {
 }
 
 /// The instruction in a delay slot. Control transfers and ERET and WAIT are unpredictable there; they are reserved here.
-fn slot(word: u32, fp: FpMode) -> Inst {
+pub fn slot(word: u32, fp: FpMode) -> Inst {
     match decode(word, fp) {
         Decoded::Plain(inst) if !matches!(inst.kind, Kind::Eret | Kind::Wait) => inst,
         _ => Inst::new(Kind::Reserved),

@@ -203,6 +203,23 @@ fn a_slot_may_miss() {
 }
 
 #[test]
+fn a_slot_on_the_next_page_is_that_of_the_page_mapped_now() {
+    let mut rig = Rig::new(|_| ());
+    rig.map(0x40_1000, 0x3000, 2);
+    // A branch to the last word of the page, where there is another one.
+    rig.put(0x3ff0, &[i(0x04, 0, 0, 2), NOP, NOP, i(0x04, 0, 0, 5)]);
+    rig.put(0x8000, &[i(0x09, 0, T1, 3)]);
+    rig.put(0x9000, &[i(0x09, 0, T1, 4)]);
+    for (pa, value) in [(0x8000, 3), (0x8000, 3), (0x9000, 4), (0x8000, 3)] {
+        rig.map(0x40_2000, pa, 2);
+        rig.set(9, 0);
+        rig.go(0x40_1ff0);
+        rig.run(4);
+        assert_eq!((rig.pc(), rig.get(9)), (0x40_2014, value));
+    }
+}
+
+#[test]
 fn changing_the_address_space_within_a_page_of_code() {
     // The code itself is in an address space, and changes it: its page is another one from then on.
     let mut rig = Rig::new(|_| ());
