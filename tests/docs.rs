@@ -141,3 +141,21 @@ fn the_readmes_boards_check() {
         );
     }
 }
+
+#[test]
+fn the_reference_of_device_types_is_what_the_program_prints() {
+    let mut command = Command::new(PROGRAM);
+    let output = command.args(["devices", "--format", "markdown"]).output();
+    let output = output.expect("the program");
+    assert_eq!(output.status.code(), Some(0));
+    let printed = String::from_utf8(output.stdout).expect("text");
+    let path = guests::repository().join("docs/devices.md");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &printed).expect("the document can be written");
+    }
+    let document = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        document == printed,
+        "docs/devices.md is not what `solderless devices --format markdown` prints; UPDATE=1 rewrites it"
+    );
+}

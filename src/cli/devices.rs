@@ -10,7 +10,7 @@ use crate::board::decode::{between, limits};
 use crate::diagnostics::suggest;
 use crate::registry::{Entry, TYPES, find};
 
-/// List the device types, or describe one
+/// List the device types, or describe one; as Markdown without a type, all of them
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The type to describe
@@ -27,12 +27,20 @@ enum Format {
     Text,
     /// For programs
     Json,
+    /// For documentation
+    Markdown,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
     let Some(name) = &args.name else {
-        return super::print(&list(args.format));
+        if args.format != Format::Markdown {
+            return super::print(&list(args.format));
+        }
+        return match reference() {
+            Ok(reference) => super::print(&reference),
+            Err(e) => super::usage(&e),
+        };
     };
     let Some(entry) = find(name) else {
         let help = suggest(name, "types", TYPES.iter().map(|e| e.name));
@@ -42,9 +50,24 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(description) if args.format == Format::Json => {
             super::print(&pretty(&description.json()))
         }
+        Ok(description) if args.format == Format::Markdown => super::print(&description.markdown()),
         Ok(description) => super::print(&description.text()),
         Err(e) => super::usage(&e),
     }
+}
+
+/// All types, as `docs/devices.md` has them.
+fn reference() -> Result<String, String> {
+    let mut out = "# The device types
+
+What a board can put on its buses, as `solderless devices --format markdown` prints it. The defaults of the properties
+are the types'; regions, pins and the rest are those that a device with these has.
+"
+    .to_owned();
+    for entry in TYPES {
+        let _ = write!(out, "\n{}", describe(entry)?.markdown());
+    }
+    Ok(out)
 }
 
 fn pretty(json: &Json) -> String {
@@ -107,24 +130,79 @@ impl Description {
         });
         let role = if i.initiator { ", starts accesses" } else { "" };
         let _ = writeln!(out, "  {bus}{role}");
+        let properties = self.properties();
+        if !properties.is_empty() {
+            out.push_str("  properties\n");
+        }
+        for property in properties {
+            let value = match property.default {
+                Some(default) => format!(" = {default}"),
+                None => String::new(),
+            };
+            let _ = writeln!(out, "    {}: {}{value}", property.name, property.kind);
+            if let Some(text) = property.text {
+                let _ = writeln!(out, "      {}", text.replace('\n', "\n      "));
+            }
+        }
+        for (title, items) in self.lists() {
+            let _ = writeln!(out, "  {title}");
+            for (name, rest) in items {
+                let _ = writeln!(out, "    {name}{rest}");
+            }
+        }
+        out
+    }
+
+    /// The type as a section of a document.
+    fn markdown(&self) -> String {
+        let mut out = format!("## `{}`\n\n{}.", self.entry.name, self.entry.summary);
+        let place = match (self.interface.bus, self.interface.initiator) {
+            (None, _) => "It sits on no bus".to_owned(),
+            (Some(bus), false) => format!("It sits on a bus of kind {}", word(&bus)),
+            (Some(bus), true) => format!("It starts accesses on a bus of kind {}", word(&bus)),
+        };
+        let _ = writeln!(out, " {place}.");
+        if !self.entry.old_names.is_empty() {
+            let names = self.entry.old_names.join("`, `");
+            let _ = writeln!(out, "It was called `{names}` before.");
+        }
+        let properties = self.properties();
+        if !properties.is_empty() {
+            out.push_str("\n| property | takes | default | meaning |\n| --- | --- | --- | --- |\n");
+        }
+        for property in properties {
+            let default = property.default.map_or(String::new(), |d| format!("`{d}`"));
+            let text = property.text.unwrap_or_default().replace('\n', " ");
+            let row = [&property.kind, &default, &text].map(|cell| cell.replace('|', "\\|"));
+            let _ = writeln!(out, "| `{}` | {} |", property.name, row.join(" | "));
+        }
+        for (title, items) in self.lists() {
+            let _ = writeln!(out, "\nIts {title}:\n");
+            for (name, rest) in items {
+                let _ = writeln!(out, "- `{name}`{rest}");
+            }
+        }
+        out
+    }
+
+    fn properties(&self) -> Vec<Property<'_>> {
         let properties = self.schema["properties"].as_object();
-        heading(
-            &mut out,
-            "properties",
-            properties.into_iter().flatten(),
-            |(name, schema)| {
-                let value = match self.defaults.get(name) {
-                    None | Some(Json::Null) => String::new(),
-                    Some(default) => format!(" = {default}"),
-                };
-                let mut line = format!("{name}: {}{value}", kind(&self.schema, schema));
-                if let Some(text) = schema["description"].as_str() {
-                    let _ = write!(line, "\n      {}", text.replace('\n', "\n      "));
-                }
-                line
-            },
-        );
-        heading(&mut out, "regions", &i.regions, |region| {
+        properties
+            .into_iter()
+            .flatten()
+            .map(|(name, schema)| Property {
+                name,
+                kind: kind(&self.schema, schema),
+                default: self.defaults.get(name).filter(|value| !value.is_null()),
+                text: schema["description"].as_str(),
+            })
+            .collect()
+    }
+
+    /// What it has beside properties: per title a name and what follows it in a line.
+    fn lists(&self) -> Vec<(&'static str, Vec<(String, String)>)> {
+        let i = &self.interface;
+        let regions = i.regions.iter().map(|region| {
             let place = match region.place {
                 Placement::Board(0) => "at the device's address".to_owned(),
                 Placement::Board(distance) if distance < 0 => {
@@ -150,24 +228,26 @@ impl Description {
             } else {
                 ""
             };
-            format!(
-                "{}: {:#x} bytes of {} ({what}) {place}{background}",
-                region.name,
+            let text = format!(
+                ": {:#x} bytes of {} ({what}) {place}{background}",
                 region.size,
                 word(&region.space)
-            )
+            );
+            (region.name.to_owned(), text)
         });
-        heading(&mut out, "ports", &i.ports, |port| {
-            format!("{}: a bus of kind {}", port.name, word(&port.kind))
+        let ports = i.ports.iter().map(|port| {
+            let text = format!(": a bus of kind {}", word(&port.kind));
+            (port.name.to_owned(), text)
         });
-        heading(&mut out, "inputs", numbered(&i.inputs), |(first, pins)| {
-            format!("{} ({first})", pin(pins))
+        let inputs = numbered(&i.inputs)
+            .into_iter()
+            .map(|(numbers, pins)| (pin(pins), format!(" ({numbers})")));
+        let outputs = i.outputs.iter().map(|pins| (pin(pins), String::new()));
+        let slots = i.slots.iter().map(|slot| {
+            let text = format!(": {}", word(&slot.kind));
+            (slot.name.to_owned(), text)
         });
-        heading(&mut out, "outputs", &i.outputs, pin);
-        heading(&mut out, "slots", &i.slots, |slot| {
-            format!("{}: {}", slot.name, word(&slot.kind))
-        });
-        heading(&mut out, "parts", &i.parts, |part| {
+        let parts = i.parts.iter().map(|part| {
             let state = if part.present { "there" } else { "not there" };
             let built = if part.built {
                 ""
@@ -180,28 +260,33 @@ impl Description {
                 .map(|(name, _)| format!("`{name}`"))
                 .collect();
             let say = if properties.len() == 1 { "says" } else { "say" };
-            format!(
-                "{}: by default {state}, as {} {say}{built}",
-                part.name,
+            let text = format!(
+                ": by default {state}, as {} {say}{built}",
                 properties.join(" and ")
-            )
+            );
+            (part.name.to_owned(), text)
         });
-        out
+        let mut lists = vec![
+            ("regions", regions.collect::<Vec<_>>()),
+            ("ports", ports.collect()),
+            ("inputs", inputs.collect()),
+            ("outputs", outputs.collect()),
+            ("slots", slots.collect()),
+            ("parts", parts.collect()),
+        ];
+        lists.retain(|(_, items)| !items.is_empty());
+        lists
     }
 }
 
-fn heading<T>(
-    out: &mut String,
-    title: &str,
-    items: impl IntoIterator<Item = T>,
-    line: impl Fn(T) -> String,
-) {
-    for (n, item) in items.into_iter().enumerate() {
-        if n == 0 {
-            let _ = writeln!(out, "  {title}");
-        }
-        let _ = writeln!(out, "    {}", line(item));
-    }
+/// A property as its type has it.
+struct Property<'a> {
+    name: &'a str,
+    /// What it takes, in a few words.
+    kind: String,
+    /// Nothing if the default depends on other properties, or is to have none.
+    default: Option<&'a Json>,
+    text: Option<&'a str>,
 }
 
 fn pin(pins: &Pins) -> String {
