@@ -10,7 +10,7 @@ use solderless::machine::{Fittings, Machine};
 use solderless::state::{Description, Stream, Uri, save};
 use solderless_model::testing::Noise;
 use solderless_testing::emulator::Emulator;
-use solderless_testing::{Console, Endian, Terminal, guests};
+use solderless_testing::{Console, Endian, guests};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
 const PROMPT: &str = "~ # ";
@@ -382,22 +382,4 @@ fn compat_names_what_prevents_a_load_and_where_the_board_has_it_from() {
         "{text}"
     );
     assert_eq!(compat(&["malta", "no-such-board"]).0, Some(2));
-}
-
-#[test]
-fn a_bar_shows_what_takes_longer_than_a_moment() {
-    let terminal = Terminal::new();
-    let run = |command: &str| {
-        let mut ours = Command::new(PROGRAM);
-        ours.args(["run", "malta", "--ram", "16MiB", "--max-time", "10ms"])
-            .args(["--deterministic", "--backend", "serial0=null"])
-            .args(["--save-on-exit", command]);
-        let ended = terminal.start(ours).wait();
-        assert_eq!(ended.code(), Some(124), "{}", ended.output);
-        ended.output
-    };
-    assert_eq!(run("exec:cat > /dev/null"), "");
-    // The pipe is full until the command has slept.
-    let slow = run("exec:sleep 1; cat > /dev/null");
-    assert!(slow.contains("saving ["), "{slow:?}");
 }
