@@ -41,11 +41,11 @@ const GROUPS: &[Group] = &[
             each: Some(1.1),
         },
         &[
-            ("sort", "integer sort 60"),
-            ("hash", "integer hash 40"),
-            ("matrix", "integer matrix 120"),
-            ("interpreter loop", "integer interpreter 100"),
-            ("compression", "integer compression 60"),
+            ("sort", "integer sort 120"),
+            ("hash", "integer hash 400"),
+            ("matrix", "integer matrix 300"),
+            ("interpreter loop", "integer interpreter 250"),
+            ("compression", "integer compression 200"),
         ],
     ),
     (
