@@ -55,11 +55,11 @@ const GROUPS: &[Group] = &[
             each: None,
         },
         &[
-            ("planets", "float nbody 4"),
-            ("spectral norm", "float spectral 20"),
-            ("linear equations", "float linear 12"),
-            ("Fourier transform", "float fourier 10"),
-            ("Mandelbrot set", "float mandelbrot 15"),
+            ("planets", "float nbody 250"),
+            ("spectral norm", "float spectral 600"),
+            ("linear equations", "float linear 360"),
+            ("Fourier transform", "float fourier 300"),
+            ("Mandelbrot set", "float mandelbrot 150"),
         ],
     ),
     (
@@ -134,18 +134,14 @@ fn main() {
     ) else {
         return;
     };
-    // Whatever else cargo hands over begins with a dash.
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|a| !a.starts_with('-'))
-        .collect();
+    let wanted = report::wanted();
     let (mut ours, our_boot) = boot(
         Emulator::ours(env!("CARGO_BIN_EXE_solderless"), Endian::Little),
         &linux,
     );
     let (mut theirs, qemu_boot) = boot(qemu, &linux);
     for (group, target, commands) in GROUPS {
-        if !wanted.is_empty() && !wanted.iter().any(|w| group.contains(w.as_str())) {
+        if !wanted(group) {
             continue;
         }
         let mut rows = vec![row([group, "ours", "QEMU", "speed", "target", ""])];

@@ -100,6 +100,13 @@ impl Emulator {
         })
     }
 
+    /// GXemul with the same board and a bare-metal program, without its own messages.
+    pub fn gxemul(elf: &Path) -> Command {
+        let mut command = Command::new("gxemul");
+        command.args(["-q", "-e", "malta"]).arg(elf);
+        command
+    }
+
     /// Main memory in MiB.
     #[must_use]
     pub fn ram(mut self, mib: u32) -> Self {

@@ -24,6 +24,14 @@ pub fn heading(what: &str) {
     println!("{version}; {cores} host cores, load {load} before the first run\n");
 }
 
+/// Whether a name is among those that the command line asks for; it asks for all if it has none.
+pub fn wanted() -> impl Fn(&str) -> bool {
+    // Whatever else cargo hands over begins with a dash.
+    let arguments = std::env::args().skip(1);
+    let names: Vec<String> = arguments.filter(|a| !a.starts_with('-')).collect();
+    move |name| names.is_empty() || names.iter().any(|n| name.contains(n.as_str()))
+}
+
 /// Prints rows in columns: the first to the left, the others to the right.
 pub fn table(rows: &[Vec<String>]) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
