@@ -41,7 +41,7 @@ static int floats(int seed)
         x[i] = 1.0 / (seed + i + 1);
     for (int round = 0; round < 8000; round++)
         for (int i = 0; i < 24; i++)
-            x[i] = sqrt(x[i] * x[(i + 7) % 24] + 0.25) - (float)x[(i + 5) % 24] / 3;
+            x[i] = sqrt(fabs(x[i] * x[(i + 7) % 24] + x[(i + 3) % 24] * (seed + 0.25))) - (float)x[(i + 5) % 24] / (3 + seed);
     u32 sum = 0;
     for (int i = 0; i < 24; i++) {
         uint64_t bits;
