@@ -18,6 +18,7 @@ use gdb::Gdb;
 use program::{Cpu, Program};
 use solderless::board::{self, Options};
 use solderless::machine::{Fittings, Machine};
+use solderless_model::Engine;
 use solderless_testing::emulator::Emulator;
 use solderless_testing::{Endian, guests};
 
@@ -90,6 +91,8 @@ struct Pair {
     theirs: Gdb,
     qemu: Child,
     socket: std::path::PathBuf,
+    /// BadVAddr of ours before the program.
+    bad_vaddr: u64,
 }
 
 impl Drop for Pair {
@@ -133,6 +136,7 @@ impl Pair {
             theirs,
             qemu,
             socket,
+            bad_vaddr: 0,
         })
     }
 
@@ -154,9 +158,41 @@ impl Pair {
                 .load(u64::from(at & 0x1fff_ffff), bytes)
                 .expect("there is memory");
         }
+        self.enter();
+    }
+
+    /// Has our CPU start the program that is in memory.
+    fn enter(&mut self) {
         let cpu = self.ours.cpu().expect("a CPU");
         assert!(cpu.set_register(32, gdb::STATUS.into()));
         cpu.set_pc(self.frame.entry.into());
+    }
+
+    /// What the program leaves if all of it is executed as generated code, once it has left what it leaves by the interpreter.
+    fn generated(&mut self, program: &Program) -> Option<Outcome> {
+        let engine =
+            |pair: &mut Self, engine| pair.ours.cpu().is_some_and(|c| c.set_engine(engine));
+        if !engine(self, Engine::Jit { after: 1 }) {
+            return None;
+        }
+        let input: Vec<u8> = program
+            .input
+            .words(self.endian)
+            .into_iter()
+            .flat_map(|w| self.endian.bytes(w))
+            .collect();
+        for (at, bytes) in [(INPUT, input), (RESULT, vec![0; RESULT_SIZE])] {
+            let loaded = self.ours.load(u64::from(at & 0x1fff_ffff), &bytes);
+            loaded.expect("there is memory");
+        }
+        self.enter();
+        let cpu = self.ours.cpu()?;
+        // What an exception of an earlier program left is still there.
+        assert!(cpu.set_register(35, self.bad_vaddr));
+        self.run_ours(self.frame.done, 4096);
+        let [ours, _] = self.outcomes();
+        assert!(engine(self, Engine::Interp));
+        Some(ours)
     }
 
     fn our_pc(&mut self) -> u32 {
@@ -198,6 +234,7 @@ impl Pair {
     /// Runs a program in both, and returns the differences.
     fn compare(&mut self, program: &Program, cpu: Cpu) -> Vec<String> {
         self.load(program);
+        self.bad_vaddr = self.ours.cpu().and_then(|c| c.register(35)).unwrap_or(0);
         if let Err(pc) = self.theirs.go() {
             return vec![format!("QEMU is still at {pc:#x}")];
         }
@@ -209,9 +246,8 @@ impl Pair {
             )];
         }
         let fr = program.input.status & program::FR != 0;
-        let [ours, theirs] = self
-            .outcomes()
-            .map(|outcome| outcome.lines(cpu.fpu, fr, program.input.tlb.len()));
+        let lines = |outcome: Outcome| outcome.lines(cpu.fpu, fr, program.input.tlb.len());
+        let [ours, theirs] = self.outcomes().map(lines);
         let mut differences: Vec<String> = ours
             .iter()
             .zip(&theirs)
@@ -223,6 +259,10 @@ impl Pair {
             .collect();
         if ours.len() != theirs.len() {
             differences.push(format!("{} lines, QEMU {}", ours.len(), theirs.len()));
+        }
+        if let Some(generated) = self.generated(program).map(lines) {
+            let pairs = ours.iter().zip(&generated).filter(|(a, b)| a != b);
+            differences.extend(pairs.map(|(a, b)| format!("{a:x?}, generated code {b:x?}")));
         }
         differences
     }
