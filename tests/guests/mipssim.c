@@ -232,12 +232,14 @@ static void send(u32 length)
     REG32(NET_INT_CTL) = 1;
 }
 
-/* Waits for a frame with the CPU stopped, takes it, and returns its length. */
+/* Waits for the interrupt of a frame, takes it, and returns its length. A `wait` here could miss the interrupt. */
 static u32 receive(void)
 {
     while (!(REG32(NET_INT_CTL) & 2)) {
+        u32 before = taken;
         set_status(IM_NET | 1);
-        __asm__ volatile("wait");
+        while (taken == before)
+            ;
         set_status(0);
     }
     u32 length = REG32(NET_RX_COUNT);
@@ -292,7 +294,7 @@ static void upper(void)
         u32 before = taken;
         set_status(IM_UART | 1);
         while (taken == before)
-            __asm__ volatile("wait");
+            ;
         set_status(0);
         while (REG8(UART + 5) & 1) {
             c = REG8(UART);
