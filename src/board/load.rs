@@ -1,6 +1,6 @@
 //! From names to trees: finding the files of boards, chips, overlays and runs, reading them, and laying layer over layer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -166,6 +166,8 @@ pub struct Loader {
     paths: Vec<Option<PathBuf>>,
     /// The chips read, by the name of their text; `None` for one whose trouble has been reported.
     chips: BTreeMap<String, Option<Rc<Chip>>>,
+    /// The same by what a text calls them, so that a file is read once.
+    named: HashMap<(FileId, String), Rc<Chip>>,
     /// The names of the chips that are being read, each within the one before.
     reading: Vec<String>,
 }
@@ -434,6 +436,10 @@ fn table_mut<'t>(tree: &'t mut Table, key: &str) -> Option<&'t mut Table> {
 impl Library for Loader {
     fn chip(&mut self, name: &Node) -> Option<Rc<Chip>> {
         let text = name.as_str()?;
+        let named = (name.span.file, text.to_owned());
+        if let Some(chip) = self.named.get(&named) {
+            return Some(chip.clone());
+        }
         let found = match find_chip(text, self.path(name.span)) {
             Ok(found) => found,
             Err(problem) => {
@@ -448,6 +454,7 @@ impl Library for Loader {
             return None;
         }
         if let Some(chip) = self.chips.get(&found.name) {
+            self.named.extend(chip.clone().map(|chip| (named, chip)));
             return chip.clone();
         }
         let key = found.name.clone();
@@ -455,6 +462,7 @@ impl Library for Loader {
         let chip = self.read_chip(found).map(Rc::new);
         self.reading.pop();
         self.chips.insert(key, chip.clone());
+        self.named.extend(chip.clone().map(|chip| (named, chip)));
         chip
     }
 }

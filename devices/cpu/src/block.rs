@@ -180,11 +180,23 @@ impl Blocks {
             Ok(Source::Bus(_)) => return once(core, cx, 1),
             Err(fault) => return core.fetch_fault(fault, pc, false),
         };
+        let home = home(ram, offset);
+        let start = (offset % PAGE) as u32;
+        let kind = kind(core, pc);
+        // Most often only the way to the block is forgotten.
+        let number = self.pages.get(&home);
+        let number = number.and_then(|page| page.tables.get(usize::from(kind)).copied().flatten());
+        if let Some(number) = number
+            && let Some(table) = self.tables.get(number as usize)
+            && let known = table.blocks[(start / 4) as usize % WORDS]
+            && known != NONE
+        {
+            core.note_code_table(pc, number, self.native_table(number));
+            return Found::Block(known);
+        }
         let Some(block) = translate(&words(core, ram, offset, MAX), MAX, core.fp) else {
             return self.make_across(core, cx, ram, offset);
         };
-        let home = home(ram, offset);
-        let start = (offset % PAGE) as u32;
         let inside = |to: Option<u32>| match to {
             Some(to) if start.wrapping_add(to) < PAGE as u32 => NONE,
             _ => ELSEWHERE,
@@ -194,14 +206,8 @@ impl Blocks {
             ..code(core, &block)
         };
         self.cover(core, home, start, block.past());
-        let table = self.table(home, kind(core, pc));
+        let table = self.table(home, kind);
         core.note_code_table(pc, table, self.native_table(table));
-        if let Some(table) = self.tables.get(table as usize)
-            && let known = table.blocks[(start / 4) as usize % WORDS]
-            && known != NONE
-        {
-            return Found::Block(known);
-        }
         let id = self.add(code);
         if let Some(table) = self.tables.get_mut(table as usize) {
             table.blocks[(start / 4) as usize % WORDS] = id;
