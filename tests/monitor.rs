@@ -321,6 +321,24 @@ fn a_reset_from_outside_ends_a_run_without_reboot() {
     assert_eq!(console.wait().code(), Some(0));
 }
 
+#[test]
+fn the_engine_says_what_it_has_done_and_stays_over_a_load() {
+    if cfg!(not(target_arch = "x86_64")) {
+        return; // there is no code generator
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let snapshots = folder.path().display().to_string();
+    let mut console = piped(&["--engine", "jit", "--snapshots", &snapshots]);
+    for command in ["", "savevm here\n", "loadvm here\n"] {
+        console.send(command);
+        console.send("info jit\n");
+        console.expect("engine: jit");
+        console.expect("generated: ");
+    }
+    console.send("quit\n");
+    assert_eq!(console.wait().code(), Some(0));
+}
+
 /// Works at the other end of a socket.
 fn work(mut stream: impl Read + Write, last: bool) {
     assert!(until_prompt(&mut stream).contains("type 'help'"));

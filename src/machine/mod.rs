@@ -132,8 +132,12 @@ impl Machine {
         self.domain.plug(slot, sink);
     }
 
-    /// Goes on as another machine of the same plan; what is plugged in stays.
+    /// Goes on as another machine of the same plan; what is plugged in and the engine stay.
     pub fn replace(&mut self, mut other: Self) {
+        let engine = self.cpu().map(|cpu| cpu.engine_info().engine);
+        if let (Some(engine), Some(cpu)) = (engine, other.cpu()) {
+            cpu.set_engine(engine);
+        }
         other.domain.take_sinks(&mut self.domain);
         *self = other;
     }

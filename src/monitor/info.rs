@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use solderless_model::{Engine, EngineInfo};
+
 use super::commands::{Command, say};
 use super::snapshot;
 use crate::board::write;
@@ -9,6 +11,15 @@ use crate::graph::plan::{Bus, Plan};
 
 /// What there is to know, in the order of the names.
 pub static INFO: &[Command] = &[
+    Command {
+        names: &["jit"],
+        args: "",
+        help: "what the engine of the CPU has done: blocks, generated code, invalidations",
+        run: |vm, _| match vm.machine.cpu() {
+            Some(cpu) => say(jit(&cpu.engine_info())),
+            None => Err("the board has no CPU".to_owned()),
+        },
+    },
     Command {
         names: &["mtree"],
         args: "",
@@ -52,6 +63,28 @@ pub static INFO: &[Command] = &[
         run: |_, _| say(concat!(env!("CARGO_PKG_VERSION"), "\n")),
     },
 ];
+
+fn jit(info: &EngineInfo) -> String {
+    let engine = match info.engine {
+        Engine::Interp => "interp".to_owned(),
+        Engine::Jit { after } => format!("jit, for blocks executed {after} times"),
+    };
+    let (blocks, decoded) = info.blocks;
+    let milliseconds = info.generating_ns as f64 / 1e6;
+    format!(
+        "engine: {engine}\n\
+         blocks: {blocks} places, {decoded} decoded\n\
+         generated: {} blocks, {} instructions, {} bytes, {milliseconds:.1} ms\n\
+         entered: {} times\n\
+         invalidated: {} pages, {} times everything\n",
+        info.generated,
+        info.generated_instructions,
+        info.code_bytes,
+        info.entries,
+        info.invalidated,
+        info.flushes,
+    )
+}
 
 /// Four to a line, each as wide as it is.
 fn registers(registers: &[(&str, u64)]) -> String {
