@@ -91,8 +91,9 @@ struct Pair {
     theirs: Gdb,
     qemu: Child,
     socket: std::path::PathBuf,
-    /// BadVAddr of ours before the program.
-    bad_vaddr: u64,
+    /// Ours that executes all of it as generated code; `None` where there is no generator, and while it is in the place of
+    /// the other.
+    generating: Option<Machine>,
 }
 
 impl Drop for Pair {
@@ -124,10 +125,18 @@ impl Pair {
         let qemu = qemu.spawn().expect("QEMU starts");
         let mut theirs = Gdb::connect(&socket, endian);
         let mut ours = machine(endian, model, &frame);
+        let mut generating = machine(endian, model, &frame);
         for (at, bytes) in &frame.segments {
             theirs.write(0x8000_0000 | at, bytes);
-            ours.load(u64::from(*at), bytes).expect("there is memory");
+            for machine in [&mut ours, &mut generating] {
+                machine
+                    .load(u64::from(*at), bytes)
+                    .expect("there is memory");
+            }
         }
+        let generates = generating
+            .cpu()
+            .is_some_and(|cpu| cpu.set_engine(Engine::Jit { after: 1 }));
         theirs.set_breakpoint(frame.done);
         Some(Self {
             endian,
@@ -136,26 +145,37 @@ impl Pair {
             theirs,
             qemu,
             socket,
-            bad_vaddr: 0,
+            generating: generates.then_some(generating),
         })
     }
 
-    /// Puts a program into both machines, ready to start.
-    fn load(&mut self, program: &Program) {
+    /// A program and its input, where they go, and room for its result.
+    fn memory(&self, program: &Program) -> [(u32, Vec<u8>); 3] {
         let bytes = |words: &mut dyn Iterator<Item = u32>| -> Vec<u8> {
             words.flat_map(|w| self.endian.bytes(w)).collect()
         };
         let code = bytes(&mut program.code.iter().map(|(word, _)| *word).chain([0, 0]));
         let input = bytes(&mut program.input.words(self.endian).into_iter());
+        [
+            (0x8000_0000 | PROGRAM, code),
+            (INPUT, input),
+            (RESULT, vec![0; RESULT_SIZE]),
+        ]
+    }
+
+    /// Puts a program into both machines, ready to start.
+    fn load(&mut self, program: &Program) {
         self.theirs.set_pc(self.frame.entry);
-        for (at, bytes) in [
-            (0x8000_0000 | PROGRAM, &code),
-            (INPUT, &input),
-            (RESULT, &vec![0; RESULT_SIZE]),
-        ] {
-            self.theirs.write(at, bytes);
+        for (at, bytes) in self.memory(program) {
+            self.theirs.write(at, &bytes);
+        }
+        self.load_ours(program);
+    }
+
+    fn load_ours(&mut self, program: &Program) {
+        for (at, bytes) in self.memory(program) {
             self.ours
-                .load(u64::from(at & 0x1fff_ffff), bytes)
+                .load(u64::from(at & 0x1fff_ffff), &bytes)
                 .expect("there is memory");
         }
         self.enter();
@@ -168,31 +188,16 @@ impl Pair {
         cpu.set_pc(self.frame.entry.into());
     }
 
-    /// What the program leaves if all of it is executed as generated code, once it has left what it leaves by the interpreter.
+    /// What the program leaves if all of it is executed as generated code, on a machine that has executed what the others
+    /// have.
     fn generated(&mut self, program: &Program) -> Option<Outcome> {
-        let engine =
-            |pair: &mut Self, engine| pair.ours.cpu().is_some_and(|c| c.set_engine(engine));
-        if !engine(self, Engine::Jit { after: 1 }) {
-            return None;
-        }
-        let input: Vec<u8> = program
-            .input
-            .words(self.endian)
-            .into_iter()
-            .flat_map(|w| self.endian.bytes(w))
-            .collect();
-        for (at, bytes) in [(INPUT, input), (RESULT, vec![0; RESULT_SIZE])] {
-            let loaded = self.ours.load(u64::from(at & 0x1fff_ffff), &bytes);
-            loaded.expect("there is memory");
-        }
-        self.enter();
-        let cpu = self.ours.cpu()?;
-        // What an exception of an earlier program left is still there.
-        assert!(cpu.set_register(35, self.bad_vaddr));
+        let generating = self.generating.take()?;
+        let other = std::mem::replace(&mut self.ours, generating);
+        self.load_ours(program);
         self.run_ours(self.frame.done, 4096);
-        let [ours, _] = self.outcomes();
-        assert!(engine(self, Engine::Interp));
-        Some(ours)
+        let [outcome, _] = self.outcomes();
+        self.generating = Some(std::mem::replace(&mut self.ours, other));
+        Some(outcome)
     }
 
     fn our_pc(&mut self) -> u32 {
@@ -234,7 +239,6 @@ impl Pair {
     /// Runs a program in both, and returns the differences.
     fn compare(&mut self, program: &Program, cpu: Cpu) -> Vec<String> {
         self.load(program);
-        self.bad_vaddr = self.ours.cpu().and_then(|c| c.register(35)).unwrap_or(0);
         if let Err(pc) = self.theirs.go() {
             return vec![format!("QEMU is still at {pc:#x}")];
         }
@@ -330,6 +334,7 @@ impl Pair {
         }
         // Left between a branch and its delay slot, QEMU would take what comes next for the slot.
         self.run_ours(self.frame.done, 4096);
+        self.generated(program);
         self.theirs
             .go()
             .map_err(|pc| format!("QEMU is still at {pc:#x}"))
