@@ -78,7 +78,8 @@ pub struct Args {
     /// Time is instructions executed: equal inputs give equal runs
     #[arg(long)]
     deterministic: bool,
-    /// How the CPU executes instructions; the guest cannot tell
+    /// How the CPU executes instructions; the guest cannot tell. Without this: jit if there is a generator for this host
+    /// and CPU, else interp
     #[arg(long, value_enum)]
     engine: Option<EngineName>,
     /// Print a hash of the machine's final state on standard error
@@ -237,7 +238,6 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
             no_reboot: args.no_reboot,
             max_time: args.max_time,
         },
-        engine: args.engine.map(Into::into),
         snapshots: &args.snapshots,
         paused: args.stopped,
     };

@@ -13,8 +13,6 @@ mod words;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use solderless_model::Engine;
-
 use crate::board::Loaded;
 use crate::machine::{End, Machine, Pace, Run};
 
@@ -29,8 +27,6 @@ pub struct Vm<'a> {
     pub loaded: &'a Loaded,
     /// How it runs.
     pub run: Run,
-    /// What its CPU was told to execute instructions with.
-    pub engine: Option<Engine>,
     /// The folder of named snapshots.
     pub snapshots: &'a Path,
     /// It stands still until it is told to go on.

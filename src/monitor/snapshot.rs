@@ -41,11 +41,7 @@ fn read(vm: &mut Vm<'_>, uri: &Uri) -> Result<(), Error> {
     let mut bar = Bar::new("loading");
     let stream = Stream::open(uri, &mut |at, of| bar.at(at, of))?;
     let own = stream.board(&Options::default())?;
-    let mut machine = stream.build(&own.plan, &vm.loaded.plan, Fittings::default())?;
-    if let (Some(engine), Some(cpu)) = (vm.engine, machine.cpu()) {
-        // The one that ran till now has taken it.
-        cpu.set_engine(engine);
-    }
+    let machine = stream.build(&own.plan, &vm.loaded.plan, Fittings::default())?;
     vm.machine.replace(machine);
     Ok(())
 }

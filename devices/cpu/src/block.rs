@@ -16,7 +16,7 @@ use crate::core::{CodeMode, Core, Frame};
 use crate::exception::{Access, Exception, Fault};
 use crate::exec::{self, Mode, Op};
 use crate::ir::Block;
-use crate::jit::{Left, Native, Place};
+use crate::jit::{AVAILABLE, Left, Native, Place};
 use crate::links::Links;
 use crate::translate::{MAX, translate};
 
@@ -157,6 +157,17 @@ enum Source {
 }
 
 impl Blocks {
+    /// Nothing decoded yet, and code generated if that is possible.
+    pub fn new() -> Self {
+        Self {
+            engine: match AVAILABLE {
+                true => Engine::JIT,
+                false => Engine::Interp,
+            },
+            ..Self::default()
+        }
+    }
+
     /// The block that starts at the CPU's address.
     pub fn find(&mut self, core: &mut Core, cx: &mut Cx<'_>) -> Found {
         let pc = core.pc;

@@ -73,7 +73,7 @@ impl Model for Mips32Cpu {
         let identity = Identity::new(&props).map_err(|e| BuildError(e.to_string()))?;
         Ok(Self {
             core: Core::new(identity),
-            blocks: Blocks::default(),
+            blocks: Blocks::new(),
             generation: None,
         })
     }
