@@ -1,7 +1,7 @@
 //! Every opcode and function code of a 24Kf, used or not, one at a time with its other fields zero.
 
-use crate::frame::{Input, PROGRAM};
-use crate::program::{self, Cpu, Program};
+use solderless_testing::frame::{Input, PROGRAM};
+use solderless_testing::program::{self, Cpu, Program};
 
 /// Encodings that QEMU 7.2 treats in another way: from, to, why ours is right.
 pub const QEMU_DIFFERS: &[(u32, u32, &str)] = &[

@@ -6,9 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use solderless_testing::Endian;
-
-/// Status for the start of a program: kernel mode, boot vectors.
-pub const STATUS: u32 = 0x0040_0000;
+use solderless_testing::frame::STATUS;
 
 /// A connection to a stopped QEMU.
 #[derive(Debug)]

@@ -5,21 +5,19 @@
 //! program and their number; a failure prints the seed that repeats it.
 
 mod encodings;
-mod frame;
 mod gdb;
-mod program;
 
 use std::ops::Range;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use frame::{Frame, INPUT, Input, Outcome, PROGRAM, RESULT, RESULT_SIZE, defined};
 use gdb::Gdb;
-use program::{Cpu, Program};
 use solderless::board::{self, Options};
 use solderless::machine::{Fittings, Machine};
 use solderless_model::Engine;
 use solderless_testing::emulator::Emulator;
+use solderless_testing::frame::{self, Frame, Input, Outcome, RESULT, RESULT_SIZE, defined};
+use solderless_testing::program::{self, Cpu, Program};
 use solderless_testing::{Endian, guests};
 
 /// The first program, unless the environment says otherwise: the same in every run of CI, so that a change is to blame
@@ -149,31 +147,17 @@ impl Pair {
         })
     }
 
-    /// A program and its input, where they go, and room for its result.
-    fn memory(&self, program: &Program) -> [(u32, Vec<u8>); 3] {
-        let bytes = |words: &mut dyn Iterator<Item = u32>| -> Vec<u8> {
-            words.flat_map(|w| self.endian.bytes(w)).collect()
-        };
-        let code = bytes(&mut program.code.iter().map(|(word, _)| *word).chain([0, 0]));
-        let input = bytes(&mut program.input.words(self.endian).into_iter());
-        [
-            (0x8000_0000 | PROGRAM, code),
-            (INPUT, input),
-            (RESULT, vec![0; RESULT_SIZE]),
-        ]
-    }
-
     /// Puts a program into both machines, ready to start.
     fn load(&mut self, program: &Program) {
         self.theirs.set_pc(self.frame.entry);
-        for (at, bytes) in self.memory(program) {
+        for (at, bytes) in self.frame.memory(program) {
             self.theirs.write(at, &bytes);
         }
         self.load_ours(program);
     }
 
     fn load_ours(&mut self, program: &Program) {
-        for (at, bytes) in self.memory(program) {
+        for (at, bytes) in self.frame.memory(program) {
             self.ours
                 .load(u64::from(at & 0x1fff_ffff), &bytes)
                 .expect("there is memory");
@@ -184,7 +168,7 @@ impl Pair {
     /// Has our CPU start the program that is in memory.
     fn enter(&mut self) {
         let cpu = self.ours.cpu().expect("a CPU");
-        assert!(cpu.set_register(32, gdb::STATUS.into()));
+        assert!(cpu.set_register(32, frame::STATUS.into()));
         cpu.set_pc(self.frame.entry.into());
     }
 

@@ -3,7 +3,7 @@
 # The frame in which random programs run to compare CPUs: it puts the CPU into the state that INPUT describes, runs
 # the program, logs every exception and steps over the instruction that raised it, and stores the state that is left.
 # All of it is guest code, so both CPUs are set up and looked at in the same way. The layout of INPUT and RESULT is
-# known to tests/cpu_vs_qemu.rs. Linked at 80000000, the exception vectors.
+# known to tests/common/src/frame.rs. Linked at 80000000, the exception vectors.
 
         .set    noreorder
         .set    noat

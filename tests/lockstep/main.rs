@@ -1,174 +1,24 @@
-//! The interpreter and generated code beside each other: the same machine twice, run to the same instants of guest time, and
-//! compared at each.
-//!
-//! A difference is traced to the first block that makes it: the machines are built anew and brought to where they were equal,
-//! with the same steps, and go on to instants closer and closer to it.
+//! The interpreter and generated code beside each other: random programs and real guests, step by step; and machines that are
+//! saved in one and go on in the other.
 
-use std::fmt::Write;
+mod saves;
+mod subject;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use solderless::board::{self, Options};
+use solderless::board::{self, Loaded, Options};
 use solderless::graph::plan::Plan;
 use solderless::machine::{Event, Fittings, Host, Kernel, KernelFiles, Machine, Pace, Run};
 use solderless_model::Engine;
+use solderless_testing::frame::{self, Frame};
+use solderless_testing::program::{self, Cpu};
 use solderless_testing::{Endian, guests};
 
-/// Nothing comes from outside.
-struct Silence;
-
-impl Host for Silence {
-    fn poll(&mut self) -> Option<Event> {
-        None
-    }
-    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
-        None
-    }
-}
-
-/// Makes the machine for an engine.
-type Make<'a> = &'a dyn Fn(Engine) -> Machine;
+use subject::{SINGLE, Subject, Unit, unmapped};
 
 /// Code is generated for everything that is executed twice.
 const JIT: Engine = Engine::Jit { after: 2 };
-
-fn pair(make: Make<'_>) -> [Machine; 2] {
-    [Engine::Interp, JIT].map(|engine| {
-        let mut machine = make(engine);
-        assert!(machine.cpu().expect("a CPU").set_engine(engine));
-        machine
-    })
-}
-
-/// Lets guest time pass.
-fn advance(machine: &mut Machine, ns: u64) {
-    let run = Run {
-        pace: Pace::Deterministic,
-        no_reboot: false,
-        max_time: Some(Duration::from_nanos(ns)),
-    };
-    machine.run(run, &mut Silence);
-}
-
-/// The registers that gdb knows, the number of instructions, and the time.
-fn registers(machine: &mut Machine) -> Vec<(String, u64)> {
-    let now = machine.now();
-    let cpu = machine.cpu().expect("a CPU");
-    let name = |n| match n {
-        0..=31 => format!("r{n}"),
-        32 => "Status".into(),
-        33 => "lo".into(),
-        34 => "hi".into(),
-        35 => "BadVAddr".into(),
-        36 => "Cause".into(),
-        37 => "pc".into(),
-        38..=69 => format!("f{}", n - 38),
-        _ => "FCSR".into(),
-    };
-    let mut all: Vec<_> = (0..71)
-        .map(|n| (name(n), cpu.register(n).unwrap_or_default()))
-        .collect();
-    all.push(("instructions".into(), cpu.instructions()));
-    all.push(("time".into(), now));
-    all
-}
-
-fn differ(machines: &mut [Machine; 2], whole: bool) -> bool {
-    let [a, b] = machines;
-    registers(a) != registers(b) || whole && a.state_hash() != b.state_hash()
-}
-
-/// The instructions at the CPU's address, if it is in kseg0 or kseg1.
-fn listing(machine: &mut Machine, endian: Endian) -> String {
-    let pc = machine.cpu().expect("a CPU").pc() as u32;
-    let mut text = String::new();
-    for at in (0..16).map(|n| pc.wrapping_add(4 * n)) {
-        let physical = u64::from(at & 0x1fff_ffff);
-        if at >> 30 == 2
-            && let Ok(lanes) = machine.read(physical, 4)
-        {
-            let word = endian.word((lanes as u32).to_le_bytes());
-            let _ = writeln!(
-                text,
-                "  {at:08x}: {word:08x} {}",
-                solderless_cpu::describe(word)
-            );
-        }
-    }
-    text
-}
-
-/// Runs both machines for these numbers of nanoseconds, one after the other, and compares registers after each, and all
-/// state after each that is so long, and at the end.
-///
-/// # Errors
-/// They differ: where, and how.
-fn lockstep(make: Make<'_>, endian: Endian, steps: &[u64], whole: u64) -> Result<u64, String> {
-    let mut machines = pair(make);
-    for (index, ns) in steps.iter().enumerate() {
-        for machine in &mut machines {
-            advance(machine, *ns);
-        }
-        let whole = *ns >= whole || index + 1 == steps.len();
-        if differ(&mut machines, whole) {
-            return Err(bisect(make, endian, &steps[..index], *ns, whole));
-        }
-    }
-    let info = machines[1].cpu().expect("a CPU").engine_info();
-    Ok(info.generated)
-}
-
-/// Finds when, within the last step of `ns`, the machines become different, and says how.
-fn bisect(make: Make<'_>, endian: Endian, steps: &[u64], ns: u64, whole: bool) -> String {
-    let at = |last: u64| {
-        let mut machines = pair(make);
-        for machine in &mut machines {
-            steps.iter().for_each(|ns| advance(machine, *ns));
-            advance(machine, last);
-        }
-        machines
-    };
-    let (mut equal, mut different) = (0, ns);
-    while different - equal > 1 {
-        let middle = equal + (different - equal) / 2;
-        if differ(&mut at(middle), whole) {
-            different = middle;
-        } else {
-            equal = middle;
-        }
-    }
-    let start: u64 = steps.iter().sum();
-    let mut text = format!(
-        "the engines agree until {} ns and differ at {} ns\n",
-        start + equal,
-        start + different
-    );
-    // A block is executed as a whole where there is time for it, so the one to blame may have started earlier.
-    let mut before = at(equal.saturating_sub(200));
-    let _ = write!(
-        text,
-        "a little earlier:\n{}",
-        listing(&mut before[0], endian)
-    );
-    let [mut interpreted, mut generated] = at(different);
-    let _ = write!(text, "then:\n{}", listing(&mut interpreted, endian));
-    text += "interpreted and generated:\n";
-    for ((name, a), (_, b)) in registers(&mut interpreted)
-        .into_iter()
-        .zip(registers(&mut generated))
-    {
-        let mark = if a == b { "" } else { "  <<<" };
-        let _ = writeln!(text, "  {name:>12} {a:16x} {b:16x}{mark}");
-    }
-    if registers(&mut interpreted) == registers(&mut generated) {
-        let save = |m: &Machine| m.save(solderless_model::NEWEST).expect("it can be saved");
-        let sections = save(&interpreted).into_iter().zip(save(&generated));
-        for (a, b) in sections.filter(|(a, b)| a != b) {
-            let first = a.payload.iter().zip(&b.payload).position(|(a, b)| a != b);
-            let _ = writeln!(text, "  {} differs from byte {first:x?} on", a.path);
-        }
-    }
-    text
-}
 
 fn plan(board: &str, set: &[(&str, &str)]) -> Plan {
     let set = set.iter().map(|(k, v)| ((*k).into(), (*v).into()));
@@ -177,6 +27,37 @@ fn plan(board: &str, set: &[(&str, &str)]) -> Plan {
         ..Options::default()
     };
     board::load(board, &options).expect("the board is good").0
+}
+
+/// An outside from which some input comes at once, and then nothing.
+struct Typed(VecDeque<Event>);
+
+impl Host for Typed {
+    fn poll(&mut self) -> Option<Event> {
+        self.0.pop_front()
+    }
+    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
+        None
+    }
+}
+
+/// What keeps the ROM busy.
+const ROM_WORKS: &str = "memtest 80200000 40000\rpci\rmd 80000000 40\rpci 0:a.2\rhelp\rmemtest\r";
+/// What keeps U-Boot busy; some of it gets lost, as it comes before U-Boot looks.
+const UBOOT_WORKS: &str = "\r\rcrc32 bfc00000 40000\rmd 80000000\rpci 0\rprotect off 1:60\rerase 1:60\rcp.l 80000000 be3c0000 10\r";
+
+/// A machine with firmware, and what is typed to it.
+fn start(plan: &Plan, firmware: &[u8], typed: &str) -> Machine {
+    let mut machine = with_firmware(plan, firmware);
+    let slot = plan.slots.iter().position(|s| s.name == "serial0");
+    let input = Event::Input(slot.expect("a slot"), typed.as_bytes().to_vec());
+    let first = Run {
+        pace: Pace::Deterministic,
+        no_reboot: false,
+        max_time: Some(Duration::from_nanos(1)),
+    };
+    machine.run(first, &mut Typed([input].into()));
+    machine
 }
 
 /// A machine with firmware of this content.
@@ -197,6 +78,31 @@ fn rom(endian: Endian) -> &'static [u8] {
         Endian::Big => "malta-rom-be",
     };
     solderless::host::rom(name).expect("it ships")
+}
+
+/// U-Boot as it is in the flash.
+fn uboot() -> Option<Vec<u8>> {
+    let image = std::fs::read(guests::uboot()?).expect("an image");
+    Some(
+        solderless::machine::firmware_image(&image, false)
+            .expect("it fits")
+            .image,
+    )
+}
+
+/// Compares a guest over some guest time, with steps that are `longest` at most.
+fn compare(make: &dyn Fn(Engine) -> Machine, endian: Endian, total: u64, longest: u64) -> u64 {
+    let subject = Subject {
+        make,
+        endian,
+        engine: JIT,
+        unit: Unit::Nanoseconds,
+        physical: unmapped,
+    };
+    match subject.lockstep(&steps(total, longest), longest) {
+        Ok(generated) => generated,
+        Err(difference) => panic!("{endian:?}: {difference}"),
+    }
 }
 
 /// Steps of many sizes: from single instructions to millions.
@@ -223,27 +129,20 @@ fn the_rom_is_executed_alike() {
     for endian in Endian::BOTH {
         let plan = plan(endian.board(), &[("param.ram", "16MiB")]);
         let rom = rom(endian);
-        let make = |_| with_firmware(&plan, rom);
-        let steps = steps(200_000_000, 20_000_000);
-        match lockstep(&make, endian, &steps, 20_000_000) {
-            Ok(generated) => assert!(generated > 50, "{generated} blocks"),
-            Err(difference) => panic!("{endian:?}: {difference}"),
-        }
+        let make = |_| start(&plan, rom, ROM_WORKS);
+        let generated = compare(&make, endian, 200_000_000, 20_000_000);
+        assert!(generated > 50, "{generated} blocks");
     }
 }
 
 #[test]
 fn u_boot_is_executed_alike() {
-    let Some(image) = guests::uboot() else { return };
-    let image = std::fs::read(image).expect("an image");
-    let plan = plan("malta", &[("param.ram", "32MiB")]);
-    let image = solderless::machine::firmware_image(&image, false).expect("it fits");
-    let make = |_| with_firmware(&plan, &image.image);
-    let steps = steps(100_000_000, 20_000_000);
-    match lockstep(&make, Endian::Little, &steps, 20_000_000) {
-        Ok(generated) => assert!(generated > 100, "{generated} blocks"),
-        Err(difference) => panic!("{difference}"),
-    }
+    let Some(image) = uboot() else { return };
+    // U-Boot takes it for granted that there are 256 MiB.
+    let plan = plan("malta", &[("param.ram", "256MiB")]);
+    let make = |_| start(&plan, &image, UBOOT_WORKS);
+    let generated = compare(&make, Endian::Little, 100_000_000, 20_000_000);
+    assert!(generated > 100, "{generated} blocks");
 }
 
 #[test]
@@ -271,46 +170,161 @@ fn linux_is_executed_alike() {
         };
         Machine::new(&plan, fittings).expect("it can be built")
     };
-    let steps = steps(LINUX_NS, 150_000_000);
-    match lockstep(&make, Endian::Little, &steps, 150_000_000) {
-        Ok(generated) => assert!(generated > 5_000, "{generated} blocks"),
-        Err(difference) => panic!("{difference}"),
-    }
+    let generated = compare(&make, Endian::Little, LINUX_NS, 150_000_000);
+    assert!(generated > 5_000, "{generated} blocks");
 }
 
 /// Guest time that Linux is followed for: it is in user space for the last third.
 const LINUX_NS: u64 = 7_000_000_000;
+
+/// Instructions that the frame executes before any program starts, almost all of them.
+const PREAMBLE: u64 = 28_000;
+/// More than a program executes until it has ended or has raised as many exceptions as are noted.
+const PROGRAM: u64 = 6_000;
+/// More than it takes to look at what a program has left.
+const AFTER: u64 = 60_000;
+/// Instructions that random programs are compared after.
+const STEPS: [u64; 10] = [1, 2, 3, 5, 11, 40, 150, 1_000, SINGLE, 2_000_000];
+
+/// A board with no more on it than random programs can tell: memory, and some more of it where they expect the interrupt
+/// controllers and the exception vectors of a start.
+fn bare(endian: Endian, model: &str) -> Loaded {
+    let mut text = format!(
+        "[board]\nname = \"bare\"\n[dev.cpu]\nat = \"sys\"\n[dev.cpu.mips32-cpu]\nmodel = \"{model}\"\nbig-endian = {}\n",
+        endian == Endian::Big
+    );
+    for (name, at, size) in [
+        ("ram", 0, "2MiB"),
+        ("ports", 0x1000_0000, "4KiB"),
+        ("vectors", 0x1fc0_0000, "4KiB"),
+    ] {
+        text +=
+            &format!("[dev.{name}]\nat = \"sys:{at:#x}\"\n[dev.{name}.ram]\nsize = \"{size}\"\n");
+    }
+    let loaded = board::open_text("bare", &text, &Options::default());
+    loaded.unwrap_or_else(|e| panic!("{}", e.render(false)))
+}
+
+/// Where random programs are: mapped ones in the first entry of the TLB.
+fn mapped(address: u32) -> Option<u32> {
+    let offset = address.wrapping_sub(program::MAPPED);
+    unmapped(address).or((offset < 0x2000).then_some(frame::PROGRAM + offset))
+}
+
+#[test]
+fn random_programs_are_executed_alike() {
+    let cpu = |fpu, tlb_entries| Cpu { fpu, tlb_entries };
+    let configurations = [
+        (Endian::Little, "24Kf", cpu(true, 16)),
+        (Endian::Big, "24Kf", cpu(true, 16)),
+        (Endian::Little, "34Kf", cpu(true, 64)),
+        (Endian::Big, "4KEc", cpu(false, 16)),
+    ];
+    let number = |name: &str, default| match std::env::var(name) {
+        Ok(text) => text.parse().expect("a number"),
+        Err(_) => default,
+    };
+    let first: u64 = number("SOLDERLESS_SEED", 1);
+    let programs: u64 = number("SOLDERLESS_PROGRAMS", 400);
+    let mut blocks = 0;
+    for (share, (endian, model, cpu)) in configurations.into_iter().enumerate() {
+        let Some(frame) = Frame::new(endian) else {
+            return;
+        };
+        let board = bare(endian, model);
+        for seed in (first..first + programs).filter(|seed| seed % 4 == share as u64) {
+            let mut program = program::make(seed, cpu);
+            program.input.passes = 20;
+            let make = |_| {
+                let mut machine =
+                    Machine::new(&board.plan, Fittings::default()).expect("a machine");
+                let frame_memory = frame.segments.iter().cloned();
+                let vectors = (0x1fc0_0000, frame.firmware.clone());
+                for (at, bytes) in frame
+                    .memory(&program)
+                    .into_iter()
+                    .chain(frame_memory)
+                    .chain([vectors])
+                {
+                    let at = u64::from(at & 0x1fff_ffff);
+                    machine.load(at, &bytes).expect("there is memory");
+                }
+                let cpu = machine.cpu().expect("a CPU");
+                assert!(cpu.set_register(32, frame::STATUS.into()));
+                cpu.set_pc(frame.entry.into());
+                machine
+            };
+            let subject = Subject {
+                make: &make,
+                endian,
+                engine: Engine::Jit {
+                    after: 1 + (seed / 4 % 3) as u32,
+                },
+                unit: Unit::Instructions,
+                physical: mapped,
+            };
+            let step = STEPS[(seed / 4) as usize % STEPS.len()];
+            let steps = std::iter::repeat_n(step, PROGRAM.div_ceil(step) as usize);
+            let steps: Vec<_> = [PREAMBLE].into_iter().chain(steps).chain([AFTER]).collect();
+            match subject.lockstep(&steps, SINGLE) {
+                Ok(generated) => blocks += generated,
+                Err(difference) => {
+                    panic!(
+                        "SOLDERLESS_SEED={seed} SOLDERLESS_PROGRAMS=1, {model}, {endian:?}: {difference}"
+                    )
+                }
+            }
+        }
+    }
+    assert!(
+        blocks > 40 * programs,
+        "{blocks} blocks in {programs} programs"
+    );
+}
 
 /// The test of the test: one instruction is another one in the second machine.
 #[test]
 fn a_difference_is_found_and_shown() {
     let plan = plan("malta", &[("param.ram", "16MiB")]);
     let rom = rom(Endian::Little);
-    // A word of the ROM that is executed early on: its first `addiu` with another immediate.
+    // Where the ROM sets the stack pointer, with `lui` and `addiu`, it gets another one.
+    let addiu = rom
+        .windows(8)
+        .position(|w| w[2..4] == [0x1d, 0x3c] && w[6..] == [0xbd, 0x27])
+        .expect("the ROM has a stack")
+        + 4;
     let make = |engine| {
         let mut rom = rom.to_vec();
         if engine != Engine::Interp {
-            let word = rom
-                .chunks_exact_mut(4)
-                .find(|w| w[3] >> 2 == 0x09)
-                .expect("an addiu");
-            word[0] ^= 4;
+            rom[addiu] ^= 4;
         }
         with_firmware(&plan, &rom)
     };
-    let difference = lockstep(
-        &make,
-        Endian::Little,
-        &steps(5_000_000, 1_000_000),
-        1_000_000,
-    );
-    let text = difference.expect_err("the machines differ");
-    for part in [
-        "the engines agree until ",
-        "instructions",
-        "Addiu",
-        "differs from byte",
+    let subject = |unit| Subject {
+        make: &make,
+        endian: Endian::Little,
+        engine: JIT,
+        unit,
+        physical: unmapped,
+    };
+    for (unit, at) in [
+        (Unit::Nanoseconds, " ns\n"),
+        (Unit::Instructions, " instructions\n"),
     ] {
-        assert!(text.contains(part), "{part} is not in\n{text}");
+        let difference = subject(unit).lockstep(&steps(5_000_000, 1_000_000), u64::MAX);
+        let text = difference.expect_err("the machines differ");
+        for part in [
+            "the engines agree until ",
+            at,
+            "the block that makes the difference:",
+            "Addiu",
+            "<<<",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
     }
+    let difference = subject(Unit::Instructions).lockstep(&[10], 10);
+    let text = difference.expect_err("so do the firmwares");
+    let part = "flash: its memory differs from byte Some(";
+    assert!(text.contains(part), "{part} is not in\n{text}");
 }

@@ -4,13 +4,17 @@
 //! [`initrd`]; [`emulator`] makes the commands that run it, here and in QEMU; [`console`] types into a running machine
 //! and waits for its answers; [`usage`] measures one, and [`report`] prints what was measured. [`streams`] tampers with
 //! saved ones.
+//!
+//! [`program`] makes random programs for CPUs, and [`frame`] is what they run in.
 
 #![forbid(unsafe_code)]
 
 pub mod console;
 pub mod emulator;
+pub mod frame;
 pub mod guests;
 pub mod initrd;
+pub mod program;
 pub mod report;
 pub mod streams;
 pub mod usage;

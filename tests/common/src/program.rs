@@ -4,7 +4,13 @@
 //! its target, a TLB write with its operands). Jumps lead forward to the start of a unit, so that every program ends.
 //! What the architecture leaves open is not generated: see the comments.
 
+mod floating;
+mod mapping;
+
 use crate::frame::{DATA, DATA_SIZE, Input, PROGRAM};
+
+use floating::{DOUBLE_NAN, SINGLE_NAN};
+use mapping::WILD;
 
 /// A generator of pseudo-random numbers (xorshift64*).
 #[derive(Debug, Clone)]
@@ -54,7 +60,7 @@ pub struct Program {
 }
 
 /// Where the code of mapped programs appears.
-const MAPPED: u32 = 0x0040_0000;
+pub const MAPPED: u32 = 0x0040_0000;
 /// Status: coprocessor 1, 64-bit floating point registers, boot vectors, user mode.
 pub const CU1: u32 = 1 << 29;
 pub const FR: u32 = 1 << 26;
@@ -108,12 +114,6 @@ fn li(rt: u32, value: u32) -> [Insn; 2] {
 fn mtc0(rt: u32, rd: u32) -> Insn {
     plain(0x4080_0000 | rt << 16 | rd << 11, "mtc0")
 }
-
-/// The opcode of the FPU.
-const COP1: u32 = 0x11 << 26;
-/// Floating point registers that hold the default NaN of a format, and are not written.
-const SINGLE_NAN: u32 = 28;
-const DOUBLE_NAN: u32 = 30;
 
 /// What an instruction is called after which a floating point register may hold a NaN that is about to be replaced.
 pub const UNSETTLED: &str = "arithmetic";
@@ -227,22 +227,6 @@ impl Maker<'_> {
             ]),
             1 => self.random.below(64).wrapping_sub(32),
             _ => self.random.word(),
-        }
-    }
-
-    /// A floating point register; those for doubles and longs come in pairs where FR=0.
-    fn freg(&mut self, double: bool) -> u32 {
-        let f = self.random.below(32);
-        if double && !self.fr { f & !1 } else { f }
-    }
-
-    /// One to write: not those with the NaNs.
-    fn freg_dest(&mut self, double: bool) -> u32 {
-        loop {
-            let f = self.freg(double);
-            if f < SINGLE_NAN {
-                return f;
-            }
         }
     }
 
@@ -479,30 +463,6 @@ impl Maker<'_> {
         }
     }
 
-    /// New addresses for the base registers.
-    fn bases(&mut self) -> Vec<Insn> {
-        let (base, value) = match self.random.below(3) {
-            0 => (19, self.random.pick(&WILD)),
-            _ => (18, self.mapped_address()),
-        };
-        li(base, value).to_vec()
-    }
-
-    /// An address that a TLB entry of this program may map to DATA.
-    fn mapped_address(&mut self) -> u32 {
-        let index = 1 + self.random.below(self.cpu.tlb_entries - 1);
-        let (start, mask) = region(index);
-        let size = (mask + 0x2000) / 2;
-        let half = self.random.below(2);
-        let data = if size > DATA_SIZE {
-            DATA & (size - 1)
-        } else {
-            0
-        };
-        let room = size.min(DATA_SIZE);
-        start + half * size + data + self.random.below(room >> 12) * 0x1000 + 0x800
-    }
-
     fn trap(&mut self) -> Insn {
         const TRAPS: &[(&str, u32)] = &[
             ("tge", 0x30),
@@ -699,79 +659,6 @@ impl Maker<'_> {
         status | self.random.below(0x80) << 8
     }
 
-    /// EntryLo for a page of this size that holds DATA.
-    fn entry_lo(&mut self, mask: u32) -> u32 {
-        let size = ((mask + 0x2000) & !0x1fff) / 2;
-        let page = match size {
-            0x1000 => DATA + self.random.below(4) * 0x1000,
-            _ => DATA & !(size - 1),
-        };
-        // A few lead to where nothing answers: a bus error.
-        let page = if self.random.chance(3) {
-            0x2000_0000
-        } else {
-            page
-        };
-        let flags =
-            if self.random.chance(85) { 2 } else { 0 } | if self.random.chance(70) { 4 } else { 0 };
-        let global = if self.random.chance(40) { 1 } else { 0 };
-        page >> 12 << 6 | self.random.pick(&[2, 3]) << 3 | flags | global
-    }
-
-    /// A whole TLB entry: no two can match one address, for each index has a region of its own.
-    fn entry(&mut self, index: u32) -> [u32; 4] {
-        let (start, mask) = region(index);
-        [
-            start | self.random.pick(&ASIDS),
-            self.entry_lo(mask),
-            self.entry_lo(mask),
-            mask,
-        ]
-    }
-
-    fn tlb(&mut self) -> Vec<Insn> {
-        let rt = self.dest();
-        let last = self.cpu.tlb_entries - 1;
-        let index = 1 + self.random.below(last);
-        let asid = self.random.pick(&ASIDS);
-        let mut unit = Vec::new();
-        let mut set = |register, value| {
-            unit.extend(li(rt, value));
-            unit.push(mtc0(rt, register));
-        };
-        match self.random.below(4) {
-            0 => {
-                set(10, region(index).0 | asid);
-                unit.extend([EHB, plain(0x4200_0008, "tlbp"), EHB]);
-            }
-            1 => {
-                set(0, index);
-                unit.extend([EHB, plain(0x4200_0001, "tlbr"), EHB]);
-                unit.extend(li(rt, asid));
-                unit.push(mtc0(rt, 10));
-            }
-            n => {
-                // Wired leaves Random one value, the last index.
-                let (index, word, name) = if n == 2 {
-                    (last, 0x4200_0006, "tlbwr")
-                } else {
-                    (index, 0x4200_0002, "tlbwi")
-                };
-                let [hi, lo0, lo1, mask] = self.entry(index);
-                for (register, value) in [(0, index), (10, hi), (2, lo0), (3, lo1), (5, mask)] {
-                    set(register, value);
-                }
-                unit.extend([EHB, plain(word, name)]);
-                if n == 2 {
-                    // QEMU goes on using the entry that was overwritten until this.
-                    unit.extend([EHB, plain(0x4200_0001, "tlbr")]);
-                }
-            }
-        }
-        unit.push(EHB);
-        unit
-    }
-
     /// A link and what may become of it. In kseg0, where a store that has lost its link cannot fault.
     fn linked(&mut self) -> Vec<Insn> {
         let (loaded, stored) = (self.dest(), self.dest());
@@ -896,158 +783,6 @@ impl Maker<'_> {
         unit
     }
 
-    fn fcsr(&mut self) -> Vec<Insn> {
-        let rt = self.dest();
-        // FCCR, FEXR, FENR and FCSR, with zeros where they have no fields.
-        let (register, fields) =
-            self.random
-                .pick(&[(25, 0xff), (26, 0x0003_f07c), (28, 0x0e83), (31, u32::MAX)]);
-        // A write of FCCR, which has no causes, makes QEMU look at those that are there.
-        let clear = plain(COP1 | r_type(6, 0, 26, 0, 0), "ctc1");
-        let mut unit = vec![if register == 25 { clear } else { NOP }];
-        unit.extend(li(rt, self.random_fcsr() & fields));
-        unit.push(plain(COP1 | r_type(6, rt, register, 0, 0), "ctc1"));
-        unit.push(plain(COP1 | r_type(2, rt, register, 0, 0), "cfc1"));
-        unit
-    }
-
-    /// abs and neg. They are arithmetic where FCSR.ABS2008 is clear: they clear Cause, and a NaN operand is invalid. QEMU
-    /// treats them as if it were set, so they get numbers, and a Cause that is clear already.
-    fn sign(&mut self) -> Vec<Insn> {
-        let rt = self.dest();
-        let fmt = self.random.pick(&[16, 17]);
-        let (fs, fd) = (self.freg_dest(true), self.freg_dest(true));
-        let (name, funct) = self.random.pick(&[("abs", 0x05), ("neg", 0x07)]);
-        vec![
-            plain(i_type(0x09, 0, rt, self.random.word()), "addiu"),
-            plain(COP1 | r_type(4, rt, fs, 0, 0), "mtc1"),
-            plain(COP1 | r_type(20, 0, fs, fs, 0x10 + fmt), "cvt"),
-            plain(COP1 | r_type(fmt, 0, fs, fd, funct), name),
-        ]
-    }
-
-    /// Rounding mode, flags, condition codes; at times enabled exceptions. FS stays clear: whether it flushes operands
-    /// as well as results is each implementation's choice. So does the enable of underflow: with it a tiny result traps
-    /// even if it is exact, but not in QEMU.
-    fn random_fcsr(&mut self) -> u32 {
-        let mut fcsr = self.random.word() & 0xfe80_007f;
-        if self.random.chance(30) {
-            fcsr |= self.random.word() & 0xe80;
-        }
-        fcsr
-    }
-
-    /// Arithmetic whose result may be a NaN. An operation on quiet NaNs gives one of them here, as the architecture
-    /// says; QEMU gives its one default NaN, if FCSR.NAN2008 is clear. So a NaN that comes out is replaced by that.
-    fn arithmetic(&mut self) -> Vec<Insn> {
-        // add, sub, mul, div, sqrt, recip, rsqrt; madd, msub, nmadd, nmsub
-        const PLAIN: &[u32] = &[0x00, 0x01, 0x02, 0x03, 0x04, 0x15, 0x16];
-        const FUSED: &[u32] = &[0x20, 0x28, 0x30, 0x38];
-        let double = self.random.chance(50);
-        let fmt = if double { 17 } else { 16 };
-        let (fs, ft, fd) = (self.freg(double), self.freg(double), self.freg_dest(double));
-        let operation = match self.random.below(10) {
-            0..=4 => {
-                let funct = self.random.pick(PLAIN);
-                let ft = if funct < 4 { ft } else { 0 };
-                plain(COP1 | r_type(fmt, ft, fs, fd, funct), UNSETTLED)
-            }
-            5..=7 => {
-                let funct = self.random.pick(FUSED);
-                let fr = self.freg(double);
-                plain(
-                    0x13 << 26 | r_type(fr, ft, fs, fd, funct | u32::from(double)),
-                    UNSETTLED,
-                )
-            }
-            _ => {
-                let from = if double { 16 } else { 17 };
-                let fs = self.freg(!double);
-                plain(COP1 | r_type(from, 0, fs, fd, 0x10 | fmt), UNSETTLED)
-            }
-        };
-        let nan = if double { DOUBLE_NAN } else { SINGLE_NAN };
-        let cc = self.random.below(8);
-        vec![
-            operation,
-            plain(COP1 | r_type(2, self.dest(), 31, 0, 0), UNSETTLED),
-            plain(COP1 | r_type(fmt, fd, fd, cc << 2, 0x31), UNSETTLED),
-            plain(COP1 | r_type(fmt, cc << 2 | 1, nan, fd, 0x11), "movt"),
-        ]
-    }
-
-    /// The other instructions of the FPU.
-    fn fpu(&mut self) -> Insn {
-        const TO_INTEGER: &[(&str, u32)] = &[
-            ("round.l", 0x08),
-            ("trunc.l", 0x09),
-            ("ceil.l", 0x0a),
-            ("floor.l", 0x0b),
-            ("round.w", 0x0c),
-            ("trunc.w", 0x0d),
-            ("ceil.w", 0x0e),
-            ("floor.w", 0x0f),
-            ("cvt.w", 0x24),
-            ("cvt.l", 0x25),
-        ];
-        let double = self.random.chance(50);
-        let fmt = if double { 17 } else { 16 };
-        let (fs, ft, fd) = (self.freg(double), self.freg(double), self.freg_dest(double));
-        match self.random.below(13) {
-            0..=1 => {
-                // Longs exist with FR=1 alone; without it the instruction is reserved.
-                let (name, funct) = self.random.pick(TO_INTEGER);
-                let long = matches!(funct, 0x08..=0x0b | 0x25);
-                plain(COP1 | r_type(fmt, 0, fs, self.freg_dest(long), funct), name)
-            }
-            2..=3 => {
-                let (name, from, to) = self.random.pick(&[
-                    ("cvt.s.w", 20, 0x20),
-                    ("cvt.s.l", 21, 0x20),
-                    ("cvt.d.w", 20, 0x21),
-                    ("cvt.d.l", 21, 0x21),
-                ]);
-                let fs = self.freg(from & 1 == 1);
-                plain(
-                    COP1 | r_type(from, 0, fs, self.freg_dest(to == 0x21), to),
-                    name,
-                )
-            }
-            4..=5 => {
-                let cc = self.random.below(8) << 2;
-                plain(
-                    COP1 | r_type(fmt, ft, fs, cc, 0x30 | self.random.below(16)),
-                    "c.cond",
-                )
-            }
-            6 => plain(COP1 | r_type(fmt, 0, fs, fd, 0x06), "mov"),
-            7 => {
-                let (name, funct) = self.random.pick(&[("movz.fmt", 0x12), ("movn.fmt", 0x13)]);
-                plain(COP1 | r_type(fmt, self.source(), fs, fd, funct), name)
-            }
-            8 => {
-                let condition = self.random.below(8) << 2 | self.random.below(2);
-                plain(COP1 | r_type(fmt, condition, fs, fd, 0x11), "movcf.fmt")
-            }
-            9 => plain(
-                COP1 | r_type(0, self.dest(), self.freg(false), 0, 0),
-                "mfc1",
-            ),
-            10 => plain(
-                COP1 | r_type(4, self.source(), self.freg_dest(false), 0, 0),
-                "mtc1",
-            ),
-            11 => plain(
-                COP1 | r_type(3, self.dest(), self.freg(true), 0, 0),
-                "mfhc1",
-            ),
-            _ => plain(
-                COP1 | r_type(7, self.source(), self.freg_dest(true), 0, 0),
-                "mthc1",
-            ),
-        }
-    }
-
     /// The state that the program starts in.
     fn input(&mut self, units: &[Vec<Insn>]) -> Input {
         let words: usize = units.iter().map(Vec::len).sum();
@@ -1110,97 +845,6 @@ impl Maker<'_> {
             gpr,
             fpr,
             tlb,
-        }
-    }
-
-    /// What a floating point register may hold: doubles, pairs of singles, integers, edges of each.
-    fn double(&mut self) -> u64 {
-        let single = |random: &mut Random| match random.below(4) {
-            0 => random.pick(&[
-                0u32,
-                0x8000_0000,
-                0x3f80_0000,
-                0xbf80_0000,
-                0x7f80_0000,
-                0xff80_0000,
-                0x7fbf_ffff,
-                0x7fc0_0000,
-                0x7f7f_ffff,
-                1,
-                0x0080_0000,
-                0x007f_ffff,
-                0x4f00_0000,
-                0xcf00_0000,
-                0x5f00_0000,
-            ]),
-            1 => (random.below(0x2000) as f32 / 16.0 - 256.0).to_bits(),
-            _ => random.word(),
-        };
-        match self.random.below(6) {
-            0 => self.random.pick(&[
-                0.0f64.to_bits(),
-                (-0.0f64).to_bits(),
-                1.0f64.to_bits(),
-                f64::INFINITY.to_bits(),
-                f64::NEG_INFINITY.to_bits(),
-                f64::MAX.to_bits(),
-                f64::MIN_POSITIVE.to_bits(),
-                1,
-                0x000f_ffff_ffff_ffff,
-                0x7ff7_ffff_ffff_ffff,
-                0x7ff8_0000_0000_0000,
-                2_147_483_648.0f64.to_bits(),
-                (-9_223_372_036_854_775_808.0f64).to_bits(),
-                f64::from(f32::MAX).to_bits(),
-            ]),
-            1 => (f64::from(self.random.below(0x10000)) / 64.0 - 512.0).to_bits(),
-            2 => u64::from(self.random.word()) << 32 | u64::from(self.random.word()),
-            3 => i64::from(self.random.below(2000) as i32 - 1000) as u64,
-            _ => u64::from(single(self.random)) << 32 | u64::from(single(self.random)),
-        }
-    }
-}
-
-/// Addresses outside of what programs should touch: unmapped, misaligned, beyond what a user may see.
-const WILD: [u32; 8] = [
-    0,
-    0x0000_0801,
-    0x7fff_f800,
-    0xc000_0800,
-    0xe000_0800,
-    0xffff_f000,
-    0x5800_0003,
-    0xdfff_f800,
-];
-
-/// The addresses that a TLB entry is for, and its page mask: half of them in kuseg, half in kseg2; entry 1 for the
-/// largest pages.
-fn region(index: u32) -> (u32, u32) {
-    const SIZES: [u32; 6] = [
-        0x0000_0000,
-        0x0000_6000,
-        0x0001_e000,
-        0x0007_e000,
-        0x001f_e000,
-        0x007f_e000,
-    ];
-    const LARGE: [u32; 3] = [0x01ff_e000, 0x07ff_e000, 0x1fff_e000];
-    match index {
-        1 => (0x6000_0000, LARGE[2]),
-        2 => (0x5000_0000, LARGE[1]),
-        3 => (0x4e00_0000, LARGE[0]),
-        _ => {
-            let base = if index.is_multiple_of(2) {
-                0x1000_0000
-            } else {
-                0xc000_0000
-            };
-            let size = if index.is_multiple_of(3) {
-                SIZES[(index / 3 % 6) as usize]
-            } else {
-                0
-            };
-            (base + index / 2 * 0x0100_0000, size)
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What the random programs run in: the guest code of `tests/guests/cpu_frame.S`, and the layout of its memory.
 
 use object::{Object, ObjectSegment, ObjectSymbol};
-use solderless_testing::{Endian, guests};
+
+use crate::program::Program;
+use crate::{Endian, guests};
 
 /// Where programs are in physical memory; they run here through kseg0, or mapped.
 pub const PROGRAM: u32 = 0x0002_0000;
@@ -11,6 +13,8 @@ pub const DATA_SIZE: u32 = 0x4000;
 pub const INPUT: u32 = 0x8001_0000;
 pub const RESULT: u32 = 0x8001_2000;
 pub const RESULT_SIZE: usize = 2048 + 32 * 48;
+/// Status for the start of the frame: kernel mode, boot vectors.
+pub const STATUS: u32 = 0x0040_0000;
 
 /// The state in which a program starts.
 #[derive(Debug, Clone)]
@@ -69,6 +73,7 @@ impl Input {
 /// The guest code for one byte order.
 #[derive(Debug)]
 pub struct Frame {
+    endian: Endian,
     /// Physical address and content.
     pub segments: Vec<(u32, Vec<u8>)>,
     /// What stands at the reset vector: the exception vectors of Status.BEV.
@@ -114,12 +119,27 @@ impl Frame {
             firmware[offset / 4..][..4].copy_from_slice(&code);
         }
         Some(Self {
+            endian,
             segments: segments.collect(),
             firmware: firmware.into_iter().flat_map(|w| endian.bytes(w)).collect(),
             entry: symbol("entry"),
             finish: symbol("finish"),
             done: symbol("done"),
         })
+    }
+
+    /// A program and its input, where they go, and room for its result; addresses in kseg0.
+    pub fn memory(&self, program: &Program) -> [(u32, Vec<u8>); 3] {
+        let bytes = |words: &mut dyn Iterator<Item = u32>| -> Vec<u8> {
+            words.flat_map(|w| self.endian.bytes(w)).collect()
+        };
+        let code = bytes(&mut program.code.iter().map(|(word, _)| *word).chain([0, 0]));
+        let input = bytes(&mut program.input.words(self.endian).into_iter());
+        [
+            (0x8000_0000 | PROGRAM, code),
+            (INPUT, input),
+            (RESULT, vec![0; RESULT_SIZE]),
+        ]
     }
 }
 

@@ -1,0 +1,71 @@
+//! Machines that are saved at random instants, and go on in another engine each time.
+
+use solderless::graph::plan::Plan;
+use solderless::machine::{Fittings, Machine};
+use solderless_model::testing::Noise;
+use solderless_model::{Engine, NEWEST};
+use solderless_testing::Endian;
+
+use crate::subject::run;
+use crate::{ROM_WORKS, UBOOT_WORKS, plan, rom, start, uboot};
+
+const ENGINES: [Engine; 4] = [
+    Engine::Jit { after: 1 },
+    Engine::Interp,
+    Engine::Jit { after: 3 },
+    Engine::JIT,
+];
+
+/// Runs a machine in one go for each engine, and one that is saved at random instants, up to 2 to the power of `longest` ns apart, and
+/// goes on in another engine.
+fn cut(plan: &Plan, firmware: &[u8], typed: &str, instants: u64, longest: u64) {
+    let engine = |machine: &mut Machine, engine| {
+        assert!(machine.cpu().expect("a CPU").set_engine(engine));
+    };
+    let mut whole = start(plan, firmware, typed);
+    engine(&mut whole, Engine::Interp);
+    let mut cut = start(plan, firmware, typed);
+    let mut noise = Noise(11);
+    for instant in 0..instants {
+        let next = ENGINES[noise.below(ENGINES.len() as u64) as usize];
+        engine(&mut cut, next);
+        let magnitude = 4 + noise.below(longest - 3);
+        let ns = noise.below(1 << magnitude);
+        for machine in [&mut whole, &mut cut] {
+            run(machine, ns);
+        }
+        // Its memory is the new machine's from here on.
+        let sections = cut.save(NEWEST).expect("the newest version holds all");
+        cut = Machine::restored(plan, Fittings::default(), &sections, NEWEST).expect("it loads");
+        assert_eq!(
+            (whole.now(), whole.state_hash()),
+            (cut.now(), cut.state_hash()),
+            "instant {instant}, {ns} ns in {next:?}"
+        );
+    }
+    // Generated code that is not cut ends in the same state.
+    let mut generated = start(plan, firmware, typed);
+    engine(&mut generated, ENGINES[0]);
+    let end = whole.now() + 10_000_000;
+    for machine in [&mut whole, &mut cut, &mut generated] {
+        let left = end - machine.now();
+        run(machine, left);
+    }
+    assert_eq!(generated.state_hash(), whole.state_hash());
+    assert_eq!(cut.state_hash(), whole.state_hash());
+}
+
+#[test]
+fn the_rom_goes_on_in_any_engine_at_any_instant() {
+    for endian in Endian::BOTH {
+        let plan = plan(endian.board(), &[("param.ram", "16MiB")]);
+        cut(&plan, rom(endian), ROM_WORKS, 60, 22);
+    }
+}
+
+#[test]
+fn u_boot_goes_on_in_any_engine_at_any_instant() {
+    let Some(image) = uboot() else { return };
+    let plan = plan("malta", &[("param.ram", "256MiB")]);
+    cut(&plan, &image, UBOOT_WORKS, 40, 22);
+}

@@ -1,0 +1,259 @@
+//! The same machine in two engines, run to the same instants and compared at each.
+//!
+//! A difference is traced to the first block that makes it: the machines are built anew and brought to where they were equal,
+//! with the same steps, and go on to instants closer and closer to it.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use solderless::machine::{Event, Host, Machine, Pace, Run};
+use solderless_model::memory::Ram;
+use solderless_model::{Engine, NEWEST, Section, Stop};
+use solderless_testing::Endian;
+
+/// Nothing comes from outside.
+struct Silence;
+
+impl Host for Silence {
+    fn poll(&mut self) -> Option<Event> {
+        None
+    }
+    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
+        None
+    }
+}
+
+/// Lets guest time pass.
+pub fn run(machine: &mut Machine, ns: u64) {
+    let run = Run {
+        pace: Pace::Deterministic,
+        no_reboot: false,
+        max_time: Some(Duration::from_nanos(ns)),
+    };
+    machine.run(run, &mut Silence);
+}
+
+/// What steps are counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Guest time.
+    Nanoseconds,
+    /// Instructions, of which the interpreter executes one at a time in steps of up to [`SINGLE`].
+    Instructions,
+}
+
+/// See [`Unit::Instructions`].
+pub const SINGLE: u64 = 5000;
+/// How long before a difference the block that makes it has started, in any unit.
+const BACK: u64 = 1000;
+
+/// What is run in both engines.
+pub struct Subject<'a> {
+    /// Makes the machine for an engine.
+    pub make: &'a dyn Fn(Engine) -> Machine,
+    pub endian: Endian,
+    /// The engine beside the interpreter.
+    pub engine: Engine,
+    pub unit: Unit,
+    /// Where an address is in physical memory, as far as that is known, for the listing.
+    pub physical: fn(u32) -> Option<u32>,
+}
+
+/// The number of each register that gdb knows, and its content; then the number of instructions, and the time.
+fn registers(machine: &mut Machine) -> Vec<u64> {
+    let now = machine.now();
+    let cpu = machine.cpu().expect("a CPU");
+    (0..71)
+        .map(|n| cpu.register(n).unwrap_or_default())
+        .chain([cpu.instructions(), now])
+        .collect()
+}
+
+fn name(register: usize) -> String {
+    match register {
+        0..=31 => format!("r{register}"),
+        32 => "Status".into(),
+        33 => "lo".into(),
+        34 => "hi".into(),
+        35 => "BadVAddr".into(),
+        36 => "Cause".into(),
+        37 => "pc".into(),
+        38..=69 => format!("f{}", register - 38),
+        70 => "FCSR".into(),
+        71 => "instructions".into(),
+        _ => "time".into(),
+    }
+}
+
+fn differ(machines: &mut [Machine; 2], whole: bool) -> bool {
+    let [a, b] = machines;
+    registers(a) != registers(b) || whole && a.state_hash() != b.state_hash()
+}
+
+fn content(memory: &Ram) -> Vec<u8> {
+    let mut bytes = vec![0; memory.size() as usize];
+    memory.read(0, &mut bytes).expect("it is all there");
+    bytes
+}
+
+impl Subject<'_> {
+    fn machine(&self, engine: Engine) -> Machine {
+        let mut machine = (self.make)(engine);
+        assert!(machine.cpu().expect("a CPU").set_engine(engine));
+        machine
+    }
+
+    fn pair(&self) -> [Machine; 2] {
+        [Engine::Interp, self.engine].map(|engine| self.machine(engine))
+    }
+
+    fn advance(&self, machine: &mut Machine, by: u64) {
+        if self.unit == Unit::Nanoseconds {
+            return run(machine, by);
+        }
+        let cpu = machine.cpu().expect("a CPU");
+        let single = cpu.engine_info().engine == Engine::Interp && by <= SINGLE;
+        let end = cpu.instructions() + by;
+        let mut now = cpu.instructions();
+        // One that waits executes no more.
+        while now < end && machine.step(if single { 1 } else { end - now }) != Some(Stop::Wait) {
+            now = machine.cpu().expect("a CPU").instructions();
+        }
+    }
+
+    /// Runs both machines by these steps, one after the other, and compares registers after each, and all state after each that is
+    /// at least `whole`, and at the end. Gives the number of blocks that code was generated for.
+    ///
+    /// # Errors
+    /// They differ: where, and how.
+    pub fn lockstep(&self, steps: &[u64], whole: u64) -> Result<u64, String> {
+        let mut machines = self.pair();
+        for (index, by) in steps.iter().enumerate() {
+            for machine in &mut machines {
+                self.advance(machine, *by);
+            }
+            let whole = *by >= whole || index + 1 == steps.len();
+            if differ(&mut machines, whole) {
+                return Err(self.bisect(&steps[..index], *by, whole));
+            }
+        }
+        let info = machines[1].cpu().expect("a CPU").engine_info();
+        Ok(info.generated)
+    }
+
+    /// Finds when, within the last step, the machines become different, and says how.
+    fn bisect(&self, steps: &[u64], last: u64, whole: bool) -> String {
+        let at = |last: u64| {
+            let mut machines = self.pair();
+            for machine in &mut machines {
+                steps.iter().for_each(|by| self.advance(machine, *by));
+                self.advance(machine, last);
+            }
+            machines
+        };
+        let (mut equal, mut different) = (0, last);
+        while different - equal > 1 {
+            let middle = equal + (different - equal) / 2;
+            if differ(&mut at(middle), whole) {
+                different = middle;
+            } else {
+                equal = middle;
+            }
+        }
+        let start: u64 = steps.iter().sum();
+        let unit = match self.unit {
+            Unit::Nanoseconds => "ns",
+            Unit::Instructions => "instructions",
+        };
+        let mut text = format!(
+            "the engines agree until {} {unit} and differ at {} {unit}\n",
+            start + equal,
+            start + different
+        );
+        let [mut interpreted, mut generated] = at(different);
+        let (a, b) = (registers(&mut interpreted), registers(&mut generated));
+        let (block, before) = self.last_block(steps, equal, a[71]);
+        text += "the block that makes the difference:\n";
+        for line in block {
+            let _ = writeln!(text, "  {line}");
+        }
+        text += "before it, interpreted, and generated:\n";
+        for (n, ((x, a), b)) in before.iter().zip(&a).zip(&b).enumerate() {
+            let mark = if a == b { "" } else { "  <<<" };
+            let _ = writeln!(text, "  {:>12} {x:16x} {a:16x} {b:16x}{mark}", name(n));
+        }
+        if a == b {
+            let save = |m: &Machine| m.save(NEWEST).expect("it can be saved");
+            let sections = save(&interpreted).into_iter().zip(save(&generated));
+            for (a, b) in sections {
+                let memory = |s: &Section| s.memory.iter().flat_map(content).collect::<Vec<_>>();
+                for (kind, a_bytes, b_bytes) in [
+                    ("state", a.payload.clone(), b.payload.clone()),
+                    ("memory", memory(&a), memory(&b)),
+                ] {
+                    if a_bytes != b_bytes {
+                        let first = a_bytes.iter().zip(&b_bytes).position(|(a, b)| a != b);
+                        let _ = writeln!(
+                            text,
+                            "  {}: its {kind} differs from byte {first:x?} on",
+                            a.path
+                        );
+                    }
+                }
+            }
+        }
+        text
+    }
+
+    /// The instructions of the block that the CPU is at the end of after so many of them, and the registers before it.
+    fn last_block(&self, steps: &[u64], equal: u64, instructions: u64) -> (Vec<String>, Vec<u64>) {
+        let mut machine = self.machine(Engine::Interp);
+        // As many steps as leave enough to go.
+        let (mut skip, mut left) = (steps.to_vec(), equal);
+        while left < BACK
+            && let Some(last) = skip.pop()
+        {
+            left += last;
+        }
+        skip.iter().for_each(|by| self.advance(&mut machine, *by));
+        self.advance(&mut machine, left.saturating_sub(BACK));
+        let (mut block, mut before, mut ended) = (Vec::new(), Vec::new(), true);
+        loop {
+            let now = registers(&mut machine);
+            if now[71] >= instructions {
+                return (block, before);
+            }
+            let pc = now[37] as u32;
+            if ended {
+                block.clear();
+                before.clone_from(&now);
+            }
+            block.push(self.listed(&mut machine, pc));
+            machine.step(1);
+            let cpu = machine.cpu().expect("a CPU");
+            let executed = cpu.instructions() - now[71];
+            if executed == 0 {
+                // It waits.
+                run(&mut machine, 1000);
+            } else if executed == 2 {
+                block.push(self.listed(&mut machine, pc.wrapping_add(4)));
+            }
+            let next = machine.cpu().expect("a CPU").pc() as u32;
+            ended = executed != 1 || next != pc.wrapping_add(4);
+        }
+    }
+
+    fn listed(&self, machine: &mut Machine, pc: u32) -> String {
+        let lanes = (self.physical)(pc).and_then(|at| machine.read(at.into(), 4).ok());
+        let Some(lanes) = lanes else {
+            return format!("{pc:08x}");
+        };
+        let word = self.endian.word((lanes as u32).to_le_bytes());
+        format!("{pc:08x}: {word:08x} {}", solderless_cpu::describe(word))
+    }
+}
+
+/// Where unmapped addresses are.
+pub fn unmapped(address: u32) -> Option<u32> {
+    (address >> 30 == 2).then_some(address & 0x1fff_ffff)
+}
