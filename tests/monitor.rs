@@ -321,6 +321,14 @@ fn a_reset_from_outside_ends_a_run_without_reboot() {
     assert_eq!(console.wait().code(), Some(0));
 }
 
+/// The whole numbers in a line that starts like this.
+fn figures(text: &str, start: &str) -> Vec<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(start));
+    let line = line.unwrap_or_else(|| panic!("no line {start:?} in {text}"));
+    let words = line.split([' ', ',']);
+    words.filter_map(|word| word.parse().ok()).collect()
+}
+
 #[test]
 fn the_engine_says_what_it_has_done_and_stays_over_a_load() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -332,11 +340,31 @@ fn the_engine_says_what_it_has_done_and_stays_over_a_load() {
     };
     for (args, engine) in [(&[][..], default), (&["--engine", "interp"], "interp")] {
         let mut console = piped(&[args, &["--snapshots", &snapshots]].concat());
-        for command in ["", "savevm here\n", "loadvm here\n"] {
-            console.send(command);
-            console.send("info jit\n");
-            console.expect(&format!("engine: {engine}"));
-            console.expect("generated: ");
+        // Until the ROM has started.
+        let text = loop {
+            let text = ask(&mut console, "info jit");
+            if figures(&text, "interpreter: ")[1] > 10_000 {
+                break text;
+            }
+        };
+        assert!(text.starts_with(&format!("engine: {engine}")), "{text}");
+        let (interpreter, native) = (
+            figures(&text, "interpreter: "),
+            figures(&text, "generated code: "),
+        );
+        let (looked_up, compiled) = (figures(&text, "look-ups: "), figures(&text, "compiled: "));
+        assert!(looked_up[0] > 0, "{text}");
+        assert!(looked_up[1] >= interpreter[0] + native[0], "{text}");
+        assert!(compiled[0] >= native[0], "{text}");
+        let generated = [&native[..], &compiled[..2], &figures(&text, "entered: ")].concat();
+        for figure in generated {
+            assert_eq!(figure > 0, engine == "jit", "{text}");
+        }
+        assert_eq!(figures(&text, "invalidated: ").len(), 2, "{text}");
+        for command in ["savevm here", "loadvm here"] {
+            assert_eq!(ask(&mut console, command), "");
+            let text = ask(&mut console, "info jit");
+            assert!(text.starts_with(&format!("engine: {engine}")), "{text}");
         }
         console.send("quit\n");
         assert_eq!(console.wait().code(), Some(0));

@@ -14,7 +14,7 @@ pub static INFO: &[Command] = &[
     Command {
         names: &["jit"],
         args: "",
-        help: "what the engine of the CPU has done: blocks, generated code, invalidations",
+        help: "what the engine of the CPU has done: blocks, bytes, tiers, hits, invalidations, time spent compiling",
         run: |vm, _| match vm.machine.cpu() {
             Some(cpu) => say(jit(&cpu.engine_info())),
             None => Err("the board has no CPU".to_owned()),
@@ -69,17 +69,29 @@ fn jit(info: &EngineInfo) -> String {
         Engine::Interp => "interp".to_owned(),
         Engine::Jit { after } => format!("jit, for blocks executed {after} times"),
     };
-    let (blocks, decoded) = info.blocks;
+    let EngineInfo {
+        interpreter,
+        native,
+        ..
+    } = info;
     let milliseconds = info.generating_ns as f64 / 1e6;
     format!(
         "engine: {engine}\n\
-         blocks: {blocks} places, {decoded} decoded\n\
-         generated: {} blocks, {} instructions, {} bytes, {milliseconds:.1} ms\n\
+         interpreter: {} blocks, {} instructions executed\n\
+         generated code: {} blocks, {} bytes, {} instructions executed\n\
+         look-ups: {} hits, {} misses\n\
+         compiled: {} blocks, {} instructions, {milliseconds:.1} ms\n\
          entered: {} times\n\
          invalidated: {} pages, {} times everything\n",
+        interpreter.blocks,
+        interpreter.instructions,
+        native.blocks,
+        info.code_bytes,
+        native.instructions,
+        info.hits,
+        info.misses,
         info.generated,
         info.generated_instructions,
-        info.code_bytes,
         info.entries,
         info.invalidated,
         info.flushes,

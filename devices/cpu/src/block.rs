@@ -108,8 +108,14 @@ struct Generated {
 /// What was done so far, for statistics.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Counts {
-    /// Blocks decoded.
-    pub decoded: u64,
+    /// Instructions executed.
+    pub executed: u64,
+    /// Those of them that generated code has executed, itself or with the interpreter's help.
+    pub native_executed: u64,
+    /// Times a block was looked up and known.
+    pub hits: u64,
+    /// Times it was not, and was decoded.
+    pub misses: u64,
     /// Blocks that code was generated for.
     pub generated: u64,
     /// Instructions in them.
@@ -177,6 +183,7 @@ impl Blocks {
         {
             let block = table.blocks[(pc >> 2) as usize % WORDS];
             if block != NONE {
+                self.counts.hits += 1;
                 return Found::Block(block);
             }
         }
@@ -202,6 +209,7 @@ impl Blocks {
             && let known = table.blocks[(start / 4) as usize % WORDS]
             && known != NONE
         {
+            self.counts.hits += 1;
             core.note_code_table(pc, number, self.native_table(number));
             return Found::Block(known);
         }
@@ -238,6 +246,7 @@ impl Blocks {
         let homes = (home(ram, offset), home(next_ram, next_offset));
         let key = (homes.0, homes.1, kind(core, core.pc));
         if let Some(id) = self.across.get(&key) {
+            self.counts.hits += 1;
             return Found::Block(*id);
         }
         let mut both = words(core, ram, offset, 1);
@@ -256,7 +265,7 @@ impl Blocks {
     }
 
     fn add(&mut self, code: Code) -> u32 {
-        self.counts.decoded += 1;
+        self.counts.misses += 1;
         if let Some(id) = self.free.pop()
             && let Some(place) = self.list.get_mut(id as usize)
         {
@@ -417,11 +426,27 @@ impl Blocks {
 
     /// Runs the generated code of a block, which is at the CPU's address, and what it leads to.
     pub fn enter(&mut self, core: &mut Core, cx: &mut Cx<'_>, native: u32) -> Left {
-        self.counts.entries += 1;
-        match &self.generated {
+        let executed = |core: &Core| {
+            core.instructions
+                .wrapping_add_signed(core.granted - core.budget)
+        };
+        let before = executed(core);
+        let left = match &self.generated {
             Some(generated) => generated.code.enter(native, core, cx),
             None => Left::Interpret,
-        }
+        };
+        self.counts.entries += 1;
+        self.counts.native_executed += executed(core) - before;
+        left
+    }
+
+    /// Blocks that are interpreted, and those that have generated code.
+    pub fn tiers(&self) -> (usize, usize) {
+        let native = |code: &Code| code.native != 0;
+        let free = self.free.iter();
+        let free = free.filter(|id| self.list.get(**id as usize).is_some_and(native));
+        let generated = self.list.iter().filter(|code| native(code)).count() - free.count();
+        (self.list.len() - self.free.len() - generated, generated)
     }
 
     /// Bytes of generated code.

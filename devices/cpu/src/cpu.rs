@@ -8,7 +8,7 @@
 
 use solderless_model::{
     BuildError, BusKind, Cx, Device, Engine, EngineInfo, Interface, Model, Pin, Processor,
-    PropError, State, StateError, Stop, TimerId, Wires,
+    PropError, State, StateError, Stop, Tier, TimerId, Wires,
 };
 
 use crate::block::{Blocks, Found, once};
@@ -289,9 +289,11 @@ fn only(core: &mut Core, cx: &mut Cx<'_>, ops: &[exec::Op], len: u32) {
 
 impl Processor for Mips32Cpu {
     fn run(&mut self, cx: &mut Cx<'_>, limit: u64) -> Stop {
-        let end = self.core.instructions.saturating_add(limit);
+        let begin = self.core.instructions;
+        let end = begin.saturating_add(limit);
         loop {
             if let Some(stop) = self.attend(cx, end) {
+                self.blocks.counts.executed += self.core.instructions - begin;
                 self.core.settle_fcsr();
                 return stop;
             }
@@ -315,9 +317,19 @@ impl Processor for Mips32Cpu {
 
     fn engine_info(&self) -> EngineInfo {
         let counts = self.blocks.counts;
+        let (interpreted, native) = self.blocks.tiers();
         EngineInfo {
             engine: self.blocks.engine,
-            blocks: (self.blocks.list.len() as u64, counts.decoded),
+            interpreter: Tier {
+                blocks: interpreted as u64,
+                instructions: counts.executed - counts.native_executed,
+            },
+            native: Tier {
+                blocks: native as u64,
+                instructions: counts.native_executed,
+            },
+            hits: counts.hits,
+            misses: counts.misses,
             generated: counts.generated,
             generated_instructions: counts.generated_instructions,
             code_bytes: self.blocks.native_bytes() as u64,

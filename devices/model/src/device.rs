@@ -301,13 +301,28 @@ impl Engine {
     pub const JIT: Self = Self::Jit { after: 64 };
 }
 
+/// A way in which an engine executes what it has decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tier {
+    /// Blocks that would be executed in this way now.
+    pub blocks: u64,
+    /// Instructions that were.
+    pub instructions: u64,
+}
+
 /// What a CPU's engine has done since it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EngineInfo {
     /// The engine in use.
     pub engine: Engine,
-    /// Places for blocks now, and blocks decoded in all.
-    pub blocks: (u64, u64),
+    /// What is interpreted.
+    pub interpreter: Tier,
+    /// What is executed as generated code.
+    pub native: Tier,
+    /// Times that the block at an address was looked up, from outside of generated code, and known.
+    pub hits: u64,
+    /// Times that it was not, so that it was decoded.
+    pub misses: u64,
     /// Blocks that code was generated for.
     pub generated: u64,
     /// Guest instructions in them.

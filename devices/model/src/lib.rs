@@ -18,7 +18,7 @@ pub mod testing;
 
 pub use device::{
     Access, Backing, BuildError, BusError, CharFrontend, Cx, DevId, Device, Engine, EngineInfo,
-    Fabric, I2c, I2cTarget, Model, NetFrontend, Page, Processor, Request, Stop, Wires, lanes,
+    Fabric, I2c, I2cTarget, Model, NetFrontend, Page, Processor, Request, Stop, Tier, Wires, lanes,
     merge,
 };
 pub use interface::{
