@@ -299,12 +299,12 @@ backend.chr = "serial0"
 regshift = 3
 "#;
 
-/// Its stream, with something in its memory.
+/// Its stream, with something in its memory; one page is there twice.
 fn tiny() -> Vec<u8> {
     let loaded = board::open_text("tiny", TINY, &Options::default());
     let loaded = loaded.unwrap_or_else(|e| panic!("{}", e.render(false)));
     let mut machine = Machine::new(&loaded.plan, Fittings::default()).expect("a machine");
-    for at in [0x100, 0x5000, 0xfffc] {
+    for at in [0x100, 0x5000, 0x6100, 0xfffc] {
         machine.load(at, b"text").expect("memory");
     }
     saved(&machine, &loaded)
@@ -361,11 +361,73 @@ fn a_file_is_refused_like_a_pipe_but_for_its_memory() {
 }
 
 #[test]
+fn memory_that_is_there_twice_is_carried_once() {
+    const SIZE: u64 = 4096;
+    let text = format!(
+        "{TINY}\n[dev.second]\nat = \"sys:0x10000000\"\n[dev.second.ram]\nsize = \"64KiB\"\n"
+    );
+    let loaded = board::open_text("two", &text, &Options::default());
+    let loaded = loaded.unwrap_or_else(|e| panic!("{}", e.render(false)));
+    let mut machine = Machine::new(&loaded.plan, Fittings::default()).expect("a machine");
+    let mut noise = Noise(7);
+    let pages: Vec<Vec<u8>> = (0..8)
+        .map(|_| (0..SIZE).map(|_| noise.draw() as u8).collect())
+        .collect();
+    let mut put = |at: u64, page: usize| machine.load(at, &pages[page]).expect("memory");
+    // Two runs, with a page of zeros between.
+    (0..8).for_each(|page| put((page as u64 + u64::from(page > 3)) * SIZE, page));
+    let once = saved(&machine, &loaded);
+    let mut put = |at: u64, page: usize| machine.load(at, &pages[page]).expect("memory");
+    // One page; one three times; and a run of pages from both runs of the other block.
+    put(0xa000, 3);
+    for (n, page) in [5, 5, 5, 2, 3, 4, 5, 6].into_iter().enumerate() {
+        put(0x1000_0000 + n as u64 * SIZE, page);
+    }
+    let twice = saved(&machine, &loaded);
+    let read = |bytes: &[u8]| Stream::read(&mut &bytes[..], &mut quiet).expect("a good stream");
+    let (plain, stream) = (read(&once), read(&twice));
+    assert_eq!((plain.format, plain.carried), (1, 8 * SIZE));
+    assert_eq!((stream.format, stream.carried), (2, 8 * SIZE));
+    let whole = machine.save(NEWEST).expect("all");
+    assert!(stream.sections == whole);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x.snap");
+    std::fs::write(&path, &twice).expect("a file");
+    let mapped = Stream::map(&std::fs::File::open(&path).expect("the file"));
+    let mapped = mapped.expect("a good stream");
+    assert!(mapped.sections == whole);
+    let own = mapped.board(&Options::default()).expect("its board");
+    let built = mapped.build(&own.plan, &own.plan, Fittings::default());
+    let mut second = built.expect("it fits");
+    assert!(saved(&second, &loaded) == twice);
+    // What is written to one of them is not seen in the others.
+    second.load(0xa000, b"other").expect("memory");
+    let sections = second.save(NEWEST).expect("all");
+    let memory: Vec<_> = sections.iter().flat_map(|s| &s.memory).collect();
+    let start = |block: usize, at| memory[block].read_u32(at).expect("a word");
+    assert_ne!(start(0, 0xa000), start(0, 0x3000));
+    assert_eq!(start(1, 0x4000), start(0, 0x3000));
+    // A format without repeats has none; and nothing repeats what comes later.
+    let lie = |at: usize, byte: u8| {
+        let mut lie = twice.clone();
+        lie[at] = byte;
+        reseal(&mut lie);
+        refusal(&lie)
+    };
+    assert!(lie(8, 1).contains("repeated that has not come"));
+    let entry = [0xa, 1, 0x200 | (3 * SIZE)].map(u64::to_le_bytes).concat();
+    let at = twice.windows(24).position(|bytes| bytes == entry);
+    let at = at.expect("the entry of the page at 0xa000") + 16;
+    assert!(lie(at + 1, 0x82).contains("repeated that has not come"));
+    assert!(lie(at, 1).contains("unknown kind of run"));
+}
+
+#[test]
 fn what_a_stream_claims_is_not_believed() {
     let bytes = tiny();
     // A newer format.
     let mut newer = bytes.clone();
-    newer[8] = 2;
+    newer[8] = 3;
     assert!(refusal(&newer).contains("a newer program wrote it"));
     // Another file.
     assert!(refusal(&[b"QEVM".as_slice(), &bytes].concat()).contains("no stream"));

@@ -12,7 +12,6 @@ use solderless_model::memory::{PAGE, Ram};
 use crate::machine::CLOCK;
 use crate::state::layout::Type;
 use crate::state::payload::show;
-use crate::state::stream::FORMAT;
 use crate::state::{Layout, Stream, Uri};
 
 /// Look into saved machines, by the layout that each carries
@@ -104,7 +103,7 @@ fn info(file: &Path) -> Result<String> {
     line("board", board);
     line(
         "program",
-        format!("solderless {}, format {FORMAT}", about.program),
+        format!("solderless {}, format {}", about.program, stream.format),
     );
     line("state", format!("version {}", version.unwrap_or(1)));
     line("time", format!("{seconds:.3} s of guest time"));

@@ -6,6 +6,7 @@
 pub mod fit;
 pub mod layout;
 pub mod payload;
+mod runs;
 pub mod snapshots;
 pub mod stream;
 pub mod uri;

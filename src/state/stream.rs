@@ -1,7 +1,6 @@
 //! The bytes of a stream. `docs/state.md` describes them.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -13,21 +12,24 @@ use solderless_model::Section;
 use solderless_model::memory::{PAGE, Ram};
 
 use super::layout::Layout;
+use super::runs::{BUFFER, Content, Run, fill, read_padded, runs, write_padded};
 
 /// What a stream starts with.
 const MAGIC: [u8; 8] = *b"\x93SOLDER\n";
 /// What it ends with, behind the checksum of all that stands before.
 const END: [u8; 8] = *b"\x93SOLEND\n";
-/// The format of the header and what it points to; it also says that sections are encoded by bincode 2 with fixed-width
-/// little-endian integers.
-pub const FORMAT: u32 = 1;
+/// The newest format of the header and what it points to; it also says that sections are encoded by bincode 2 with
+/// fixed-width little-endian integers.
+const FORMAT: u32 = 2;
+/// From this format on, runs of memory may be repeated. A stream without such runs has the format before.
+const REPEATS: u32 = 2;
 
 const HEADER: usize = 96;
 const TRAILER: u64 = 12;
-/// Memory goes through a buffer of this size, which stays in the CPU's cache.
-const BUFFER: usize = 256 << 10;
 /// A run of fewer pages is read, not mapped: a mapping costs more than it saves.
-const SMALL_RUN: u64 = 16;
+const SMALL_RUN: u64 = 4;
+/// No more pieces than this are mapped; each takes two of the 65,530 mappings that Linux gives a process.
+const MAPPINGS: u32 = 16 << 10;
 
 /// Why a stream is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -83,38 +85,20 @@ pub struct Stream {
     pub description: Description,
     /// The sections, in the order of the layout.
     pub sections: Vec<Section>,
+    /// The format of its header and of what that points to.
+    pub format: u32,
     /// How many bytes it has.
     pub length: u64,
     /// How many bytes of guest memory it carries.
     pub carried: u64,
 }
 
-/// Pages of one block that follow one another.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    page: u64,
-    pages: u64,
-    /// The value that every byte of them has; with one, the memory does not have them.
-    fill: Option<u8>,
-}
-
-impl Run {
-    /// How many bytes of the stream's memory it takes.
-    fn carried(&self) -> u64 {
-        match self.fill {
-            Some(_) => 0,
-            None => self.pages.saturating_mul(PAGE),
-        }
-    }
-}
-
-/// Marks the value of a run in the table.
-const FILLED: u64 = 0x100;
-/// Filled runs are mapped from a piece of memory of this size.
-const PATTERN: u64 = 1 << 20;
+/// Filled runs are mapped from a piece of memory of this size at most: a longer one takes longer to fill than it saves
+/// mappings.
+const PATTERN: u64 = 512 << 10;
 
 /// A block, and the runs of its pages that a stream has.
-type Content = (Ram, Vec<Run>);
+type Block = (Ram, Vec<Run>);
 
 /// Where a part of the stream lies.
 #[derive(Debug, Clone, Copy, Default)]
@@ -124,6 +108,7 @@ struct Extent {
 }
 
 struct Header {
+    format: u32,
     total: u64,
     description: Extent,
     sections: Extent,
@@ -134,7 +119,7 @@ struct Header {
 impl Header {
     fn encode(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        out.extend(FORMAT.to_le_bytes());
+        out.extend(self.format.to_le_bytes());
         out.extend(0u32.to_le_bytes());
         out.extend(self.total.to_le_bytes());
         for extent in [self.description, self.sections, self.table, self.memory] {
@@ -189,6 +174,7 @@ impl Header {
             return broken("the header contradicts itself about the stream's length");
         }
         Ok(Self {
+            format,
             total,
             description,
             sections,
@@ -276,12 +262,11 @@ pub fn write(
     {
         return broken("the machine's sections are not those of its layout");
     }
-    let runs: Vec<(usize, &Ram, Vec<Run>)> = sections
-        .iter()
-        .enumerate()
+    let owned = sections.iter().enumerate();
+    let (owners, blocks): (Vec<usize>, Vec<&Ram>) = owned
         .flat_map(|(index, s)| s.memory.iter().map(move |block| (index, block)))
-        .map(|(index, block)| (index, block, runs(block)))
-        .collect();
+        .unzip();
+    let runs = runs(&blocks)?;
 
     let mut text = Vec::new();
     put_text(&mut text, &description.board);
@@ -302,17 +287,16 @@ pub fn write(
     seal(&mut body, 0);
 
     let mut table = (runs.len() as u64).to_le_bytes().to_vec();
-    let mut carried = 0;
-    for (section, block, runs) in &runs {
-        table.extend((*section as u64).to_le_bytes());
-        table.extend(block.size().to_le_bytes());
-        table.extend((runs.len() as u64).to_le_bytes());
+    let (mut format, mut carried) = (REPEATS - 1, 0);
+    for ((owner, block), runs) in owners.iter().zip(&blocks).zip(&runs) {
+        let start = [*owner as u64, block.size(), runs.len() as u64];
+        let entries = runs.iter().flat_map(Run::encode);
+        table.extend(start.into_iter().chain(entries).flat_map(u64::to_le_bytes));
         for run in runs {
-            table.extend(run.page.to_le_bytes());
-            table.extend(run.pages.to_le_bytes());
-            let fill = run.fill.map_or(0, |byte| FILLED | u64::from(byte));
-            table.extend(fill.to_le_bytes());
             carried += run.carried();
+            if matches!(run.content, Content::Repeated(_)) {
+                format = REPEATS;
+            }
         }
     }
     seal(&mut table, 0);
@@ -329,6 +313,7 @@ pub fn write(
         len: carried,
     };
     let header = Header {
+        format,
         total: memory.at + memory.len + TRAILER,
         description,
         sections,
@@ -346,9 +331,9 @@ pub fn write(
     let mut done = start.len() as u64;
     progress(done, header.total);
     let mut buffer = vec![0; BUFFER];
-    for (_, block, runs) in &runs {
-        for run in runs.iter().filter(|run| run.fill.is_none()) {
-            for (offset, len) in pieces(run) {
+    for (block, runs) in blocks.iter().zip(&runs) {
+        for run in runs.iter().filter(|run| run.content == Content::Carried) {
+            for (offset, len) in run.pieces() {
                 let piece = &mut buffer[..len];
                 read_padded(block, offset, piece)?;
                 sum = crc32c::crc32c_append(sum, piece);
@@ -365,83 +350,45 @@ pub fn write(
     Ok(header.total)
 }
 
-/// The pages of a block that are not all zero.
-fn runs(block: &Ram) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    for page in 0..block.pages() {
-        let fill = block.uniform(page).ok().flatten();
-        if fill == Some(0) {
-            continue;
+/// Maps pieces of files as guest memory.
+struct Mapper {
+    /// How many more.
+    left: u32,
+    /// Files filled with one value each, to be mapped wherever that value is; and their lengths.
+    patterns: BTreeMap<u8, (File, u64)>,
+}
+
+impl Mapper {
+    /// Whether the pages could be mapped.
+    fn map(&mut self, block: &Ram, page: u64, pages: u64, file: &File, at: u64) -> bool {
+        if pages < SMALL_RUN || self.left == 0 {
+            return false;
         }
-        match runs.last_mut() {
-            Some(run) if run.page + run.pages == page && run.fill == fill => run.pages += 1,
-            _ => runs.push(Run {
-                page,
-                pages: 1,
-                fill,
-            }),
-        }
+        self.left -= 1;
+        block.map(page, pages, file, at).is_ok()
     }
-    runs
-}
 
-/// A run cut into pieces of a buffer at most: where in the block, and how long.
-fn pieces(run: &Run) -> impl Iterator<Item = (u64, usize)> + use<> {
-    let (start, end) = (run.page * PAGE, (run.page + run.pages) * PAGE);
-    (start..end)
-        .step_by(BUFFER)
-        .map(move |at| (at, (end - at).min(BUFFER as u64) as usize))
-}
-
-/// Reads whole pages; the last of a block may be cut short, and is padded with zeros.
-fn read_padded(block: &Ram, offset: u64, out: &mut [u8]) -> io::Result<()> {
-    let there = block.size().saturating_sub(offset).min(out.len() as u64) as usize;
-    let (content, padding) = out.split_at_mut(there);
-    padding.fill(0);
-    block.read(offset, content).map_err(io::Error::other)
-}
-
-fn write_padded(block: &Ram, offset: u64, bytes: &[u8]) -> Result<(), StreamError> {
-    let there = block.size().saturating_sub(offset).min(bytes.len() as u64) as usize;
-    let (content, padding) = bytes.split_at(there);
-    if padding.iter().any(|b| *b != 0) {
-        return broken("memory behind the end of its block is not zero");
-    }
-    block
-        .write(offset, content)
-        .map_err(|e| StreamError::Broken(e.to_string()))
-}
-
-/// Fills the pages of a run.
-fn fill(block: &Ram, run: &Run, byte: u8) -> Result<(), StreamError> {
-    let at = run.page * PAGE;
-    let len = (run.pages * PAGE).min(block.size().saturating_sub(at));
-    let filled = block.fill(at, len, byte);
-    filled.map_err(|e| StreamError::Broken(e.to_string()))
-}
-
-/// Pieces of memory filled with one value each, to be mapped wherever that value is.
-#[derive(Default)]
-struct Patterns(BTreeMap<u8, File>);
-
-impl Patterns {
     fn fill(&mut self, block: &Ram, run: &Run, byte: u8) -> Result<(), StreamError> {
         let end = run.page + run.pages;
         if run.pages < SMALL_RUN || end * PAGE > block.size() {
             return fill(block, run, byte);
         }
-        let file = match self.0.entry(byte) {
-            Entry::Occupied(there) => there.into_mut(),
-            Entry::Vacant(place) => {
+        let (file, mut length) = match self.patterns.remove(&byte) {
+            Some(there) => there,
+            None => {
                 let file = memfd_create("pattern", MemfdFlags::CLOEXEC).map_err(io::Error::from)?;
-                let file = File::from(file);
-                file.write_all_at(&vec![byte; PATTERN as usize], 0)?;
-                place.insert(file)
+                (File::from(file), 0)
             }
         };
-        for page in (run.page..end).step_by((PATTERN / PAGE) as usize) {
-            let pages = (end - page).min(PATTERN / PAGE);
-            if block.map(page, pages, file, 0).is_err() {
+        let wanted = (run.pages * PAGE).min(PATTERN);
+        let piece = [byte; PAGE as usize];
+        while length < wanted {
+            file.write_all_at(&piece, length)?;
+            length += PAGE;
+        }
+        for page in (run.page..end).step_by((wanted / PAGE) as usize) {
+            let pages = (end - page).min(wanted / PAGE);
+            if !self.map(block, page, pages, &file, 0) {
                 let rest = Run {
                     page,
                     pages,
@@ -450,6 +397,7 @@ impl Patterns {
                 fill(block, &rest, byte)?;
             }
         }
+        self.patterns.insert(byte, (file, length));
         Ok(())
     }
 }
@@ -464,18 +412,33 @@ impl Stream {
         let (header, mut stream, runs) = Self::start(&mut from)?;
         let mut done = header.memory.at;
         let mut buffer = vec![0; BUFFER];
+        // What has been read so far: by its offset in the stream's memory, the block and the offset there.
+        let mut there: BTreeMap<u64, (&Ram, u64)> = BTreeMap::new();
         for (block, runs) in &runs {
             for run in runs {
-                if let Some(byte) = run.fill {
-                    fill(block, run, byte)?;
-                    continue;
-                }
-                for (offset, len) in pieces(run) {
-                    let piece = &mut buffer[..len];
-                    from.exact(piece)?;
-                    write_padded(block, offset, piece)?;
-                    done += len as u64;
-                    progress(done, header.total);
+                match run.content {
+                    Content::Filled(byte) => fill(block, run, byte)?,
+                    Content::Carried => {
+                        there.insert(done - header.memory.at, (block, run.page * PAGE));
+                        for (offset, len) in run.pieces() {
+                            let piece = &mut buffer[..len];
+                            from.exact(piece)?;
+                            write_padded(block, offset, piece)?;
+                            done += len as u64;
+                            progress(done, header.total);
+                        }
+                    }
+                    Content::Repeated(at) => {
+                        let page = &mut buffer[..PAGE as usize];
+                        for offset in (0..run.pages).map(|page| page * PAGE) {
+                            if let Some((start, (from, first))) =
+                                there.range(..=at + offset).next_back()
+                            {
+                                read_padded(from, first + (at + offset - start), page)?;
+                            }
+                            write_padded(block, run.page * PAGE + offset, page)?;
+                        }
+                    }
                 }
             }
         }
@@ -518,24 +481,31 @@ impl Stream {
         file.read_exact_at(&mut trailer, length - TRAILER)?;
         Self::end(&trailer)?;
         let mut at = header.memory.at;
-        let mut patterns = Patterns::default();
+        let mut mapper = Mapper {
+            left: MAPPINGS,
+            patterns: BTreeMap::new(),
+        };
         let mut buffer = vec![0; BUFFER];
         for (block, runs) in &runs {
             for run in runs {
-                if let Some(byte) = run.fill {
-                    patterns.fill(block, run, byte)?;
-                    continue;
-                }
+                let from = match run.content {
+                    Content::Filled(byte) => {
+                        mapper.fill(block, run, byte)?;
+                        continue;
+                    }
+                    Content::Carried => at,
+                    Content::Repeated(offset) => header.memory.at + offset,
+                };
                 // The last page of a block that it does not fill is looked at.
                 let whole = run.pages.min(block.size() / PAGE - run.page);
-                let mapped = whole >= SMALL_RUN && block.map(run.page, whole, file, at).is_ok();
+                let mapped = mapper.map(block, run.page, whole, file, from);
                 let rest = Run {
                     page: run.page + if mapped { whole } else { 0 },
                     pages: run.pages - if mapped { whole } else { 0 },
-                    fill: None,
+                    ..*run
                 };
-                let mut here = at + (rest.page - run.page) * PAGE;
-                for (offset, len) in pieces(&rest) {
+                let mut here = from + (rest.page - run.page) * PAGE;
+                for (offset, len) in rest.pieces() {
                     let piece = &mut buffer[..len];
                     file.read_exact_at(piece, here)?;
                     write_padded(block, offset, piece)?;
@@ -556,7 +526,7 @@ impl Stream {
     }
 
     /// Reads everything in front of the memory.
-    fn start(from: &mut Summed<'_>) -> Result<(Header, Self, Vec<Content>), StreamError> {
+    fn start(from: &mut Summed<'_>) -> Result<(Header, Self, Vec<Block>), StreamError> {
         let mut header = [0; HEADER];
         from.exact(&mut header)?;
         let header = Header::decode(&header)?;
@@ -591,15 +561,9 @@ impl Stream {
             let mut of_block = Vec::new();
             let mut next = 0;
             for _ in 0..count {
-                let (page, pages, fill) = (table.u64()?, table.u64()?, table.u64()?);
-                let run = Run {
-                    page,
-                    pages,
-                    fill: match fill {
-                        0 => None,
-                        FILLED..0x200 => Some(fill as u8),
-                        _ => return broken("the table of memory has an unknown kind of run"),
-                    },
+                let run = Run::decode([table.u64()?, table.u64()?, table.u64()?]);
+                let Some(run) = run else {
+                    return broken("the table of memory has an unknown kind of run");
                 };
                 let end = run
                     .page
@@ -608,6 +572,14 @@ impl Stream {
                 match end {
                     Some(end) if run.page >= next && run.pages > 0 => next = end,
                     _ => return broken("memory outside of its block, or out of order"),
+                }
+                if let Content::Repeated(at) = run.content
+                    && (header.format < REPEATS
+                        || (run.pages * PAGE)
+                            .checked_add(at)
+                            .is_none_or(|end| end > carried))
+                {
+                    return broken("memory is repeated that has not come");
                 }
                 carried = carried.saturating_add(run.carried());
                 of_block.push(run);
@@ -624,6 +596,7 @@ impl Stream {
         let stream = Self {
             description: Description { board, about },
             sections,
+            format: header.format,
             length: 0,
             carried: header.memory.len,
         };

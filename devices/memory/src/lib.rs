@@ -10,6 +10,9 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use vm_memory::MmapRegion;
@@ -45,6 +48,8 @@ struct Inner {
     /// Pages with the mark that were written since [`Ram::take_stale`] was called last.
     stale: RefCell<Vec<u32>>,
     any_stale: Cell<bool>,
+    /// Pages that are a file's.
+    mapped: RefCell<Vec<Range<u64>>>,
 }
 
 /// A block of guest memory, zero-filled when made. Cloning gives another handle to the same bytes.
@@ -104,6 +109,7 @@ impl Ram {
             code: OnceCell::new(),
             stale: RefCell::default(),
             any_stale: Cell::new(false),
+            mapped: RefCell::default(),
         })))
     }
 
@@ -233,6 +239,27 @@ impl Ram {
         Ok(Some(byte))
     }
 
+    /// For each page, whether it is known to be zero because nobody has touched it; a look at it would make the host give
+    /// it memory. `None` if the host does not say.
+    pub fn untouched(&self) -> Option<Vec<bool>> {
+        // What Linux says of a page of a process: 8 bytes each, whose highest bits are "swapped" and "present".
+        const THERE: u64 = 3 << 62;
+        if rustix::param::page_size() as u64 != PAGE {
+            return None;
+        }
+        let mut bytes = vec![0; 8 * self.pages() as usize];
+        let start = self.0.map.as_ptr() as u64 / PAGE;
+        let says = File::open("/proc/self/pagemap").ok()?;
+        says.read_exact_at(&mut bytes, 8 * start).ok()?;
+        let (entries, _) = bytes.as_chunks();
+        let entries = entries.iter().map(|entry| u64::from_le_bytes(*entry));
+        let mut untouched: Vec<bool> = entries.map(|entry| entry & THERE == 0).collect();
+        for pages in self.0.mapped.borrow().iter() {
+            untouched[pages.start as usize..pages.end as usize].fill(false);
+        }
+        Some(untouched)
+    }
+
     /// Whether the page with this number (offset / [`PAGE`]) is marked as holding decoded code.
     pub fn is_code(&self, page: u32) -> bool {
         let code = self.0.code.get();
@@ -268,13 +295,7 @@ impl Ram {
     /// # Errors
     /// The pages do not lie within the block or the file, or the host refuses: it may have larger pages. Nothing has
     /// changed then.
-    pub fn map(
-        &self,
-        page: u64,
-        pages: u64,
-        file: &std::fs::File,
-        offset: u64,
-    ) -> std::io::Result<()> {
+    pub fn map(&self, page: u64, pages: u64, file: &File, offset: u64) -> std::io::Result<()> {
         use rustix::mm::{MapFlags, ProtFlags};
         let invalid = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
         let within = |from: u64, len: u64, size: u64| {
@@ -297,6 +318,7 @@ impl Ram {
         // SAFETY: all pages lie within the block's own mapping, which it replaces there: nobody else's memory is touched,
         // and the whole is unmapped with the block. No Rust reference to guest memory exists, so none sees a change.
         unsafe { rustix::mm::mmap(at.cast(), len as usize, protection, flags, file, offset) }?;
+        self.0.mapped.borrow_mut().push(page..page + pages);
         Ok(())
     }
 
@@ -326,6 +348,21 @@ mod tests {
         ram.read(5, &mut bytes).unwrap();
         assert_eq!(bytes, [0, 1, 2, 3, 4]);
         assert!(ram.read(6, &mut bytes).is_err());
+    }
+
+    #[test]
+    fn untouched_pages_are_zero_and_others_are_not_called_so() {
+        let ram = Ram::new(8 * PAGE).unwrap();
+        ram.write_u8(3 * PAGE + 5, 1).unwrap();
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&[7; 2 * PAGE as usize], 0).unwrap();
+        ram.map(5, 2, &file, 0).unwrap();
+        let untouched = ram.untouched().unwrap();
+        let expected = [true, true, true, false, true, false, false, true];
+        assert_eq!(untouched, expected);
+        for (page, untouched) in (0..).zip(untouched) {
+            assert_eq!(untouched, ram.uniform(page) == Ok(Some(0)), "page {page}");
+        }
     }
 
     #[test]
