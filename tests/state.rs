@@ -1,16 +1,19 @@
 //! Saved machines: that they go on as if they had never been saved, that they hold what the graph says, and that a
 //! broken stream is refused.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use solderless::board::{self, Loaded, Options};
 use solderless::graph::export::{Node, graph};
-use solderless::machine::{Event, Fittings, Host, Machine, Pace, Run};
+use solderless::machine::{Event, Fittings, Host, Kernel, KernelFiles, Machine, Pace, Run, Sink};
 use solderless::state::{Description, Layout, Stream, StreamError, payload, stream};
 use solderless_model::testing::Noise;
-use solderless_model::{NEWEST, Parts, Shape};
+use solderless_model::{Engine, NEWEST, Parts, Shape};
+use solderless_testing::guests;
 use solderless_testing::streams::reseal;
 
 /// An outside from which some input comes at once, and then nothing.
@@ -137,6 +140,96 @@ fn nothing_depends_on_the_instants_at_which_a_machine_is_saved_and_restored() {
     }
     assert_eq!(plain.state_hash(), whole.state_hash());
     assert_eq!(plain.state_hash(), cut.state_hash());
+}
+
+/// The engines that this host has.
+const ENGINES: &[Engine] = if cfg!(target_arch = "x86_64") {
+    &[Engine::Interp, Engine::JIT]
+} else {
+    &[Engine::Interp]
+};
+
+/// Debian's kernel, in the machine that it boots: with a program that makes processes.
+fn linux() -> Option<(Loaded, Machine)> {
+    let linux = guests::linux()?;
+    let program = guests::linux_program("tests/guests/stress/processes.c")?;
+    let loaded = open("malta", &[("param.ram", "64MiB")]);
+    let boot = loaded.plan.boot.as_ref().expect("Malta boots kernels");
+    let read = |path| std::fs::read(path).expect("it is there");
+    let files = KernelFiles {
+        name: "vmlinuz",
+        image: &read(linux.kernel),
+        initrd: Some(&read(guests::initrd(&program))),
+        append: "console=ttyS0",
+        fixed_seed: true,
+    };
+    let kernel = Kernel::new(files, boot, 0..64 << 20, false).expect("it fits");
+    let mut images = vec![None; loaded.plan.slots.len()];
+    images[boot.firmware] = Some(kernel.firmware());
+    let fittings = Fittings {
+        images,
+        kernel: Some(kernel),
+        epoch: 1_700_000_000,
+        ..Fittings::default()
+    };
+    let machine = Machine::new(&loaded.plan, fittings).expect("a machine");
+    Some((loaded, machine))
+}
+
+/// What a machine's serial port has sent.
+#[derive(Clone, Default)]
+struct Heard(Rc<RefCell<Vec<u8>>>);
+
+impl Sink for Heard {
+    fn send(&mut self, bytes: &[u8]) {
+        self.0.borrow_mut().extend(bytes);
+    }
+}
+
+/// Saved at 20 instants of its boot; the environment variable `INSTANTS` can ask for another number.
+#[test]
+fn linux_boots_alike_however_often_it_is_saved_and_restored() {
+    // While the kernel unpacks itself, starts, and runs the program: until when in milliseconds, and how many of 20 instants.
+    const PHASES: [(u64, u64); 3] = [(6_400, 1), (12_900, 9), (13_400, 10)];
+    let instants = std::env::var("INSTANTS").map(|text| text.parse().expect("a number"));
+    let instants: u64 = instants.unwrap_or(20);
+    let Some((loaded, mut whole)) = linux() else {
+        return;
+    };
+    let engine = |machine: &mut Machine, engine| {
+        assert!(machine.cpu().expect("a CPU").set_engine(engine));
+    };
+    engine(&mut whole, ENGINES[ENGINES.len() - 1]);
+    let slot = loaded.plan.slots.iter().position(|s| s.name == "serial0");
+    let heard = Heard::default();
+    whole.plug(slot.expect("a slot"), Box::new(heard.clone()));
+    let mut cut: Vec<_> = ENGINES.iter().filter_map(|_| linux()).collect();
+    let (mut noise, mut start) = (Noise(23), 0);
+    for (end, share) in PHASES {
+        let end = end * 1_000_000;
+        let number = instants * share / 20;
+        let at = (0..number).map(|_| start + noise.below(end - start));
+        let mut at: Vec<_> = at.chain([end]).collect();
+        at.sort_unstable();
+        for at in at {
+            // The last instruction of a run may end behind its time.
+            let ns = at.saturating_sub(whole.now());
+            run(&mut whole, ns);
+            let expected = (whole.now(), whole.state_hash());
+            for ((_, machine), wanted) in cut.iter_mut().zip(ENGINES) {
+                engine(machine, *wanted);
+                run(machine, ns);
+                *machine = restored(&saved(machine, &loaded));
+                let found = (machine.now(), machine.state_hash());
+                assert_eq!(found, expected, "{wanted:?}, {at} ns");
+            }
+        }
+        start = end;
+    }
+    let heard = String::from_utf8_lossy(&heard.0.borrow()).into_owned();
+    for text in ["Run /init as init process", "copy 23 26", "pipe 7"] {
+        assert!(heard.contains(text), "{heard}");
+    }
 }
 
 /// The sections that a plan's graph calls for: its devices that bear state, and its parts.
