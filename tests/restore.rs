@@ -10,7 +10,7 @@ use solderless::machine::{Fittings, Machine};
 use solderless::state::{Description, Stream, Uri, save};
 use solderless_model::testing::Noise;
 use solderless_testing::emulator::Emulator;
-use solderless_testing::{Console, Endian, guests};
+use solderless_testing::{Console, Endian, Terminal, guests};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
 const PROMPT: &str = "~ # ";
@@ -106,6 +106,50 @@ fn debian_goes_on_from_the_middle_of_its_work() {
     console.send("reboot -f\r");
     let again = console.expect(PROMPT);
     assert!(again.contains("Linux version 6.1"), "{again}");
+    console.send("poweroff -f\r");
+    assert_eq!(console.wait().code(), Some(0));
+}
+
+#[test]
+fn debian_migrates_from_one_terminal_to_another() {
+    const MONITOR: &str = "(solderless) ";
+    let Some(linux) = guests::linux() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Emulator::ours(PROGRAM, Endian::Little)
+        .ram(256)
+        .linux(&linux, "console=ttyS0 rdinit=/bin/sh")
+        .command();
+    command.current_dir(folder.path());
+    let terminal = Terminal::new();
+    let mut console = terminal.start(command);
+    console.expect(PROMPT);
+    assert_eq!(
+        console.run("x=$((3 * 7)); mkdir /t; echo file > /t/f", PROMPT),
+        ""
+    );
+    // The guest is in the middle of something, too.
+    console.send("(sleep 2; echo $x > /t/late) & sleep 1; echo slept\r");
+    console.expect("echo slept");
+    console.send("\x01c");
+    console.expect(MONITOR);
+    console.send("migrate \"exec:gzip -c > STATEFILE.gz\"\r");
+    console.expect("STATEFILE.gz");
+    console.expect(MONITOR);
+    console.send("info status\r");
+    console.expect("VM status: paused");
+    console.expect(MONITOR);
+    console.send("quit\r");
+    assert_eq!(console.wait().code(), Some(0));
+
+    let mut command = Command::new(PROGRAM);
+    command.args(["run", "--restore", "exec:gzip -dc STATEFILE.gz"]);
+    command.current_dir(folder.path());
+    let terminal = Terminal::new();
+    let mut console = terminal.start(command);
+    console.expect("slept");
+    console.expect(PROMPT);
+    let run = "wait; echo $((x * 2)) $(cat /t/f /t/late)";
+    assert_eq!(console.run(run, PROMPT), "42 file 21\n");
     console.send("poweroff -f\r");
     assert_eq!(console.wait().code(), Some(0));
 }
