@@ -2,6 +2,8 @@
 
 #[path = "fuzz/check.rs"]
 mod check;
+#[path = "fuzz/stream.rs"]
+mod stream;
 
 use std::fs;
 
@@ -15,4 +17,15 @@ fn no_text_of_the_corpus_panics() {
         }
     }
     assert!(tried > 100, "the corpus was not found");
+}
+
+#[test]
+fn no_stream_of_the_corpus_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut taken = 0;
+    for entry in fs::read_dir("tests/fuzz/corpus/load").unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        taken += usize::from(stream::load(&folder.path().join("x"), &bytes));
+    }
+    assert!(taken >= 3, "the corpus was not found");
 }
