@@ -161,6 +161,29 @@ fn commands_end_with_the_right_status_and_print_in_the_right_place() {
 }
 
 #[test]
+fn a_board_can_come_through_a_pipe_that_somebody_writes_to() {
+    let check = |arguments: &[&str], script: &str| {
+        let mut command = Command::new("bash");
+        command.args(["-c", script, "bash", env!("CARGO_BIN_EXE_solderless")]);
+        let output = command.args(arguments).output().unwrap();
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        (output.status.code(), format!("{stdout}{stderr}"))
+    };
+    let script = "\"$1\" check <(sleep 0.1; cat machines/wren.toml)";
+    let (status, printed) = check(&[], script);
+    assert_eq!(status, Some(0), "{printed}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.toml");
+    let path = path.to_str().unwrap();
+    let (status, printed) = check(&[path], "mkfifo \"$2\" && \"$1\" check \"$2\"");
+    assert_eq!(status, Some(2), "{printed}");
+    assert!(
+        printed.contains("it is a pipe that nobody writes to"),
+        "{printed}"
+    );
+}
+
+#[test]
 fn a_reader_that_leaves_is_no_error() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_solderless"));
     command

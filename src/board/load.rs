@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+
+use rustix::fs::{OFlags, fcntl_setfl};
 
 use super::chips::{self, Chip, Instances, Library};
 use super::decode::section;
@@ -61,14 +64,25 @@ fn is_path(name: &str) -> bool {
 /// The most that a file can hold. A text may name any file, also one without an end.
 const MAX_BYTES: u64 = 64 << 20;
 
-fn read(path: PathBuf) -> Result<Found, Problem> {
+/// Reads a file up to a limit. It may be a pipe, such as a shell's `<(…)`; one that nobody writes to is not waited for.
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::NONBLOCK.bits() as i32;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    // Only opening it must not wait.
+    fcntl_setfl(&file, OFlags::empty())?;
+    let pipe = file.metadata()?.file_type().is_fifo();
     let mut bytes = Vec::new();
-    let file = File::open(&path);
-    let size = file.and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    let size = size.map_err(|e| {
+    match file.take(MAX_BYTES + 1).read_to_end(&mut bytes)? {
+        0 if pipe => Err(io::Error::other("it is a pipe that nobody writes to")),
+        _ => Ok(bytes),
+    }
+}
+
+fn read(path: PathBuf) -> Result<Found, Problem> {
+    let bytes = bytes(&path).map_err(|e| {
         Problem::error("unreadable", format!("cannot read {}: {e}", path.display()))
     })?;
-    if size as u64 > MAX_BYTES {
+    if bytes.len() as u64 > MAX_BYTES {
         let problem = format!("{} has more than {} MiB", path.display(), MAX_BYTES >> 20);
         return Err(Problem::error("unreadable", problem));
     }
