@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
+use solderless::graph::lints::LINTS;
 use solderless_testing::{Console, guests};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
@@ -158,4 +159,17 @@ fn the_reference_of_device_types_is_what_the_program_prints() {
         document == printed,
         "docs/devices.md is not what `solderless devices --format markdown` prints; UPDATE=1 rewrites it"
     );
+}
+
+#[test]
+fn the_warnings_of_the_board_format_are_those_that_there_are() {
+    let text = fs::read_to_string(guests::repository().join("docs/board-format.md"));
+    let text = text.expect("a document");
+    let table = text.split("| warning |").nth(1).expect("the table");
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let names: Vec<_> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    assert_eq!(names, LINTS.map(|(name, _)| name));
 }
