@@ -233,7 +233,21 @@ impl Expander<'_> {
         let prefix = format!("{}{name}.", outer.prefix);
         self.unused.extend(params::unused(&tree, &used, &prefix));
         self.outputs(&mut tree, &mut own, name, chip);
-        let backends = take(&mut own, "backend");
+        let backends = self.backends(&mut own, name, chip);
+        let inner = self.lay_over(&mut tree, &own, key, defaults);
+        let scope = Scope {
+            prefix,
+            place: own.get("at").map(|entry| &entry.node),
+            backends: Some(&backends),
+            defaults: &inner,
+            key: Some(key),
+        };
+        self.scope(&mut tree, &scope);
+    }
+
+    /// Takes what the board plugs into the chip's slots.
+    fn backends(&mut self, own: &mut Table, name: &str, chip: &Chip) -> Table {
+        let backends = take(own, "backend");
         for (slot, entry) in &backends {
             let slots = chip.tree.get("slot").and_then(|e| e.node.as_table());
             if !slots.is_some_and(|slots| slots.contains_key(slot)) {
@@ -248,13 +262,12 @@ impl Expander<'_> {
                 );
             }
         }
-        let scope = Scope {
-            prefix,
-            place: own.get("at").map(|entry| &entry.node),
-            backends: Some(&backends),
-            defaults,
-            key: Some(key),
-        };
+        backends
+    }
+
+    /// Lays over a chip what the board says of its devices, chips and defaults. Returns the defaults for the chips within it;
+    /// `outer` are those around it.
+    fn lay_over(&mut self, tree: &mut Table, own: &Table, key: Span, outer: &Table) -> Table {
         let mut over = Table::new();
         for section in ["dev", "chip", "defaults"] {
             over.extend(
@@ -263,7 +276,7 @@ impl Expander<'_> {
                     .map(|entry| (section.to_owned(), entry)),
             );
         }
-        super::merge::undeclared(&tree, &mut over, self.problems);
+        super::merge::undeclared(tree, &mut over, self.problems);
         // What goes within the chips in it goes when they are put there.
         let chips = take(&mut over, "chip");
         let (gone, kept): (Table, Table) = chips
@@ -286,21 +299,17 @@ impl Expander<'_> {
             }
         }
         // The defaults of the chip and of what is around it come between the chip's devices and these.
-        let mut devices = over.remove("dev");
-        overlay_cut(&mut tree, over, self.problems);
-        let inner = defaults_within(&mut tree, defaults);
-        if let Some(entry) = devices.take() {
+        let devices = over.remove("dev");
+        overlay_cut(tree, over, self.problems);
+        let inner = defaults_within(tree, outer);
+        if let Some(entry) = devices {
             overlay_cut(
-                &mut tree,
+                tree,
                 Table::from([("dev".to_owned(), entry)]),
                 self.problems,
             );
         }
-        let scope = Scope {
-            defaults: &inner,
-            ..scope
-        };
-        self.scope(&mut tree, &scope);
+        inner
     }
 
     /// Takes the lines that the board draws from the chip's output ports to the devices behind them.
