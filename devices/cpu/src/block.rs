@@ -7,7 +7,7 @@
 //!
 //! A block is interpreted at first. One that is executed often gets generated code as well, which is entered instead.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
 use solderless_model::memory::PAGE;
 use solderless_model::{Cx, Engine};
@@ -158,7 +158,7 @@ pub enum Found {
 
 /// Where an instruction is fetched from.
 enum Source {
-    Memory { ram: u32, offset: u64 },
+    Memory { pa: u32, ram: u32, offset: u64 },
     Bus(u32),
 }
 
@@ -193,8 +193,8 @@ impl Blocks {
     #[cold]
     fn make(&mut self, core: &mut Core, cx: &mut Cx<'_>) -> Found {
         let pc = core.pc;
-        let (ram, offset) = match source(core, cx, pc) {
-            Ok(Source::Memory { ram, offset }) => (ram, offset),
+        let (pa, ram, offset) = match source(core, cx, pc) {
+            Ok(Source::Memory { pa, ram, offset }) => (pa, ram, offset),
             Ok(Source::Bus(_)) => return once(core, cx, 1),
             Err(fault) => return core.fetch_fault(fault, pc, false),
         };
@@ -210,7 +210,7 @@ impl Blocks {
             && known != NONE
         {
             self.counts.hits += 1;
-            core.note_code_table(pc, number, self.native_table(number));
+            core.note_code_table(pc, pa, number, self.native_table(number));
             return Found::Block(known);
         }
         let Some(block) = translate(&words(core, ram, offset, MAX), MAX, core.fp) else {
@@ -226,7 +226,7 @@ impl Blocks {
         };
         self.cover(core, home, start, block.past());
         let table = self.table(home, kind);
-        core.note_code_table(pc, table, self.native_table(table));
+        core.note_code_table(pc, pa, table, self.native_table(table));
         let id = self.add(code);
         if let Some(table) = self.tables.get_mut(table as usize) {
             table.blocks[(start / 4) as usize % WORDS] = id;
@@ -239,6 +239,7 @@ impl Blocks {
         let Ok(Source::Memory {
             ram: next_ram,
             offset: next_offset,
+            ..
         }) = source(core, cx, core.pc.wrapping_add(4))
         else {
             return once(core, cx, 1);
@@ -335,7 +336,7 @@ impl Blocks {
         }
         let generated = self.generated.as_mut().filter(|g| !g.code.full())?;
         let pc = core.pc;
-        let Ok(Source::Memory { ram, offset }) = source(core, cx, pc) else {
+        let Ok(Source::Memory { ram, offset, .. }) = source(core, cx, pc) else {
             return None;
         };
         let here = To {
@@ -556,7 +557,7 @@ fn home(ram: u32, offset: u64) -> Home {
 pub fn once(core: &mut Core, cx: &mut Cx<'_>, limit: usize) -> Found {
     let pc = core.pc;
     let first = match source(core, cx, pc) {
-        Ok(Source::Memory { ram, offset }) => Ok(words(core, ram, offset, limit.min(MAX) + 1)),
+        Ok(Source::Memory { ram, offset, .. }) => Ok(words(core, ram, offset, limit.min(MAX) + 1)),
         Ok(Source::Bus(pa)) => fetch(core, cx, pa).map(|word| vec![word]),
         Err(fault) => Err(fault),
     };
@@ -569,7 +570,7 @@ pub fn once(core: &mut Core, cx: &mut Cx<'_>, limit: usize) -> Found {
     }
     let slot = pc.wrapping_add(4);
     let second = match source(core, cx, slot) {
-        Ok(Source::Memory { ram, offset }) => Ok(self::words(core, ram, offset, 1)),
+        Ok(Source::Memory { ram, offset, .. }) => Ok(self::words(core, ram, offset, 1)),
         Ok(Source::Bus(pa)) => fetch(core, cx, pa).map(|word| vec![word]),
         Err(fault) => Err(fault),
     };
@@ -612,7 +613,7 @@ pub fn check_site(core: &mut Core, cx: &Cx<'_>, op: &Op) {
         "{op:?} at {pc:#x}"
     );
     // The page may not be mapped any more, and what stands for a branch is no instruction.
-    if let Ok(Source::Memory { ram, offset }) = source(core, cx, pc)
+    if let Ok(Source::Memory { ram, offset, .. }) = source(core, cx, pc)
         && let [word] = words(core, ram, offset, 1)[..]
     {
         let inst = match decode(word, core.fp) {
@@ -640,6 +641,7 @@ fn source(core: &mut Core, cx: &Cx<'_>, va: u32) -> Result<Source, Fault> {
     let (pa, _) = core.translate(va, Access::Fetch)?;
     Ok(match core.frame(cx, pa) {
         Frame::Memory { ram, offset, .. } => Source::Memory {
+            pa,
             ram,
             offset: offset + u64::from(pa & 0xfff),
         },

@@ -10,7 +10,7 @@ use crate::exec::{Due, Op};
 use crate::fpu::Fcsr;
 use crate::ir::SINK;
 use crate::model::Identity;
-use crate::tlb::{Entry, Tlb};
+use crate::tlb::{Entry, Mapping, Tlb};
 
 /// The general registers, HI and LO, and a place for writes to register 0. Any byte is an index, so none is checked.
 #[derive(Debug)]
@@ -71,6 +71,35 @@ pub enum Frame {
 }
 
 const FRAMES: usize = 1024;
+/// The number of no physical page.
+const UNUSED: u32 = u32::MAX;
+
+/// A physical page, and the table of blocks that its code had when it was last executed at a mapped address.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(32))]
+struct KnownFrame {
+    number: u32,
+    /// Which of [`Core::rams`]; none if it has registers.
+    ram: u32,
+    /// Its number in the memory.
+    page: u32,
+    writable: bool,
+    /// As in [`CodeEntry`].
+    mode: CodeMode,
+    table: u32,
+    native: usize,
+}
+
+const NO_FRAME: KnownFrame = KnownFrame {
+    number: UNUSED,
+    ram: u32::MAX,
+    page: 0,
+    writable: false,
+    mode: NO_MODE,
+    table: 0,
+    native: 0,
+};
+
 /// Places for virtual pages of code.
 pub const ITLB: usize = 512;
 
@@ -112,13 +141,21 @@ pub struct CodeEntry {
     pub table: u32,
 }
 
+/// Nothing is for it.
+const NO_MODE: CodeMode = CodeMode(u32::MAX);
+
 const NO_CODE: CodeEntry = CodeEntry {
     // No address looks like this.
     tag: 0x010,
-    mode: CodeMode(u32::MAX),
+    mode: NO_MODE,
     native: 0,
     table: 0,
 };
+
+/// Whether the TLB says what is at an address, but for error level.
+fn mapped(va: u32) -> bool {
+    !matches!(va >> 29, 4 | 5)
+}
 
 /// A CPU without its decoded code.
 #[derive(Debug, State)]
@@ -162,7 +199,7 @@ pub struct Core {
     #[state(skip = "derived: tag and mode that an entry of `itlb` must have, but for the page")]
     pub code_key: [u32; 2],
     #[state(skip = "derived: what is behind physical pages")]
-    frames: Box<[(u32, Frame)]>,
+    frames: Box<[KnownFrame]>,
     #[state(skip = "derived: the memories in `frames`")]
     pub rams: Vec<Ram>,
     #[state(skip = "derived: virtual pages of code")]
@@ -184,8 +221,6 @@ pub struct Core {
     #[state(skip = "within a run: stores to pages with decoded code: memory and offset")]
     pub code_stores: Vec<(u32, u64)>,
 }
-
-const UNUSED: u32 = u32::MAX;
 
 impl Core {
     /// A CPU as it comes out of reset, at the reset vector.
@@ -212,7 +247,7 @@ impl Core {
             fp: FpMode::Off,
             mode: CodeMode(0),
             code_key: [0; 2],
-            frames: vec![(UNUSED, Frame::Registers); FRAMES].into(),
+            frames: vec![NO_FRAME; FRAMES].into(),
             rams: Vec::new(),
             itlb: [NO_CODE; ITLB],
             fp_due: Due::default(),
@@ -274,7 +309,7 @@ impl Core {
     /// Forgets every virtual and physical page.
     pub fn forget_memory(&mut self) {
         self.forget_all();
-        self.frames.fill((UNUSED, Frame::Registers));
+        self.frames.fill(NO_FRAME);
         self.rams.clear();
     }
 
@@ -312,16 +347,21 @@ impl Core {
             .then_some(entry.table)
     }
 
-    /// Notes the table of blocks of the page that holds `va`, and where that of their generated code is.
-    pub fn note_code_table(&mut self, va: u32, table: u32, native: usize) {
+    /// Notes the table of blocks of the page that holds `va`, which is at `pa`, and where that of their generated code is.
+    pub fn note_code_table(&mut self, va: u32, pa: u32, table: u32, native: usize) {
         let (key, mode) = (self.key(va), self.mode);
-        if key != Key::NEVER {
-            *self.code_place(va) = CodeEntry {
-                tag: va & !0xfff | key.0,
-                mode,
-                native,
-                table,
-            };
+        if key == Key::NEVER {
+            return;
+        }
+        *self.code_place(va) = CodeEntry {
+            tag: va & !0xfff | key.0,
+            mode,
+            native,
+            table,
+        };
+        let frame = &mut self.frames[(pa >> 12) as usize % FRAMES];
+        if mapped(va) && frame.number == pa >> 12 {
+            (frame.mode, frame.table, frame.native) = (mode, table, native);
         }
     }
 
@@ -334,45 +374,103 @@ impl Core {
         {
             entry.native = native;
         }
+        for frame in self
+            .frames
+            .iter_mut()
+            .filter(|f| f.table == table && f.native != 0)
+        {
+            frame.native = native;
+        }
     }
 
-    /// Forgets the virtual pages of code.
+    /// Forgets what is known of code.
     pub fn forget_code(&mut self) {
         self.itlb.fill(NO_CODE);
+        for frame in &mut self.frames {
+            (frame.mode, frame.native) = (NO_MODE, 0);
+        }
+    }
+
+    /// What is known of a physical page.
+    fn known_frame(&mut self, cx: &Cx<'_>, pa: u32) -> KnownFrame {
+        let number = pa >> 12;
+        let place = number as usize % FRAMES;
+        if self.frames[place].number == number {
+            return self.frames[place];
+        }
+        let mut frame = KnownFrame { number, ..NO_FRAME };
+        if let Page::Memory {
+            ram,
+            offset,
+            writable,
+        } = cx.page(pa.into())
+        {
+            let index = self
+                .rams
+                .iter()
+                .position(|r| r.same(&ram))
+                .unwrap_or_else(|| {
+                    self.rams.push(ram);
+                    self.rams.len() - 1
+                });
+            frame.ram = index as u32;
+            frame.page = (offset / PAGE) as u32;
+            frame.writable = writable;
+        }
+        self.frames[place] = frame;
+        frame
     }
 
     /// What is at a physical page.
     pub fn frame(&mut self, cx: &Cx<'_>, pa: u32) -> Frame {
-        let number = pa >> 12;
-        let place = number as usize % FRAMES;
-        let (known, frame) = self.frames[place];
-        if known == number {
-            return frame;
-        }
-        let frame = match cx.page(pa.into()) {
-            Page::Registers => Frame::Registers,
-            Page::Memory {
+        let known = self.known_frame(cx, pa);
+        match known.ram {
+            u32::MAX => Frame::Registers,
+            ram => Frame::Memory {
                 ram,
-                offset,
-                writable,
-            } => {
-                let index = self
-                    .rams
-                    .iter()
-                    .position(|r| r.same(&ram))
-                    .unwrap_or_else(|| {
-                        self.rams.push(ram);
-                        self.rams.len() - 1
-                    });
-                Frame::Memory {
-                    ram: index as u32,
-                    offset: offset & !(PAGE - 1),
-                    writable,
-                }
-            }
+                offset: u64::from(known.page) * PAGE,
+                writable: known.writable,
+            },
+        }
+    }
+
+    /// Makes the pages of a new TLB entry known, as they are likely to be accessed at once. What is not done here is done
+    /// when they are.
+    pub fn expect_entry(&mut self, cx: &Cx<'_>, entry: &Entry) {
+        let base = entry.hi & crate::tlb::VPN2;
+        let key = self.key(base);
+        // Larger pages than these are rare, and so are entries that are not for now.
+        if entry.mask != 0 || !mapped(base) || key == Key::NEVER {
+            return;
+        }
+        let later = match self.cp0.status & status::UM {
+            0 => CodeMode::new(self.fp, true),
+            _ => CodeMode::new(self.fp, false),
         };
-        self.frames[place] = (number, frame);
-        frame
+        for (va, lo) in [(base, entry.lo[0]), (base + PAGE as u32, entry.lo[1])] {
+            let mapping = Mapping::new(lo, va);
+            if !mapping.valid {
+                continue;
+            }
+            let frame = self.known_frame(cx, mapping.pa);
+            let Some(ram) = self.rams.get(frame.ram as usize) else {
+                continue;
+            };
+            if va >> 31 != 0 && !mapping.global {
+                self.local_kernel_pages = true;
+            }
+            let writable = frame.writable && mapping.dirty && !ram.is_code(frame.page);
+            let offset = u64::from(frame.page) * PAGE;
+            self.soft.fill(va, key, ram, offset, writable);
+            if frame.mode == later {
+                *self.code_place(va) = CodeEntry {
+                    tag: va | key.0,
+                    mode: later,
+                    native: frame.native,
+                    table: frame.table,
+                };
+            }
+        }
     }
 
     /// The physical address of a virtual one, and whether the page may be written.
@@ -384,7 +482,7 @@ impl Core {
         if segment >= 4 && !self.cp0.kernel() {
             return Err(Fault::Address);
         }
-        if segment == 4 || segment == 5 {
+        if !mapped(va) {
             return Ok((va & 0x1fff_ffff, true));
         }
         if segment < 4 && self.cp0.status & status::ERL != 0 {

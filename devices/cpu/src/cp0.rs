@@ -108,6 +108,13 @@ pub enum Effect {
 }
 
 impl Cp0 {
+    /// What can be written of EntryLo0 and EntryLo1.
+    pub const ENTRY_LO: u32 = 0x03ff_ffff;
+    /// What can be written of Context.
+    pub const PTE_BASE: u32 = 0xff80_0000;
+    /// What can be written of PageMask.
+    pub const PAGE_MASK: u32 = 0x1fff_e000;
+
     /// The registers at reset.
     pub fn new(identity: &Identity) -> Self {
         Self {
@@ -155,7 +162,8 @@ impl Cp0 {
         self.lfsr ^= self.lfsr << 13;
         self.lfsr ^= self.lfsr >> 17;
         self.lfsr ^= self.lfsr << 5;
-        self.random = self.wired + self.lfsr % entries.saturating_sub(self.wired).max(1);
+        let range = u64::from(entries.saturating_sub(self.wired).max(1));
+        self.random = self.wired + (u64::from(self.lfsr) * range >> 32) as u32;
         random
     }
 }
@@ -179,7 +187,7 @@ fn time_of(ticks: u64, clock: u64) -> u64 {
 }
 
 /// Register and select as one number, as an instruction has them.
-const fn reg(number: u32, select: u32) -> u32 {
+pub const fn reg(number: u32, select: u32) -> u32 {
     number << 3 | select
 }
 
@@ -328,11 +336,11 @@ impl Core {
         let c = &mut self.cp0;
         match number {
             n if n == reg(0, 0) => put(&mut c.index, entries.next_power_of_two() - 1),
-            n if n == reg(2, 0) => put(&mut c.entry_lo[0], 0x03ff_ffff),
-            n if n == reg(3, 0) => put(&mut c.entry_lo[1], 0x03ff_ffff),
-            n if n == reg(4, 0) => put(&mut c.context, 0xff80_0000),
+            n if n == reg(2, 0) => put(&mut c.entry_lo[0], Cp0::ENTRY_LO),
+            n if n == reg(3, 0) => put(&mut c.entry_lo[1], Cp0::ENTRY_LO),
+            n if n == reg(4, 0) => put(&mut c.context, Cp0::PTE_BASE),
             n if n == reg(4, 2) && user_local => c.user_local = value,
-            n if n == reg(5, 0) => put(&mut c.page_mask, 0x1fff_e000),
+            n if n == reg(5, 0) => put(&mut c.page_mask, Cp0::PAGE_MASK),
             n if n == reg(6, 0) => {
                 c.wired = value % entries;
                 c.random = entries - 1;

@@ -192,28 +192,41 @@ impl Mips32Cpu {
     /// Executes blocks until the budget is used up, or something has happened.
     fn execute(&mut self, cx: &mut Cx<'_>) {
         let Self { core, blocks, .. } = self;
-        let mut id = match blocks.find(core, cx) {
-            Found::Block(id) => id,
-            Found::Once(code) => return only(core, cx, &code.ops, code.len),
-            Found::Raised => return,
-        };
-        while let Some(code) = blocks.list.get(id as usize) {
-            let mut from = None;
-            let native = code.native;
-            if native != 0 {
-                match blocks.enter(core, cx, native) {
-                    Left::Event => return,
-                    Left::Budget => return rest(core, cx),
-                    Left::Unknown => {}
-                    Left::Interpret => {
-                        if !interpret(core, blocks, cx) {
-                            return;
+        // The block that was left, and by which way, as long as that can become a link.
+        let mut from = None;
+        while core.budget > 0 {
+            let mut id = match blocks.find(core, cx) {
+                Found::Block(id) => id,
+                Found::Once(code) => return only(core, cx, &code.ops, code.len),
+                Found::Raised => {
+                    from = None;
+                    continue;
+                }
+            };
+            if let Some((from, way)) = from.take() {
+                blocks.link(from, way, id);
+            }
+            while let Some(code) = blocks.list.get(id as usize) {
+                let native = code.native;
+                if native != 0 {
+                    match blocks.enter(core, cx, native) {
+                        Left::Event => return,
+                        Left::Budget => return rest(core, cx),
+                        Left::Unknown => {}
+                        Left::Interpret => {
+                            if !interpret(core, blocks, cx) {
+                                return;
+                            }
                         }
                     }
+                    break;
                 }
-            } else if blocks.warmed(core, cx, id) {
-                continue;
-            } else if let Some(code) = blocks.list.get(id as usize) {
+                if blocks.warmed(core, cx, id) {
+                    continue;
+                }
+                let Some(code) = blocks.list.get(id as usize) else {
+                    break;
+                };
                 core.budget -= i64::from(code.len);
                 if core.budget < 0 {
                     core.budget += i64::from(code.len);
@@ -224,24 +237,13 @@ impl Mips32Cpu {
                 if way > Exit::Goto as usize {
                     return;
                 }
-                if let Some(link) = code.links.get(way)
-                    && blocks.list.get(*link as usize).is_some()
-                {
-                    id = *link;
-                    continue;
+                match code.links.get(way) {
+                    Some(link) if blocks.list.get(*link as usize).is_some() => id = *link,
+                    _ => {
+                        from = Some((id, way));
+                        break;
+                    }
                 }
-                from = Some((id, way));
-            }
-            if core.budget <= 0 {
-                return;
-            }
-            id = match blocks.find(core, cx) {
-                Found::Block(id) => id,
-                Found::Once(code) => return only(core, cx, &code.ops, code.len),
-                Found::Raised => return,
-            };
-            if let Some((from, way)) = from {
-                blocks.link(from, way, id);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Jumps between blocks of generated code: which lead where, and which are to lead there once there is code.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::block::{Home, To};
 

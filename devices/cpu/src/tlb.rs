@@ -80,6 +80,23 @@ pub struct Mapping {
     pub global: bool,
 }
 
+impl Mapping {
+    /// Where a page of 4 KiB leads by its EntryLo.
+    pub fn new(lo: u32, va: u32) -> Self {
+        Self::of(lo, va, 0xfff)
+    }
+
+    /// Where a page leads, `offset` masking the address bits within it.
+    fn of(lo: u32, va: u32, offset: u32) -> Self {
+        Self {
+            pa: (lo << 6) & !offset | va & offset,
+            valid: lo & VALID != 0,
+            dirty: lo & DIRTY != 0,
+            global: lo & GLOBAL != 0,
+        }
+    }
+}
+
 /// The TLB.
 #[derive(Debug, State)]
 pub struct Tlb {
@@ -140,12 +157,7 @@ impl Tlb {
         let entry = self.entries.get(self.find(va, asid)?)?;
         let half = (entry.mask | 0x1fff) >> 1;
         let lo = entry.lo[usize::from(va & (half + 1) != 0)];
-        Some(Mapping {
-            pa: (lo << 6) & !half | va & half,
-            valid: lo & VALID != 0,
-            dirty: lo & DIRTY != 0,
-            global: lo & GLOBAL != 0,
-        })
+        Some(Mapping::of(lo, va, half))
     }
 
     /// An entry by its number.

@@ -122,6 +122,20 @@ fn after(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     }
 }
 
+/// Goes on after an op that changed what addresses or instructions mean: where the next one is looked up, unless the branch
+/// it is in the slot of is yet to be finished.
+#[inline(always)]
+fn anew(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    if op.slot() {
+        core.attention();
+        next(core, rest, cx)
+    } else {
+        core.leave(op);
+        core.pc = core.pc.wrapping_add(u32::from(op.at()) * 4 + 4);
+        Exit::Goto
+    }
+}
+
 /// Executes ops from the first one on.
 #[inline(always)]
 pub fn run(core: &mut Core, ops: &[Op], cx: &mut Cx<'_>) -> Exit {

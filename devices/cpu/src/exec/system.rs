@@ -2,7 +2,7 @@
 
 use solderless_model::Cx;
 
-use super::{Exit, Handler, Op, after, next};
+use super::{Exit, Handler, Op, after, anew, next};
 use crate::core::Core;
 use crate::cp0::{Effect, status};
 use crate::exception::Exception;
@@ -71,11 +71,14 @@ fn mtc0(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
         Effect::Check if (core.cp0.status ^ before) & MODE == 0 => checked(core, op, rest, cx),
         Effect::Check => {
             core.mode_changed();
-            after(core, op, rest, cx)
+            match core.interrupted() {
+                true => after(core, op, rest, cx),
+                false => anew(core, op, rest, cx),
+            }
         }
         Effect::Translation => {
             core.address_space_changed();
-            after(core, op, rest, cx)
+            anew(core, op, rest, cx)
         }
         Effect::Timer => after(core, op, rest, cx),
     }
@@ -139,7 +142,7 @@ fn tlbr(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
         next(core, rest, cx)
     } else {
         core.address_space_changed();
-        after(core, op, rest, cx)
+        anew(core, op, rest, cx)
     }
 }
 
@@ -150,6 +153,7 @@ fn tlb_write(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>, index: u32)
     match core.tlb.replace(index as usize, entry) {
         Some(old) => {
             core.forget_entry(&old);
+            core.expect_entry(cx, &entry);
             next(core, rest, cx)
         }
         None if index as usize >= core.tlb.len() => next(core, rest, cx),

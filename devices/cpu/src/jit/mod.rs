@@ -30,6 +30,7 @@ mod flow;
 mod fp;
 mod memory;
 mod stubs;
+mod system;
 
 use asm::{Asm, If, at};
 use memory::For;
@@ -312,7 +313,11 @@ impl Emitter<'_, '_> {
         for step in &self.block.steps {
             self.step = Some(*step);
             let inst = &step.inst;
-            let done = self.alu(inst) || self.memory(inst) || self.flow(inst) || self.fp(inst);
+            let done = self.alu(inst)
+                || self.memory(inst)
+                || self.flow(inst)
+                || self.fp(inst)
+                || self.system(inst);
             if !done {
                 let site = self.site();
                 self.call(site);
