@@ -1,6 +1,6 @@
 //! The registers of the CPU, and what the executing code needs at hand.
 
-use solderless_model::memory::{Key, PAGE, Ram, SoftTlb};
+use solderless_model::memory::{PAGE, Ram, SoftTlb};
 use solderless_model::{Cx, Page, Parts, Reader, Shape, State, StateError, Writer};
 
 use crate::cp0::{Cp0, status};
@@ -128,11 +128,29 @@ impl CodeMode {
     }
 }
 
+/// What besides its page a virtual address of code must have in common with an entry: an address space number, the kernel,
+/// or nothing at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Key(u32);
+
+impl Key {
+    /// Pages visible in every address space, to a privileged CPU only.
+    const KERNEL: Key = Key(0);
+    /// Matches no entry.
+    const NEVER: Key = Key(0x008);
+
+    /// Pages of one address space.
+    const fn asid(asid: u8) -> Key {
+        Key(0x800 | (asid as u32) << 3)
+    }
+}
+
 /// A virtual page of code, for finding blocks. Generated code reads it too.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(32))]
 pub struct CodeEntry {
-    /// The page, and the key it is seen by, as in [`SoftTlb`].
+    /// The page, and the [`Key`] it is seen by.
     pub tag: u32,
     pub mode: CodeMode,
     /// Where the table of its generated code is in the host's memory.
@@ -188,7 +206,7 @@ pub struct Core {
     pub pins: u32,
     #[state(skip = "derived: what is behind virtual pages")]
     pub soft: SoftTlb,
-    #[state(skip = "derived: what `soft` is asked with, below 0x80000000 and above")]
+    #[state(skip = "derived: what `itlb` is asked with, below 0x80000000 and above")]
     pub keys: [Key; 2],
     #[state(skip = "derived: whether `soft` holds pages above 0x80000000 of one address space")]
     pub local_kernel_pages: bool,
@@ -266,10 +284,7 @@ impl Core {
     pub fn mode_changed(&mut self) {
         let c = &self.cp0;
         self.keys = [
-            match c.status & status::ERL != 0 {
-                true => Key::NEVER,
-                false => Key::asid(c.entry_hi as u8),
-            },
+            c.asid().map_or(Key::NEVER, Key::asid),
             match c.kernel() {
                 true => Key::KERNEL,
                 false => Key::NEVER,
@@ -281,6 +296,7 @@ impl Core {
             _ => FpMode::Full,
         };
         let kernel = c.kernel();
+        self.soft.select(c.asid(), kernel);
         self.mode = CodeMode::new(self.fp, kernel);
         self.code_key = [self.keys[usize::from(kernel)].0, self.mode.0];
     }
@@ -293,9 +309,9 @@ impl Core {
         self.mode_changed();
     }
 
-    /// What [`SoftTlb`] is asked with for an address.
+    /// What `itlb` is asked with for an address.
     #[inline(always)]
-    pub fn key(&self, va: u32) -> Key {
+    fn key(&self, va: u32) -> Key {
         self.keys[(va >> 31) as usize]
     }
 
@@ -323,9 +339,10 @@ impl Core {
             return;
         }
         let base = entry.hi & crate::tlb::VPN2;
+        let asid = (!entry.global()).then_some(entry.hi as u8);
         for page in (0..entry.span()).step_by(PAGE as usize) {
             let va = base.wrapping_add(page);
-            self.soft.forget(va);
+            self.soft.forget(va, asid);
             let code = self.code_place(va);
             if (code.tag ^ va) >> 12 == 0 {
                 *code = NO_CODE;
@@ -438,7 +455,7 @@ impl Core {
     /// when they are.
     pub fn expect_entry(&mut self, cx: &Cx<'_>, entry: &Entry) {
         let base = entry.hi & crate::tlb::VPN2;
-        let key = self.key(base);
+        let (key, asid) = (self.key(base), self.cp0.asid());
         // Larger pages than these are rare, and so are entries that are not for now.
         if entry.mask != 0 || !mapped(base) || key == Key::NEVER {
             return;
@@ -461,7 +478,7 @@ impl Core {
             }
             let writable = frame.writable && mapping.dirty && !ram.is_code(frame.page);
             let offset = u64::from(frame.page) * PAGE;
-            self.soft.fill(va, key, ram, offset, writable);
+            self.soft.fill(va, asid, ram, offset, writable);
             if frame.mode == later {
                 *self.code_place(va) = CodeEntry {
                     tag: va | key.0,

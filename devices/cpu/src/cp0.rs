@@ -150,6 +150,11 @@ impl Cp0 {
         self.status & status::UM == 0 || self.status & (status::EXL | status::ERL) != 0
     }
 
+    /// The address space; none at error level, where addresses below 0x80000000 are physical ones.
+    pub fn asid(&self) -> Option<u8> {
+        (self.status & status::ERL == 0).then_some(self.entry_hi as u8)
+    }
+
     /// Writes the fields of Cause that software can.
     pub fn set_cause(&mut self, value: u32) {
         let mask = cause::DC | cause::IV | cause::IP_SOFTWARE;

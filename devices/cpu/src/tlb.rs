@@ -51,12 +51,17 @@ impl Entry {
         (self.mask | 0x1fff) + 1
     }
 
+    /// Whether it is for every address space.
+    pub fn global(&self) -> bool {
+        self.lo[0] & GLOBAL != 0
+    }
+
     fn tag(&self) -> u32 {
         if self.written { self.hi } else { NOTHING }
     }
 
     fn care(&self) -> u32 {
-        match (self.written, self.lo[0] & GLOBAL != 0) {
+        match (self.written, self.global()) {
             (false, _) => u32::MAX,
             (true, true) => !(self.mask | 0x1fff),
             (true, false) => !(self.mask | 0x1fff) | ASID,

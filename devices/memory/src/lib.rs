@@ -18,7 +18,7 @@ use std::rc::Rc;
 use vm_memory::MmapRegion;
 
 mod soft_tlb;
-pub use soft_tlb::{Key, SoftTlb, layout};
+pub use soft_tlb::{SoftTlb, layout};
 
 /// Size in bytes of the pages that [`SoftTlb`] and the code marks work in.
 pub const PAGE: u64 = 4096;

@@ -1,79 +1,206 @@
 //! The soft TLB: which virtual pages a CPU reaches by host pointer, without leaving its loop.
+//!
+//! It is a flat table for each address space, with a word for every page of 4 GiB that a host's page fault allocates when it is
+//! written: looking an address up is one load. Reading and writing have tables of their own, and so do kernel and user mode: the
+//! upper half of a user's tables is empty. A [`View`] puts the halves of a pair of tables next to each other; as a half is mapped into
+//! several views, an entry is made and taken away in one place.
+
+use std::ptr;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use crate::{PAGE, Ram};
 
-const ENTRIES: usize = 512;
-/// No [`Key`] has this pattern, so an empty entry never matches.
-const EMPTY: u32 = 0x010;
+/// Pages of a 32-bit address space.
+const PAGES: usize = 1 << 20;
+/// Entries of half a table.
+const HALF: usize = PAGES / 2;
+/// Bytes of half a table.
+const HALF_SIZE: usize = HALF * 8;
+/// Address spaces whose pages are kept. More than these take one another's place.
+const SLOTS: usize = 8;
+/// Where the upper half is, behind those of the address spaces.
+const UPPER: usize = SLOTS;
+/// In place of the slot of an address space whose lower half is empty: only the upper half is there as well.
+const NOWHERE: usize = UPPER;
+/// Entries of a table that lie in one page of the host: what is cleared at once.
+const CHUNK: usize = 512;
+const CHUNKS: usize = HALF / CHUNK;
+/// No slot.
+const NONE: u8 = u8::MAX;
 
-/// What besides the page must match: an address space number, the kernel, or nothing at all.
-/// Bits 11:3 of a tag; the three bits below it stay free to catch misaligned addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Key(pub u32);
+/// The tables of a view: that for reading, then that for writing.
+///
+/// An entry is 0, or what is added to a virtual address of the page to get the host's.
+type View = *const u64;
 
-impl Key {
-    /// Pages visible in every address space, to a privileged CPU only. It is zero, so that generated code compares with a
-    /// tag as it is.
-    pub const KERNEL: Key = Key(0);
-    /// Never matches an entry.
-    pub const NEVER: Key = Key(0x008);
+/// How a [`SoftTlb`] lies in memory, for generated code: at [`VIEW`](layout::VIEW) is the address of a table with a word for every
+/// page, for reading, and [`WRITE`](layout::WRITE) bytes behind it is that for writing. A word that is not zero is added to the
+/// guest's address to get the host's. What an access needs in alignment is for the code to check.
+pub mod layout {
+    /// Offset of the address of the table.
+    pub const VIEW: usize = std::mem::offset_of!(super::SoftTlb, view);
+    /// From the table for reading to that for writing.
+    pub const WRITE: usize = super::PAGES * 8;
+}
 
-    /// Pages of one address space.
-    pub const fn asid(asid: u8) -> Key {
-        Key(0x800 | (asid as u32) << 3)
+/// The tables where there are none: neither reading nor writing finds anything.
+static EMPTY: [u64; 2 * PAGES] = [0; 2 * PAGES];
+
+/// The memory of all tables.
+struct Tables {
+    file: OwnedFd,
+    /// All halves, for changing them: those for reading and writing of each slot in turn, then the upper ones.
+    halves: *mut u64,
+    /// By slot and mode; null where it was not needed yet.
+    views: [[View; 2]; SLOTS + 1],
+    /// Chunks that were written, by slot.
+    written: [[u64; CHUNKS / 64]; SLOTS + 1],
+}
+
+impl Tables {
+    const SIZE: usize = 2 * (SLOTS + 1) * HALF_SIZE;
+    const VIEW_SIZE: usize = 4 * HALF_SIZE;
+
+    fn new() -> rustix::io::Result<Self> {
+        let file = memfd_create("soft-tlb", MemfdFlags::CLOEXEC)?;
+        ftruncate(&file, Self::SIZE as u64)?;
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        // SAFETY: a new mapping at an address that the host chooses overlaps nothing.
+        let halves = unsafe { mmap(ptr::null_mut(), Self::SIZE, protection, flags, &file, 0) }?;
+        Ok(Self {
+            file,
+            halves: halves.cast(),
+            views: [[ptr::null(); 2]; SLOTS + 1],
+            written: [[0; CHUNKS / 64]; SLOTS + 1],
+        })
+    }
+
+    /// The view of a slot in a mode, mapped when it is first asked for.
+    fn view(&mut self, slot: usize, kernel: bool) -> rustix::io::Result<View> {
+        let known = self.views[slot][usize::from(kernel)];
+        if !known.is_null() {
+            return Ok(known);
+        }
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: a new mapping at an address that the host chooses overlaps nothing. It reads as zero.
+        let all =
+            unsafe { mmap_anonymous(ptr::null_mut(), Self::VIEW_SIZE, ProtFlags::READ, flags) }?;
+        let lower = (slot != NOWHERE).then_some((0, slot));
+        let upper = kernel.then_some((1, UPPER));
+        for (half, slot) in lower.into_iter().chain(upper) {
+            for write in 0..2 {
+                let at = all.wrapping_byte_add((2 * write + half) * HALF_SIZE);
+                let offset = (2 * slot + write) * HALF_SIZE;
+                let flags = MapFlags::SHARED | MapFlags::FIXED;
+                // SAFETY: it replaces a part of the mapping made above, to which nobody has a pointer yet.
+                let mapped = unsafe {
+                    mmap(
+                        at,
+                        HALF_SIZE,
+                        ProtFlags::READ,
+                        flags,
+                        &self.file,
+                        offset as u64,
+                    )
+                };
+                mapped.inspect_err(|_| {
+                    // SAFETY: it was mapped above, and nobody has a pointer into it.
+                    let _ = unsafe { munmap(all, Self::VIEW_SIZE) };
+                })?;
+            }
+        }
+        self.views[slot][usize::from(kernel)] = all.cast();
+        Ok(all.cast())
+    }
+
+    /// The entries for reading and writing of a page, given by its number in its half.
+    fn entries(&mut self, slot: usize, page: usize) -> [&mut u64; 2] {
+        let at = (2 * slot.min(UPPER)) * HALF + page % HALF;
+        // SAFETY: both are within the mapping, and not the same; views read it by pointer only, and not while these live.
+        unsafe { [&mut *self.halves.add(at), &mut *self.halves.add(at + HALF)] }
+    }
+
+    fn clear(&mut self, slot: usize) {
+        for (group, written) in self.written[slot].iter_mut().enumerate() {
+            let mut left = std::mem::take(written);
+            while left != 0 {
+                let chunk = group * 64 + left.trailing_zeros() as usize;
+                left &= left - 1;
+                for half in [2 * slot, 2 * slot + 1] {
+                    // SAFETY: a chunk lies within its half, and that within the mapping.
+                    unsafe {
+                        self.halves
+                            .add(half * HALF + chunk * CHUNK)
+                            .write_bytes(0, CHUNK);
+                    }
+                }
+            }
+        }
     }
 }
 
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Entry {
-    read: u32,
-    write: u32,
-    /// What is added to a virtual address of the page to get the host's.
-    base: *mut u8,
+impl Drop for Tables {
+    fn drop(&mut self) {
+        // SAFETY: all are mappings of these sizes, and pointers to them go with the `SoftTlb` that owns this.
+        unsafe {
+            let _ = munmap(self.halves.cast(), Self::SIZE);
+            for view in self.views.into_iter().flatten().filter(|v| !v.is_null()) {
+                let _ = munmap(view.cast_mut().cast(), Self::VIEW_SIZE);
+            }
+        }
+    }
 }
 
-const VACANT: Entry = Entry {
-    read: EMPTY,
-    write: EMPTY,
-    base: std::ptr::null_mut(),
-};
+/// Virtual pages by which a page of memory can be written, one in each quarter of the upper half and in each slot: the number of
+/// the virtual page, and a bit that says that there is one. Others than these are not entered.
+type Writers = [u32; 4 + SLOTS];
+const PRESENT: u32 = 1 << 31;
 
-/// How a [`SoftTlb`] lies in memory, for generated code: entry n, with n the virtual page number modulo
-/// [`ENTRIES`](layout::ENTRIES), is `1 << SHIFT` bytes from the start of the table.
-///
-/// An address hits if its page, with the low bits of the address that must be zero for its alignment, equals the tag but
-/// for the bits of the [`Key`](super::Key); the host's address is then the sum of the guest's and the entry's base.
-pub mod layout {
-    /// Entries of the table, a power of two.
-    pub const ENTRIES: usize = super::ENTRIES;
-    /// Logarithm of an entry's size.
-    pub const SHIFT: u32 = size_of::<super::Entry>().trailing_zeros();
-    /// Offset of the table in [`SoftTlb`](super::SoftTlb).
-    pub const TABLE: usize = std::mem::offset_of!(super::SoftTlb, entries);
-    /// Offset of the tag for reading in an entry: 32 bits.
-    pub const READ: usize = std::mem::offset_of!(super::Entry, read);
-    /// Offset of the tag for writing: 32 bits.
-    pub const WRITE: usize = std::mem::offset_of!(super::Entry, write);
-    /// Offset of the base: 64 bits.
-    pub const BASE: usize = std::mem::offset_of!(super::Entry, base);
+/// A block that entries point into.
+struct Block {
+    /// What keeps the pointers valid.
+    ram: Ram,
+    /// Of its pages; empty until one can be written.
+    writers: Vec<Writers>,
 }
 
-/// A direct-mapped table from virtual page and [`Key`] to guest memory, 32-bit addresses.
+/// A table from virtual pages to guest memory, 32-bit addresses.
 ///
 /// An access either hits (a pointer access, the way nearly all go) or misses, and the CPU then asks the
 /// machine. Misaligned addresses always miss. Values are little-endian numbers, as in [`Ram`].
+///
+/// Pages below 0x80000000 belong to the address space that was [selected](SoftTlb::select), those above to all of them, and
+/// are seen in kernel mode only.
 pub struct SoftTlb {
-    entries: [Entry; ENTRIES],
-    /// Every block an entry may point into: what keeps the pointers valid.
-    blocks: Vec<Ram>,
+    view: View,
+    slot: usize,
+    kernel: bool,
+    tables: Option<Box<Tables>>,
+    /// The host has no memory for tables.
+    refused: bool,
+    /// The slots of address spaces.
+    slot_of: [u8; 256],
+    /// The address spaces in slots.
+    asid_of: [Option<u8>; SLOTS],
+    /// The slot that is given away next.
+    next: usize,
+    blocks: Vec<Block>,
 }
 
 impl Default for SoftTlb {
     fn default() -> Self {
         Self {
-            entries: [VACANT; ENTRIES],
+            view: EMPTY.as_ptr(),
+            slot: NOWHERE,
+            kernel: false,
+            tables: None,
+            refused: false,
+            slot_of: [NONE; 256],
+            asid_of: [None; SLOTS],
+            next: 0,
             blocks: Vec::new(),
         }
     }
@@ -81,8 +208,10 @@ impl Default for SoftTlb {
 
 impl std::fmt::Debug for SoftTlb {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let filled = self.entries.iter().filter(|e| !e.base.is_null()).count();
-        write!(f, "SoftTlb({filled} of {ENTRIES} entries)")
+        f.debug_struct("SoftTlb")
+            .field("slot", &self.slot)
+            .field("kernel", &self.kernel)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,33 +219,31 @@ macro_rules! access {
     ($read:ident, $write:ident, $ty:ty) => {
         /// Reads a naturally aligned value; `None` is a miss.
         #[inline(always)]
-        pub fn $read(&self, va: u32, key: Key) -> Option<$ty> {
-            let entry = &self.entries[(va >> 12) as usize % ENTRIES];
-            let mask = 0xffff_f000 | (size_of::<$ty>() as u32 - 1);
-            if entry.read == (va & mask) | key.0 {
-                let at = entry.base.wrapping_add(va as usize);
-                // SAFETY: a matching tag was put there by `fill` together with the base of a whole
-                // page of a block in `blocks`, and the address is aligned, so the access lies in it.
-                Some(<$ty>::from_le(unsafe { at.cast::<$ty>().read_unaligned() }))
-            } else {
-                None
+        pub fn $read(&self, va: u32) -> Option<$ty> {
+            // SAFETY: a view has a table with an entry for every page.
+            let base = unsafe { *self.view.add((va >> 12) as usize) };
+            if base == 0 || va & (size_of::<$ty>() as u32 - 1) != 0 {
+                return None;
             }
+            let at = base.wrapping_add(va.into()) as *const $ty;
+            // SAFETY: an entry was put there by `fill` for a whole page of a block in `blocks`, and the address is
+            // aligned, so the access lies in it.
+            Some(<$ty>::from_le(unsafe { at.read_unaligned() }))
         }
 
         /// Writes a naturally aligned value; `false` is a miss and nothing is written.
         #[inline(always)]
-        pub fn $write(&mut self, va: u32, key: Key, value: $ty) -> bool {
-            let entry = &self.entries[(va >> 12) as usize % ENTRIES];
-            let mask = 0xffff_f000 | (size_of::<$ty>() as u32 - 1);
-            if entry.write == (va & mask) | key.0 {
-                let at = entry.base.wrapping_add(va as usize);
-                // SAFETY: as for reading; `fill` sets a write tag only on request, and no Rust
-                // reference to guest memory exists.
-                unsafe { at.cast::<$ty>().write_unaligned(value.to_le()) };
-                true
-            } else {
-                false
+        pub fn $write(&mut self, va: u32, value: $ty) -> bool {
+            // SAFETY: a view has two tables with an entry for every page.
+            let base = unsafe { *self.view.add(PAGES + (va >> 12) as usize) };
+            if base == 0 || va & (size_of::<$ty>() as u32 - 1) != 0 {
+                return false;
             }
+            let at = base.wrapping_add(va.into()) as *mut $ty;
+            // SAFETY: as for reading; `fill` makes an entry for writing only on request, and no Rust reference to guest
+            // memory exists.
+            unsafe { at.write_unaligned(value.to_le()) };
+            true
         }
     };
 }
@@ -127,51 +254,160 @@ impl SoftTlb {
     access!(read_u32, write_u32, u32);
     access!(read_u64, write_u64, u64);
 
-    /// Enters the page of `ram` that holds `offset` for the virtual page that holds `va`,
-    /// replacing what its place in the table held. Returns whether the block has such a page.
-    pub fn fill(&mut self, va: u32, key: Key, ram: &Ram, offset: u64, writable: bool) -> bool {
-        let Some(page) = ram.page(offset) else {
-            return false;
-        };
-        if key == Key::NEVER {
-            return false;
+    /// Has accesses from now on be those of an address space, or with `None` of one without pages below 0x80000000, in
+    /// kernel or user mode.
+    #[inline]
+    pub fn select(&mut self, asid: Option<u8>, kernel: bool) {
+        let slot = asid.map_or(NOWHERE as u8, |asid| self.slot_of[usize::from(asid)]);
+        self.kernel = kernel;
+        if slot != NONE
+            && let Some(tables) = &self.tables
+            && let view = tables.views[usize::from(slot)][usize::from(kernel)]
+            && !view.is_null()
+        {
+            self.slot = slot.into();
+            self.view = view;
+        } else {
+            self.make_view(asid);
         }
-        if !self.blocks.iter().any(|b| b.same(ram)) {
-            self.blocks.push(ram.clone());
-        }
-        let tag = (va & !(PAGE as u32 - 1)) | key.0;
-        let write = if writable { tag } else { EMPTY };
-        self.entries[(va >> 12) as usize % ENTRIES] = Entry {
-            read: tag,
-            write,
-            base: page.wrapping_sub((va & !(PAGE as u32 - 1)) as usize),
-        };
-        true
     }
 
-    /// Forgets whatever is entered for the virtual page that holds `va`, under any key.
-    pub fn forget(&mut self, va: u32) {
-        let entry = &mut self.entries[(va >> 12) as usize % ENTRIES];
-        if (entry.read ^ va) & 0xffff_f000 == 0 {
-            *entry = VACANT;
+    /// Finds a slot for an address space, and maps its view.
+    #[cold]
+    fn make_view(&mut self, asid: Option<u8>) {
+        let Some(tables) = &mut self.tables else {
+            return;
+        };
+        self.slot = match asid.map(|asid| (asid, self.slot_of[usize::from(asid)])) {
+            None => NOWHERE,
+            Some((asid, NONE)) => {
+                let slot = self.next;
+                self.next = (self.next + 1) % SLOTS;
+                if let Some(old) = self.asid_of[slot].replace(asid) {
+                    self.slot_of[usize::from(old)] = NONE;
+                }
+                self.slot_of[usize::from(asid)] = slot as u8;
+                tables.clear(slot);
+                slot
+            }
+            Some((_, slot)) => slot.into(),
+        };
+        match tables.view(self.slot, self.kernel) {
+            Ok(view) => self.view = view,
+            Err(_) => self.give_up(),
+        }
+    }
+
+    /// Goes on without tables.
+    fn give_up(&mut self) {
+        *self = Self {
+            refused: true,
+            kernel: self.kernel,
+            ..Self::default()
+        };
+    }
+
+    /// Enters the page of `ram` that holds `offset` for the virtual page that holds `va`, in place of what is entered
+    /// there. `asid` is the address space that was selected.
+    pub fn fill(&mut self, va: u32, asid: Option<u8>, ram: &Ram, offset: u64, writable: bool) {
+        let Some(at) = ram.page(offset) else {
+            return;
+        };
+        if self.tables.is_none() {
+            if self.refused {
+                return;
+            }
+            match Tables::new() {
+                Ok(tables) => self.tables = Some(Box::new(tables)),
+                Err(_) => return self.give_up(),
+            }
+            self.make_view(asid);
+        }
+        let page = (va >> 12) as usize;
+        let (slot, kind) = match va >> 31 {
+            0 => (self.slot, 4 + self.slot),
+            _ => (UPPER, (va >> 29) as usize & 3),
+        };
+        // What is above is the kernel's, and an address space without a slot has nothing below.
+        if kind >= 4 + SLOTS || slot == UPPER && !self.kernel {
+            return;
+        }
+        let block = match self.blocks.iter().position(|b| b.ram.same(ram)) {
+            Some(block) => block,
+            None => {
+                self.blocks.push(Block {
+                    ram: ram.clone(),
+                    writers: Vec::new(),
+                });
+                self.blocks.len() - 1
+            }
+        };
+        let Some(tables) = &mut self.tables else {
+            return;
+        };
+        let base = (at as u64).wrapping_sub(u64::from(va & !0xfff));
+        if writable {
+            let writers = &mut self.blocks[block].writers;
+            if writers.is_empty() {
+                *writers = vec![[0; 4 + SLOTS]; ram.pages() as usize];
+            }
+            let writer = &mut writers[(offset / PAGE) as usize][kind];
+            let this = page as u32 | PRESENT;
+            if *writer != this {
+                if *writer != 0 {
+                    *tables.entries(slot, *writer as usize)[1] = 0;
+                }
+                *writer = this;
+            }
+        }
+        let [read, write] = tables.entries(slot, page);
+        *read = base;
+        *write = if writable { base } else { 0 };
+        let chunk = page % HALF / CHUNK;
+        tables.written[slot][chunk / 64] |= 1 << (chunk % 64);
+    }
+
+    /// Forgets what is entered for the virtual page that holds `va`, in one address space or in all.
+    pub fn forget(&mut self, va: u32, asid: Option<u8>) {
+        let Some(tables) = &mut self.tables else {
+            return;
+        };
+        let mut forget = |slot| {
+            for entry in tables.entries(slot, (va >> 12) as usize) {
+                *entry = 0;
+            }
+        };
+        match asid.map(|asid| self.slot_of[usize::from(asid)]) {
+            _ if va >> 31 != 0 => forget(UPPER),
+            None => (0..SLOTS).for_each(forget),
+            Some(NONE) => {}
+            Some(slot) => forget(slot.into()),
         }
     }
 
     /// Takes away the right to write from every entry of the page of `ram` that holds `offset`.
     pub fn protect(&mut self, ram: &Ram, offset: u64) {
-        let Some(page) = ram.page(offset) else { return };
-        for entry in &mut self.entries {
-            let at = (entry.read & !(PAGE as u32 - 1)) as usize;
-            if entry.base.wrapping_add(at) == page {
-                entry.write = EMPTY;
-            }
+        let Some(tables) = &mut self.tables else {
+            return;
+        };
+        let Some(block) = self.blocks.iter_mut().find(|b| b.ram.same(ram)) else {
+            return;
+        };
+        let Some(writers) = block.writers.get_mut((offset / PAGE) as usize) else {
+            return;
+        };
+        for (kind, writer) in writers.iter_mut().enumerate().filter(|(_, w)| **w != 0) {
+            let slot = kind.checked_sub(4).unwrap_or(UPPER);
+            *tables.entries(slot, *writer as usize)[1] = 0;
+            *writer = 0;
         }
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.entries.fill(VACANT);
-        self.blocks.clear();
+        if let Some(tables) = &mut self.tables {
+            (0..=SLOTS).for_each(|slot| tables.clear(slot));
+        }
     }
 }
 
@@ -180,42 +416,107 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_pages_and_alignment_must_match() {
+    fn address_spaces_pages_and_alignment_must_match() {
         let ram = Ram::new(2 * PAGE).unwrap();
         ram.write_u32(PAGE + 8, 0x1122_3344).unwrap();
         let mut tlb = SoftTlb::default();
-        assert!(tlb.fill(0x40_1000, Key::asid(7), &ram, PAGE + 4, false));
-        assert_eq!(tlb.read_u32(0x40_1008, Key::asid(7)), Some(0x1122_3344));
-        assert_eq!(tlb.read_u8(0x40_100b, Key::asid(7)), Some(0x11));
-        for (va, key) in [
-            (0x40_1008, Key::asid(6)),
-            (0x40_1008, Key::KERNEL),
-            (0x40_1008, Key::NEVER),
-            (0x40_1009, Key::asid(7)),
-            (0x40_100a, Key::asid(7)),
-            (0x40_2008, Key::asid(7)),
-            (0x60_1008, Key::asid(7)),
-        ] {
-            assert_eq!(tlb.read_u32(va, key), None, "{va:#x} {key:?}");
+        tlb.select(Some(7), false);
+        tlb.fill(0x40_1000, Some(7), &ram, PAGE + 4, false);
+        assert_eq!(tlb.read_u32(0x40_1008), Some(0x1122_3344));
+        assert_eq!(tlb.read_u8(0x40_100b), Some(0x11));
+        for va in [0x40_1009, 0x40_100a, 0x40_2008, 0x60_1008, 0xc040_1008] {
+            assert_eq!(tlb.read_u32(va), None, "{va:#x}");
         }
-        assert!(!tlb.write_u32(0x40_1008, Key::asid(7), 1), "read-only");
-        tlb.fill(0x40_1000, Key::asid(7), &ram, PAGE, true);
-        assert!(tlb.write_u64(0x40_1008, Key::asid(7), 5));
+        for (asid, kernel, hit) in [
+            (Some(6), false, false),
+            (Some(6), true, false),
+            (None, true, false),
+            (Some(7), true, true),
+            (Some(7), false, true),
+        ] {
+            tlb.select(asid, kernel);
+            assert_eq!(tlb.read_u32(0x40_1008).is_some(), hit, "{asid:?} {kernel}");
+        }
+        assert!(!tlb.write_u32(0x40_1008, 1), "read-only");
+        tlb.fill(0x40_1000, Some(7), &ram, PAGE, true);
+        assert!(tlb.write_u64(0x40_1008, 5));
         assert_eq!(ram.read_u64(PAGE + 8), Ok(5));
         tlb.protect(&ram, PAGE);
-        assert!(!tlb.write_u64(0x40_1008, Key::asid(7), 6));
-        tlb.forget(0x40_1fff);
-        assert_eq!(tlb.read_u32(0x40_1008, Key::asid(7)), None);
+        assert!(!tlb.write_u64(0x40_1008, 6));
+        assert_eq!(tlb.read_u64(0x40_1008), Some(5));
+        tlb.forget(0x40_1fff, Some(6));
+        assert_eq!(tlb.read_u64(0x40_1008), Some(5));
+        tlb.forget(0x40_1fff, Some(7));
+        assert_eq!(tlb.read_u64(0x40_1008), None);
     }
 
     #[test]
-    fn an_empty_entry_matches_nothing() {
-        let tlb = SoftTlb::default();
-        for key in (0..=255).map(Key::asid).chain([Key::KERNEL, Key::NEVER]) {
-            for va in [0, 4, 8, 0xffff_f000, 0xffff_ffff, 0x808, 0x7f8] {
-                assert_eq!(tlb.read_u8(va, key), None);
-                assert_eq!(tlb.read_u64(va, key), None);
+    fn the_upper_half_is_the_kernels_in_every_address_space() {
+        let ram = Ram::new(PAGE).unwrap();
+        let mut tlb = SoftTlb::default();
+        tlb.select(Some(1), true);
+        tlb.fill(0x8000_0000, Some(1), &ram, 0, true);
+        for asid in [Some(1), Some(2), None] {
+            tlb.select(asid, true);
+            assert!(tlb.write_u8(0x8000_0001, 3));
+            tlb.select(asid, false);
+            assert_eq!(tlb.read_u8(0x8000_0001), None);
+            tlb.fill(0x8000_0000, asid, &ram, 0, true);
+            assert_eq!(tlb.read_u8(0x8000_0001), None);
+        }
+        tlb.select(None, true);
+        tlb.fill(0x1000, None, &ram, 0, true);
+        assert_eq!(tlb.read_u8(0x1000), None, "nothing is below");
+        tlb.clear();
+        assert_eq!(tlb.read_u8(0x8000_0001), None);
+    }
+
+    #[test]
+    fn all_ways_to_write_a_page_are_taken_away() {
+        let ram = Ram::new(4 * PAGE).unwrap();
+        let mut tlb = SoftTlb::default();
+        let spaces = 0..2 * SLOTS as u8;
+        for asid in spaces.clone() {
+            tlb.select(Some(asid), true);
+            for va in [0x1000, 0x5000, 0x8000_2000, 0xa000_2000, 0xc000_0000] {
+                tlb.fill(va, Some(asid), &ram, 2 * PAGE, true);
+                assert!(tlb.write_u8(va, 1), "{asid} {va:#x}");
             }
+        }
+        tlb.protect(&ram, 2 * PAGE);
+        for asid in spaces {
+            tlb.select(Some(asid), true);
+            for va in [0x1000, 0x5000, 0x8000_2000, 0xa000_2000, 0xc000_0000] {
+                assert!(!tlb.write_u8(va, 1), "{asid} {va:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn more_address_spaces_than_slots_are_not_mixed_up() {
+        let ram = Ram::new(PAGE * 64).unwrap();
+        let mut tlb = SoftTlb::default();
+        for asid in 0..64 {
+            ram.write_u8(u64::from(asid) * PAGE, asid).unwrap();
+        }
+        for round in 0..3 {
+            for asid in 0..64u8 {
+                tlb.select(Some(asid), false);
+                if let Some(there) = tlb.read_u8(0x7000) {
+                    assert_eq!(there, asid, "round {round}");
+                }
+                tlb.fill(0x7000, Some(asid), &ram, u64::from(asid) * PAGE, false);
+                assert_eq!(tlb.read_u8(0x7000), Some(asid));
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_table_has_nothing() {
+        let mut tlb = SoftTlb::default();
+        for va in [0, 4, 8, 0x7fff_ffff, 0x8000_0000, 0xffff_f000, 0xffff_ffff] {
+            assert_eq!(tlb.read_u8(va), None);
+            assert!(!tlb.write_u8(va, 0));
         }
     }
 
@@ -223,9 +524,10 @@ mod tests {
     fn pointers_outlive_the_handles_they_came_from() {
         let mut tlb = SoftTlb::default();
         let ram = Ram::new(PAGE).unwrap();
-        tlb.fill(0, Key::KERNEL, &ram, 0, true);
+        tlb.select(Some(0), true);
+        tlb.fill(0, Some(0), &ram, 0, true);
         drop(ram);
-        assert!(tlb.write_u32(0, Key::KERNEL, 9));
-        assert_eq!(tlb.read_u32(0, Key::KERNEL), Some(9));
+        assert!(tlb.write_u32(0, 9));
+        assert_eq!(tlb.read_u32(0), Some(9));
     }
 }

@@ -478,7 +478,7 @@ fn load32<A: Address, const BIG: bool>(
     cx: &mut Cx<'_>,
 ) -> Exit {
     let va = A::of(core, op);
-    let done = match core.soft.read_u32(va, core.key(va)) {
+    let done = match core.soft.read_u32(va) {
         Some(raw) => Ok(Done::Quiet(raw.into())),
         None => core.load(op, cx, va, 4),
     };
@@ -497,8 +497,7 @@ fn store32<A: Address, const BIG: bool>(
     let va = A::of(core, op);
     let value = core.fpr32(op.c);
     let raw = if BIG { value.swap_bytes() } else { value };
-    let key = core.key(va);
-    if core.soft.write_u32(va, key, raw) {
+    if core.soft.write_u32(va, raw) {
         return next(core, rest, cx);
     }
     let done = core.store(op, cx, va, 4, raw.into());
@@ -512,7 +511,7 @@ fn load64<A: Address, const BIG: bool>(
     cx: &mut Cx<'_>,
 ) -> Exit {
     let va = A::of(core, op);
-    let done = match core.soft.read_u64(va, core.key(va)) {
+    let done = match core.soft.read_u64(va) {
         Some(raw) => Ok(Done::Quiet(raw)),
         None => core.load(op, cx, va, 8),
     };
@@ -530,8 +529,7 @@ fn store64<A: Address, const BIG: bool>(
     let va = A::of(core, op);
     let value = core.fpr64(op.c);
     let raw = if BIG { value.swap_bytes() } else { value };
-    let key = core.key(va);
-    if core.soft.write_u64(va, key, raw) {
+    if core.soft.write_u64(va, raw) {
         return next(core, rest, cx);
     }
     let done = core.store(op, cx, va, 8, raw);

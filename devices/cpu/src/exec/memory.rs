@@ -44,8 +44,7 @@ impl Core {
             };
             if let Ok(value) = value {
                 let writable = writable && dirty && !ram.is_code((at >> 12) as u32);
-                self.soft
-                    .fill(va, self.keys[(va >> 31) as usize], ram, offset, writable);
+                self.soft.fill(va, self.cp0.asid(), ram, offset, writable);
                 return Ok(Done::Quiet(value));
             }
         }
@@ -93,8 +92,7 @@ impl Core {
                     self.code_stores.push((index, at));
                     return Ok(Done::Event(()));
                 }
-                self.soft
-                    .fill(va, self.keys[(va >> 31) as usize], ram, offset, true);
+                self.soft.fill(va, self.cp0.asid(), ram, offset, true);
                 return Ok(Done::Quiet(()));
             }
         }
@@ -149,7 +147,7 @@ macro_rules! loads {
             #[inline(always)]
             fn quick(core: &mut Core, b: u32, _: u32, imm: u32) -> Option<u32> {
                 let va = b.wrapping_add(imm);
-                core.soft.$read(va, core.key(va)).map(Self::register)
+                core.soft.$read(va).map(Self::register)
             }
             fn slow(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Result<Done<()>, Exit> {
                 let va = core.r[op.b].wrapping_add(op.imm);
@@ -181,8 +179,7 @@ macro_rules! stores {
                 let va = b.wrapping_add(imm);
                 let value = c as $ty;
                 let raw = if BIG { value.swap_bytes() } else { value };
-                let key = core.key(va);
-                core.soft.$write(va, key, raw).then_some(0)
+                core.soft.$write(va, raw).then_some(0)
             }
             fn slow(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Result<Done<()>, Exit> {
                 let va = core.r[op.b].wrapping_add(op.imm);
@@ -230,7 +227,7 @@ fn load_part<const BIG: bool, const LEFT: bool>(
     cx: &mut Cx<'_>,
 ) -> Exit {
     let va = core.r[op.b].wrapping_add(op.imm);
-    match core.soft.read_u32(va & !3, core.key(va)) {
+    match core.soft.read_u32(va & !3) {
         Some(raw) => {
             core.r[op.a] = part::<BIG, LEFT>(raw, core.r[op.c], va);
             next(core, rest, cx)
@@ -274,8 +271,8 @@ fn store_part<const BIG: bool, const LEFT: bool>(
     cx: &mut Cx<'_>,
 ) -> Exit {
     let va = core.r[op.b].wrapping_add(op.imm);
-    let (value, key) = (core.r[op.c], core.key(va));
-    let Some(raw) = core.soft.read_u32(va & !3, key) else {
+    let value = core.r[op.c];
+    let Some(raw) = core.soft.read_u32(va & !3) else {
         return store_part_slow::<BIG, LEFT>(core, op, rest, cx);
     };
     let old = if BIG { raw.swap_bytes() } else { raw };
@@ -285,7 +282,7 @@ fn store_part<const BIG: bool, const LEFT: bool>(
         false => value << shift | old & !(u32::MAX << shift),
     };
     let raw = if BIG { new.swap_bytes() } else { new };
-    if core.soft.write_u32(va & !3, key, raw) {
+    if core.soft.write_u32(va & !3, raw) {
         next(core, rest, cx)
     } else {
         store_part_slow::<BIG, LEFT>(core, op, rest, cx)
@@ -357,8 +354,7 @@ fn store_conditional<const BIG: bool>(
     let raw = if BIG { value.swap_bytes() } else { value };
     let succeeds = std::mem::take(&mut core.ll_bit) && core.ll_va == va;
     if succeeds {
-        let key = core.key(va);
-        if core.soft.write_u32(va, key, raw) {
+        if core.soft.write_u32(va, raw) {
             core.r[op.a] = 1;
             return next(core, rest, cx);
         }

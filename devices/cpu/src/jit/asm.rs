@@ -1,6 +1,7 @@
 //! What the emitter is made of: where guest state is found by generated code, and instructions on it.
 //!
-//! `rbx` points into the [`Core`], `r12d` is the guest address of the block, `r13` the instructions left to execute. The
+//! `rbx` points into the [`Core`], `rbp` to the tables of the soft TLB, `r12d` is the guest address of the block, `r13` the
+//! instructions left to execute. The
 //! general registers that programs use most are in host registers as long as generated code runs; `eax`, `ecx` and `edx`
 //! are free for every guest instruction. Floating point registers are in memory, `xmm0` and `xmm1` are free.
 
@@ -8,6 +9,8 @@ use std::mem::offset_of;
 
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, VecAssembler, dynasm};
+
+use solderless_model::memory::layout;
 
 use crate::core::Core;
 
@@ -21,15 +24,14 @@ pub const fn place(offset: usize) -> i32 {
 
 /// The displacements of fields of the [`Core`].
 pub mod at {
-    use super::{Core, offset_of, place};
+    use super::{Core, layout, offset_of, place};
     use crate::exec::Due;
 
     pub const PC: i32 = place(offset_of!(Core, pc));
     pub const BUDGET: i32 = place(offset_of!(Core, budget));
     pub const LATCH: i32 = place(offset_of!(Core, latch));
     pub const CODE_KEY: i32 = place(offset_of!(Core, code_key));
-    pub const USER_KEY: i32 = place(offset_of!(Core, keys));
-    pub const SOFT: i32 = place(offset_of!(Core, soft));
+    pub const VIEW: i32 = place(offset_of!(Core, soft) + layout::VIEW);
     pub const ITLB: i32 = place(offset_of!(Core, itlb));
     pub const FCSR: i32 = place(offset_of!(Core, fcsr));
     pub const FPR: i32 = place(offset_of!(Core, fpr));
@@ -42,14 +44,13 @@ pub const ECX: u8 = 1;
 pub const EDX: u8 = 2;
 
 /// The general registers in host registers: guest's and host's numbers.
-pub const PINNED: [(u8, u8); 9] = [
+pub const PINNED: [(u8, u8); 8] = [
     (2, 6),
     (3, 7),
-    (4, 5),
-    (5, 8),
-    (6, 9),
-    (7, 10),
-    (8, 11),
+    (4, 8),
+    (5, 9),
+    (6, 10),
+    (7, 11),
     (16, 14),
     (29, 15),
 ];

@@ -4,7 +4,7 @@ use dynasmrt::{DynasmApi, dynasm};
 use solderless_model::memory::layout;
 
 use super::asm::{EAX, ECX, EDX, If, Src, at, src};
-use super::{Cold, Emitter, Slow};
+use super::{Emitter, Slow};
 use crate::ir::{Inst, Kind};
 
 /// What an access is for.
@@ -15,17 +15,14 @@ pub enum For {
 }
 
 impl For {
-    /// The displacement of the tag that must match, from `rbx` and the offset of the entry.
-    pub fn tag(self) -> i32 {
-        let tag = match self {
-            Self::Read => layout::READ,
-            Self::Write => layout::WRITE,
-        };
-        at::SOFT + (layout::TABLE + tag) as i32
+    /// From the start of the view to the table for it.
+    fn table(self) -> i32 {
+        match self {
+            Self::Read => 0,
+            Self::Write => layout::WRITE as i32,
+        }
     }
 }
-
-const BASE: i32 = at::SOFT + (layout::TABLE + layout::BASE) as i32;
 
 /// The displacement of a floating point register's word.
 pub fn fpr(place: u8) -> i32 {
@@ -85,36 +82,22 @@ impl Emitter<'_, '_> {
 
     /// Makes the guest's address in `eax` the host's in `rax`, or goes on at `slow`. `low` are the bits of the address that
     /// must be zero.
-    fn reach(&mut self, low: i32, access: For, slow: Slow) {
-        let hit = self.asm.label();
-        const INDEX: i32 = (layout::ENTRIES as i32 - 1) << layout::SHIFT;
+    fn reach(&mut self, low: i8, access: For, slow: Slow) {
         dynasm!(self.asm.ops; .arch x64
             ; mov ecx, eax
-            ; shr ecx, (12 - layout::SHIFT) as i8
-            ; and ecx, INDEX
-            ; mov edx, eax
-            ; and edx, !0xfff | low
+            ; shr ecx, 12
         );
-        if self.kernel {
-            // The kernel's key is zero.
-            dynasm!(self.asm.ops; .arch x64; cmp edx, [rbx + rcx + access.tag()]);
-            let from = self.asm.label();
-            self.asm.jump_if(If::NotEqual as u8, from);
-            self.cold.push(Cold::User {
-                from,
-                access,
-                miss: slow.from,
-                hit,
-            });
-        } else {
-            dynasm!(self.asm.ops; .arch x64
-                ; xor edx, [rbx + rcx + access.tag()]
-                ; cmp edx, [rbx + at::USER_KEY]
-            );
+        match access.table() {
+            0 => dynasm!(self.asm.ops; .arch x64; mov rcx, [rbp + rcx * 8]),
+            table => dynasm!(self.asm.ops; .arch x64; mov rcx, [rbp + rcx * 8 + table]),
+        }
+        dynasm!(self.asm.ops; .arch x64; test rcx, rcx);
+        self.asm.jump_if(If::Equal as u8, slow.from);
+        if low != 0 {
+            dynasm!(self.asm.ops; .arch x64; test al, BYTE low);
             self.asm.jump_if(If::NotEqual as u8, slow.from);
         }
-        self.asm.bind(hit);
-        dynasm!(self.asm.ops; .arch x64; add rax, [rbx + rcx + BASE]);
+        dynasm!(self.asm.ops; .arch x64; add rax, rcx);
     }
 
     fn load(&mut self, inst: &Inst) {
@@ -252,7 +235,7 @@ impl Emitter<'_, '_> {
     fn load_fp(&mut self, inst: &Inst, size: i32) {
         let slow = self.slow();
         self.address(inst);
-        self.reach(size - 1, For::Read, slow);
+        self.reach((size - 1) as i8, For::Read, slow);
         match (size, self.big) {
             (4, false) => dynasm!(self.asm.ops; .arch x64; mov ecx, [rax]),
             (4, true) => dynasm!(self.asm.ops; .arch x64; mov ecx, [rax]; bswap ecx),
@@ -270,7 +253,7 @@ impl Emitter<'_, '_> {
     fn store_fp(&mut self, inst: &Inst, size: i32) {
         let slow = self.slow();
         self.address(inst);
-        self.reach(size - 1, For::Write, slow);
+        self.reach((size - 1) as i8, For::Write, slow);
         if size == 4 {
             dynasm!(self.asm.ops; .arch x64; mov ecx, [rbx + fpr(inst.c)]);
         } else {

@@ -33,7 +33,6 @@ mod stubs;
 mod system;
 
 use asm::{Asm, If, at};
-use memory::For;
 use stubs::Stubs;
 
 use crate::block::To;
@@ -258,13 +257,6 @@ struct Slow {
 enum Cold {
     /// The interpreter is to execute an instruction.
     Slow { slow: Slow, site: u32 },
-    /// In kernel mode: the address may be one of the user's.
-    User {
-        from: DynamicLabel,
-        access: For,
-        miss: DynamicLabel,
-        hit: DynamicLabel,
-    },
     /// A likely branch is not taken: instructions that are not executed are given back.
     Leave { from: DynamicLabel, rest: u8 },
     /// A branch is taken.
@@ -344,20 +336,6 @@ impl Emitter<'_, '_> {
                 self.asm.bind(slow.from);
                 self.call(site);
                 self.asm.jump(slow.back);
-            }
-            Cold::User {
-                from,
-                access,
-                miss,
-                hit,
-            } => {
-                self.asm.bind(from);
-                dynasm!(self.asm.ops; .arch x64
-                    ; xor edx, [rbx + rcx + access.tag()]
-                    ; cmp edx, [rbx + at::USER_KEY]
-                );
-                self.asm.jump_if(If::Equal as u8, hit);
-                self.asm.jump(miss);
             }
             Cold::Leave { from, rest } => {
                 self.asm.bind(from);

@@ -90,6 +90,7 @@ fn fetch(asm: &mut Asm) {
     dynasm!(asm.ops; .arch x64
         ; mov r12d, [rbx + at::PC]
         ; mov r13, [rbx + at::BUDGET]
+        ; mov rbp, [rbx + at::VIEW]
     );
 }
 
