@@ -13,7 +13,7 @@ use solderless_model::memory::PAGE;
 use solderless_model::{Cx, Engine};
 
 use crate::core::{CodeMode, Core, Frame};
-use crate::exception::{Access, Exception, Fault};
+use crate::exception::{Access, Fault};
 use crate::exec::{self, Mode, Op};
 use crate::ir::Block;
 use crate::jit::{AVAILABLE, Left, Native, Place};
@@ -196,7 +196,7 @@ impl Blocks {
         let (pa, ram, offset) = match source(core, cx, pc) {
             Ok(Source::Memory { pa, ram, offset }) => (pa, ram, offset),
             Ok(Source::Bus(_)) => return once(core, cx, 1),
-            Err(fault) => return core.fetch_fault(fault, pc, false),
+            Err(fault) => return raised(core, fault, pc, false),
         };
         let home = home(ram, offset);
         let start = (offset % PAGE) as u32;
@@ -563,7 +563,7 @@ pub fn once(core: &mut Core, cx: &mut Cx<'_>, limit: usize) -> Found {
     };
     let mut words = match first {
         Ok(words) => words,
-        Err(fault) => return core.fetch_fault(fault, pc, false),
+        Err(fault) => return raised(core, fault, pc, false),
     };
     if let Some(block) = translate(&words, limit, core.fp) {
         return Found::Once(code(core, &block));
@@ -576,11 +576,11 @@ pub fn once(core: &mut Core, cx: &mut Cx<'_>, limit: usize) -> Found {
     };
     match second {
         Ok(slot) => words.extend(slot),
-        Err(fault) => return core.fetch_fault(fault, slot, true),
+        Err(fault) => return raised(core, fault, slot, true),
     }
     match translate(&words, 2, core.fp) {
         Some(block) => Found::Once(code(core, &block)),
-        None => core.fetch_fault(Fault::Bus, slot, true),
+        None => raised(core, Fault::Bus, slot, true),
     }
 }
 
@@ -629,6 +629,29 @@ pub fn check_site(core: &mut Core, cx: &Cx<'_>, op: &Op) {
         assert!(
             op.same(&exec::op(&step, mode(core))),
             "{op:?} at {pc:#x}, where {inst:?} is"
+        );
+    }
+}
+
+/// Checks that an access that generated code leaves to the interpreter is the instruction at its address.
+#[cfg(debug_assertions)]
+pub fn check_missed(core: &mut Core, cx: &Cx<'_>, missed: exec::Missed) {
+    use crate::decode::{Decoded, decode};
+    use crate::ir::Step;
+    let (at, len) = missed.place();
+    let pc = core.pc.wrapping_add(u32::from(at) * 4);
+    assert!(core.budget >= 0 && at < len, "{missed:?} at {pc:#x}");
+    // The page may not be mapped any more.
+    if let Ok(Source::Memory { ram, offset, .. }) = source(core, cx, pc)
+        && let [word] = words(core, ram, offset, 1)[..]
+    {
+        let step = |slot| match decode(word, core.fp) {
+            Decoded::Plain(inst) => exec::Missed::new(&Step { inst, at, slot }, len),
+            _ => None,
+        };
+        assert!(
+            [step(false), step(true)].contains(&Some(missed)),
+            "{missed:?} at {pc:#x}, where {word:#x} is"
         );
     }
 }
@@ -683,11 +706,8 @@ fn in_order(core: &Core, raw: u32) -> u32 {
     }
 }
 
-impl Core {
-    /// Takes the exception of a fetch, which costs as much as an instruction.
-    fn fetch_fault(&mut self, fault: Fault, va: u32, slot: bool) -> Found {
-        self.budget -= 1;
-        self.enter(Exception::Memory(fault, Access::Fetch, va), va, slot);
-        Found::Raised
-    }
+/// The exception of a fetch is taken.
+fn raised(core: &mut Core, fault: Fault, va: u32, slot: bool) -> Found {
+    core.fetch_fault(fault, va, slot);
+    Found::Raised
 }

@@ -5,7 +5,7 @@ use solderless_model::{Cx, Page, Parts, Reader, Shape, State, StateError, Writer
 
 use crate::cp0::{Cp0, status};
 use crate::decode::FpMode;
-use crate::exception::{Access, Fault};
+use crate::exception::{Access, Exception, Fault};
 use crate::exec::{Due, Op};
 use crate::fpu::Fcsr;
 use crate::ir::SINK;
@@ -449,6 +449,35 @@ impl Core {
                 writable: known.writable,
             },
         }
+    }
+
+    /// Finds the page of the code at the CPU's address again, or takes the exception of its fetch. False if that is not so
+    /// quickly done.
+    pub fn fetch(&mut self, cx: &Cx<'_>) -> bool {
+        let pc = self.pc;
+        if self.budget <= 0 || pc & 3 != 0 {
+            return false;
+        }
+        match self.translate(pc, Access::Fetch) {
+            Err(fault) => {
+                self.fetch_fault(fault, pc, false);
+                true
+            }
+            Ok((pa, _)) => {
+                let frame = self.known_frame(cx, pa);
+                let known = mapped(pc) && frame.mode == self.mode && frame.native != 0;
+                if known {
+                    self.note_code_table(pc, pa, frame.table, frame.native);
+                }
+                known
+            }
+        }
+    }
+
+    /// Takes the exception of a fetch, which costs as much as an instruction.
+    pub fn fetch_fault(&mut self, fault: Fault, va: u32, slot: bool) {
+        self.budget -= 1;
+        self.enter(Exception::Memory(fault, Access::Fetch, va), va, slot);
     }
 
     /// Makes the pages of a new TLB entry known, as they are likely to be accessed at once. What is not done here is done

@@ -28,9 +28,9 @@ pub trait Guest {
     /// What else it needs at hand.
     type World<'a, 'b: 'a>;
 
-    /// Does what generated code leaves to others; `what` is whatever the code says. What it returns the code knows how to
-    /// take.
-    fn slow(&mut self, world: &mut Self::World<'_, '_>, what: u32) -> u32;
+    /// Does what generated code leaves to others; `what` and `with` are whatever the code says. What it returns the code knows
+    /// how to take.
+    fn slow(&mut self, world: &mut Self::World<'_, '_>, what: u32, with: u32) -> u32;
 }
 
 /// Generated code for a [`Guest`].
@@ -40,6 +40,8 @@ pub struct Cache<G> {
     run: *mut u8,
     size: usize,
     used: usize,
+    /// Where what is at the far end starts.
+    far: usize,
     guest: PhantomData<fn(&mut G)>,
 }
 
@@ -68,6 +70,7 @@ impl<G: Guest> Cache<G> {
             run: run.cast(),
             size,
             used: 0,
+            far: size,
             guest: PhantomData,
         })
     }
@@ -79,12 +82,12 @@ impl<G: Guest> Cache<G> {
 
     /// Bytes of code in it.
     pub fn used(&self) -> usize {
-        self.used
+        self.used + self.size - self.far
     }
 
     /// Bytes that are left.
     pub fn left(&self) -> usize {
-        self.size - self.used
+        self.far - self.used
     }
 
     /// Where the next code will be, from the base.
@@ -92,7 +95,12 @@ impl<G: Guest> Cache<G> {
         self.used as u32
     }
 
-    /// The function that generated code calls: `extern "sysv64" fn(guest, world, what) -> u32`, with the two pointers that
+    /// Where the next code of this size at the far end will be, from the base.
+    pub fn next_far(&self, len: usize) -> u32 {
+        self.far.saturating_sub(len) as u32
+    }
+
+    /// The function that generated code calls: `extern "sysv64" fn(guest, world, what, with) -> u32`, with the two pointers that
     /// it was entered with.
     pub fn slow_address() -> usize {
         slow::<G> as *const () as usize
@@ -113,12 +121,28 @@ impl<G: Guest> Cache<G> {
         Some(at as u32)
     }
 
+    /// Adds code at the far end, which is for what is rarely executed; as [`Cache::install`].
+    ///
+    /// # Safety
+    /// As for [`Cache::install`].
+    pub unsafe fn install_far(&mut self, code: &[u8]) -> Option<u32> {
+        if code.len() > self.left() {
+            return None;
+        }
+        let at = self.far - code.len();
+        // SAFETY: `at` and the length of the code lie within the mapping, which nothing else refers to.
+        unsafe { ptr::copy_nonoverlapping(code.as_ptr(), self.write.add(at), code.len()) };
+        self.far = at;
+        Some(at as u32)
+    }
+
     /// Makes the 32-bit displacement that ends a jump, `site` bytes from the base, lead to `to`.
     ///
     /// # Safety
     /// There is such a displacement, and the code that it leads to goes on as the code around the jump expects.
     pub unsafe fn redirect(&mut self, site: u32, to: u32) {
-        if site as usize + 4 > self.used {
+        let end = site as usize + 4;
+        if end > self.size || end > self.used && (site as usize) < self.far {
             return;
         }
         let displacement = to.wrapping_sub(site.wrapping_add(4));
@@ -131,6 +155,7 @@ impl<G: Guest> Cache<G> {
 
     /// Forgets all code but the first `keep` bytes.
     pub fn truncate(&mut self, keep: u32) {
+        self.far = self.size;
         self.used = self.used.min((keep as usize).next_multiple_of(ALIGN));
     }
 
@@ -155,11 +180,11 @@ impl<G: Guest> Cache<G> {
     }
 }
 
-extern "sysv64" fn slow<G: Guest>(guest: *mut G, world: *mut c_void, what: u32) -> u32 {
+extern "sysv64" fn slow<G: Guest>(guest: *mut G, world: *mut c_void, what: u32, with: u32) -> u32 {
     // SAFETY: generated code passes the pointers that `enter` made of `&mut` references, which are not in use while it
     // runs, and it runs now.
     let (guest, world) = unsafe { (&mut *guest, &mut *world.cast::<G::World<'_, '_>>()) };
-    guest.slow(world, what)
+    guest.slow(world, what, with)
 }
 
 impl<G> Drop for Cache<G> {
@@ -179,8 +204,8 @@ mod tests {
 
     impl Guest for Sum {
         type World<'a, 'b: 'a> = &'a [u32];
-        fn slow(&mut self, world: &mut &[u32], what: u32) -> u32 {
-            self.0 += world[what as usize];
+        fn slow(&mut self, world: &mut &[u32], what: u32, with: u32) -> u32 {
+            self.0 += world[what as usize] + with;
             self.0
         }
     }
@@ -190,24 +215,33 @@ mod tests {
         let mut cache = Cache::<Sum>::new(1 << 16).unwrap();
         // gate: jmp rdx
         let gate = [0xff, 0xe2];
-        // mov edx, 1; mov rax, slow; jmp rax
-        let mut call = vec![0xba, 1, 0, 0, 0, 0x48, 0xb8];
+        // mov edx, 1; mov ecx, 2; mov rax, slow; jmp rax
+        let mut call = vec![0xba, 1, 0, 0, 0, 0xb9, 2, 0, 0, 0, 0x48, 0xb8];
         call.extend(Cache::<Sum>::slow_address().to_le_bytes());
         call.extend([0xff, 0xe0]);
         // jmp to itself; mov eax, 7; ret
         let jump = [0xe9, 0xfb, 0xff, 0xff, 0xff];
-        let seven = [0xb8, 7, 0, 0, 0, 0xc3];
+        let seven_code = [0xb8, 7, 0, 0, 0, 0xc3];
         // SAFETY: each is a function, or jumps to one once it is redirected.
-        let [gate, call, jump, seven] =
-            unsafe { [&gate[..], &call, &jump, &seven].map(|code| cache.install(code).unwrap()) };
+        let [gate, call, jump, seven] = unsafe {
+            [&gate[..], &call, &jump, &seven_code].map(|code| cache.install(code).unwrap())
+        };
         let mut sum = Sum(1);
-        assert_eq!(cache.enter(gate, call, &mut sum, &mut &[2u32, 40][..]), 41);
-        assert_eq!(sum.0, 41);
+        assert_eq!(cache.enter(gate, call, &mut sum, &mut &[2u32, 40][..]), 43);
+        assert_eq!(sum.0, 43);
         // SAFETY: both are functions of no arguments from there on.
         unsafe { cache.redirect(jump + 1, seven) };
         assert_eq!(cache.enter(gate, jump, &mut sum, &mut &[][..]), 7);
+        assert_eq!(cache.next_far(seven_code.len()) as usize, (1 << 16) - 6);
+        // SAFETY: as above.
+        let far = unsafe { cache.install_far(&seven_code) };
+        // SAFETY: it is a function of no arguments.
+        unsafe { cache.redirect(jump + 1, far.unwrap()) };
+        assert_eq!(cache.enter(gate, jump, &mut sum, &mut &[][..]), 7);
         // SAFETY: it does not fit.
         assert_eq!(unsafe { cache.install(&vec![0; 1 << 16]) }, None);
+        // SAFETY: nor does this.
+        assert_eq!(unsafe { cache.install_far(&vec![0; 1 << 16]) }, None);
         cache.truncate(gate + 2);
         assert_eq!(cache.used(), ALIGN);
     }

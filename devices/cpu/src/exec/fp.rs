@@ -28,12 +28,12 @@ impl Core {
     }
 
     #[inline(always)]
-    fn fpr64(&self, place: u8) -> u64 {
+    pub(super) fn fpr64(&self, place: u8) -> u64 {
         self.fpr[usize::from(place >> 1 & 31)]
     }
 
     #[inline(always)]
-    fn set_fpr64(&mut self, place: u8, value: u64) {
+    pub(super) fn set_fpr64(&mut self, place: u8, value: u64) {
         self.fpr[usize::from(place >> 1 & 31)] = value;
     }
 

@@ -6,10 +6,17 @@
 use solderless_model::Cx;
 
 use super::pair::{Piece, single};
-use super::{Exit, Handler, Mode, Op, after, next};
+use super::{DONE, Exit, Handler, Mode, Op, after, next, place};
 use crate::core::{Core, Frame};
 use crate::exception::{Access, Exception, Fault};
-use crate::ir::Kind;
+use crate::ir::{Kind, Step};
+
+/// A value in the CPU's byte order, or from it.
+macro_rules! in_order {
+    ($value:expr, $big:expr) => {
+        if $big { ($value).swap_bytes() } else { $value }
+    };
+}
 
 /// What an access that was not quick did.
 pub enum Done<T> {
@@ -110,6 +117,135 @@ impl Core {
             _ => Err(Fault::Address),
         };
         reached.map_err(|fault| self.raise(op, Exception::Memory(fault, access, va)))
+    }
+}
+
+/// A load or store that generated code could not do at once, as a number: what it is, the register, its place in its block and
+/// whether that is a delay slot, and the instructions of the block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missed(u32);
+
+impl Missed {
+    /// What such a number has and no site's.
+    const MARK: u32 = 1 << 31;
+    const KINDS: [&[Kind]; 12] = [
+        &[Kind::Lb],
+        &[Kind::Lbu],
+        &[Kind::Lh],
+        &[Kind::Lhu],
+        &[Kind::Lw],
+        &[Kind::Lwc1, Kind::Lwxc1],
+        &[Kind::Ldc1, Kind::Ldxc1, Kind::Luxc1],
+        &[Kind::Sb],
+        &[Kind::Sh],
+        &[Kind::Sw],
+        &[Kind::Swc1, Kind::Swxc1],
+        &[Kind::Sdc1, Kind::Sdxc1, Kind::Suxc1],
+    ];
+
+    /// Of a step of a block with this many instructions; `None` if it is no load or store of a whole register.
+    pub fn new(step: &Step, len: u8) -> Option<Self> {
+        let kinds = Self::KINDS.iter();
+        let kind = kinds.clone().position(|k| k.contains(&step.inst.kind))?;
+        let register = match step.inst.kind {
+            Kind::Lb | Kind::Lbu | Kind::Lh | Kind::Lhu | Kind::Lw => step.inst.a,
+            _ => step.inst.c,
+        };
+        let parts = [
+            u32::from(place(step)),
+            len.into(),
+            register.into(),
+            kind as u32,
+        ];
+        let [place, len, register, kind] = parts;
+        Some(Self(
+            Self::MARK | kind << 24 | register << 16 | len << 8 | place,
+        ))
+    }
+
+    /// From a number, if it is one of these.
+    pub fn from_bits(bits: u32) -> Option<Self> {
+        (bits & Self::MARK != 0).then_some(Self(bits))
+    }
+
+    /// As a number.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Instructions from the start of the block, and of the block.
+    #[cfg(debug_assertions)]
+    pub fn place(self) -> (u8, u8) {
+        (self.op().at(), (self.0 >> 8) as u8)
+    }
+
+    fn op(self) -> Op {
+        Op::nothing(self.0 as u8)
+    }
+}
+
+/// Does a load or store that generated code could not do at once, at an address.
+pub fn missed(core: &mut Core, what: Missed, va: u32, cx: &mut Cx<'_>) -> Exit {
+    let op = what.op();
+    let register = (what.0 >> 16) as u8;
+    core.len = what.0 >> 8 & 0xff;
+    let big = core.identity.big_endian;
+    let done = match what.0 >> 24 & 0xf {
+        0 => core.missed_load(&op, cx, va, 1, |core, raw| {
+            core.r[register] = raw as i8 as u32
+        }),
+        1 => core.missed_load(&op, cx, va, 1, |core, raw| {
+            core.r[register] = raw as u8 as u32
+        }),
+        2 => core.missed_load(&op, cx, va, 2, |core, raw| {
+            core.r[register] = in_order!(raw as u16, big) as i16 as u32;
+        }),
+        3 => core.missed_load(&op, cx, va, 2, |core, raw| {
+            core.r[register] = in_order!(raw as u16, big).into();
+        }),
+        4 => core.missed_load(&op, cx, va, 4, |core, raw| {
+            core.r[register] = in_order!(raw as u32, big);
+        }),
+        5 => core.missed_load(&op, cx, va, 4, |core, raw| {
+            core.set_fpr32(register, in_order!(raw as u32, big));
+        }),
+        6 => core.missed_load(&op, cx, va, 8, |core, raw| {
+            core.set_fpr64(register, in_order!(raw, big));
+        }),
+        7 => core.store(&op, cx, va, 1, core.r[register].into()),
+        8 => core.store(
+            &op,
+            cx,
+            va,
+            2,
+            in_order!(core.r[register] as u16, big).into(),
+        ),
+        9 => core.store(&op, cx, va, 4, in_order!(core.r[register], big).into()),
+        10 => core.store(&op, cx, va, 4, in_order!(core.fpr32(register), big).into()),
+        _ => core.store(&op, cx, va, 8, in_order!(core.fpr64(register), big)),
+    };
+    match done {
+        Ok(Done::Quiet(())) => Exit::Next,
+        Ok(Done::Event(())) => after(core, &op, &DONE, cx),
+        Err(exit) => exit,
+    }
+}
+
+impl Core {
+    fn missed_load(
+        &mut self,
+        op: &Op,
+        cx: &mut Cx<'_>,
+        va: u32,
+        size: u8,
+        put: impl FnOnce(&mut Self, u64),
+    ) -> Result<Done<()>, Exit> {
+        let (raw, done) = match self.load(op, cx, va, size)? {
+            Done::Quiet(raw) => (raw, Done::Quiet(())),
+            Done::Event(raw) => (raw, Done::Event(())),
+        };
+        put(self, raw);
+        Ok(done)
     }
 }
 

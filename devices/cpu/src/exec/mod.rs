@@ -17,6 +17,7 @@ mod pair;
 mod system;
 
 pub use fp::{Due, due};
+pub use memory::{Missed, missed};
 
 /// How execution left a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,23 @@ pub struct Op {
 const SLOT: u8 = 0x80;
 
 impl Op {
+    /// One that does nothing, at a place in its block.
+    const fn nothing(place: u8) -> Self {
+        Self {
+            run: done,
+            imm: 0,
+            imm2: 0,
+            a: 0,
+            b: 0,
+            c: 0,
+            place,
+            a2: 0,
+            b2: 0,
+            c2: 0,
+            place2: 0,
+        }
+    }
+
     /// Instructions from the start of the block.
     #[inline(always)]
     pub fn at(&self) -> u8 {
@@ -146,22 +164,12 @@ fn done(_: &mut Core, _: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
     Exit::Next
 }
 
+/// What stands behind a single op.
+const DONE: [Op; 1] = [Op::nothing(0)];
+
 /// Executes a single op of a block.
 #[inline(always)]
 pub fn one(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Exit {
-    const DONE: [Op; 1] = [Op {
-        run: done,
-        imm: 0,
-        imm2: 0,
-        a: 0,
-        b: 0,
-        c: 0,
-        place: 0,
-        a2: 0,
-        b2: 0,
-        c2: 0,
-        place2: 0,
-    }];
     (op.run)(core, op, &DONE, cx)
 }
 

@@ -8,7 +8,7 @@
 use std::mem::offset_of;
 
 use dynasmrt::x64::X64Relocation;
-use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, VecAssembler, dynasm};
+use dynasmrt::{DynasmApi, VecAssembler, dynasm};
 
 use solderless_model::memory::layout;
 
@@ -93,11 +93,33 @@ pub enum If {
     Greater = 15,
 }
 
+/// A place in code that is jumped to.
+#[derive(Debug, Clone, Copy)]
+pub struct Label(u32);
+
+/// Where a displacement leads.
+#[derive(Debug, Clone, Copy)]
+enum Target {
+    Label(Label),
+    /// Out of the block, from the base of the cache.
+    Outward(u32),
+}
+
 /// Code in the making.
 pub struct Asm {
     pub ops: VecAssembler<X64Relocation>,
-    /// Displacements of jumps and calls out of the block: where in the code, and to where from the base of the cache.
-    pub outward: Vec<(usize, u32)>,
+    /// Where labels are.
+    labels: Vec<usize>,
+    /// Displacements of jumps and calls, 32 bits each.
+    displacements: Vec<(usize, Target)>,
+    /// Where what is rarely executed starts.
+    far: Option<usize>,
+}
+
+/// Code, to be put in two places.
+pub struct Code {
+    pub near: Vec<u8>,
+    pub far: Vec<u8>,
 }
 
 /// An instruction with a register and any source.
@@ -120,7 +142,9 @@ impl Asm {
     pub fn new() -> Self {
         Self {
             ops: VecAssembler::new(0),
-            outward: Vec::new(),
+            labels: Vec::new(),
+            displacements: Vec::new(),
+            far: None,
         }
     }
 
@@ -194,38 +218,27 @@ impl Asm {
         }
     }
 
-    pub fn label(&mut self) -> DynamicLabel {
-        self.ops.new_dynamic_label()
+    pub fn label(&mut self) -> Label {
+        self.labels.push(0);
+        Label(self.labels.len() as u32 - 1)
     }
 
-    pub fn bind(&mut self, label: DynamicLabel) {
-        dynasm!(self.ops; .arch x64; =>label);
+    pub fn bind(&mut self, label: Label) {
+        let here = self.here();
+        if let Some(place) = self.labels.get_mut(label.0 as usize) {
+            *place = here;
+        }
     }
 
-    pub fn jump(&mut self, label: DynamicLabel) {
-        dynasm!(self.ops; .arch x64; jmp =>label);
+    pub fn jump(&mut self, label: Label) {
+        self.ops.extend([0xe9]);
+        self.displacement(Target::Label(label));
     }
 
     /// Jumps within the block if a condition holds, given by its number.
-    pub fn jump_if(&mut self, condition: u8, label: DynamicLabel) {
-        match condition {
-            0 => dynasm!(self.ops; .arch x64; jo =>label),
-            1 => dynasm!(self.ops; .arch x64; jno =>label),
-            2 => dynasm!(self.ops; .arch x64; jb =>label),
-            3 => dynasm!(self.ops; .arch x64; jae =>label),
-            4 => dynasm!(self.ops; .arch x64; je =>label),
-            5 => dynasm!(self.ops; .arch x64; jne =>label),
-            6 => dynasm!(self.ops; .arch x64; jbe =>label),
-            7 => dynasm!(self.ops; .arch x64; ja =>label),
-            8 => dynasm!(self.ops; .arch x64; js =>label),
-            9 => dynasm!(self.ops; .arch x64; jns =>label),
-            10 => dynasm!(self.ops; .arch x64; jp =>label),
-            11 => dynasm!(self.ops; .arch x64; jnp =>label),
-            12 => dynasm!(self.ops; .arch x64; jl =>label),
-            13 => dynasm!(self.ops; .arch x64; jge =>label),
-            14 => dynasm!(self.ops; .arch x64; jle =>label),
-            _ => dynasm!(self.ops; .arch x64; jg =>label),
-        }
+    pub fn jump_if(&mut self, condition: u8, label: Label) {
+        self.ops.extend([0x0f, 0x80 | condition]);
+        self.displacement(Target::Label(label));
     }
 
     /// Sets a host register, one of the scratch registers, to whether a condition holds.
@@ -235,38 +248,62 @@ impl Asm {
     }
 
     /// Where the next instruction is in the code.
-    pub fn here(&self) -> usize {
+    fn here(&self) -> usize {
         self.ops.offset().0
+    }
+
+    /// What follows is rarely executed.
+    pub fn far(&mut self) {
+        self.far = Some(self.here());
     }
 
     /// Jumps out of the block; gives the place of the displacement.
     pub fn jump_out(&mut self, to: u32) -> usize {
         self.ops.extend([0xe9]);
-        self.displacement(to)
+        self.displacement(Target::Outward(to))
+    }
+
+    /// Jumps out of the block if a condition holds; gives the place of the displacement.
+    pub fn jump_out_if(&mut self, condition: u8, to: u32) -> usize {
+        self.ops.extend([0x0f, 0x80 | condition]);
+        self.displacement(Target::Outward(to))
     }
 
     /// Calls code out of the block.
     pub fn call_out(&mut self, to: u32) {
         self.ops.extend([0xe8]);
-        self.displacement(to);
+        self.displacement(Target::Outward(to));
     }
 
-    fn displacement(&mut self, to: u32) -> usize {
+    fn displacement(&mut self, to: Target) -> usize {
         let at = self.here();
-        self.outward.push((at, to));
+        self.displacements.push((at, to));
         self.ops.extend([0; 4]);
         at
     }
 
-    /// The code, to be put at `at` from the base of the cache.
-    pub fn finish(self, at: u32) -> Option<Vec<u8>> {
+    /// The code, to be put at `near` from the base of the cache, and what is rarely executed of it so that it ends at `end`.
+    pub fn finish(self, near: u32, end: u32) -> Option<Code> {
         let mut code = self.ops.finalize().ok()?;
-        for (place, to) in self.outward {
-            let next = at.wrapping_add(place as u32 + 4);
+        let split = self.far.unwrap_or(code.len());
+        let far = end.checked_sub((code.len() - split) as u32)?;
+        let place = |at: usize| match at.checked_sub(split) {
+            None => near.wrapping_add(at as u32),
+            // The end of the code is not in the far part if there is none.
+            Some(0) if self.far.is_none() => near.wrapping_add(at as u32),
+            Some(at) => far.wrapping_add(at as u32),
+        };
+        for (at, target) in self.displacements {
+            let to = match target {
+                Target::Label(label) => place(*self.labels.get(label.0 as usize)?),
+                Target::Outward(to) => to,
+            };
+            let next = place(at).wrapping_add(4);
             let displacement = to.wrapping_sub(next);
-            code.get_mut(place..place + 4)?
+            code.get_mut(at..at + 4)?
                 .copy_from_slice(&displacement.to_le_bytes());
         }
-        Some(code)
+        let far = code.split_off(split);
+        Some(Code { near: code, far })
     }
 }

@@ -1,9 +1,9 @@
 //! Control transfers: what prepares a branch, and the ways out of a block.
 
-use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use dynasmrt::{DynasmApi, dynasm};
 
 use super::asm::{Asm, EAX, If, Src, at, src};
-use super::{Cold, Emitter, Link, To};
+use super::{Emitter, Leave, Link, To};
 use crate::ir::{Cond, End, Inst, Kind, Test};
 
 impl Emitter<'_, '_> {
@@ -64,7 +64,7 @@ impl Emitter<'_, '_> {
         let from = self.asm.label();
         self.asm.jump_if(condition ^ 1, from);
         let rest = self.block.len - self.at() - 1;
-        self.cold.push(Cold::Leave { from, rest });
+        self.leaves.push(Leave { from, rest });
     }
 
     /// Emits the end of the block.
@@ -92,28 +92,42 @@ impl Emitter<'_, '_> {
             End::Register { b } => {
                 let from = self.asm.value(b, EAX);
                 dynasm!(self.asm.ops; .arch x64; mov r12d, Rd(from));
-                lookup(&mut self.asm, self.stubs.unknown);
+                lookup(&mut self.asm, self.stubs.fetch);
             }
             End::LatchedRegister => {
                 dynasm!(self.asm.ops; .arch x64; mov r12d, [rbx + at::LATCH]);
-                lookup(&mut self.asm, self.stubs.unknown);
+                lookup(&mut self.asm, self.stubs.fetch);
             }
         }
     }
 
     fn branch(&mut self, condition: u8, taken: u32) {
+        let past = self.block.past();
         if taken == 0 {
             // A loop of one block.
             self.asm.jump_if(condition, self.head);
+            self.go(past);
+        } else if let Some(to) = self.place.at(taken) {
+            // LEA leaves the flags alone.
+            self.advance(taken);
+            let site = self.asm.jump_out_if(condition, self.stubs.unknown);
+            self.links.push(Link { site, to });
+            self.go_from(past.wrapping_sub(taken), past);
         } else {
-            let label = self.asm.label();
-            self.asm.jump_if(condition, label);
-            self.cold.push(Cold::Go {
-                from: label,
-                offset: taken,
-            });
+            let from = self.asm.label();
+            self.asm.jump_if(condition, from);
+            self.go(past);
+            self.asm.bind(from);
+            self.go(taken);
         }
-        self.go(self.block.past());
+    }
+
+    /// Makes `r12d` the address at an offset from it.
+    fn advance(&mut self, by: u32) {
+        match i8::try_from(by.cast_signed()) {
+            Ok(by) => dynasm!(self.asm.ops; .arch x64; lea r12d, [BYTE r12 + by]),
+            Err(_) => dynasm!(self.asm.ops; .arch x64; lea r12d, [DWORD r12 + by.cast_signed()]),
+        }
     }
 
     /// Goes on at an offset from the start of the block.
@@ -122,13 +136,15 @@ impl Emitter<'_, '_> {
             self.asm.jump(self.head);
             return;
         }
-        match i8::try_from(offset.cast_signed()) {
-            Ok(by) => dynasm!(self.asm.ops; .arch x64; add r12d, BYTE by),
-            Err(_) => dynasm!(self.asm.ops; .arch x64; add r12d, DWORD offset.cast_signed()),
-        }
+        self.go_from(offset, offset);
+    }
+
+    /// Goes on at an offset from the start of the block, which is `by` from the address in `r12d`.
+    fn go_from(&mut self, by: u32, offset: u32) {
+        self.advance(by);
         match self.place.at(offset) {
             Some(to) => self.link(to),
-            None => lookup(&mut self.asm, self.stubs.unknown),
+            None => lookup(&mut self.asm, self.stubs.fetch),
         }
     }
 
@@ -136,7 +152,7 @@ impl Emitter<'_, '_> {
     fn jump_to(&mut self, target: u32) {
         match self.place.region(target) {
             Some(to) => self.link(to),
-            None => lookup(&mut self.asm, self.stubs.unknown),
+            None => lookup(&mut self.asm, self.stubs.fetch),
         }
     }
 
@@ -156,15 +172,14 @@ impl Emitter<'_, '_> {
     }
 }
 
-/// Goes on at the address in `r12d`: in generated code if the page is known and there is some, else at `unknown`.
-pub fn lookup(asm: &mut Asm, unknown: u32) {
+/// Goes on at the address in `r12d`: in generated code if there is some, or at `fetch` if its page is not known.
+pub fn lookup(asm: &mut Asm, fetch: u32) {
     use crate::core::{CodeEntry, ITLB};
     use std::mem::offset_of;
     const SHIFT: u32 = size_of::<CodeEntry>().trailing_zeros();
     const INDEX: i32 = (ITLB as i32 - 1) << SHIFT;
     const TAG: i32 = at::ITLB + offset_of!(CodeEntry, tag) as i32;
     const NATIVE: i32 = at::ITLB + offset_of!(CodeEntry, native) as i32;
-    let miss = asm.label();
     dynasm!(asm.ops; .arch x64
         ; mov ecx, r12d
         ; shr ecx, (12 - SHIFT) as i8
@@ -173,12 +188,12 @@ pub fn lookup(asm: &mut Asm, unknown: u32) {
         ; and edx, !0xfff | 3
         ; xor rdx, [rbx + rcx + TAG]
         ; cmp rdx, [rbx + at::CODE_KEY]
-        ; jne =>miss
+    );
+    asm.jump_out_if(If::NotEqual as u8, fetch);
+    dynasm!(asm.ops; .arch x64
         ; mov rcx, [rbx + rcx + NATIVE]
         ; mov edx, r12d
         ; and edx, 0xffc
         ; jmp QWORD [rcx + rdx * 2]
-        ; =>miss
     );
-    asm.jump_out(unknown);
 }

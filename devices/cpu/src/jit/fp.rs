@@ -7,7 +7,7 @@
 use dynasmrt::{DynasmApi, dynasm};
 
 use super::Emitter;
-use super::asm::{EAX, If, at};
+use super::asm::{EAX, If, Label, at};
 use super::memory::{fpr, fpr64};
 use crate::exec::due;
 use crate::fpu::Fcsr;
@@ -131,7 +131,7 @@ impl Emitter<'_, '_> {
     }
 
     /// Goes to `slow` unless the result in `xmm0` is a normal number, and not the smallest.
-    fn unless_normal(&mut self, double: bool, slow: dynasmrt::DynamicLabel) {
+    fn unless_normal(&mut self, double: bool, slow: Label) {
         if double {
             dynasm!(self.asm.ops; .arch x64
                 ; movq rax, xmm0

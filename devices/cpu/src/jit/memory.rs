@@ -101,7 +101,7 @@ impl Emitter<'_, '_> {
     }
 
     fn load(&mut self, inst: &Inst) {
-        let slow = self.slow();
+        let slow = self.missed();
         self.address(inst);
         let to = self.asm.target(inst.a, EAX);
         let ops = |e: &mut Self| match (inst.kind, e.big) {
@@ -130,7 +130,7 @@ impl Emitter<'_, '_> {
     }
 
     fn store(&mut self, inst: &Inst) {
-        let slow = self.slow();
+        let slow = self.missed();
         self.address(inst);
         let low = match inst.kind {
             Kind::Sb => 0,
@@ -233,7 +233,7 @@ impl Emitter<'_, '_> {
     }
 
     fn load_fp(&mut self, inst: &Inst, size: i32) {
-        let slow = self.slow();
+        let slow = self.missed();
         self.address(inst);
         self.reach((size - 1) as i8, For::Read, slow);
         match (size, self.big) {
@@ -251,7 +251,7 @@ impl Emitter<'_, '_> {
     }
 
     fn store_fp(&mut self, inst: &Inst, size: i32) {
-        let slow = self.slow();
+        let slow = self.missed();
         self.address(inst);
         self.reach((size - 1) as i8, For::Write, slow);
         if size == 4 {

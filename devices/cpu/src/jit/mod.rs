@@ -16,12 +16,12 @@
     reason = "what the assembler's macro makes of registers and displacements"
 )]
 
-use dynasmrt::{DynamicLabel, DynasmApi, dynasm};
+use dynasmrt::{DynasmApi, dynasm};
 use solderless_jit::{Cache, Guest};
 use solderless_model::Cx;
 
 use crate::core::Core;
-use crate::exec::{self, Exit, Mode, Op};
+use crate::exec::{self, Exit, Missed, Mode, Op};
 use crate::ir::{Block, Kind, Step};
 
 mod alu;
@@ -32,7 +32,7 @@ mod memory;
 mod stubs;
 mod system;
 
-use asm::{Asm, If, at};
+use asm::{Asm, Code, If, Label, at};
 use stubs::Stubs;
 
 use crate::block::To;
@@ -43,6 +43,9 @@ pub const AVAILABLE: bool = true;
 const SIZE: usize = 32 << 20;
 /// More than any block needs.
 const ROOM: usize = 32 << 10;
+
+/// What the interpreter is asked for besides sites and accesses: to find the page of the code at [`Core::pc`].
+const FETCH: u32 = u32::MAX >> 1;
 
 /// An instruction that generated code may leave to the interpreter.
 #[derive(Debug)]
@@ -62,7 +65,18 @@ pub struct World<'a, 'b> {
 impl Guest for Core {
     type World<'a, 'b: 'a> = World<'a, 'b>;
 
-    fn slow(&mut self, world: &mut World<'_, '_>, what: u32) -> u32 {
+    fn slow(&mut self, world: &mut World<'_, '_>, what: u32, with: u32) -> u32 {
+        if what == FETCH {
+            return match self.fetch(world.cx) {
+                true => Exit::Goto as u32,
+                false => stubs::UNKNOWN as u32,
+            };
+        }
+        if let Some(missed) = Missed::from_bits(what) {
+            #[cfg(debug_assertions)]
+            crate::block::check_missed(self, world.cx, missed);
+            return exec::missed(self, missed, with, world.cx) as u32;
+        }
         let Some(site) = world.sites.get(what as usize) else {
             return Exit::Event as u32;
         };
@@ -211,19 +225,22 @@ impl Native {
             sites: &mut self.sites,
             step: None,
             cold: Vec::new(),
+            leaves: Vec::new(),
             links: Vec::new(),
             head,
             fcsr_written: false,
         };
         emitter.emit();
         let Emitter { asm, mut links, .. } = emitter;
-        let entry = self.cache.next();
-        let code = asm.finish(entry)?;
+        let Code { near, far } = asm.finish(self.cache.next(), self.cache.next_far(0))?;
         // SAFETY: the emitter keeps to the contract of the crate: code uses the core it is given, the stack within the frame
         // of the gate, and guest memory through the soft TLB, which holds pages of memory only; it calls nothing but the
         // stubs.
         #[allow(unsafe_code, reason = "see the crate's documentation")]
-        let entry = unsafe { self.cache.install(&code) }?;
+        let entry = unsafe {
+            self.cache.install_far(&far)?;
+            self.cache.install(&near)
+        }?;
         for link in &mut links {
             link.site += entry as usize;
         }
@@ -249,18 +266,22 @@ impl Native {
 /// Where code goes on that the interpreter is asked for, and where it comes back.
 #[derive(Debug, Clone, Copy)]
 struct Slow {
-    from: DynamicLabel,
-    back: DynamicLabel,
+    from: Label,
+    back: Label,
 }
 
 /// What is emitted behind a block, as it is rarely reached.
 enum Cold {
     /// The interpreter is to execute an instruction.
     Slow { slow: Slow, site: u32 },
-    /// A likely branch is not taken: instructions that are not executed are given back.
-    Leave { from: DynamicLabel, rest: u8 },
-    /// A branch is taken.
-    Go { from: DynamicLabel, offset: u32 },
+    /// It is to do an access to the address in `eax`.
+    Missed { slow: Slow, missed: Missed },
+}
+
+/// A likely branch is not taken: instructions that are not executed are given back.
+struct Leave {
+    from: Label,
+    rest: u8,
 }
 
 /// The code of one block in the making.
@@ -276,9 +297,10 @@ struct Emitter<'a, 'p> {
     /// The step that is being emitted.
     step: Option<Step>,
     cold: Vec<Cold>,
+    leaves: Vec<Leave>,
     links: Vec<Link>,
     /// Where it starts.
-    head: DynamicLabel,
+    head: Label,
     /// CTC1 was executed.
     fcsr_written: bool,
 }
@@ -317,6 +339,12 @@ impl Emitter<'_, '_> {
             }
         }
         self.end();
+        for Leave { from, rest } in std::mem::take(&mut self.leaves) {
+            self.asm.bind(from);
+            dynasm!(self.asm.ops; .arch x64; add r13, BYTE rest as i8);
+            self.go(self.block.past());
+        }
+        self.asm.far();
         // What is emitted here may add to it.
         while let Some(cold) = self.cold.pop() {
             self.cold(cold);
@@ -332,19 +360,15 @@ impl Emitter<'_, '_> {
 
     fn cold(&mut self, cold: Cold) {
         match cold {
+            Cold::Missed { slow, missed } => {
+                self.asm.bind(slow.from);
+                self.call(missed.bits());
+                self.asm.jump(slow.back);
+            }
             Cold::Slow { slow, site } => {
                 self.asm.bind(slow.from);
                 self.call(site);
                 self.asm.jump(slow.back);
-            }
-            Cold::Leave { from, rest } => {
-                self.asm.bind(from);
-                dynasm!(self.asm.ops; .arch x64; add r13, BYTE rest as i8);
-                self.go(self.block.past());
-            }
-            Cold::Go { from, offset } => {
-                self.asm.bind(from);
-                self.go(offset);
             }
         }
     }
@@ -365,9 +389,9 @@ impl Emitter<'_, '_> {
         self.sites.len() as u32 - 1
     }
 
-    /// Has the interpreter execute the instruction of a site.
-    fn call(&mut self, site: u32) {
-        dynasm!(self.asm.ops; .arch x64; mov edx, DWORD site.cast_signed());
+    /// Has the interpreter execute the instruction of a site, or do an access.
+    fn call(&mut self, what: u32) {
+        dynasm!(self.asm.ops; .arch x64; mov edx, DWORD what.cast_signed());
         self.asm.call_out(self.stubs.slow);
     }
 
@@ -379,6 +403,22 @@ impl Emitter<'_, '_> {
         };
         let site = self.site();
         self.cold.push(Cold::Slow { slow, site });
+        slow
+    }
+
+    /// The same for a load or store whose address is in `eax` where it is left.
+    fn missed(&mut self) -> Slow {
+        let missed = self
+            .step
+            .and_then(|step| Missed::new(&step, self.block.len));
+        let Some(missed) = missed else {
+            return self.slow();
+        };
+        let slow = Slow {
+            from: self.asm.label(),
+            back: self.asm.label(),
+        };
+        self.cold.push(Cold::Missed { slow, missed });
         slow
     }
 }

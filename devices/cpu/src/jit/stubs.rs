@@ -1,10 +1,10 @@
 //! The code that all blocks share: the way in, the ways out, and the call of the interpreter.
 
-use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use dynasmrt::{DynasmApi, dynasm};
 use solderless_jit::Cache;
 
-use super::asm::{Asm, BIAS, PINNED, Src, at, src};
-use super::flow::lookup;
+use super::asm::{Asm, BIAS, If, PINNED, Src, at, src};
+use super::flow;
 use crate::core::Core;
 use crate::exec::Exit;
 
@@ -20,8 +20,10 @@ pub const INTERPRET: u64 = 0x102;
 pub struct Stubs {
     /// The function that enters a block.
     pub gate: u32,
-    /// The interpreter is to execute the instruction of the site in `edx`; returns where the block goes on.
+    /// The interpreter is to do what `edx` says, with `eax`; returns where the block goes on.
     pub slow: u32,
+    /// The page of the code at the address in `r12d` is not known.
+    pub fetch: u32,
     /// The ways out.
     pub unknown: u32,
     pub budget: u32,
@@ -38,21 +40,31 @@ impl Stubs {
     /// Puts them into an empty cache.
     pub fn install(cache: &mut Cache<Core>) -> Option<Self> {
         let mut add = |asm: Asm| {
-            let code = asm.finish(cache.next())?;
+            let code = asm.finish(cache.next(), 0)?;
             // SAFETY: the gate keeps the calling convention, and the others are entered with its frame.
             #[allow(unsafe_code, reason = "see the crate's documentation")]
             unsafe {
-                cache.install(&code)
+                cache.install(&code.near)
             }
         };
         let unknown = add(way_out(UNKNOWN))?;
         let budget = add(way_out(BUDGET))?;
         let interpret = add(way_out(INTERPRET))?;
         let gate = add(gate())?;
-        let slow = add(slow(unknown))?;
+        // This and the lookup need one another.
+        let (find, again) = find(unknown);
+        let fetch = add(find)?;
+        let lookup = add(lookup(fetch))?;
+        let slow = add(slow(lookup))?;
+        // SAFETY: what the jump leads to takes everything as it was when the stub was entered.
+        #[allow(unsafe_code, reason = "see the crate's documentation")]
+        unsafe {
+            cache.redirect(fetch + again as u32, lookup);
+        }
         Some(Self {
             gate,
             slow,
+            fetch,
             unknown,
             budget,
             interpret,
@@ -131,34 +143,58 @@ fn way_out(why: u64) -> Asm {
     asm
 }
 
-fn slow(unknown: u32) -> Asm {
+fn lookup(fetch: u32) -> Asm {
     let mut asm = Asm::new();
-    let out = asm.label();
-    let home = asm.label();
-    store(&mut asm);
-    // The return address is on the stack; eight bytes more align it.
+    flow::lookup(&mut asm, fetch);
+    asm
+}
+
+/// Calls the interpreter; the stack is aligned.
+fn call(asm: &mut Asm, world: i32) {
+    store(asm);
     dynasm!(asm.ops; .arch x64
         ; lea rdi, [rbx - BIAS as i32]
-        ; mov rsi, [rsp + WORLD + 8]
-        ; sub rsp, 8
+        ; mov rsi, [rsp + world]
+        ; mov ecx, eax
         ; mov rax, QWORD Cache::<Core>::slow_address().cast_signed() as i64
         ; call rax
-        ; add rsp, 8
-        ; cmp eax, Exit::Next as i32
-        ; jne =>out
     );
+}
+
+fn slow(lookup: u32) -> Asm {
+    let mut asm = Asm::new();
+    let out = asm.label();
+    // The return address is on the stack; eight bytes more align it.
+    dynasm!(asm.ops; .arch x64; sub rsp, 8);
+    call(&mut asm, WORLD + 16);
+    dynasm!(asm.ops; .arch x64; cmp eax, Exit::Next as i32);
+    asm.jump_if(If::NotEqual as u8, out);
     fetch(&mut asm);
-    dynasm!(asm.ops; .arch x64
-        ; ret
-        ; =>out
-        ; add rsp, 8
-        ; cmp eax, Exit::Goto as i32
-        ; jne =>home
-    );
-    // An exception, or a return from one: it goes on elsewhere.
-    fetch(&mut asm);
-    lookup(&mut asm, unknown);
-    asm.bind(home);
-    leave(&mut asm);
+    dynasm!(asm.ops; .arch x64; add rsp, 8; ret);
+    asm.bind(out);
+    dynasm!(asm.ops; .arch x64; add rsp, 16);
+    go_on(&mut asm, lookup);
     asm
+}
+
+/// Goes on behind a call that does not return to its block: elsewhere after an exception, or a return from one, or out. Gives
+/// the place of the displacement of the jump to `lookup`.
+fn go_on(asm: &mut Asm, lookup: u32) -> usize {
+    let home = asm.label();
+    dynasm!(asm.ops; .arch x64; cmp eax, Exit::Goto as i32);
+    asm.jump_if(If::NotEqual as u8, home);
+    fetch(asm);
+    let again = asm.jump_out(lookup);
+    asm.bind(home);
+    leave(asm);
+    again
+}
+
+/// The stub for code whose page is not known, and the place of its jump to the lookup.
+fn find(unknown: u32) -> (Asm, usize) {
+    let mut asm = Asm::new();
+    dynasm!(asm.ops; .arch x64; mov edx, DWORD super::FETCH.cast_signed());
+    call(&mut asm, WORLD);
+    let again = go_on(&mut asm, unknown);
+    (asm, again)
 }
