@@ -480,42 +480,42 @@ impl Core {
         self.enter(Exception::Memory(fault, Access::Fetch, va), va, slot);
     }
 
-    /// Makes the pages of a new TLB entry known, as they are likely to be accessed at once. What is not done here is done
-    /// when they are.
+    /// Makes the page of a new TLB entry known that an access was missing, as it is likely to be done next. What is not done
+    /// here is done when a page is accessed.
     pub fn expect_entry(&mut self, cx: &Cx<'_>, entry: &Entry) {
-        let base = entry.hi & crate::tlb::VPN2;
-        let (key, asid) = (self.key(base), self.cp0.asid());
-        // Larger pages than these are rare, and so are entries that are not for now.
-        if entry.mask != 0 || !mapped(base) || key == Key::NEVER {
+        let va = self.cp0.bad_vaddr & !0xfff;
+        let key = self.key(va);
+        // Larger pages than these are rare, and so are entries that are for something else than a refill.
+        if (va ^ entry.hi) & crate::tlb::VPN2 != 0
+            || entry.mask != 0
+            || !mapped(va)
+            || key == Key::NEVER
+        {
             return;
         }
-        let later = match self.cp0.status & status::UM {
-            0 => CodeMode::new(self.fp, true),
-            _ => CodeMode::new(self.fp, false),
+        let mapping = Mapping::new(entry.lo[(va >> 12) as usize & 1], va);
+        if !mapping.valid {
+            return;
+        }
+        let frame = self.known_frame(cx, mapping.pa);
+        let Some(ram) = self.rams.get(frame.ram as usize) else {
+            return;
         };
-        for (va, lo) in [(base, entry.lo[0]), (base + PAGE as u32, entry.lo[1])] {
-            let mapping = Mapping::new(lo, va);
-            if !mapping.valid {
-                continue;
-            }
-            let frame = self.known_frame(cx, mapping.pa);
-            let Some(ram) = self.rams.get(frame.ram as usize) else {
-                continue;
+        if va >> 31 != 0 && !mapping.global {
+            self.local_kernel_pages = true;
+        }
+        let writable = frame.writable && mapping.dirty && !ram.is_code(frame.page);
+        let offset = u64::from(frame.page) * PAGE;
+        self.soft.fill(va, self.cp0.asid(), ram, offset, writable);
+        // In user mode after the return from the exception, or still in the kernel.
+        let mode = CodeMode::new(self.fp, self.cp0.status & status::UM == 0);
+        if frame.mode == mode {
+            *self.code_place(va) = CodeEntry {
+                tag: va | key.0,
+                mode,
+                native: frame.native,
+                table: frame.table,
             };
-            if va >> 31 != 0 && !mapping.global {
-                self.local_kernel_pages = true;
-            }
-            let writable = frame.writable && mapping.dirty && !ram.is_code(frame.page);
-            let offset = u64::from(frame.page) * PAGE;
-            self.soft.fill(va, asid, ram, offset, writable);
-            if frame.mode == later {
-                *self.code_place(va) = CodeEntry {
-                    tag: va | key.0,
-                    mode: later,
-                    native: frame.native,
-                    table: frame.table,
-                };
-            }
         }
     }
 

@@ -154,10 +154,25 @@ impl Drop for Tables {
     }
 }
 
-/// Virtual pages by which a page of memory can be written, one in each quarter of the upper half and in each slot: the number of
-/// the virtual page, and a bit that says that there is one. Others than these are not entered.
-type Writers = [u32; 4 + SLOTS];
-const PRESENT: u32 = 1 << 31;
+/// Virtual pages by which a page of memory can be written: two for each half, by the lowest bit of what tells segments apart
+/// there, so that the usual ones do not take one another's place. Others than these are not entered.
+type Writers = [Writer; 4];
+
+/// A virtual page, with its slot; zero if there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Writer(u32);
+
+impl Writer {
+    fn new(slot: usize, page: usize) -> Self {
+        Self(page as u32 | (slot as u32 + 1) << 20)
+    }
+
+    /// Its slot and page.
+    fn page(self) -> Option<(usize, usize)> {
+        let slot = (self.0 >> 20).checked_sub(1)? as usize;
+        Some((slot, self.0 as usize % PAGES))
+    }
+}
 
 /// A block that entries point into.
 struct Block {
@@ -324,14 +339,16 @@ impl SoftTlb {
             self.make_view(asid);
         }
         let page = (va >> 12) as usize;
-        let (slot, kind) = match va >> 31 {
-            0 => (self.slot, 4 + self.slot),
-            _ => (UPPER, (va >> 29) as usize & 3),
-        };
+        let lower = va >> 31 == 0;
         // What is above is the kernel's, and an address space without a slot has nothing below.
-        if kind >= 4 + SLOTS || slot == UPPER && !self.kernel {
+        if !lower && !self.kernel || lower && self.slot == NOWHERE {
             return;
         }
+        // Of the upper half, memory is in 0x80000000 and 0xa0000000 at once; of a lower one it can be shared.
+        let (slot, kind) = match lower {
+            true => (self.slot, 2 + self.slot % 2),
+            false => (UPPER, (va >> 29) as usize & 1),
+        };
         let block = match self.blocks.iter().position(|b| b.ram.same(ram)) {
             Some(block) => block,
             None => {
@@ -349,13 +366,13 @@ impl SoftTlb {
         if writable {
             let writers = &mut self.blocks[block].writers;
             if writers.is_empty() {
-                *writers = vec![[0; 4 + SLOTS]; ram.pages() as usize];
+                *writers = vec![Writers::default(); ram.pages() as usize];
             }
             let writer = &mut writers[(offset / PAGE) as usize][kind];
-            let this = page as u32 | PRESENT;
+            let this = Writer::new(slot, page);
             if *writer != this {
-                if *writer != 0 {
-                    *tables.entries(slot, *writer as usize)[1] = 0;
+                if let Some((slot, page)) = writer.page() {
+                    *tables.entries(slot, page)[1] = 0;
                 }
                 *writer = this;
             }
@@ -379,7 +396,9 @@ impl SoftTlb {
         };
         match asid.map(|asid| self.slot_of[usize::from(asid)]) {
             _ if va >> 31 != 0 => forget(UPPER),
-            None => (0..SLOTS).for_each(forget),
+            None => (0..SLOTS)
+                .filter(|slot| self.asid_of[*slot].is_some())
+                .for_each(forget),
             Some(NONE) => {}
             Some(slot) => forget(slot.into()),
         }
@@ -396,10 +415,8 @@ impl SoftTlb {
         let Some(writers) = block.writers.get_mut((offset / PAGE) as usize) else {
             return;
         };
-        for (kind, writer) in writers.iter_mut().enumerate().filter(|(_, w)| **w != 0) {
-            let slot = kind.checked_sub(4).unwrap_or(UPPER);
-            *tables.entries(slot, *writer as usize)[1] = 0;
-            *writer = 0;
+        for (slot, page) in std::mem::take(writers).into_iter().filter_map(Writer::page) {
+            *tables.entries(slot, page)[1] = 0;
         }
     }
 
