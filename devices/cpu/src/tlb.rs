@@ -142,17 +142,20 @@ impl Tlb {
     pub fn find(&self, va: u32, asid: u32) -> Option<usize> {
         let key = va & VPN2 | asid & ASID;
         let mut found = 0;
-        for (i, (tag, care)) in self.tags[..self.len]
-            .iter()
-            .zip(&self.care[..self.len])
-            .enumerate()
-        {
-            // Without a branch, so that it is done for several entries at a time.
-            found |= if (key ^ tag) & care == 0 {
-                i as u32 + 1
-            } else {
-                0
-            };
+        let (tags, care) = (self.tags.as_chunks::<16>().0, self.care.as_chunks::<16>().0);
+        for (group, (tags, care)) in tags.iter().zip(care).enumerate() {
+            if group * 16 >= self.len {
+                break;
+            }
+            // Without a branch, so that it is done for several entries at a time. Those beyond the last match nothing.
+            for i in 0..16 {
+                let hit = (key ^ tags[i]) & care[i] == 0;
+                found |= if hit {
+                    group as u32 * 16 + i as u32 + 1
+                } else {
+                    0
+                };
+            }
         }
         (found as usize).checked_sub(1)
     }
@@ -175,12 +178,15 @@ impl Tlb {
     pub fn replace(&mut self, index: usize, entry: Entry) -> Option<Entry> {
         let (tag, care) = (entry.tag(), entry.care());
         let mut clash = 0;
-        for (i, (t, c)) in self.tags[..self.len]
-            .iter()
-            .zip(&self.care[..self.len])
-            .enumerate()
-        {
-            clash += u32::from((tag ^ t) & care & c == 0 && i != index);
+        let (tags, cares) = (self.tags.as_chunks::<16>().0, self.care.as_chunks::<16>().0);
+        for (group, (tags, cares)) in tags.iter().zip(cares).enumerate() {
+            if group * 16 >= self.len {
+                break;
+            }
+            for i in 0..16 {
+                let same = (tag ^ tags[i]) & (care & cares[i] | NOTHING) == 0;
+                clash += u32::from(same && group * 16 + i != index);
+            }
         }
         let place = self.entries[..self.len].get_mut(index)?;
         if clash != 0 {
@@ -262,6 +268,16 @@ mod tests {
         }
         assert!(tlb.replace(0, first).is_some(), "its own place is no clash");
         assert_eq!(tlb.replace(16, first), None);
+    }
+
+    #[test]
+    fn what_was_not_written_is_no_match() {
+        for (len, hi) in [(16, 0), (32, 0), (64, 0x4000_0000)] {
+            let mut tlb = Tlb::new(len);
+            assert_eq!(tlb.find(hi, 0), None);
+            assert!(tlb.replace(3, Entry::new(hi, [2; 2], 0)).is_some());
+            assert_eq!(tlb.find(hi, 0), Some(3));
+        }
     }
 
     #[test]

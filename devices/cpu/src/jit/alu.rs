@@ -3,21 +3,8 @@
 use dynasmrt::{DynasmApi, dynasm};
 
 use super::Emitter;
-use super::asm::{Asm, EAX, ECX, EDX, If, Src, src};
+use super::asm::{Binary, EAX, ECX, EDX, If, Rm, Shift, Src, src};
 use crate::ir::{Cond, HI, Inst, Kind, LO, SINK};
-
-/// An operation whose second operand can be anywhere.
-type Binary = fn(&mut Asm, u8, Src);
-
-/// A shift by a known number, or by that in `cl`.
-macro_rules! shifts {
-    ($asm:ident, $register:expr, $by:expr, $name:ident) => {
-        match $by {
-            Some(by) => dynasm!($asm.ops; .arch x64; $name Rd($register), BYTE by),
-            None => dynasm!($asm.ops; .arch x64; $name Rd($register), cl),
-        }
-    };
-}
 
 impl Emitter<'_, '_> {
     /// Emits an instruction of this family; false if it is of another.
@@ -43,32 +30,32 @@ impl Emitter<'_, '_> {
             }
             Kind::Addu if let (Src::Reg(b), Src::Reg(c)) = (src(b), src(c)) => {
                 let to = self.asm.target(a, EAX);
-                dynasm!(self.asm.ops; .arch x64; lea Rd(to), [Rq(b) + Rq(c)]);
+                self.asm.encode(&[0x8d], to, Rm::Sum(b, c));
                 self.asm.put(a, to);
             }
-            Kind::Addu => self.binary(a, b, src(c), Asm::add, true),
-            Kind::Subu => self.binary(a, b, src(c), Asm::sub, false),
-            Kind::And => self.binary(a, b, src(c), Asm::and, true),
-            Kind::Or => self.binary(a, b, src(c), Asm::or, true),
-            Kind::Xor => self.binary(a, b, src(c), Asm::xor, true),
-            Kind::Mul => self.binary(a, b, src(c), Asm::imul, true),
+            Kind::Addu => self.binary(a, b, src(c), Binary::Add, true),
+            Kind::Subu => self.binary(a, b, src(c), Binary::Sub, false),
+            Kind::And => self.binary(a, b, src(c), Binary::And, true),
+            Kind::Or => self.binary(a, b, src(c), Binary::Or, true),
+            Kind::Xor => self.binary(a, b, src(c), Binary::Xor, true),
+            Kind::Mul => self.binary(a, b, src(c), Binary::Imul, true),
             Kind::Nor => {
                 self.asm.mov(EAX, src(b));
-                self.asm.or(EAX, src(c));
+                self.asm.binary(Binary::Or, EAX, src(c));
                 dynasm!(self.asm.ops; .arch x64; not eax);
                 self.asm.put(a, EAX);
             }
             Kind::Addiu => match src(b) {
                 Src::Reg(from) if self.asm.target(a, EAX) != from => {
                     let to = self.asm.target(a, EAX);
-                    dynasm!(self.asm.ops; .arch x64; lea Rd(to), [Rq(from) + imm.cast_signed()]);
+                    self.asm.lea(to, from, imm.cast_signed());
                     self.asm.put(a, to);
                 }
-                _ => self.binary(a, b, imm_src, Asm::add, true),
+                _ => self.binary(a, b, imm_src, Binary::Add, true),
             },
-            Kind::Andi => self.binary(a, b, imm_src, Asm::and, true),
-            Kind::Ori => self.binary(a, b, imm_src, Asm::or, true),
-            Kind::Xori => self.binary(a, b, imm_src, Asm::xor, true),
+            Kind::Andi => self.binary(a, b, imm_src, Binary::And, true),
+            Kind::Ori => self.binary(a, b, imm_src, Binary::Or, true),
+            Kind::Xori => self.binary(a, b, imm_src, Binary::Xor, true),
             Kind::Slt => self.compare(a, b, src(c), If::Less),
             Kind::Sltu => self.compare(a, b, src(c), If::Below),
             Kind::Slti => self.compare(a, b, imm_src, If::Less),
@@ -76,7 +63,7 @@ impl Emitter<'_, '_> {
             Kind::Sll | Kind::Srl | Kind::Sra | Kind::Rotr => {
                 let to = self.asm.target(a, EAX);
                 self.asm.mov(to, src(b));
-                self.shift(kind, to, Some((imm & 31) as i8));
+                self.shift(kind, to, Some((imm & 31) as u8));
                 self.asm.put(a, to);
             }
             Kind::Sllv | Kind::Srlv | Kind::Srav | Kind::Rotrv => {
@@ -119,22 +106,25 @@ impl Emitter<'_, '_> {
             Kind::Ext => {
                 let to = self.asm.target(a, EAX);
                 self.asm.mov(to, src(b));
-                self.shift(Kind::Srl, to, Some((imm & 31) as i8));
-                self.asm.and(to, Src::Imm(imm2.cast_signed()));
+                self.shift(Kind::Srl, to, Some((imm & 31) as u8));
+                self.asm
+                    .binary(Binary::And, to, Src::Imm(imm2.cast_signed()));
                 self.asm.put(a, to);
             }
             Kind::Ins => {
                 self.asm.mov(ECX, src(b));
-                self.shift(Kind::Sll, ECX, Some((imm & 31) as i8));
-                self.asm.and(ECX, Src::Imm(imm2.cast_signed()));
+                self.shift(Kind::Sll, ECX, Some((imm & 31) as u8));
+                self.asm
+                    .binary(Binary::And, ECX, Src::Imm(imm2.cast_signed()));
                 self.asm.mov(EAX, src(c));
-                self.asm.and(EAX, Src::Imm(!imm2.cast_signed()));
-                self.asm.or(EAX, Src::Reg(ECX));
+                self.asm
+                    .binary(Binary::And, EAX, Src::Imm(!imm2.cast_signed()));
+                self.asm.binary(Binary::Or, EAX, Src::Reg(ECX));
                 self.asm.put(a, EAX);
             }
-            Kind::Add => self.checked(inst, src(c), Asm::add),
-            Kind::Sub => self.checked(inst, src(c), Asm::sub),
-            Kind::Addi => self.checked(inst, imm_src, Asm::add),
+            Kind::Add => self.checked(inst, src(c), Binary::Add),
+            Kind::Sub => self.checked(inst, src(c), Binary::Sub),
+            Kind::Addi => self.checked(inst, imm_src, Binary::Add),
             Kind::Mult | Kind::Multu => {
                 self.product(inst, kind == Kind::Mult);
                 self.asm.put(LO, EAX);
@@ -142,8 +132,8 @@ impl Emitter<'_, '_> {
             }
             Kind::Madd | Kind::Maddu => {
                 self.product(inst, kind == Kind::Madd);
-                self.asm.add(EAX, src(LO));
-                self.asm.adc(EDX, src(HI));
+                self.asm.binary(Binary::Add, EAX, src(LO));
+                self.asm.binary(Binary::Adc, EDX, src(HI));
                 self.asm.put(LO, EAX);
                 self.asm.put(HI, EDX);
             }
@@ -160,37 +150,42 @@ impl Emitter<'_, '_> {
                 match src(b) {
                     Src::Imm(_) => {
                         let b = self.asm.value(b, EAX);
-                        operation(&mut self.asm, to, Src::Reg(b));
+                        self.asm.binary(operation, to, Src::Reg(b));
                     }
-                    b => operation(&mut self.asm, to, b),
+                    b => self.asm.binary(operation, to, b),
                 }
                 return;
             }
             self.asm.mov(EAX, src(b));
-            operation(&mut self.asm, EAX, c);
+            self.asm.binary(operation, EAX, c);
             self.asm.put(a, EAX);
             return;
         }
-        self.asm.mov(to, src(b));
-        operation(&mut self.asm, to, c);
+        let (b, c) = match c {
+            // What is in `eax` first.
+            _ if commutes && self.asm.is_held(c) && src(b) != Src::Reg(to) => (c, src(b)),
+            _ => (src(b), c),
+        };
+        self.asm.mov(to, b);
+        self.asm.binary(operation, to, c);
         self.asm.put(a, to);
     }
 
     fn compare(&mut self, a: u8, b: u8, c: Src, condition: If) {
         let b = self.asm.value(b, EAX);
-        self.asm.cmp(b, c);
+        self.asm.binary(Binary::Cmp, b, c);
         self.asm.set_if(condition as u8, EAX);
         self.asm.put(a, EAX);
     }
 
-    fn shift(&mut self, kind: Kind, register: u8, by: Option<i8>) {
-        let asm = &mut self.asm;
-        match kind {
-            Kind::Sll | Kind::Sllv => shifts!(asm, register, by, shl),
-            Kind::Srl | Kind::Srlv => shifts!(asm, register, by, shr),
-            Kind::Sra | Kind::Srav => shifts!(asm, register, by, sar),
-            _ => shifts!(asm, register, by, ror),
-        }
+    fn shift(&mut self, kind: Kind, register: u8, by: Option<u8>) {
+        let shift = match kind {
+            Kind::Sll | Kind::Sllv => Shift::Shl,
+            Kind::Srl | Kind::Srlv => Shift::Shr,
+            Kind::Sra | Kind::Srav => Shift::Sar,
+            _ => Shift::Ror,
+        };
+        self.asm.shift(shift, register, by);
     }
 
     fn conditional_move(&mut self, inst: &Inst) {
@@ -204,10 +199,10 @@ impl Emitter<'_, '_> {
         };
         match (src(inst.a), src(inst.b)) {
             (Src::Reg(a), Src::Reg(b)) if stays == If::Equal => {
-                dynasm!(self.asm.ops; .arch x64; cmovnz Rd(a), Rd(b));
+                self.asm.encode(&[0x0f, 0x45], a, Rm::Reg(b));
             }
             (Src::Reg(a), Src::Reg(b)) => {
-                dynasm!(self.asm.ops; .arch x64; cmovz Rd(a), Rd(b));
+                self.asm.encode(&[0x0f, 0x44], a, Rm::Reg(b));
             }
             _ => {
                 self.asm.jump_if(stays as u8, over);
@@ -222,10 +217,10 @@ impl Emitter<'_, '_> {
     fn checked(&mut self, inst: &Inst, c: Src, operation: Binary) {
         let slow = self.slow();
         self.asm.mov(EAX, src(inst.b));
-        operation(&mut self.asm, EAX, c);
+        self.asm.binary(operation, EAX, c);
         self.asm.jump_if(If::Overflow as u8, slow.from);
         self.asm.put(inst.a, EAX);
-        self.asm.bind(slow.back);
+        self.back(slow);
     }
 
     /// The product in `edx` and `eax`.
@@ -233,9 +228,9 @@ impl Emitter<'_, '_> {
         self.asm.mov(EAX, src(inst.b));
         let c = self.asm.value(inst.c, EDX);
         if signed {
-            dynasm!(self.asm.ops; .arch x64; imul Rd(c));
+            self.asm.encode(&[0xf7], 5, Rm::Reg(c));
         } else {
-            dynasm!(self.asm.ops; .arch x64; mul Rd(c));
+            self.asm.encode(&[0xf7], 4, Rm::Reg(c));
         }
     }
 
@@ -246,7 +241,7 @@ impl Emitter<'_, '_> {
         self.asm.jump_if(If::Equal as u8, slow.from);
         if inst.kind == Kind::Div {
             // The one quotient that overflows has this divisor.
-            self.asm.cmp(ECX, Src::Imm(-1));
+            self.asm.binary(Binary::Cmp, ECX, Src::Imm(-1));
             self.asm.jump_if(If::Equal as u8, slow.from);
             self.asm.mov(EAX, src(inst.b));
             dynasm!(self.asm.ops; .arch x64; cdq; idiv ecx);
@@ -256,7 +251,7 @@ impl Emitter<'_, '_> {
         }
         self.asm.put(LO, EAX);
         self.asm.put(HI, EDX);
-        self.asm.bind(slow.back);
+        self.back(slow);
     }
 
     /// Compares two general registers; gives the condition, by its number, that says whether `cond` holds.
@@ -278,14 +273,14 @@ impl Emitter<'_, '_> {
         if c == Src::Imm(0) {
             self.asm.test(b, b);
         } else {
-            self.asm.cmp(b, c);
+            self.asm.binary(Binary::Cmp, b, c);
         }
         condition as u8
     }
 }
 
 /// Whether an instruction does nothing but write register `a`.
-fn writes_only_a(kind: Kind) -> bool {
+pub fn writes_only_a(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Li

@@ -8,7 +8,7 @@
 use std::mem::offset_of;
 
 use dynasmrt::x64::X64Relocation;
-use dynasmrt::{DynasmApi, VecAssembler, dynasm};
+use dynasmrt::{DynasmApi, VecAssembler};
 
 use solderless_model::memory::layout;
 
@@ -42,6 +42,8 @@ pub mod at {
 pub const EAX: u8 = 0;
 pub const ECX: u8 = 1;
 pub const EDX: u8 = 2;
+pub const RBX: u8 = 3;
+pub const R12: u8 = 12;
 
 /// The general registers in host registers: guest's and host's numbers.
 pub const PINNED: [(u8, u8); 8] = [
@@ -114,6 +116,8 @@ pub struct Asm {
     displacements: Vec<(usize, Target)>,
     /// Where what is rarely executed starts.
     far: Option<usize>,
+    /// The place of a general register whose value is in `eax` as well, as long as the next instruction is here.
+    held: Option<(i8, usize)>,
 }
 
 /// Code, to be put in two places.
@@ -122,20 +126,38 @@ pub struct Code {
     pub far: Vec<u8>,
 }
 
-/// An instruction with a register and any source.
-macro_rules! with_source {
-    ($($name:ident)*) => {$(
-        pub fn $name(&mut self, to: u8, from: Src) {
-            match from {
-                Src::Reg(from) => dynasm!(self.ops; .arch x64; $name Rd(to), Rd(from)),
-                Src::Mem(from) => dynasm!(self.ops; .arch x64; $name Rd(to), [BYTE rbx + from]),
-                Src::Imm(value) => match i8::try_from(value) {
-                    Ok(value) => dynasm!(self.ops; .arch x64; $name Rd(to), BYTE value),
-                    Err(_) => dynasm!(self.ops; .arch x64; $name Rd(to), DWORD value),
-                },
-            }
-        }
-    )*};
+/// An operand of an instruction besides the register it always has.
+#[derive(Debug, Clone, Copy)]
+pub enum Rm {
+    /// A register.
+    Reg(u8),
+    /// Memory at a register and a displacement.
+    At(u8, i32),
+    /// Memory at the sum of two registers.
+    Sum(u8, u8),
+}
+
+/// An operation of two operands: what it is in the encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binary {
+    Add = 0,
+    Or = 1,
+    Adc = 2,
+    And = 4,
+    Sub = 5,
+    Xor = 6,
+    Cmp = 7,
+    /// Multiplication, whose encoding is of another kind.
+    Imul = 8,
+}
+
+/// A shift: what it is in the encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shift {
+    Ror = 1,
+    Shl = 4,
+    Shr = 5,
+    Sar = 7,
 }
 
 impl Asm {
@@ -145,40 +167,164 @@ impl Asm {
             labels: Vec::new(),
             displacements: Vec::new(),
             far: None,
+            held: None,
         }
     }
 
-    with_source! { add adc sub and or xor }
+    /// Emits an instruction on 32 bits: an opcode, a register or what stands for one in the encoding, and an operand.
+    pub fn encode(&mut self, opcode: &[u8], register: u8, rm: Rm) {
+        let (base, index) = match rm {
+            Rm::Reg(base) | Rm::At(base, _) => (base, 0),
+            Rm::Sum(base, index) => (base, index),
+        };
+        let rex = 0x40 | (register >> 3) << 2 | (index >> 3) << 1 | base >> 3;
+        let mut bytes = [0; 12];
+        let mut len = 0;
+        let mut push = |byte| {
+            if let Some(place) = bytes.get_mut(len) {
+                *place = byte;
+                len += 1;
+            }
+        };
+        if rex != 0x40 {
+            push(rex);
+        }
+        opcode.iter().copied().for_each(&mut push);
+        let modrm = |mode: u8, rm: u8| mode << 6 | (register & 7) << 3 | rm;
+        match rm {
+            Rm::Reg(base) => push(modrm(3, base & 7)),
+            Rm::At(base, displacement) => {
+                let short = i8::try_from(displacement);
+                push(modrm(if short.is_ok() { 1 } else { 2 }, base & 7));
+                if base & 7 == 4 {
+                    push(0x24);
+                }
+                match short {
+                    Ok(short) => push(short.cast_unsigned()),
+                    Err(_) => displacement.to_le_bytes().into_iter().for_each(&mut push),
+                }
+            }
+            Rm::Sum(base, index) => {
+                // Without a displacement there is none for these bases.
+                let none = base & 7 != 5;
+                push(modrm(if none { 0 } else { 1 }, 4));
+                push((index & 7) << 3 | base & 7);
+                if !none {
+                    push(0);
+                }
+            }
+        }
+        self.ops.extend(bytes.iter().take(len));
+    }
 
-    pub fn cmp(&mut self, a: u8, b: Src) {
-        match b {
-            Src::Reg(b) => dynasm!(self.ops; .arch x64; cmp Rd(a), Rd(b)),
-            Src::Mem(b) => dynasm!(self.ops; .arch x64; cmp Rd(a), [BYTE rbx + b]),
-            Src::Imm(value) => dynasm!(self.ops; .arch x64; cmp Rd(a), DWORD value),
+    /// As [`Asm::encode`], where it does not change `eax`.
+    fn encode_beside_eax(&mut self, opcode: &[u8], register: u8, rm: Rm) {
+        let held = self.held.filter(|held| held.1 == self.here());
+        self.encode(opcode, register, rm);
+        self.held = held.map(|(place, _)| (place, self.here()));
+    }
+
+    /// The value of this place is in `eax`.
+    fn holds(&self, place: i8) -> bool {
+        self.held == Some((place, self.here()))
+    }
+
+    /// A general register in memory has its value in `eax` as well.
+    pub fn hold(&mut self, register: u8) {
+        if let Src::Mem(place) = src(register) {
+            self.held = Some((place, self.here()));
+        }
+    }
+
+    /// Whether a value is in `eax` although its place is in memory.
+    pub fn is_held(&self, from: Src) -> bool {
+        matches!(from, Src::Mem(place) if self.holds(place))
+    }
+
+    /// Where a value can be read.
+    fn operand(&self, place: i8) -> Rm {
+        match self.holds(place) {
+            true => Rm::Reg(EAX),
+            false => Rm::At(RBX, place.into()),
+        }
+    }
+
+    /// Emits an operation.
+    pub fn binary(&mut self, operation: Binary, to: u8, from: Src) {
+        let code = operation as u8;
+        let rm = match from {
+            Src::Reg(from) => Rm::Reg(from),
+            Src::Mem(place) => self.operand(place),
+            Src::Imm(value) => {
+                let short = i8::try_from(value);
+                match (operation, short) {
+                    (Binary::Imul, Ok(_)) => self.encode(&[0x6b], to, Rm::Reg(to)),
+                    (Binary::Imul, Err(_)) => self.encode(&[0x69], to, Rm::Reg(to)),
+                    (_, Ok(_)) => self.encode(&[0x83], code, Rm::Reg(to)),
+                    (_, Err(_)) => self.encode(&[0x81], code, Rm::Reg(to)),
+                }
+                match short {
+                    Ok(short) => self.ops.extend([short.cast_unsigned()]),
+                    Err(_) => self.ops.extend(value.to_le_bytes()),
+                }
+                return;
+            }
+        };
+        let opcode: &[u8] = match operation {
+            Binary::Imul => &[0x0f, 0xaf],
+            _ => &[code << 3 | 3],
+        };
+        if to == EAX {
+            self.encode(opcode, to, rm);
+        } else {
+            self.encode_beside_eax(opcode, to, rm);
         }
     }
 
     /// Moves, unless it is there already.
     pub fn mov(&mut self, to: u8, from: Src) {
-        match from {
-            Src::Reg(from) if from == to => {}
-            Src::Reg(from) => dynasm!(self.ops; .arch x64; mov Rd(to), Rd(from)),
-            Src::Mem(from) => dynasm!(self.ops; .arch x64; mov Rd(to), [BYTE rbx + from]),
-            Src::Imm(0) => dynasm!(self.ops; .arch x64; xor Rd(to), Rd(to)),
-            Src::Imm(value) => dynasm!(self.ops; .arch x64; mov Rd(to), DWORD value),
+        let rm = match from {
+            Src::Reg(from) => Rm::Reg(from),
+            Src::Mem(place) => self.operand(place),
+            Src::Imm(0) => {
+                self.encode(&[0x33], to, Rm::Reg(to));
+                return;
+            }
+            Src::Imm(value) => {
+                if to >= 8 {
+                    self.ops.extend([0x41]);
+                }
+                self.ops.extend([0xb8 | to & 7]);
+                self.ops.extend(value.to_le_bytes());
+                return;
+            }
+        };
+        match rm {
+            Rm::Reg(from) if from == to => {}
+            _ if to == EAX => self.encode(&[0x8b], to, rm),
+            _ => self.encode_beside_eax(&[0x8b], to, rm),
         }
     }
 
-    pub fn imul(&mut self, to: u8, from: Src) {
-        match from {
-            Src::Reg(from) => dynasm!(self.ops; .arch x64; imul Rd(to), Rd(from)),
-            Src::Mem(from) => dynasm!(self.ops; .arch x64; imul Rd(to), [BYTE rbx + from]),
-            Src::Imm(value) => dynasm!(self.ops; .arch x64; imul Rd(to), Rd(to), DWORD value),
+    /// LEA: the sum of a register and a number.
+    pub fn lea(&mut self, to: u8, base: u8, by: i32) {
+        self.encode(&[0x8d], to, Rm::At(base, by));
+    }
+
+    /// Shifts by a known number, or by that in `cl`.
+    pub fn shift(&mut self, shift: Shift, register: u8, by: Option<u8>) {
+        match by {
+            Some(0) => {}
+            Some(by) => {
+                self.encode(&[0xc1], shift as u8, Rm::Reg(register));
+                self.ops.extend([by]);
+            }
+            None => self.encode(&[0xd3], shift as u8, Rm::Reg(register)),
         }
     }
 
     pub fn test(&mut self, a: u8, b: u8) {
-        dynasm!(self.ops; .arch x64; test Rd(a), Rd(b));
+        self.encode_beside_eax(&[0x85], b, Rm::Reg(a));
     }
 
     /// The value of a general register in a host register, which is `scratch` if it is in none.
@@ -204,7 +350,14 @@ impl Asm {
     pub fn put(&mut self, register: u8, from: u8) {
         match src(register) {
             Src::Reg(host) => self.mov(host, Src::Reg(from)),
-            Src::Mem(to) => dynasm!(self.ops; .arch x64; mov [BYTE rbx + to], Rd(from)),
+            Src::Mem(to) => {
+                self.encode_beside_eax(&[0x89], from, Rm::At(RBX, to.into()));
+                if from == EAX {
+                    self.hold(register);
+                } else if self.holds(to) {
+                    self.held = None;
+                }
+            }
             Src::Imm(_) => {}
         }
     }
@@ -213,7 +366,10 @@ impl Asm {
     pub fn put_imm(&mut self, register: u8, value: i32) {
         match src(register) {
             Src::Reg(host) => self.mov(host, Src::Imm(value)),
-            Src::Mem(to) => dynasm!(self.ops; .arch x64; mov DWORD [BYTE rbx + to], DWORD value),
+            Src::Mem(to) => {
+                self.encode(&[0xc7], 0, Rm::At(RBX, to.into()));
+                self.ops.extend(value.to_le_bytes());
+            }
             Src::Imm(_) => {}
         }
     }
@@ -228,6 +384,8 @@ impl Asm {
         if let Some(place) = self.labels.get_mut(label.0 as usize) {
             *place = here;
         }
+        // Who jumps here may have something else there.
+        self.held = None;
     }
 
     pub fn jump(&mut self, label: Label) {
@@ -244,7 +402,7 @@ impl Asm {
     /// Sets a host register, one of the scratch registers, to whether a condition holds.
     pub fn set_if(&mut self, condition: u8, scratch: u8) {
         self.ops.extend([0x0f, 0x90 | condition, 0xc0 | scratch]);
-        dynasm!(self.ops; .arch x64; movzx Rd(scratch), Rb(scratch));
+        self.encode(&[0x0f, 0xb6], scratch, Rm::Reg(scratch));
     }
 
     /// Where the next instruction is in the code.

@@ -2,7 +2,7 @@
 
 use dynasmrt::{DynasmApi, dynasm};
 
-use super::asm::{Asm, EAX, If, Src, at, src};
+use super::asm::{Asm, Binary, EAX, If, R12, RBX, Rm, Src, at, src};
 use super::{Emitter, Leave, Link, To};
 use crate::ir::{Cond, End, Inst, Kind, Test};
 
@@ -12,7 +12,7 @@ impl Emitter<'_, '_> {
         match inst.kind {
             Kind::Link => {
                 let to = self.asm.target(inst.a, EAX);
-                dynasm!(self.asm.ops; .arch x64; lea Rd(to), [r12 + inst.imm.cast_signed()]);
+                self.asm.lea(to, R12, inst.imm.cast_signed());
                 self.asm.put(inst.a, to);
             }
             Kind::Latch(cond) => {
@@ -22,7 +22,7 @@ impl Emitter<'_, '_> {
             }
             Kind::LatchTarget => {
                 let from = self.asm.value(inst.b, EAX);
-                dynasm!(self.asm.ops; .arch x64; mov [rbx + at::LATCH], Rd(from));
+                self.asm.encode(&[0x89], from, Rm::At(RBX, at::LATCH));
             }
             Kind::Skip(cond) => {
                 let condition = self.test_registers(cond, inst.b, inst.c);
@@ -42,7 +42,7 @@ impl Emitter<'_, '_> {
     fn trap(&mut self, inst: &Inst, test: Test, c: Src) {
         let slow = self.slow();
         let b = self.asm.value(inst.b, EAX);
-        self.asm.cmp(b, c);
+        self.asm.binary(Binary::Cmp, b, c);
         let condition = match test {
             Test::Eq => If::Equal,
             Test::Ne => If::NotEqual,
@@ -52,7 +52,7 @@ impl Emitter<'_, '_> {
             Test::Geu => If::AboveOrEqual,
         };
         self.asm.jump_if(condition as u8, slow.from);
-        self.asm.bind(slow.back);
+        self.back(slow);
     }
 
     fn test_latch(&mut self) {
@@ -91,7 +91,7 @@ impl Emitter<'_, '_> {
             }
             End::Register { b } => {
                 let from = self.asm.value(b, EAX);
-                dynasm!(self.asm.ops; .arch x64; mov r12d, Rd(from));
+                self.asm.mov(R12, Src::Reg(from));
                 lookup(&mut self.asm, self.stubs.fetch);
             }
             End::LatchedRegister => {
@@ -124,10 +124,7 @@ impl Emitter<'_, '_> {
 
     /// Makes `r12d` the address at an offset from it.
     fn advance(&mut self, by: u32) {
-        match i8::try_from(by.cast_signed()) {
-            Ok(by) => dynasm!(self.asm.ops; .arch x64; lea r12d, [BYTE r12 + by]),
-            Err(_) => dynasm!(self.asm.ops; .arch x64; lea r12d, [DWORD r12 + by.cast_signed()]),
-        }
+        self.asm.lea(R12, R12, by.cast_signed());
     }
 
     /// Goes on at an offset from the start of the block.

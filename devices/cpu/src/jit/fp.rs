@@ -7,7 +7,7 @@
 use dynasmrt::{DynasmApi, dynasm};
 
 use super::Emitter;
-use super::asm::{EAX, If, Label, at};
+use super::asm::{EAX, If, Label, RBX, Rm, at};
 use super::memory::{fpr, fpr64};
 use crate::exec::due;
 use crate::fpu::Fcsr;
@@ -51,12 +51,12 @@ impl Emitter<'_, '_> {
         match inst.kind {
             Kind::Mfc1 => {
                 let to = self.asm.target(inst.a, EAX);
-                dynasm!(self.asm.ops; .arch x64; mov Rd(to), [rbx + fpr(inst.c)]);
+                self.asm.encode(&[0x8b], to, Rm::At(RBX, fpr(inst.c)));
                 self.asm.put(inst.a, to);
             }
             Kind::Mtc1 => {
                 let from = self.asm.value(inst.b, EAX);
-                dynasm!(self.asm.ops; .arch x64; mov [rbx + fpr(inst.c)], Rd(from));
+                self.asm.encode(&[0x89], from, Rm::At(RBX, fpr(inst.c)));
             }
             Kind::Movf | Kind::Movt => {
                 let over = self.asm.label();
@@ -190,7 +190,7 @@ impl Emitter<'_, '_> {
         self.unless_normal(double, slow.from);
         self.note_due(op, if double { Fmt::D } else { Fmt::S }, inst);
         self.fp_put(inst.a, 0, double);
-        self.asm.bind(slow.back);
+        self.back(slow);
     }
 
     fn fp_narrow(&mut self, inst: &Inst) {
@@ -200,7 +200,7 @@ impl Emitter<'_, '_> {
         self.unless_normal(false, slow.from);
         self.note_due(Fp::ToS, Fmt::D, inst);
         self.fp_put(inst.a, 0, false);
-        self.asm.bind(slow.back);
+        self.back(slow);
     }
 
     /// Always exact; what is neither normal nor zero is left to the interpreter.
@@ -218,7 +218,7 @@ impl Emitter<'_, '_> {
         dynasm!(self.asm.ops; .arch x64; xorps xmm0, xmm0; cvtss2sd xmm0, xmm1);
         self.fp_put(inst.a, 0, true);
         self.raised_nothing();
-        self.asm.bind(slow.back);
+        self.back(slow);
     }
 
     fn fp_sign(&mut self, inst: &Inst, negate: bool, double: bool) {
@@ -242,7 +242,7 @@ impl Emitter<'_, '_> {
             dynasm!(self.asm.ops; .arch x64; mov [rbx + fpr(inst.a)], eax);
         }
         self.raised_nothing();
-        self.asm.bind(slow.back);
+        self.back(slow);
     }
 
     fn fp_compare(&mut self, inst: &Inst, double: bool) {
@@ -279,7 +279,7 @@ impl Emitter<'_, '_> {
             ; mov [rbx + at::FCSR], ecx
             ; mov QWORD [rbx + at::DUE], 0
         );
-        self.asm.bind(slow.back);
+        self.back(slow);
     }
 
     fn fp_truncate(&mut self, inst: &Inst, double: bool) {
@@ -296,7 +296,7 @@ impl Emitter<'_, '_> {
         self.asm.jump_if(If::Equal as u8, slow.from);
         self.note_due(Fp::ToW(How::Trunc), fmt, inst);
         dynasm!(self.asm.ops; .arch x64; mov [rbx + fpr(inst.a)], eax);
-        self.asm.bind(slow.back);
+        self.back(slow);
     }
 
     /// A move between floating point registers, under a condition.

@@ -3,7 +3,7 @@
 use dynasmrt::{DynasmApi, dynasm};
 use solderless_model::memory::layout;
 
-use super::asm::{EAX, ECX, EDX, If, Src, at, src};
+use super::asm::{Binary, EAX, ECX, EDX, If, Rm, Src, at, src};
 use super::{Emitter, Slow};
 use crate::ir::{Inst, Kind};
 
@@ -59,30 +59,28 @@ impl Emitter<'_, '_> {
                 b,
             ) => {
                 self.asm.mov(EAX, b);
-                self.asm.add(EAX, src(inst.imm as u8));
+                self.asm.binary(Binary::Add, EAX, src(inst.imm as u8));
                 if matches!(inst.kind, Kind::Luxc1 | Kind::Suxc1) {
-                    self.asm.and(EAX, Src::Imm(!7));
+                    self.asm.binary(Binary::And, EAX, Src::Imm(!7));
                 }
             }
-            (_, Src::Imm(_)) => self.asm.mov(EAX, Src::Imm(inst.imm.cast_signed())),
+            _ if let Some(base) = self.known.value(inst.b) => {
+                let address = base.wrapping_add(inst.imm);
+                self.asm.mov(EAX, Src::Imm(address.cast_signed()));
+            }
             (_, b) if inst.imm == 0 => self.asm.mov(EAX, b),
-            (_, Src::Reg(b)) => {
-                let imm = inst.imm.cast_signed();
-                match i8::try_from(imm) {
-                    Ok(imm) => dynasm!(self.asm.ops; .arch x64; lea eax, [BYTE Rq(b) + imm]),
-                    Err(_) => dynasm!(self.asm.ops; .arch x64; lea eax, [DWORD Rq(b) + imm]),
-                }
-            }
+            (_, Src::Reg(b)) => self.asm.lea(EAX, b, inst.imm.cast_signed()),
             (_, b) => {
                 self.asm.mov(EAX, b);
-                self.asm.add(EAX, Src::Imm(inst.imm.cast_signed()));
+                self.asm
+                    .binary(Binary::Add, EAX, Src::Imm(inst.imm.cast_signed()));
             }
         }
     }
 
-    /// Makes the guest's address in `eax` the host's in `rax`, or goes on at `slow`. `low` are the bits of the address that
-    /// must be zero.
-    fn reach(&mut self, low: i8, access: For, slow: Slow) {
+    /// Gives in `rcx` what is added to the guest's address in `eax` to get the host's, or goes on at `slow`. `low` are the bits
+    /// of the address that must be zero.
+    fn look_up(&mut self, low: u8, access: For, slow: Slow) {
         dynasm!(self.asm.ops; .arch x64
             ; mov ecx, eax
             ; shr ecx, 12
@@ -94,39 +92,53 @@ impl Emitter<'_, '_> {
         dynasm!(self.asm.ops; .arch x64; test rcx, rcx);
         self.asm.jump_if(If::Equal as u8, slow.from);
         if low != 0 {
-            dynasm!(self.asm.ops; .arch x64; test al, BYTE low);
+            dynasm!(self.asm.ops; .arch x64; test al, BYTE low.cast_signed());
             self.asm.jump_if(If::NotEqual as u8, slow.from);
         }
+    }
+
+    /// The same, with the host's address in `rax`.
+    fn reach(&mut self, low: u8, access: For, slow: Slow) {
+        self.look_up(low, access, slow);
         dynasm!(self.asm.ops; .arch x64; add rax, rcx);
     }
 
+    /// The bits of a word's address that must be zero, but for those that are known to be.
+    fn word_bits(&self, inst: &Inst) -> u8 {
+        match self.known.aligned(inst.b) && inst.imm & 3 == 0 {
+            true => 0,
+            false => 3,
+        }
+    }
+
     fn load(&mut self, inst: &Inst) {
-        let slow = self.missed();
+        let mut slow = self.missed();
         self.address(inst);
         let to = self.asm.target(inst.a, EAX);
-        let ops = |e: &mut Self| match (inst.kind, e.big) {
-            (Kind::Lb, _) => dynasm!(e.asm.ops; .arch x64; movsx Rd(to), BYTE [rax]),
-            (Kind::Lbu, _) => dynasm!(e.asm.ops; .arch x64; movzx Rd(to), BYTE [rax]),
-            (Kind::Lh, false) => dynasm!(e.asm.ops; .arch x64; movsx Rd(to), WORD [rax]),
-            (Kind::Lhu, false) => dynasm!(e.asm.ops; .arch x64; movzx Rd(to), WORD [rax]),
-            (Kind::Lh, true) => {
-                dynasm!(e.asm.ops; .arch x64; mov ax, [rax]; rol ax, 8; movsx Rd(to), ax);
-            }
-            (Kind::Lhu, true) => {
-                dynasm!(e.asm.ops; .arch x64; mov ax, [rax]; rol ax, 8; movzx Rd(to), ax);
-            }
-            (_, false) => dynasm!(e.asm.ops; .arch x64; mov Rd(to), [rax]),
-            (_, true) => dynasm!(e.asm.ops; .arch x64; mov Rd(to), [rax]; bswap Rd(to)),
+        let (low, opcode): (u8, &[u8]) = match inst.kind {
+            Kind::Lb => (0, &[0x0f, 0xbe]),
+            Kind::Lbu => (0, &[0x0f, 0xb6]),
+            Kind::Lh => (1, &[0x0f, 0xbf]),
+            Kind::Lhu => (1, &[0x0f, 0xb7]),
+            _ => (self.word_bits(inst), &[0x8b]),
         };
-        let low = match inst.kind {
-            Kind::Lb | Kind::Lbu => 0,
-            Kind::Lh | Kind::Lhu => 1,
-            _ => 3,
-        };
-        self.reach(low, For::Read, slow);
-        ops(self);
+        self.look_up(low, For::Read, slow);
+        match (inst.kind, self.big) {
+            (Kind::Lh | Kind::Lhu, true) => {
+                dynasm!(self.asm.ops; .arch x64; movzx eax, WORD [rcx + rax]; rol ax, 8);
+                self.asm.encode(opcode, to, Rm::Reg(EAX));
+            }
+            (Kind::Lw, true) => {
+                self.asm.encode(opcode, to, Rm::Sum(ECX, EAX));
+                dynasm!(self.asm.ops; .arch x64; bswap Rd(to));
+            }
+            _ => self.asm.encode(opcode, to, Rm::Sum(ECX, EAX)),
+        }
         self.asm.put(inst.a, to);
-        self.asm.bind(slow.back);
+        if to == EAX {
+            slow.held = Some(inst.a);
+        }
+        self.back(slow);
     }
 
     fn store(&mut self, inst: &Inst) {
@@ -135,11 +147,11 @@ impl Emitter<'_, '_> {
         let low = match inst.kind {
             Kind::Sb => 0,
             Kind::Sh => 1,
-            _ => 3,
+            _ => self.word_bits(inst),
         };
-        self.reach(low, For::Write, slow);
-        if inst.kind == Kind::Sw && !self.big && src(inst.c) == Src::Imm(0) {
-            dynasm!(self.asm.ops; .arch x64; mov DWORD [rax], 0);
+        self.look_up(low, For::Write, slow);
+        if inst.kind == Kind::Sw && src(inst.c) == Src::Imm(0) {
+            dynasm!(self.asm.ops; .arch x64; mov DWORD [rcx + rax], 0);
         } else {
             let big = self.big && inst.kind != Kind::Sb;
             let mut from = self.asm.value(inst.c, EDX);
@@ -148,16 +160,16 @@ impl Emitter<'_, '_> {
                 from = EDX;
             }
             match (inst.kind, big) {
-                (Kind::Sb, _) => dynasm!(self.asm.ops; .arch x64; mov [rax], dl),
-                (Kind::Sh, false) => dynasm!(self.asm.ops; .arch x64; mov [rax], Rw(from)),
+                (Kind::Sb, _) => dynasm!(self.asm.ops; .arch x64; mov [rcx + rax], dl),
+                (Kind::Sh, false) => dynasm!(self.asm.ops; .arch x64; mov [rcx + rax], Rw(from)),
                 (Kind::Sh, true) => {
-                    dynasm!(self.asm.ops; .arch x64; rol dx, 8; mov [rax], dx);
+                    dynasm!(self.asm.ops; .arch x64; rol dx, 8; mov [rcx + rax], dx);
                 }
-                (_, false) => dynasm!(self.asm.ops; .arch x64; mov [rax], Rd(from)),
-                (_, true) => dynasm!(self.asm.ops; .arch x64; bswap edx; mov [rax], edx),
+                (_, false) => self.asm.encode(&[0x89], from, Rm::Sum(ECX, EAX)),
+                (_, true) => dynasm!(self.asm.ops; .arch x64; bswap edx; mov [rcx + rax], edx),
             }
         }
-        self.asm.bind(slow.back);
+        self.back(slow);
     }
 
     /// Makes the host's address in `rax` that of the word, and gives in `ecx` by how many bits what is addressed is into
@@ -171,7 +183,7 @@ impl Emitter<'_, '_> {
         );
         // `shift` of the interpreter is 8 × (va & 3), or 24 less that; the left ones shift by 24 less `shift`.
         if left != self.big {
-            self.asm.xor(ECX, Src::Imm(24));
+            self.asm.binary(Binary::Xor, ECX, Src::Imm(24));
         }
     }
 
@@ -192,10 +204,10 @@ impl Emitter<'_, '_> {
             dynasm!(self.asm.ops; .arch x64; shr eax, cl; shr edx, cl);
         }
         dynasm!(self.asm.ops; .arch x64; not edx);
-        self.asm.and(EDX, src(inst.c));
-        self.asm.or(EAX, Src::Reg(EDX));
+        self.asm.binary(Binary::And, EDX, src(inst.c));
+        self.asm.binary(Binary::Or, EAX, Src::Reg(EDX));
         self.asm.put(inst.a, EAX);
-        self.asm.bind(slow.back);
+        self.back(slow);
     }
 
     fn store_part(&mut self, inst: &Inst) {
@@ -229,13 +241,13 @@ impl Emitter<'_, '_> {
             ; or edx, [rsp]
             ; mov [rax], edx
         );
-        self.asm.bind(slow.back);
+        self.back(slow);
     }
 
     fn load_fp(&mut self, inst: &Inst, size: i32) {
         let slow = self.missed();
         self.address(inst);
-        self.reach((size - 1) as i8, For::Read, slow);
+        self.reach((size - 1) as u8, For::Read, slow);
         match (size, self.big) {
             (4, false) => dynasm!(self.asm.ops; .arch x64; mov ecx, [rax]),
             (4, true) => dynasm!(self.asm.ops; .arch x64; mov ecx, [rax]; bswap ecx),
@@ -247,13 +259,13 @@ impl Emitter<'_, '_> {
         } else {
             dynasm!(self.asm.ops; .arch x64; mov [rbx + fpr64(inst.c)], rcx);
         }
-        self.asm.bind(slow.back);
+        self.back(slow);
     }
 
     fn store_fp(&mut self, inst: &Inst, size: i32) {
         let slow = self.missed();
         self.address(inst);
-        self.reach((size - 1) as i8, For::Write, slow);
+        self.reach((size - 1) as u8, For::Write, slow);
         if size == 4 {
             dynasm!(self.asm.ops; .arch x64; mov ecx, [rbx + fpr(inst.c)]);
         } else {
@@ -265,6 +277,6 @@ impl Emitter<'_, '_> {
             (_, false) => dynasm!(self.asm.ops; .arch x64; mov [rax], rcx),
             (_, true) => dynasm!(self.asm.ops; .arch x64; bswap rcx; mov [rax], rcx),
         }
-        self.asm.bind(slow.back);
+        self.back(slow);
     }
 }

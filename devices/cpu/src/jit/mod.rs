@@ -28,11 +28,13 @@ mod alu;
 mod asm;
 mod flow;
 mod fp;
+mod known;
 mod memory;
 mod stubs;
 mod system;
 
 use asm::{Asm, Code, If, Label, at};
+use known::Known;
 use stubs::Stubs;
 
 use crate::block::To;
@@ -229,6 +231,7 @@ impl Native {
             links: Vec::new(),
             head,
             fcsr_written: false,
+            known: Known::NOTHING,
         };
         emitter.emit();
         let Emitter { asm, mut links, .. } = emitter;
@@ -268,14 +271,8 @@ impl Native {
 struct Slow {
     from: Label,
     back: Label,
-}
-
-/// What is emitted behind a block, as it is rarely reached.
-enum Cold {
-    /// The interpreter is to execute an instruction.
-    Slow { slow: Slow, site: u32 },
-    /// It is to do an access to the address in `eax`.
-    Missed { slow: Slow, missed: Missed },
+    /// The general register whose value is in `eax` where it comes back, although its place is in memory.
+    held: Option<u8>,
 }
 
 /// A likely branch is not taken: instructions that are not executed are given back.
@@ -296,13 +293,15 @@ struct Emitter<'a, 'p> {
     sites: &'a mut Vec<Site>,
     /// The step that is being emitted.
     step: Option<Step>,
-    cold: Vec<Cold>,
+    /// Ways to the interpreter, with what it is asked for.
+    cold: Vec<(Slow, u32)>,
     leaves: Vec<Leave>,
     links: Vec<Link>,
     /// Where it starts.
     head: Label,
     /// CTC1 was executed.
     fcsr_written: bool,
+    known: Known,
 }
 
 impl Emitter<'_, '_> {
@@ -326,7 +325,7 @@ impl Emitter<'_, '_> {
         self.asm.jump_if(If::Sign as u8, budget);
         for step in &self.block.steps {
             self.step = Some(*step);
-            let inst = &step.inst;
+            let inst = &self.known.simplify(step.inst);
             let done = self.alu(inst)
                 || self.memory(inst)
                 || self.flow(inst)
@@ -337,6 +336,7 @@ impl Emitter<'_, '_> {
                 self.call(site);
                 self.fcsr_written |= inst.kind == Kind::Ctc1;
             }
+            self.known.pass(inst);
         }
         self.end();
         for Leave { from, rest } in std::mem::take(&mut self.leaves) {
@@ -345,9 +345,13 @@ impl Emitter<'_, '_> {
             self.go(self.block.past());
         }
         self.asm.far();
-        // What is emitted here may add to it.
-        while let Some(cold) = self.cold.pop() {
-            self.cold(cold);
+        for (slow, what) in std::mem::take(&mut self.cold) {
+            self.asm.bind(slow.from);
+            self.call(what);
+            if let Some(register) = slow.held {
+                self.asm.mov(asm::EAX, asm::src(register));
+            }
+            self.asm.jump(slow.back);
         }
         self.asm.bind(budget);
         dynasm!(self.asm.ops; .arch x64; add r13, BYTE len as i8);
@@ -355,21 +359,6 @@ impl Emitter<'_, '_> {
         if checks {
             self.asm.bind(interpret);
             self.asm.jump_out(self.stubs.interpret);
-        }
-    }
-
-    fn cold(&mut self, cold: Cold) {
-        match cold {
-            Cold::Missed { slow, missed } => {
-                self.asm.bind(slow.from);
-                self.call(missed.bits());
-                self.asm.jump(slow.back);
-            }
-            Cold::Slow { slow, site } => {
-                self.asm.bind(slow.from);
-                self.call(site);
-                self.asm.jump(slow.back);
-            }
         }
     }
 
@@ -400,9 +389,10 @@ impl Emitter<'_, '_> {
         let slow = Slow {
             from: self.asm.label(),
             back: self.asm.label(),
+            held: None,
         };
         let site = self.site();
-        self.cold.push(Cold::Slow { slow, site });
+        self.cold.push((slow, site));
         slow
     }
 
@@ -417,8 +407,20 @@ impl Emitter<'_, '_> {
         let slow = Slow {
             from: self.asm.label(),
             back: self.asm.label(),
+            held: None,
         };
-        self.cold.push(Cold::Missed { slow, missed });
+        self.cold.push((slow, missed.bits()));
         slow
+    }
+
+    /// Where an instruction ends that the interpreter may be asked for.
+    fn back(&mut self, slow: Slow) {
+        self.asm.bind(slow.back);
+        if let Some(register) = slow.held
+            && let Some((last, _)) = self.cold.last_mut()
+        {
+            last.held = slow.held;
+            self.asm.hold(register);
+        }
     }
 }

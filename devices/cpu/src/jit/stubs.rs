@@ -3,7 +3,7 @@
 use dynasmrt::{DynasmApi, dynasm};
 use solderless_jit::Cache;
 
-use super::asm::{Asm, BIAS, If, PINNED, Src, at, src};
+use super::asm::{Asm, BIAS, If, PINNED, RBX, Rm, Src, at, src};
 use super::flow;
 use crate::core::Core;
 use crate::exec::Exit;
@@ -96,7 +96,7 @@ fn gate() -> Asm {
 fn fetch(asm: &mut Asm) {
     for (guest, host) in PINNED {
         if let Src::Reg(_) = src(guest) {
-            dynasm!(asm.ops; .arch x64; mov Rd(host), [BYTE rbx + home(guest)]);
+            asm.encode(&[0x8b], host, Rm::At(RBX, home(guest).into()));
         }
     }
     dynasm!(asm.ops; .arch x64
@@ -109,7 +109,7 @@ fn fetch(asm: &mut Asm) {
 /// Writes it back.
 fn store(asm: &mut Asm) {
     for (guest, host) in PINNED {
-        dynasm!(asm.ops; .arch x64; mov [BYTE rbx + home(guest)], Rd(host));
+        asm.encode(&[0x89], host, Rm::At(RBX, home(guest).into()));
     }
     dynasm!(asm.ops; .arch x64
         ; mov [rbx + at::PC], r12d

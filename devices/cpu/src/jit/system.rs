@@ -6,7 +6,7 @@ use std::mem::offset_of;
 use dynasmrt::{DynasmApi, dynasm};
 
 use super::Emitter;
-use super::asm::{EAX, ECX, Src, place, src};
+use super::asm::{Binary, EAX, ECX, RBX, Rm, Src, place, src};
 use crate::core::Core;
 use crate::cp0::{Cp0, reg, status};
 use crate::ir::{Inst, Kind};
@@ -53,7 +53,7 @@ impl Emitter<'_, '_> {
             Kind::Mfc0 => match plain(inst.imm) {
                 Some((at, _)) => {
                     let to = self.asm.target(inst.a, EAX);
-                    dynasm!(self.asm.ops; .arch x64; mov Rd(to), [rbx + at]);
+                    self.asm.encode(&[0x8b], to, Rm::At(RBX, at));
                     self.asm.put(inst.a, to);
                 }
                 None => return false,
@@ -62,14 +62,16 @@ impl Emitter<'_, '_> {
                 None | Some((_, 0)) => return false,
                 Some((at, u32::MAX)) => {
                     let from = self.asm.value(inst.b, EAX);
-                    dynasm!(self.asm.ops; .arch x64; mov [rbx + at], Rd(from));
+                    self.asm.encode(&[0x89], from, Rm::At(RBX, at));
                 }
                 Some((at, mask)) => {
                     self.asm.mov(EAX, src(inst.b));
-                    self.asm.and(EAX, Src::Imm(mask.cast_signed()));
+                    self.asm
+                        .binary(Binary::And, EAX, Src::Imm(mask.cast_signed()));
                     dynasm!(self.asm.ops; .arch x64; mov ecx, [rbx + at]);
-                    self.asm.and(ECX, Src::Imm(!mask.cast_signed()));
-                    self.asm.or(EAX, Src::Reg(ECX));
+                    self.asm
+                        .binary(Binary::And, ECX, Src::Imm(!mask.cast_signed()));
+                    self.asm.binary(Binary::Or, EAX, Src::Reg(ECX));
                     dynasm!(self.asm.ops; .arch x64; mov [rbx + at], eax);
                 }
             },

@@ -1,0 +1,90 @@
+//! What is known of general registers at a place in a block.
+
+use super::alu::writes_only_a;
+use crate::ir::{Inst, Kind};
+
+/// Registers with HI, LO and the place of writes to register 0.
+const COUNT: usize = 35;
+
+/// What the instructions before a place in a block say of registers.
+#[derive(Debug)]
+pub struct Known {
+    values: [Option<u32>; COUNT],
+    /// Those that are multiples of four, one bit each.
+    aligned: u64,
+}
+
+impl Known {
+    /// What is known at the start of a block.
+    pub const NOTHING: Self = {
+        let mut values = [None; COUNT];
+        values[0] = Some(0);
+        Self { values, aligned: 1 }
+    };
+
+    /// The value of a register.
+    pub fn value(&self, register: u8) -> Option<u32> {
+        self.values.get(usize::from(register)).copied().flatten()
+    }
+
+    /// A register is a multiple of four.
+    pub fn aligned(&self, register: u8) -> bool {
+        self.aligned >> (register & 63) & 1 != 0
+    }
+
+    /// An instruction in a simpler form, if what it computes is known.
+    pub fn simplify(&self, inst: Inst) -> Inst {
+        let Some(b) = self.value(inst.b) else {
+            return inst;
+        };
+        let value = match inst.kind {
+            Kind::Addiu => b.wrapping_add(inst.imm),
+            Kind::Ori => b | inst.imm,
+            Kind::Xori => b ^ inst.imm,
+            Kind::Andi => b & inst.imm,
+            Kind::Sll => b << (inst.imm & 31),
+            _ => return inst,
+        };
+        Inst {
+            kind: Kind::Li,
+            imm: value,
+            ..inst
+        }
+    }
+
+    /// Goes past an instruction.
+    pub fn pass(&mut self, inst: &Inst) {
+        let multiple = inst.imm & 3 == 0;
+        match inst.kind {
+            Kind::Nop | Kind::Sb | Kind::Sh | Kind::Trap(_) | Kind::TrapImm(_) => {}
+            Kind::Sw => self.learn_aligned(inst, multiple),
+            Kind::Li => self.write(inst.a, Some(inst.imm), multiple),
+            Kind::Addiu => self.write(inst.a, None, multiple && self.aligned(inst.b)),
+            Kind::Move => self.write(inst.a, self.value(inst.b), self.aligned(inst.b)),
+            Kind::Lb | Kind::Lbu | Kind::Lh | Kind::Lhu => self.write(inst.a, None, false),
+            Kind::Lw => {
+                self.learn_aligned(inst, multiple);
+                self.write(inst.a, None, false);
+            }
+            kind if writes_only_a(kind) => self.write(inst.a, None, false),
+            _ => *self = Self::NOTHING,
+        }
+    }
+
+    /// An access to a word by way of a register did not raise an exception.
+    fn learn_aligned(&mut self, inst: &Inst, multiple: bool) {
+        self.aligned |= u64::from(multiple) << (inst.b & 63);
+    }
+
+    fn write(&mut self, register: u8, value: Option<u32>, aligned: bool) {
+        if let Some(place) = self.values.get_mut(usize::from(register)) {
+            *place = value;
+        }
+        let bit = 1 << (register & 63);
+        self.aligned = if aligned {
+            self.aligned | bit
+        } else {
+            self.aligned & !bit
+        };
+    }
+}
