@@ -143,10 +143,8 @@ impl Tlb {
         let key = va & VPN2 | asid & ASID;
         let mut found = 0;
         let (tags, care) = (self.tags.as_chunks::<16>().0, self.care.as_chunks::<16>().0);
-        for (group, (tags, care)) in tags.iter().zip(care).enumerate() {
-            if group * 16 >= self.len {
-                break;
-            }
+        let groups = tags.iter().zip(care).take(self.len.div_ceil(16));
+        for (group, (tags, care)) in groups.enumerate() {
             // Without a branch, so that it is done for several entries at a time. Those beyond the last match nothing.
             for i in 0..16 {
                 let hit = (key ^ tags[i]) & care[i] == 0;
@@ -177,19 +175,17 @@ impl Tlb {
     /// matches an address that this one matches: the core then raises Machine Check.
     pub fn replace(&mut self, index: usize, entry: Entry) -> Option<Entry> {
         let (tag, care) = (entry.tag(), entry.care());
+        let clashes = |t: u32, c: u32| u32::from((tag ^ t) & (care & c | NOTHING) == 0);
         let mut clash = 0;
         let (tags, cares) = (self.tags.as_chunks::<16>().0, self.care.as_chunks::<16>().0);
-        for (group, (tags, cares)) in tags.iter().zip(cares).enumerate() {
-            if group * 16 >= self.len {
-                break;
-            }
+        for (tags, cares) in tags.iter().zip(cares).take(self.len.div_ceil(16)) {
             for i in 0..16 {
-                let same = (tag ^ tags[i]) & (care & cares[i] | NOTHING) == 0;
-                clash += u32::from(same && group * 16 + i != index);
+                clash += clashes(tags[i], cares[i]);
             }
         }
         let place = self.entries[..self.len].get_mut(index)?;
-        if clash != 0 {
+        // Its own place is no clash.
+        if clash != clashes(self.tags[index], self.care[index]) {
             return None;
         }
         let old = std::mem::replace(place, entry);
