@@ -465,7 +465,11 @@ impl Core {
             }
             Ok((pa, _)) => {
                 let frame = self.known_frame(cx, pa);
-                let known = mapped(pc) && frame.mode == self.mode && frame.native != 0;
+                // Generated code looks for one key only, so what the kernel executes in the lower half is found elsewhere.
+                let known = mapped(pc)
+                    && self.key(pc).0 == self.code_key[0]
+                    && frame.mode == self.mode
+                    && frame.native != 0;
                 if known {
                     self.note_code_table(pc, pa, frame.table, frame.native);
                 }
