@@ -53,6 +53,8 @@ pub type Home = (u32, u32);
 #[derive(Debug)]
 struct Table {
     blocks: Box<[u32; WORDS]>,
+    /// Where there are some.
+    used: Vec<u16>,
     /// The addresses of their generated code, if there is some for the page.
     native: Option<Box<[usize; WORDS]>>,
 }
@@ -229,7 +231,9 @@ impl Blocks {
         core.note_code_table(pc, pa, table, self.native_table(table));
         let id = self.add(code);
         if let Some(table) = self.tables.get_mut(table as usize) {
-            table.blocks[(start / 4) as usize % WORDS] = id;
+            let word = (start / 4) as usize % WORDS;
+            table.blocks[word] = id;
+            table.used.push(word as u16);
         }
         Found::Block(id)
     }
@@ -299,6 +303,7 @@ impl Blocks {
         *place.get_or_insert_with(|| {
             self.tables.push(Table {
                 blocks: Box::new([NONE; WORDS]),
+                used: Vec::new(),
                 native: None,
             });
             self.tables.len() as u32 - 1
@@ -483,11 +488,13 @@ impl Blocks {
             let Some(table) = self.tables.get_mut(table as usize) else {
                 continue;
             };
-            for block in table.blocks.iter_mut().filter(|b| **b != NONE) {
-                self.free.push(std::mem::replace(block, NONE));
-            }
-            if let (Some(native), Some(generated)) = (&mut table.native, &self.generated) {
-                native.copy_from_slice(&*generated.none);
+            let none = self.generated.as_ref().map(|g| g.code.unknown());
+            for word in table.used.drain(..).map(|word| usize::from(word) % WORDS) {
+                self.free
+                    .push(std::mem::replace(&mut table.blocks[word], NONE));
+                if let (Some(native), Some(none)) = (&mut table.native, none) {
+                    native[word] = none;
+                }
             }
         }
         if let Some(generated) = &mut self.generated {

@@ -142,9 +142,11 @@ impl Mips32Cpu {
         core.advance(core.granted - core.budget, cx);
         core.granted = 0;
         core.budget = 0;
-        for (ram, offset) in std::mem::take(&mut core.code_stores) {
+        let mut stores = std::mem::take(&mut core.code_stores);
+        for (ram, offset) in stores.drain(..) {
             self.blocks.stored(core, ram, offset);
         }
+        core.code_stores = stores;
         for ram in 0..core.rams.len() {
             if core.rams[ram].any_stale() {
                 for page in core.rams[ram].take_stale() {

@@ -282,6 +282,12 @@ impl Ram {
         self.0.any_stale.get()
     }
 
+    /// Forgets which marked pages were written.
+    pub fn forget_stale(&self) {
+        self.0.any_stale.set(false);
+        self.0.stale.borrow_mut().clear();
+    }
+
     /// The marked pages written since the last call, in order of writing, possibly repeated.
     pub fn take_stale(&self) -> Vec<u32> {
         self.0.any_stale.set(false);

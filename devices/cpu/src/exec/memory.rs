@@ -95,7 +95,7 @@ impl Core {
             if written.is_ok() {
                 if code {
                     // The page is noted as stale; what is really stale is found by the address.
-                    ram.take_stale();
+                    ram.forget_stale();
                     self.code_stores.push((index, at));
                     return Ok(Done::Event(()));
                 }
