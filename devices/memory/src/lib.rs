@@ -248,9 +248,15 @@ impl Ram {
             return None;
         }
         let mut bytes = vec![0; 8 * self.pages() as usize];
-        let start = self.0.map.as_ptr() as u64 / PAGE;
         let says = File::open("/proc/self/pagemap").ok()?;
+        let start = self.0.map.as_ptr() as u64 / PAGE;
         says.read_exact_at(&mut bytes, 8 * start).ok()?;
+        // A host that says nothing of a page that is there for certain, namely this one, is not believed.
+        let (mut own, here) = ([0; 8], (&raw const bytes) as u64 / PAGE);
+        says.read_exact_at(&mut own, 8 * here).ok()?;
+        if u64::from_le_bytes(own) & THERE == 0 {
+            return None;
+        }
         let (entries, _) = bytes.as_chunks();
         let entries = entries.iter().map(|entry| u64::from_le_bytes(*entry));
         let mut untouched: Vec<bool> = entries.map(|entry| entry & THERE == 0).collect();
