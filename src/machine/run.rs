@@ -197,11 +197,13 @@ impl Machine {
                         clock.base += self.now() - wall;
                     }
                     let next = self.domain.next_timer();
-                    self.domain.skip_to(clock.wall());
+                    // Once: it goes on meanwhile.
+                    let wall = clock.wall();
+                    self.domain.skip_to(wall);
                     match next {
                         u64::MAX => Some(None),
-                        next if next > clock.wall() => {
-                            let time = (next - clock.wall()).max(SLACK_NS);
+                        next if next > wall => {
+                            let time = (next - wall).max(SLACK_NS);
                             Some(Some(Duration::from_nanos(time)))
                         }
                         _ => None,
