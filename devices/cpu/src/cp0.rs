@@ -168,7 +168,7 @@ impl Cp0 {
         self.lfsr ^= self.lfsr >> 17;
         self.lfsr ^= self.lfsr << 5;
         let range = u64::from(entries.saturating_sub(self.wired).max(1));
-        self.random = self.wired + (u64::from(self.lfsr) * range >> 32) as u32;
+        self.random = self.wired + ((u64::from(self.lfsr) * range) >> 32) as u32;
         random
     }
 }
