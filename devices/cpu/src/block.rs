@@ -33,7 +33,7 @@ const WORDS: usize = PAGE as usize / 4;
 #[derive(Debug)]
 pub struct Code {
     /// What is executed.
-    pub ops: Box<[Op]>,
+    pub ops: Vec<Op>,
     /// Instructions.
     pub len: u32,
     /// The blocks that follow it, where it is left by its branch, and by its end.
@@ -215,7 +215,7 @@ impl Blocks {
             core.note_code_table(pc, pa, number, self.native_table(number));
             return Found::Block(known);
         }
-        let Some(block) = translate(&words(core, ram, offset, MAX), MAX, core.fp) else {
+        let Some(block) = decode(core, ram, offset) else {
             return self.make_across(core, cx, ram, offset);
         };
         let inside = |to: Option<u32>| match to {
@@ -355,7 +355,7 @@ impl Blocks {
         self.tables
             .get(table as usize)
             .filter(|t| t.blocks[word] == id)?;
-        let block = translate(&words(core, ram, offset, MAX), MAX, core.fp)?;
+        let block = decode(core, ram, offset)?;
         let mode = mode(core);
         let kernel = core.mode.kernel();
         let mut find = |va: u32| match (va >> 29, core.frame(cx, va & 0x1fff_ffff)) {
@@ -611,7 +611,7 @@ fn code(core: &Core, block: &Block) -> Code {
 /// Checks that an op that generated code leaves to the interpreter is the instruction at its address.
 #[cfg(debug_assertions)]
 pub fn check_site(core: &mut Core, cx: &Cx<'_>, op: &Op) {
-    use crate::decode::{Decoded, decode};
+    use crate::decode::{self, Decoded};
     use crate::ir::Step;
     use crate::translate::slot;
     let pc = core.pc.wrapping_add(u32::from(op.at()) * 4);
@@ -623,7 +623,7 @@ pub fn check_site(core: &mut Core, cx: &Cx<'_>, op: &Op) {
     if let Ok(Source::Memory { ram, offset, .. }) = source(core, cx, pc)
         && let [word] = words(core, ram, offset, 1)[..]
     {
-        let inst = match decode(word, core.fp) {
+        let inst = match decode::decode(word, core.fp) {
             _ if op.slot() => slot(word, core.fp),
             Decoded::Plain(inst) => inst,
             _ => return,
@@ -643,7 +643,7 @@ pub fn check_site(core: &mut Core, cx: &Cx<'_>, op: &Op) {
 /// Checks that an access that generated code leaves to the interpreter is the instruction at its address.
 #[cfg(debug_assertions)]
 pub fn check_missed(core: &mut Core, cx: &Cx<'_>, missed: exec::Missed) {
-    use crate::decode::{Decoded, decode};
+    use crate::decode::{self, Decoded};
     use crate::ir::Step;
     let (at, len) = missed.place();
     let pc = core.pc.wrapping_add(u32::from(at) * 4);
@@ -652,7 +652,7 @@ pub fn check_missed(core: &mut Core, cx: &Cx<'_>, missed: exec::Missed) {
     if let Ok(Source::Memory { ram, offset, .. }) = source(core, cx, pc)
         && let [word] = words(core, ram, offset, 1)[..]
     {
-        let step = |slot| match decode(word, core.fp) {
+        let step = |slot| match decode::decode(word, core.fp) {
             Decoded::Plain(inst) => exec::Missed::new(&Step { inst, at, slot }, len),
             _ => None,
         };
@@ -679,16 +679,40 @@ fn source(core: &mut Core, cx: &Cx<'_>, va: u32) -> Result<Source, Fault> {
     })
 }
 
+/// The block at an offset in memory; `None` as for [`translate`].
+fn decode(core: &Core, ram: u32, offset: u64) -> Option<Block> {
+    // Most are short, and need no more words than these.
+    const SHORT: usize = 16;
+    let mut words = [0; MAX];
+    let short = translate(read(core, ram, offset, &mut words[..=SHORT]), MAX, core.fp)?;
+    if usize::from(short.len) < SHORT {
+        return Some(short);
+    }
+    translate(read(core, ram, offset, &mut words), MAX, core.fp)
+}
+
 /// Up to `count` words from memory, no further than the end of the page.
 fn words(core: &Core, ram: u32, offset: u64, count: usize) -> Vec<u32> {
+    let mut words = vec![0; count];
+    let read = read(core, ram, offset, &mut words).len();
+    words.truncate(read);
+    words
+}
+
+/// Reads words from memory, no further than the end of the page; gives those that were.
+fn read<'a>(core: &Core, ram: u32, offset: u64, words: &'a mut [u32]) -> &'a [u32] {
     let left = ((PAGE - offset % PAGE) / 4) as usize;
-    let Some(ram) = core.rams.get(ram as usize) else {
-        return Vec::new();
-    };
-    (0..count.min(left) as u64)
-        .map_while(|i| ram.read_u32(offset + 4 * i).ok())
-        .map(|raw| in_order(core, raw))
-        .collect()
+    let mut count = 0;
+    if let Some(ram) = core.rams.get(ram as usize) {
+        for (word, at) in words.iter_mut().take(left).zip((offset..).step_by(4)) {
+            let Ok(raw) = ram.read_u32(at) else {
+                break;
+            };
+            *word = in_order(core, raw);
+            count += 1;
+        }
+    }
+    &words[..count]
 }
 
 /// Fetches a word that is not in memory.

@@ -174,7 +174,7 @@ pub fn one(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Exit {
 }
 
 /// Makes ops of a block.
-pub fn lower(block: &Block, mode: Mode) -> Box<[Op]> {
+pub fn lower(block: &Block, mode: Mode) -> Vec<Op> {
     let mut ops: Vec<Op> = Vec::with_capacity(block.steps.len() + 1);
     let mut steps = block.steps.as_slice();
     let end = flow::end(block);
@@ -186,7 +186,7 @@ pub fn lower(block: &Block, mode: Mode) -> Box<[Op]> {
             }
             [last] if let Some(both) = pair::step_and_end(last, block, mode) => {
                 ops.push(both);
-                return ops.into();
+                return ops;
             }
             [step, rest @ ..] => {
                 ops.push(op(step, mode));
@@ -194,7 +194,7 @@ pub fn lower(block: &Block, mode: Mode) -> Box<[Op]> {
             }
             [] => {
                 ops.push(end);
-                return ops.into();
+                return ops;
             }
         }
     }
