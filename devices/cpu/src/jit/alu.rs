@@ -172,10 +172,21 @@ impl Emitter<'_, '_> {
     }
 
     fn compare(&mut self, a: u8, b: u8, c: Src, condition: If) {
-        let b = self.asm.value(b, EAX);
-        self.asm.binary(Binary::Cmp, b, c);
-        self.asm.set_if(condition as u8, EAX);
-        self.asm.put(a, EAX);
+        match src(a) {
+            // Where it is not compared itself, the register is cleared first, as only its lowest byte is set.
+            Src::Reg(to) if src(b) != Src::Reg(to) && c != Src::Reg(to) => {
+                let b = self.asm.value(b, EAX);
+                self.asm.mov(to, Src::Imm(0));
+                self.asm.binary(Binary::Cmp, b, c);
+                self.asm.set_byte_if(condition as u8, to);
+            }
+            _ => {
+                let b = self.asm.value(b, EAX);
+                self.asm.binary(Binary::Cmp, b, c);
+                self.asm.set_if(condition as u8, EAX);
+                self.asm.put(a, EAX);
+            }
+        }
     }
 
     fn shift(&mut self, kind: Kind, register: u8, by: Option<u8>) {

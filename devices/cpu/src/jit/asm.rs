@@ -399,9 +399,17 @@ impl Asm {
         self.displacement(Target::Label(label));
     }
 
+    /// Sets the lowest byte of a host register to whether a condition holds.
+    pub fn set_byte_if(&mut self, condition: u8, register: u8) {
+        // Without a prefix, some numbers are those of second bytes.
+        let rex = 0x40 | register >> 3;
+        let modrm = 0xc0 | register & 7;
+        self.ops.extend([rex, 0x0f, 0x90 | condition, modrm]);
+    }
+
     /// Sets a host register, one of the scratch registers, to whether a condition holds.
     pub fn set_if(&mut self, condition: u8, scratch: u8) {
-        self.ops.extend([0x0f, 0x90 | condition, 0xc0 | scratch]);
+        self.set_byte_if(condition, scratch);
         self.encode(&[0x0f, 0xb6], scratch, Rm::Reg(scratch));
     }
 
