@@ -6,6 +6,14 @@
 
 // Code is installed by `jit`, and nothing else here needs it.
 #![deny(unsafe_code)]
+#![cfg_attr(
+    not(all(target_arch = "x86_64", unix)),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what only a code generator asks for"
+    )
+)]
 
 mod block;
 mod core;
@@ -34,6 +42,7 @@ pub use model::{CpuModel, Identity, Props};
 #[path = "tests/mod.rs"]
 #[allow(clippy::duplicate_mod, reason = "see above")]
 mod generated;
+
 /// What a word means, in the words of the intermediate form, with the FPU on and registers of 64 bits: for messages.
 pub fn describe(word: u32) -> String {
     match decode::decode(word, decode::FpMode::Full) {

@@ -130,27 +130,24 @@ fn next(core: &mut Core, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
 /// yet to be finished.
 #[inline(never)]
 fn after(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    if op.slot() {
-        core.attention();
-        next(core, rest, cx)
-    } else {
-        core.leave(op);
-        core.pc = core.pc.wrapping_add(u32::from(op.at()) * 4 + 4);
-        Exit::Event
-    }
+    stop(core, op, rest, cx, Exit::Event)
 }
 
-/// Goes on after an op that changed what addresses or instructions mean: where the next one is looked up, unless the branch
-/// it is in the slot of is yet to be finished.
-#[inline(always)]
+/// Goes on after an op that changed what addresses or instructions mean: where the next one is looked up, unless as for
+/// [`after`].
 fn anew(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+    stop(core, op, rest, cx, Exit::Goto)
+}
+
+#[inline(always)]
+fn stop(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>, exit: Exit) -> Exit {
     if op.slot() {
         core.attention();
         next(core, rest, cx)
     } else {
         core.leave(op);
         core.pc = core.pc.wrapping_add(u32::from(op.at()) * 4 + 4);
-        Exit::Goto
+        exit
     }
 }
 

@@ -1,7 +1,7 @@
 //! The TLB as programs see it.
 
 use super::exceptions::{mfc0, mtc0};
-use super::{CODE, NOP, Rig, TLBWI, i};
+use super::{CODE, NOP, Rig, TLBWI, i, r};
 
 const T0: u32 = 8;
 const T1: u32 = 9;
@@ -180,6 +180,21 @@ fn code_runs_where_it_is_mapped() {
     rig.go(0x40_0000);
     rig.run(30);
     assert_eq!(rig.get(9), 1000);
+}
+
+#[test]
+fn the_kernel_executes_mapped_pages_of_the_lower_half() {
+    let mut rig = Rig::new(|_| ());
+    rig.map(0x40_0000, 0x3000, 2);
+    rig.map(0x40_2000, 0x4000, 2);
+    let jump = |register| r(8, register, 0, 0, 0);
+    rig.put(0x3000, &[i(0x09, T1, T1, 1), jump(10), NOP]);
+    rig.put(0x4000, &[i(0x09, T1, T1, 100), jump(11), NOP]);
+    rig.set(10, 0x40_2000);
+    rig.set(11, 0x40_0000);
+    rig.go(0x40_0000);
+    rig.run(60);
+    assert_eq!(rig.get(9), 1010);
 }
 
 #[test]
