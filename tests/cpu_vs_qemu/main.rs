@@ -16,7 +16,9 @@ use solderless::board::{self, Options};
 use solderless::machine::{Fittings, Machine};
 use solderless_model::Engine;
 use solderless_testing::emulator::Emulator;
-use solderless_testing::frame::{self, Frame, Input, Outcome, RESULT, RESULT_SIZE, defined};
+use solderless_testing::frame::{
+    self, Frame, Input, Outcome, RESULT, RESULT_SIZE, defined, register_name,
+};
 use solderless_testing::program::{self, Cpu, Program};
 use solderless_testing::{Endian, guests};
 
@@ -301,7 +303,7 @@ impl Pair {
                 number => ours[*number] != theirs[*number],
             };
             if let Some(number) = (0..71).find(differs) {
-                let (name, a, b) = (name_of(number), ours[number], theirs[number]);
+                let (name, a, b) = (register_name(number), ours[number], theirs[number]);
                 let at = listed(program, before);
                 return Err(format!(
                     "step {step}, after {at}: {name} is {a:08x}, QEMU {b:08x}; {}",
@@ -322,21 +324,6 @@ impl Pair {
         self.theirs
             .go()
             .map_err(|pc| format!("QEMU is still at {pc:#x}"))
-    }
-}
-
-/// Registers by gdb's numbers.
-fn name_of(number: usize) -> String {
-    match number {
-        0..=31 => format!("r{number}"),
-        32 => "Status".into(),
-        33 => "lo".into(),
-        34 => "hi".into(),
-        35 => "BadVAddr".into(),
-        36 => "Cause".into(),
-        37 => "pc".into(),
-        38..=69 => format!("f{}", number - 38),
-        _ => "FCSR".into(),
     }
 }
 
@@ -363,7 +350,7 @@ fn operands(program: &Program, pc: u32, registers: &[u32]) -> String {
     let mut text = String::from("before it");
     for field in [21, 16, 11, 6] {
         let number = first + (word >> field & 0x1f) as usize;
-        text += &format!(" {} {:08x}", name_of(number), registers[number]);
+        text += &format!(" {} {:08x}", register_name(number), registers[number]);
         // A double's other half, if FR=0.
         if floating {
             text += &format!("/{:08x}", registers[number | 1]);

@@ -10,6 +10,7 @@ use solderless::machine::{Event, Host, Machine, Pace, Run};
 use solderless_model::memory::Ram;
 use solderless_model::{Engine, NEWEST, Section, Stop};
 use solderless_testing::Endian;
+use solderless_testing::frame::register_name;
 
 /// Nothing comes from outside.
 struct Silence;
@@ -71,17 +72,9 @@ fn registers(machine: &mut Machine) -> Vec<u64> {
 
 fn name(register: usize) -> String {
     match register {
-        0..=31 => format!("r{register}"),
-        32 => "Status".into(),
-        33 => "lo".into(),
-        34 => "hi".into(),
-        35 => "BadVAddr".into(),
-        36 => "Cause".into(),
-        37 => "pc".into(),
-        38..=69 => format!("f{}", register - 38),
-        70 => "FCSR".into(),
         71 => "instructions".into(),
-        _ => "time".into(),
+        72 => "time".into(),
+        _ => register_name(register),
     }
 }
 

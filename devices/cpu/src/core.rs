@@ -366,19 +366,23 @@ impl Core {
 
     /// Notes the table of blocks of the page that holds `va`, which is at `pa`, and where that of their generated code is.
     pub fn note_code_table(&mut self, va: u32, pa: u32, table: u32, native: usize) {
-        let (key, mode) = (self.key(va), self.mode);
-        if key == Key::NEVER {
-            return;
-        }
-        *self.code_place(va) = CodeEntry {
-            tag: va & !0xfff | key.0,
-            mode,
-            native,
-            table,
-        };
+        let mode = self.mode;
+        self.enter_code(va, mode, table, native);
         let frame = &mut self.frames[(pa >> 12) as usize % FRAMES];
         if mapped(va) && frame.number == pa >> 12 {
             (frame.mode, frame.table, frame.native) = (mode, table, native);
+        }
+    }
+
+    fn enter_code(&mut self, va: u32, mode: CodeMode, table: u32, native: usize) {
+        let key = self.key(va);
+        if key != Key::NEVER {
+            *self.code_place(va) = CodeEntry {
+                tag: va & !0xfff | key.0,
+                mode,
+                native,
+                table,
+            };
         }
     }
 
@@ -488,16 +492,15 @@ impl Core {
     /// here is done when a page is accessed.
     pub fn expect_entry(&mut self, cx: &Cx<'_>, entry: &Entry) {
         let va = self.cp0.bad_vaddr & !0xfff;
-        let key = self.key(va);
         // Larger pages than these are rare, and so are entries that are for something else than a refill.
         if (va ^ entry.hi) & crate::tlb::VPN2 != 0
             || entry.mask != 0
             || !mapped(va)
-            || key == Key::NEVER
+            || self.key(va) == Key::NEVER
         {
             return;
         }
-        let mapping = Mapping::new(entry.lo[(va >> 12) as usize & 1], va);
+        let mapping = Mapping::new(entry.lo[(va >> 12) as usize & 1], va, 0xfff);
         if !mapping.valid {
             return;
         }
@@ -510,16 +513,11 @@ impl Core {
         }
         let writable = frame.writable && mapping.dirty && !ram.is_code(frame.page);
         let offset = u64::from(frame.page) * PAGE;
-        self.soft.fill(va, self.cp0.asid(), ram, offset, writable);
+        self.soft.fill(va, ram, offset, writable);
         // In user mode after the return from the exception, or still in the kernel.
         let mode = CodeMode::new(self.fp, self.cp0.status & status::UM == 0);
         if frame.mode == mode {
-            *self.code_place(va) = CodeEntry {
-                tag: va | key.0,
-                mode,
-                native: frame.native,
-                table: frame.table,
-            };
+            self.enter_code(va, mode, frame.table, frame.native);
         }
     }
 

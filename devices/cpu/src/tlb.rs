@@ -86,13 +86,8 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// Where a page of 4 KiB leads by its EntryLo.
-    pub fn new(lo: u32, va: u32) -> Self {
-        Self::of(lo, va, 0xfff)
-    }
-
-    /// Where a page leads, `offset` masking the address bits within it.
-    fn of(lo: u32, va: u32, offset: u32) -> Self {
+    /// Where a page leads by its EntryLo, `offset` masking the address bits within it.
+    pub fn new(lo: u32, va: u32, offset: u32) -> Self {
         Self {
             pa: (lo << 6) & !offset | va & offset,
             valid: lo & VALID != 0,
@@ -163,7 +158,7 @@ impl Tlb {
         let entry = self.entries.get(self.find(va, asid)?)?;
         let half = (entry.mask | 0x1fff) >> 1;
         let lo = entry.lo[usize::from(va & (half + 1) != 0)];
-        Some(Mapping::of(lo, va, half))
+        Some(Mapping::new(lo, va, half))
     }
 
     /// An entry by its number.

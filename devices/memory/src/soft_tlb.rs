@@ -191,6 +191,8 @@ struct Block {
 /// are seen in kernel mode only.
 pub struct SoftTlb {
     view: View,
+    /// The address space that was selected.
+    asid: Option<u8>,
     slot: usize,
     kernel: bool,
     tables: Option<Box<Tables>>,
@@ -209,6 +211,7 @@ impl Default for SoftTlb {
     fn default() -> Self {
         Self {
             view: EMPTY.as_ptr(),
+            asid: None,
             slot: NOWHERE,
             kernel: false,
             tables: None,
@@ -274,7 +277,7 @@ impl SoftTlb {
     #[inline]
     pub fn select(&mut self, asid: Option<u8>, kernel: bool) {
         let slot = asid.map_or(NOWHERE as u8, |asid| self.slot_of[usize::from(asid)]);
-        self.kernel = kernel;
+        (self.asid, self.kernel) = (asid, kernel);
         if slot != NONE
             && let Some(tables) = &self.tables
             && let view = tables.views[usize::from(slot)][usize::from(kernel)]
@@ -283,17 +286,20 @@ impl SoftTlb {
             self.slot = slot.into();
             self.view = view;
         } else {
-            self.make_view(asid);
+            self.make_view();
         }
     }
 
-    /// Finds a slot for an address space, and maps its view.
+    /// Finds a slot for the address space, and maps its view.
     #[cold]
-    fn make_view(&mut self, asid: Option<u8>) {
+    fn make_view(&mut self) {
         let Some(tables) = &mut self.tables else {
             return;
         };
-        self.slot = match asid.map(|asid| (asid, self.slot_of[usize::from(asid)])) {
+        self.slot = match self
+            .asid
+            .map(|asid| (asid, self.slot_of[usize::from(asid)]))
+        {
             None => NOWHERE,
             Some((asid, NONE)) => {
                 let slot = self.next;
@@ -317,14 +323,15 @@ impl SoftTlb {
     fn give_up(&mut self) {
         *self = Self {
             refused: true,
+            asid: self.asid,
             kernel: self.kernel,
             ..Self::default()
         };
     }
 
     /// Enters the page of `ram` that holds `offset` for the virtual page that holds `va`, in place of what is entered
-    /// there. `asid` is the address space that was selected.
-    pub fn fill(&mut self, va: u32, asid: Option<u8>, ram: &Ram, offset: u64, writable: bool) {
+    /// there.
+    pub fn fill(&mut self, va: u32, ram: &Ram, offset: u64, writable: bool) {
         let Some(at) = ram.page(offset) else {
             return;
         };
@@ -336,7 +343,7 @@ impl SoftTlb {
                 Ok(tables) => self.tables = Some(Box::new(tables)),
                 Err(_) => return self.give_up(),
             }
-            self.make_view(asid);
+            self.make_view();
         }
         let page = (va >> 12) as usize;
         let lower = va >> 31 == 0;
@@ -438,7 +445,7 @@ mod tests {
         ram.write_u32(PAGE + 8, 0x1122_3344).unwrap();
         let mut tlb = SoftTlb::default();
         tlb.select(Some(7), false);
-        tlb.fill(0x40_1000, Some(7), &ram, PAGE + 4, false);
+        tlb.fill(0x40_1000, &ram, PAGE + 4, false);
         assert_eq!(tlb.read_u32(0x40_1008), Some(0x1122_3344));
         assert_eq!(tlb.read_u8(0x40_100b), Some(0x11));
         for va in [0x40_1009, 0x40_100a, 0x40_2008, 0x60_1008, 0xc040_1008] {
@@ -455,7 +462,7 @@ mod tests {
             assert_eq!(tlb.read_u32(0x40_1008).is_some(), hit, "{asid:?} {kernel}");
         }
         assert!(!tlb.write_u32(0x40_1008, 1), "read-only");
-        tlb.fill(0x40_1000, Some(7), &ram, PAGE, true);
+        tlb.fill(0x40_1000, &ram, PAGE, true);
         assert!(tlb.write_u64(0x40_1008, 5));
         assert_eq!(ram.read_u64(PAGE + 8), Ok(5));
         tlb.protect(&ram, PAGE);
@@ -472,17 +479,17 @@ mod tests {
         let ram = Ram::new(PAGE).unwrap();
         let mut tlb = SoftTlb::default();
         tlb.select(Some(1), true);
-        tlb.fill(0x8000_0000, Some(1), &ram, 0, true);
+        tlb.fill(0x8000_0000, &ram, 0, true);
         for asid in [Some(1), Some(2), None] {
             tlb.select(asid, true);
             assert!(tlb.write_u8(0x8000_0001, 3));
             tlb.select(asid, false);
             assert_eq!(tlb.read_u8(0x8000_0001), None);
-            tlb.fill(0x8000_0000, asid, &ram, 0, true);
+            tlb.fill(0x8000_0000, &ram, 0, true);
             assert_eq!(tlb.read_u8(0x8000_0001), None);
         }
         tlb.select(None, true);
-        tlb.fill(0x1000, None, &ram, 0, true);
+        tlb.fill(0x1000, &ram, 0, true);
         assert_eq!(tlb.read_u8(0x1000), None, "nothing is below");
         tlb.clear();
         assert_eq!(tlb.read_u8(0x8000_0001), None);
@@ -496,7 +503,7 @@ mod tests {
         for asid in spaces.clone() {
             tlb.select(Some(asid), true);
             for va in [0x1000, 0x5000, 0x8000_2000, 0xa000_2000, 0xc000_0000] {
-                tlb.fill(va, Some(asid), &ram, 2 * PAGE, true);
+                tlb.fill(va, &ram, 2 * PAGE, true);
                 assert!(tlb.write_u8(va, 1), "{asid} {va:#x}");
             }
         }
@@ -522,7 +529,7 @@ mod tests {
                 if let Some(there) = tlb.read_u8(0x7000) {
                     assert_eq!(there, asid, "round {round}");
                 }
-                tlb.fill(0x7000, Some(asid), &ram, u64::from(asid) * PAGE, false);
+                tlb.fill(0x7000, &ram, u64::from(asid) * PAGE, false);
                 assert_eq!(tlb.read_u8(0x7000), Some(asid));
             }
         }
@@ -542,7 +549,7 @@ mod tests {
         let mut tlb = SoftTlb::default();
         let ram = Ram::new(PAGE).unwrap();
         tlb.select(Some(0), true);
-        tlb.fill(0, Some(0), &ram, 0, true);
+        tlb.fill(0, &ram, 0, true);
         drop(ram);
         assert!(tlb.write_u32(0, 9));
         assert_eq!(tlb.read_u32(0), Some(9));

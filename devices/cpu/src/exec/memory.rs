@@ -51,7 +51,7 @@ impl Core {
             };
             if let Ok(value) = value {
                 let writable = writable && dirty && !ram.is_code((at >> 12) as u32);
-                self.soft.fill(va, self.cp0.asid(), ram, offset, writable);
+                self.soft.fill(va, ram, offset, writable);
                 return Ok(Done::Quiet(value));
             }
         }
@@ -99,7 +99,7 @@ impl Core {
                     self.code_stores.push((index, at));
                     return Ok(Done::Event(()));
                 }
-                self.soft.fill(va, self.cp0.asid(), ram, offset, true);
+                self.soft.fill(va, ram, offset, true);
                 return Ok(Done::Quiet(()));
             }
         }
@@ -182,6 +182,11 @@ impl Missed {
     fn op(self) -> Op {
         Op::nothing(self.0 as u8)
     }
+
+    /// The first of the kinds that are like it.
+    fn kind(self) -> Kind {
+        Self::KINDS[(self.0 >> 24 & 0xf) as usize % Self::KINDS.len()][0]
+    }
 }
 
 /// Does a load or store that generated code could not do at once, at an address.
@@ -190,38 +195,38 @@ pub fn missed(core: &mut Core, what: Missed, va: u32, cx: &mut Cx<'_>) -> Exit {
     let register = (what.0 >> 16) as u8;
     core.len = what.0 >> 8 & 0xff;
     let big = core.identity.big_endian;
-    let done = match what.0 >> 24 & 0xf {
-        0 => core.missed_load(&op, cx, va, 1, |core, raw| {
+    let done = match what.kind() {
+        Kind::Lb => core.missed_load(&op, cx, va, 1, |core, raw| {
             core.r[register] = raw as i8 as u32
         }),
-        1 => core.missed_load(&op, cx, va, 1, |core, raw| {
+        Kind::Lbu => core.missed_load(&op, cx, va, 1, |core, raw| {
             core.r[register] = raw as u8 as u32
         }),
-        2 => core.missed_load(&op, cx, va, 2, |core, raw| {
+        Kind::Lh => core.missed_load(&op, cx, va, 2, |core, raw| {
             core.r[register] = in_order!(raw as u16, big) as i16 as u32;
         }),
-        3 => core.missed_load(&op, cx, va, 2, |core, raw| {
+        Kind::Lhu => core.missed_load(&op, cx, va, 2, |core, raw| {
             core.r[register] = in_order!(raw as u16, big).into();
         }),
-        4 => core.missed_load(&op, cx, va, 4, |core, raw| {
+        Kind::Lw => core.missed_load(&op, cx, va, 4, |core, raw| {
             core.r[register] = in_order!(raw as u32, big);
         }),
-        5 => core.missed_load(&op, cx, va, 4, |core, raw| {
+        Kind::Lwc1 => core.missed_load(&op, cx, va, 4, |core, raw| {
             core.set_fpr32(register, in_order!(raw as u32, big));
         }),
-        6 => core.missed_load(&op, cx, va, 8, |core, raw| {
+        Kind::Ldc1 => core.missed_load(&op, cx, va, 8, |core, raw| {
             core.set_fpr64(register, in_order!(raw, big));
         }),
-        7 => core.store(&op, cx, va, 1, core.r[register].into()),
-        8 => core.store(
+        Kind::Sb => core.store(&op, cx, va, 1, core.r[register].into()),
+        Kind::Sh => core.store(
             &op,
             cx,
             va,
             2,
             in_order!(core.r[register] as u16, big).into(),
         ),
-        9 => core.store(&op, cx, va, 4, in_order!(core.r[register], big).into()),
-        10 => core.store(&op, cx, va, 4, in_order!(core.fpr32(register), big).into()),
+        Kind::Sw => core.store(&op, cx, va, 4, in_order!(core.r[register], big).into()),
+        Kind::Swc1 => core.store(&op, cx, va, 4, in_order!(core.fpr32(register), big).into()),
         _ => core.store(&op, cx, va, 8, in_order!(core.fpr64(register), big)),
     };
     match done {

@@ -73,8 +73,13 @@ pub fn src(register: u8) -> Src {
     match PINNED.iter().find(|(guest, _)| *guest == register) {
         Some((_, host)) => Src::Reg(*host),
         None if register == 0 => Src::Imm(0),
-        None => Src::Mem((i32::from(register) * 4 - 64) as i8),
+        None => Src::Mem(home(register)),
     }
+}
+
+/// The displacement of a general register's place in the core.
+pub fn home(register: u8) -> i8 {
+    (i32::from(register) * 4 - 64) as i8
 }
 
 /// An x86 condition, by its number in the encoding; the number with the last bit inverted is the opposite.

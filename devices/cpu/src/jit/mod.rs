@@ -386,30 +386,27 @@ impl Emitter<'_, '_> {
 
     /// A way to the interpreter for the step, and back behind what is generated for it.
     fn slow(&mut self) -> Slow {
-        let slow = Slow {
-            from: self.asm.label(),
-            back: self.asm.label(),
-            held: None,
-        };
         let site = self.site();
-        self.cold.push((slow, site));
-        slow
+        self.way(site)
     }
 
     /// The same for a load or store whose address is in `eax` where it is left.
     fn missed(&mut self) -> Slow {
-        let missed = self
-            .step
-            .and_then(|step| Missed::new(&step, self.block.len));
-        let Some(missed) = missed else {
-            return self.slow();
-        };
+        let step = self.step.as_ref();
+        match step.and_then(|step| Missed::new(step, self.block.len)) {
+            Some(missed) => self.way(missed.bits()),
+            None => self.slow(),
+        }
+    }
+
+    /// A way to the interpreter and back, with what it is asked for.
+    fn way(&mut self, what: u32) -> Slow {
         let slow = Slow {
             from: self.asm.label(),
             back: self.asm.label(),
             held: None,
         };
-        self.cold.push((slow, missed.bits()));
+        self.cold.push((slow, what));
         slow
     }
 

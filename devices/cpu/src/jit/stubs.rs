@@ -3,7 +3,7 @@
 use dynasmrt::{DynasmApi, dynasm};
 use solderless_jit::Cache;
 
-use super::asm::{Asm, BIAS, If, PINNED, RBX, Rm, Src, at, src};
+use super::asm::{Asm, BIAS, If, PINNED, RBX, Rm, at, home};
 use super::flow;
 use crate::core::Core;
 use crate::exec::Exit;
@@ -95,9 +95,7 @@ fn gate() -> Asm {
 /// Reads what is in host registers while generated code runs.
 fn fetch(asm: &mut Asm) {
     for (guest, host) in PINNED {
-        if let Src::Reg(_) = src(guest) {
-            asm.encode(&[0x8b], host, Rm::At(RBX, home(guest).into()));
-        }
+        asm.encode(&[0x8b], host, Rm::At(RBX, home(guest).into()));
     }
     dynasm!(asm.ops; .arch x64
         ; mov r12d, [rbx + at::PC]
@@ -115,11 +113,6 @@ fn store(asm: &mut Asm) {
         ; mov [rbx + at::PC], r12d
         ; mov [rbx + at::BUDGET], r13
     );
-}
-
-/// The displacement of a general register's place in the core.
-fn home(register: u8) -> i8 {
-    (i32::from(register) * 4 - 64) as i8
 }
 
 fn leave(asm: &mut Asm) {
