@@ -157,8 +157,10 @@ fn a_version_loads_into_the_next_as_far_as_the_board_lets_it() {
     let older = load("malta@1", &open("malta@1", &[ram])).expect("it fits");
     assert_eq!(newer.state_hash(), older.state_hash());
     // What has no version has all there is.
-    load("malta@1", &open("malta", &[ram, off])).expect("it fits");
-    load("malta@2", &open("malta", &[ram])).expect("it fits");
+    let none = ("dev.cpu.mips32-cpu.victim-tlb", "false");
+    load("malta@1", &open("malta", &[ram, off, none])).expect("it fits");
+    load("malta@2", &open("malta", &[ram, none])).expect("it fits");
+    load("malta@3", &open("malta", &[ram])).expect("it fits");
     // And not back: the older version's layout does not have the field.
     let error = load("malta@2", &open("malta@1", &[ram]))
         .map(drop)

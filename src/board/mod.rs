@@ -34,6 +34,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("malta", include_str!("../../machines/malta.toml")),
     ("malta@1", include_str!("../../machines/malta@1.toml")),
     ("malta@2", include_str!("../../machines/malta@2.toml")),
+    ("malta@3", include_str!("../../machines/malta@3.toml")),
     ("malta-be", include_str!("../../machines/malta-be.toml")),
     ("malta-lite", include_str!("../../machines/malta-lite.toml")),
     ("malta-quad", include_str!("../../machines/malta-quad.toml")),

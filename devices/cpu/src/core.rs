@@ -1,7 +1,7 @@
 //! The registers of the CPU, and what the executing code needs at hand.
 
 use solderless_model::memory::{PAGE, Ram, SoftTlb};
-use solderless_model::{Cx, Page, Parts, Reader, Shape, State, StateError, Writer};
+use solderless_model::{Cx, Fitted, Page, Parts, Reader, Shape, State, StateError, Writer};
 
 use crate::cp0::{Cp0, status};
 use crate::decode::FpMode;
@@ -11,6 +11,7 @@ use crate::fpu::Fcsr;
 use crate::ir::SINK;
 use crate::model::Identity;
 use crate::tlb::{Entry, Mapping, Tlb};
+use crate::victims::Victims;
 
 /// The general registers, HI and LO, and a place for writes to register 0. Any byte is an index, so none is checked.
 #[derive(Debug)]
@@ -185,6 +186,8 @@ pub struct Core {
     pub fcsr: Fcsr,
     pub cp0: Cp0,
     pub tlb: Tlb,
+    /// Out of sight of software.
+    pub victims: Fitted<Victims>,
     /// An LL was executed, and nothing since that makes SC fail.
     pub ll_bit: bool,
     /// Where.
@@ -242,7 +245,7 @@ pub struct Core {
 
 impl Core {
     /// A CPU as it comes out of reset, at the reset vector.
-    pub fn new(identity: Identity) -> Self {
+    pub fn new(identity: Identity, victims: Fitted<Victims>) -> Self {
         let mut core = Self {
             r: Registers([0; 256]),
             pc: crate::exception::RESET_VECTOR,
@@ -250,6 +253,7 @@ impl Core {
             fcsr: Fcsr(0),
             cp0: Cp0::new(&identity),
             tlb: Tlb::new(identity.tlb_entries),
+            victims,
             ll_bit: false,
             ll_va: 0,
             waiting: false,
@@ -347,6 +351,38 @@ impl Core {
             if (code.tag ^ va) >> 12 == 0 {
                 *code = NO_CODE;
             }
+        }
+    }
+
+    /// An entry was replaced, by TLBWR or by TLBWI: forgets what translates no more.
+    pub fn entry_replaced(&mut self, index: usize, old: Entry, new: &Entry, random: bool) {
+        while let Some(victim) = self.victims.get_mut().and_then(|v| v.take_matching(new)) {
+            self.forget_entry(&victim);
+        }
+        let gone = match self.victims.get_mut() {
+            Some(victims) if random => victims.keep(index, old),
+            _ => Some(old),
+        };
+        if let Some(gone) = gone {
+            self.forget_entry(&gone);
+        }
+        if !random {
+            self.entry_known(index);
+        }
+    }
+
+    /// Software knows what an entry of the TLB holds, and so what it does not.
+    pub fn entry_known(&mut self, index: usize) {
+        while let Some(victim) = self.victims.get_mut().and_then(|v| v.take_of(index)) {
+            self.forget_entry(&victim);
+        }
+    }
+
+    /// Software knows that no entry of the TLB matches EntryHi.
+    pub fn nothing_matches(&mut self) {
+        let key = Entry::new(self.cp0.entry_hi, [0; 2], 0);
+        while let Some(victim) = self.victims.get_mut().and_then(|v| v.take_matching(&key)) {
+            self.forget_entry(&victim);
         }
     }
 
@@ -536,10 +572,16 @@ impl Core {
         if segment < 4 && self.cp0.status & status::ERL != 0 {
             return Ok((va, true));
         }
-        let mapping = self
-            .tlb
-            .translate(va, self.cp0.entry_hi)
-            .ok_or(Fault::Refill)?;
+        let hi = self.cp0.entry_hi;
+        let mapping = match self.tlb.translate(va, hi) {
+            Some(mapping) => mapping,
+            None => self
+                .victims
+                .get()
+                .and_then(|v| v.translate(va, hi))
+                .filter(|m| m.valid && (m.dirty || access != Access::Store))
+                .ok_or(Fault::Refill)?,
+        };
         if !mapping.valid {
             return Err(Fault::Invalid);
         }

@@ -20,6 +20,7 @@ use crate::fpu::Fcsr;
 use crate::jit::Left;
 use crate::model::{Identity, Props};
 use crate::translate::MAX;
+use crate::victims::Victims;
 
 /// Inputs "ip": pin n is Cause.IPn. 0 and 1 are software's, and their pins do nothing.
 const IP: u16 = 8;
@@ -66,13 +67,14 @@ impl Model for Mips32Cpu {
         Ok(Interface::on(BusKind::System)
             .initiator()
             .inputs("ip", IP)
-            .optional_inputs("nmi", 1))
+            .optional_inputs("nmi", 1)
+            .part::<Victims>(&[("victim-tlb", false)], props.victim_tlb))
     }
 
-    fn build(props: Props, _: Wires<'_>) -> Result<Self, BuildError> {
+    fn build(props: Props, wires: Wires<'_>) -> Result<Self, BuildError> {
         let identity = Identity::new(&props).map_err(|e| BuildError(e.to_string()))?;
         Ok(Self {
-            core: Core::new(identity),
+            core: Core::new(identity, wires.fit(Victims::new)),
             blocks: Blocks::new(),
             generation: None,
         })
@@ -83,7 +85,11 @@ impl Device for Mips32Cpu {
     fn reset(&mut self, cx: &mut Cx<'_>) {
         let instructions = self.core.instructions;
         self.blocks.clear(&mut self.core);
-        self.core = Core::new(self.core.identity);
+        let mut victims = self.core.victims.clone();
+        if let Some(victims) = victims.get_mut() {
+            *victims = Victims::new();
+        }
+        self.core = Core::new(self.core.identity, victims);
         self.core.instructions = instructions;
         self.core.sample(cx);
         // Compare is zero, and is not to match at once.

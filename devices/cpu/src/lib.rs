@@ -33,6 +33,7 @@ mod links;
 mod model;
 mod tlb;
 mod translate;
+mod victims;
 
 pub use cpu::Mips32Cpu;
 pub use model::{CpuModel, Identity, Props};

@@ -78,6 +78,9 @@ pub struct Props {
     /// Entries of the joint TLB.
     #[schemars(range(min = 16, max = 64))]
     pub tlb_entries: Option<u8>,
+    /// Entries that TLBWR has replaced go on translating for as long as software has no way to tell, so that programs miss less
+    /// often than with the core's own TLB alone. QEMU's cores do the like.
+    pub victim_tlb: bool,
     /// Config3.ULRI: the UserLocal register, and RDHWR 29 for programs. No core listed has it by default; on
     /// those without it, the kernel emulates RDHWR 29.
     pub user_local: Option<bool>,
@@ -108,6 +111,7 @@ impl Default for Props {
         Self {
             model: CpuModel::default(),
             tlb_entries: None,
+            victim_tlb: false,
             user_local: None,
             fpu: None,
             icache_size: None,

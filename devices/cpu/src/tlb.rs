@@ -56,6 +56,23 @@ impl Entry {
         self.lo[0] & GLOBAL != 0
     }
 
+    /// Whether it is for an address in an address space, as EntryHi has them.
+    pub fn matches(&self, key: u32) -> bool {
+        (key ^ self.tag()) & self.care() == 0
+    }
+
+    /// Whether another one matches an address that this one matches.
+    pub fn clashes(&self, other: &Self) -> bool {
+        clashes(self.tag(), self.care(), other.tag(), other.care())
+    }
+
+    /// Where an address that it matches leads.
+    pub fn translate(&self, va: u32) -> Mapping {
+        let half = (self.mask | 0x1fff) >> 1;
+        let lo = self.lo[usize::from(va & (half + 1) != 0)];
+        Mapping::new(lo, va, half)
+    }
+
     fn tag(&self) -> u32 {
         if self.written { self.hi } else { NOTHING }
     }
@@ -71,6 +88,12 @@ impl Entry {
 
 /// No EntryHi has this bit.
 const NOTHING: u32 = 0x100;
+
+/// Whether two entries, by tag and care, match the same address.
+#[inline(always)]
+fn clashes(tag: u32, care: u32, other_tag: u32, other_care: u32) -> bool {
+    (tag ^ other_tag) & (care & other_care | NOTHING) == 0
+}
 
 /// Where a mapped address leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,9 +179,7 @@ impl Tlb {
     /// Looks an address up.
     pub fn translate(&self, va: u32, asid: u32) -> Option<Mapping> {
         let entry = self.entries.get(self.find(va, asid)?)?;
-        let half = (entry.mask | 0x1fff) >> 1;
-        let lo = entry.lo[usize::from(va & (half + 1) != 0)];
-        Some(Mapping::new(lo, va, half))
+        Some(entry.translate(va))
     }
 
     /// An entry by its number.
@@ -170,7 +191,7 @@ impl Tlb {
     /// matches an address that this one matches: the core then raises Machine Check.
     pub fn replace(&mut self, index: usize, entry: Entry) -> Option<Entry> {
         let (tag, care) = (entry.tag(), entry.care());
-        let clashes = |t: u32, c: u32| u32::from((tag ^ t) & (care & c | NOTHING) == 0);
+        let clashes = |t: u32, c: u32| u32::from(clashes(tag, care, t, c));
         let mut clash = 0;
         let (tags, cares) = (self.tags.as_chunks::<16>().0, self.care.as_chunks::<16>().0);
         for (tags, cares) in tags.iter().zip(cares).take(self.len.div_ceil(16)) {

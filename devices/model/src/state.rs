@@ -646,7 +646,7 @@ macro_rules! not_built {
 /// A part of a device. Unlike an [`Option`] it is there exactly when the plan says so, for the
 /// machine's whole life: only [`Wires::fit`](crate::Wires::fit) makes one. An absent part has no
 /// section, no field and no byte.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Fitted<T>(pub(crate) Option<T>);
 
 impl<T> Fitted<T> {

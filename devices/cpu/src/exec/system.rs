@@ -122,7 +122,10 @@ fn tlbp(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     let hi = core.cp0.entry_hi;
     core.cp0.index = match core.tlb.find(hi & VPN2, hi & ASID) {
         Some(index) => index as u32,
-        None => core.cp0.index | 1 << 31,
+        None => {
+            core.nothing_matches();
+            core.cp0.index | 1 << 31
+        }
     };
     next(core, rest, cx)
 }
@@ -133,6 +136,7 @@ fn tlbr(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     let Some(entry) = core.tlb.get(index as usize).copied() else {
         return next(core, rest, cx);
     };
+    core.entry_known(index as usize);
     let c = &mut core.cp0;
     c.entry_lo = entry.lo;
     c.page_mask = entry.mask;
@@ -147,12 +151,19 @@ fn tlbr(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
 }
 
 #[inline(always)]
-fn tlb_write(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>, index: u32) -> Exit {
+fn tlb_write(
+    core: &mut Core,
+    op: &Op,
+    rest: &[Op],
+    cx: &mut Cx<'_>,
+    index: u32,
+    random: bool,
+) -> Exit {
     let c = &core.cp0;
     let entry = Entry::new(c.entry_hi, c.entry_lo, c.page_mask);
     match core.tlb.replace(index as usize, entry) {
         Some(old) => {
-            core.forget_entry(&old);
+            core.entry_replaced(index as usize, old, &entry, random);
             core.expect_entry(cx, &entry);
             next(core, rest, cx)
         }
@@ -164,13 +175,13 @@ fn tlb_write(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>, index: u32)
 fn tlbwi(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
     let index = core.cp0.index & 0x7fff_ffff;
-    tlb_write(core, op, rest, cx, index)
+    tlb_write(core, op, rest, cx, index, false)
 }
 
 fn tlbwr(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
     let index = core.cp0.take_random(core.tlb.len() as u32);
-    tlb_write(core, op, rest, cx, index)
+    tlb_write(core, op, rest, cx, index, true)
 }
 
 fn shadow(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {

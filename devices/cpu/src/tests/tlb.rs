@@ -1,5 +1,7 @@
 //! The TLB as programs see it.
 
+use solderless_model::Device as _;
+
 use super::exceptions::{mfc0, mtc0};
 use super::{CODE, NOP, Rig, TLBWI, i, r};
 
@@ -253,4 +255,122 @@ fn changing_the_address_space_within_a_page_of_code() {
     rig.go(0x40_0000);
     rig.run(2);
     assert_eq!(rig.get(8), 2);
+}
+
+/// A TLB whose last entry is the one that TLBWR replaces, with a page written by TLBWR and replaced by another one.
+fn replaced(victim_tlb: bool) -> Rig {
+    let mut rig = Rig::new(|p| p.victim_tlb = victim_tlb);
+    rig.set_cp0(6, 0, 15);
+    rig.ram.write_u32(0x3000, 0xa).unwrap();
+    rig.ram.write_u32(0x4000, 0xb).unwrap();
+    write_random(&mut rig, VICTIM, 0x3000, CLEAN);
+    assert_eq!(access(&mut rig, LOAD, VICTIM), 0);
+    write_random(&mut rig, OTHER, 0x4000, CLEAN);
+    assert_eq!(access(&mut rig, LOAD, OTHER), 0);
+    rig
+}
+
+const VICTIM: u32 = 0x40_0000;
+const OTHER: u32 = 0x80_0000;
+const CLEAN: u32 = 2;
+
+fn write_random(rig: &mut Rig, va: u32, pa: u32, flags: u32) {
+    for (register, value) in [(2, pa >> 6 | flags), (3, 0), (5, 0), (10, va)] {
+        rig.set_cp0(register, 0, value);
+    }
+    rig.execute(&[TLBWR]);
+}
+
+fn probe(rig: &mut Rig, va: u32) {
+    rig.set_cp0(10, 0, va);
+    rig.execute(&[TLBP]);
+    assert_eq!(rig.cp0(0, 0) >> 31, 1, "not found");
+}
+
+#[test]
+fn a_victim_translates_until_software_could_tell() {
+    assert_eq!(access(&mut replaced(false), LOAD, VICTIM), 2);
+    let changes: [(&str, bool, fn(&mut Rig)); 8] = [
+        ("nothing", true, |_| ()),
+        ("a probe of it", false, |rig| probe(rig, VICTIM + 0x1000)),
+        ("a probe of something else", true, |rig| {
+            probe(rig, VICTIM + 0x2000);
+        }),
+        ("its entry is read", false, |rig| {
+            rig.set_cp0(0, 0, 15);
+            rig.execute(&[TLBR]);
+        }),
+        ("another entry is read", true, |rig| {
+            rig.set_cp0(0, 0, 3);
+            rig.execute(&[TLBR]);
+        }),
+        ("its entry is written", false, |rig| {
+            rig.set_cp0(0, 0, 15);
+            rig.set_cp0(10, 0, 0xc0_0000);
+            rig.execute(&[TLBWI]);
+        }),
+        ("another entry is written", true, |rig| {
+            rig.map(0xc0_0000, 0x5000, CLEAN);
+        }),
+        ("a large page over it is written", false, |rig| {
+            for (register, value) in [(0, 2), (2, 0), (3, 0), (5, 0x1_e000), (10, VICTIM)] {
+                rig.set_cp0(register, 0, value);
+            }
+            rig.execute(&[TLBWI]);
+        }),
+    ];
+    for (what, stays, change) in changes {
+        let mut rig = replaced(true);
+        assert_eq!(access(&mut rig, LOAD, VICTIM), 0);
+        assert_eq!(rig.get(9), 0xa);
+        change(&mut rig);
+        rig.set_cp0(10, 0, 0);
+        let result = access(&mut rig, LOAD, VICTIM);
+        assert_eq!(result == 0, stays, "{what}");
+    }
+}
+
+#[test]
+fn a_victim_allows_what_its_entry_did_and_causes_no_exception_of_its_own() {
+    let mut rig = replaced(true);
+    rig.put(CODE, &[STORE]);
+    rig.set(8, VICTIM);
+    rig.go(CODE);
+    rig.run(1);
+    assert_eq!((rig.pc(), code(&rig)), (0x8000_0000, 3), "a refill");
+    rig.set(32, 0);
+    assert_eq!(
+        access(&mut rig, LOAD, VICTIM + 0x1000),
+        2,
+        "the invalid page at its side"
+    );
+    rig.set_cp0(10, 0, 1);
+    assert_eq!(access(&mut rig, LOAD, VICTIM), 2, "another address space");
+}
+
+#[test]
+fn a_new_entry_takes_the_place_of_a_victim() {
+    let mut rig = replaced(true);
+    write_random(&mut rig, VICTIM, 0x4000, CLEAN);
+    assert_eq!(access(&mut rig, LOAD, VICTIM), 0);
+    assert_eq!(rig.get(9), 0xb);
+    assert_eq!(access(&mut rig, LOAD, OTHER), 0, "a victim in its turn");
+    // More than there is room for.
+    for n in 1..=1000 {
+        write_random(&mut rig, VICTIM + n * 0x2000, 0x4000, CLEAN);
+    }
+    let mut kept = 0;
+    for n in 0..=1000 {
+        rig.set_cp0(10, 0, 0);
+        kept += u32::from(access(&mut rig, LOAD, VICTIM + n * 0x2000) == 0);
+    }
+    assert_eq!(kept, 1 + 256, "the entry, and victims of 2 MiB");
+}
+
+#[test]
+fn a_reset_leaves_no_victim() {
+    let mut rig = replaced(true);
+    rig.bench.with(|d, cx| d.reset(cx));
+    rig.set(32, 0x1000_0000);
+    assert_eq!(access(&mut rig, LOAD, VICTIM), 2);
 }
