@@ -23,6 +23,27 @@ impl Emitter<'_, '_> {
         }
         match kind {
             Kind::Nop => {}
+            Kind::Li | Kind::Move if matches!(a, HI | LO) => {
+                let from = match kind {
+                    Kind::Li => imm_src,
+                    _ => src(b),
+                };
+                self.asm.mov(EAX, from);
+                if a == LO {
+                    dynasm!(self.asm.ops; .arch x64; movd xmm0, eax; movss xmm15, xmm0);
+                } else {
+                    dynasm!(self.asm.ops; .arch x64; movd xmm0, eax; punpckldq xmm15, xmm0);
+                }
+            }
+            Kind::Move if matches!(b, HI | LO) => {
+                let to = self.asm.target(a, EAX);
+                if b == LO {
+                    dynasm!(self.asm.ops; .arch x64; movd Rd(to), xmm15);
+                } else {
+                    dynasm!(self.asm.ops; .arch x64; movq Rq(to), xmm15; shr Rq(to), 32);
+                }
+                self.asm.put(a, to);
+            }
             Kind::Li => self.asm.put_imm(a, imm.cast_signed()),
             Kind::Move => {
                 let from = self.asm.value(b, EAX);
@@ -127,15 +148,15 @@ impl Emitter<'_, '_> {
             Kind::Addi => self.checked(inst, imm_src, Binary::Add),
             Kind::Mult | Kind::Multu => {
                 self.product(inst, kind == Kind::Mult);
-                self.asm.put(LO, EAX);
-                self.asm.put(HI, EDX);
+                dynasm!(self.asm.ops; .arch x64; movq xmm15, rax);
             }
             Kind::Madd | Kind::Maddu => {
                 self.product(inst, kind == Kind::Madd);
-                self.asm.binary(Binary::Add, EAX, src(LO));
-                self.asm.binary(Binary::Adc, EDX, src(HI));
-                self.asm.put(LO, EAX);
-                self.asm.put(HI, EDX);
+                dynasm!(self.asm.ops; .arch x64; movq xmm0, rax; paddq xmm15, xmm0);
+            }
+            Kind::Msub | Kind::Msubu => {
+                self.product(inst, kind == Kind::Msub);
+                dynasm!(self.asm.ops; .arch x64; movq xmm0, rax; psubq xmm15, xmm0);
             }
             Kind::Div | Kind::Divu => self.divide(inst),
             _ => return false,
@@ -234,15 +255,24 @@ impl Emitter<'_, '_> {
         self.back(slow);
     }
 
-    /// The product in `edx` and `eax`.
+    /// The product in `rax`.
     fn product(&mut self, inst: &Inst, signed: bool) {
         self.asm.mov(EAX, src(inst.b));
-        let c = self.asm.value(inst.c, EDX);
         if signed {
-            self.asm.encode(&[0xf7], 5, Rm::Reg(c));
-        } else {
-            self.asm.encode(&[0xf7], 4, Rm::Reg(c));
+            dynasm!(self.asm.ops; .arch x64; movsxd rax, eax);
         }
+        let c = match (signed, src(inst.c)) {
+            // What is computed on 32 bits is zero above them.
+            (false, Src::Reg(c)) => c,
+            (_, c) => {
+                self.asm.mov(EDX, c);
+                EDX
+            }
+        };
+        if signed {
+            dynasm!(self.asm.ops; .arch x64; movsxd rdx, edx);
+        }
+        dynasm!(self.asm.ops; .arch x64; imul rax, Rq(c));
     }
 
     fn divide(&mut self, inst: &Inst) {
@@ -260,8 +290,7 @@ impl Emitter<'_, '_> {
             self.asm.mov(EAX, src(inst.b));
             dynasm!(self.asm.ops; .arch x64; xor edx, edx; div ecx);
         }
-        self.asm.put(LO, EAX);
-        self.asm.put(HI, EDX);
+        dynasm!(self.asm.ops; .arch x64; shl rdx, 32; or rax, rdx; movq xmm15, rax);
         self.back(slow);
     }
 

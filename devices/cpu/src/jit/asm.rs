@@ -3,7 +3,8 @@
 //! `rbx` points into the [`Core`], `rbp` to the tables of the soft TLB, `r12d` is the guest address of the block, `r13` the
 //! instructions left to execute. The
 //! general registers that programs use most are in host registers as long as generated code runs; `eax`, `ecx` and `edx`
-//! are free for every guest instruction. Floating point registers are in memory, `xmm0` and `xmm1` are free.
+//! are free for every guest instruction. HI and LO are in `xmm15`, LO below. Floating point registers are in memory, `xmm0` and
+//! `xmm1` are free.
 
 use std::mem::offset_of;
 
@@ -27,6 +28,8 @@ pub mod at {
     use super::{Core, layout, offset_of, place};
     use crate::exec::Due;
 
+    /// HI, and LO behind it.
+    pub const HI_LO: i32 = super::home(crate::ir::HI) as i32;
     pub const PC: i32 = place(offset_of!(Core, pc));
     pub const BUDGET: i32 = place(offset_of!(Core, budget));
     pub const LATCH: i32 = place(offset_of!(Core, latch));
@@ -78,8 +81,8 @@ pub fn src(register: u8) -> Src {
 }
 
 /// The displacement of a general register's place in the core.
-pub fn home(register: u8) -> i8 {
-    (i32::from(register) * 4 - 64) as i8
+pub const fn home(register: u8) -> i8 {
+    (register as i32 * 4 - 64) as i8
 }
 
 /// An x86 condition, by its number in the encoding; the number with the last bit inverted is the opposite.
@@ -147,7 +150,6 @@ pub enum Rm {
 pub enum Binary {
     Add = 0,
     Or = 1,
-    Adc = 2,
     And = 4,
     Sub = 5,
     Xor = 6,

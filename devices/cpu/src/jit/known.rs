@@ -1,7 +1,7 @@
 //! What is known of general registers at a place in a block.
 
 use super::alu::writes_only_a;
-use crate::ir::{Inst, Kind};
+use crate::ir::{HI, Inst, Kind, LO};
 
 /// Registers with HI, LO and the place of writes to register 0.
 const COUNT: usize = 35;
@@ -57,6 +57,11 @@ impl Known {
         let multiple = inst.imm & 3 == 0;
         match inst.kind {
             Kind::Nop | Kind::Sb | Kind::Sh | Kind::Trap(_) | Kind::TrapImm(_) => {}
+            Kind::Latch(_) | Kind::LatchTarget | Kind::Skip(_) | Kind::SkipLatched => {}
+            Kind::Mult | Kind::Multu | Kind::Madd | Kind::Maddu | Kind::Msub | Kind::Msubu => {
+                self.write(HI, None, false);
+                self.write(LO, None, false);
+            }
             Kind::Sw => self.learn_aligned(inst, multiple),
             Kind::Li => self.write(inst.a, Some(inst.imm), multiple),
             Kind::Addiu => self.write(inst.a, None, multiple && self.aligned(inst.b)),

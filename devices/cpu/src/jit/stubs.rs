@@ -36,6 +36,9 @@ pub struct Stubs {
 const FRAME: i32 = 24;
 const WORLD: i32 = 8;
 
+/// PSHUFD: HI and LO change places.
+const SWAP: i8 = 0b11_10_00_01_u8.cast_signed();
+
 impl Stubs {
     /// Puts them into an empty cache.
     pub fn install(cache: &mut Cache<Core>) -> Option<Self> {
@@ -98,6 +101,8 @@ fn fetch(asm: &mut Asm) {
         asm.encode(&[0x8b], host, Rm::At(RBX, home(guest).into()));
     }
     dynasm!(asm.ops; .arch x64
+        ; movq xmm15, [rbx + at::HI_LO]
+        ; pshufd xmm15, xmm15, SWAP
         ; mov r12d, [rbx + at::PC]
         ; mov r13, [rbx + at::BUDGET]
         ; mov rbp, [rbx + at::VIEW]
@@ -110,6 +115,8 @@ fn store(asm: &mut Asm) {
         asm.encode(&[0x89], host, Rm::At(RBX, home(guest).into()));
     }
     dynasm!(asm.ops; .arch x64
+        ; pshufd xmm0, xmm15, SWAP
+        ; movq [rbx + at::HI_LO], xmm0
         ; mov [rbx + at::PC], r12d
         ; mov [rbx + at::BUDGET], r13
     );
