@@ -290,7 +290,8 @@ fn probe(rig: &mut Rig, va: u32) {
 #[test]
 fn a_victim_translates_until_software_could_tell() {
     assert_eq!(access(&mut replaced(false), LOAD, VICTIM), 2);
-    let changes: [(&str, bool, fn(&mut Rig)); 8] = [
+    type Change = (&'static str, bool, fn(&mut Rig));
+    let changes: [Change; 8] = [
         ("nothing", true, |_| ()),
         ("a probe of it", false, |rig| probe(rig, VICTIM + 0x1000)),
         ("a probe of something else", true, |rig| {
