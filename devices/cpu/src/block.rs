@@ -374,7 +374,7 @@ impl Blocks {
         let emitted = generated.code.emit(&block, mode, kernel, place)?;
         let address = generated.code.address(emitted.entry);
         for site in generated.links.take_wanted(here) {
-            generated.code.redirect(site, Some(emitted.entry));
+            generated.code.redirect(site, here, Some(emitted.entry));
         }
         for link in emitted.links {
             let (site, to) = (link.site as u32, link.to);
@@ -394,7 +394,7 @@ impl Blocks {
             if known == 0 {
                 generated.links.want(site, here.home, to);
             } else {
-                generated.code.redirect(site, Some(known));
+                generated.code.redirect(site, to, Some(known));
                 generated.links.made(site, here.home, to);
             }
         }
@@ -417,7 +417,7 @@ impl Blocks {
     fn begin(&mut self, core: &mut Core) {
         match Native::new() {
             Some(code) => {
-                let none = Box::new([code.unknown(); WORDS]);
+                let none = Box::new(std::array::from_fn(|word| code.unknown(word as u16)));
                 self.generated = Some(Generated {
                     code,
                     links: Links::default(),
@@ -488,18 +488,18 @@ impl Blocks {
             let Some(table) = self.tables.get_mut(table as usize) else {
                 continue;
             };
-            let none = self.generated.as_ref().map(|g| g.code.unknown());
+            let none = self.generated.as_ref().map(|g| &g.none);
             for word in table.used.drain(..).map(|word| usize::from(word) % WORDS) {
                 self.free
                     .push(std::mem::replace(&mut table.blocks[word], NONE));
                 if let (Some(native), Some(none)) = (&mut table.native, none) {
-                    native[word] = none;
+                    native[word] = none[word];
                 }
             }
         }
         if let Some(generated) = &mut self.generated {
-            for site in generated.links.forget(home) {
-                generated.code.redirect(site, None);
+            for (site, to) in generated.links.forget(home) {
+                generated.code.redirect(site, to, None);
             }
         }
         let free = &mut self.free;

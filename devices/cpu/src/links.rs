@@ -41,7 +41,7 @@ impl Links {
     }
 
     /// The code of a page is gone: the jumps from other pages that led there, which now wait again.
-    pub fn forget(&mut self, home: Home) -> Vec<u32> {
+    pub fn forget(&mut self, home: Home) -> Vec<(u32, To)> {
         if let Some(wanted) = self.wanted.get_mut(&home) {
             wanted.retain(|_, sites| {
                 sites.retain(|(_, from)| *from != home);
@@ -52,7 +52,7 @@ impl Links {
         for (site, from, to) in &into {
             self.want(*site, *from, *to);
         }
-        into.into_iter().map(|(site, ..)| site).collect()
+        into.into_iter().map(|(site, _, to)| (site, to)).collect()
     }
 }
 
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(links.take_wanted(to(b, 3)), [10, 20]);
         assert!(links.take_wanted(to(b, 3)).is_empty());
         // The page goes: only what jumps in from elsewhere is left to wait.
-        assert_eq!(links.forget(b), [10]);
+        assert_eq!(links.forget(b), [(10, to(b, 3))]);
         assert!(links.take_wanted(to(b, 4)).is_empty());
         assert_eq!(links.take_wanted(to(b, 3)), [10]);
     }

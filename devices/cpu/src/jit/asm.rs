@@ -1,8 +1,7 @@
 //! What the emitter is made of: where guest state is found by generated code, and instructions on it.
 //!
-//! `rbx` points into the [`Core`], `rbp` to the tables of the soft TLB, `r12d` is the guest address of the block, `r13` the
-//! instructions left to execute. The
-//! general registers that programs use most are in host registers as long as generated code runs; `eax`, `ecx` and `edx`
+//! `rbx` points into the [`Core`], `rbp` to the tables of the soft TLB, `r13` is the instructions left to execute, and
+//! [`Core::pc`] the guest address of the page of the block. The general registers that programs use most are in host registers as long as generated code runs; `eax`, `ecx` and `edx`
 //! are free for every guest instruction. HI and LO are in `xmm15`, LO below. Floating point registers are in memory, `xmm0` and
 //! `xmm1` are free.
 
@@ -46,10 +45,9 @@ pub const EAX: u8 = 0;
 pub const ECX: u8 = 1;
 pub const EDX: u8 = 2;
 pub const RBX: u8 = 3;
-pub const R12: u8 = 12;
 
 /// The general registers in host registers: guest's and host's numbers.
-pub const PINNED: [(u8, u8); 8] = [
+pub const PINNED: [(u8, u8); 9] = [
     (2, 6),
     (3, 7),
     (4, 8),
@@ -57,6 +55,7 @@ pub const PINNED: [(u8, u8); 8] = [
     (6, 10),
     (7, 11),
     (16, 14),
+    (17, 12),
     (29, 15),
 ];
 

@@ -2,7 +2,7 @@
 
 use dynasmrt::{DynasmApi, dynasm};
 
-use super::asm::{Asm, Binary, EAX, If, R12, RBX, Rm, Src, at, src};
+use super::asm::{Asm, Binary, EAX, If, RBX, Rm, Src, at, src};
 use super::{Emitter, Leave, Link, To};
 use crate::ir::{Cond, End, Inst, Kind, Test};
 
@@ -12,7 +12,7 @@ impl Emitter<'_, '_> {
         match inst.kind {
             Kind::Link => {
                 let to = self.asm.target(inst.a, EAX);
-                self.asm.lea(to, R12, inst.imm.cast_signed());
+                self.address_of(to, inst.imm);
                 self.asm.put(inst.a, to);
             }
             Kind::Latch(cond) => {
@@ -80,22 +80,26 @@ impl Emitter<'_, '_> {
             }
             End::Always { taken } => self.go(taken),
             End::Fall => self.go(self.block.past()),
-            End::Jump { target } => {
-                let slot = self.block.past().wrapping_sub(4).cast_signed();
-                dynasm!(self.asm.ops; .arch x64
-                    ; lea r12d, [r12 + slot]
-                    ; and r12d, DWORD 0xf000_0000_u32.cast_signed()
-                    ; or r12d, DWORD target.cast_signed()
-                );
-                self.jump_to(target);
-            }
+            End::Jump { target } => match self.place.region(target) {
+                Some((va, to)) => {
+                    self.enter_page(va);
+                    self.link(to);
+                }
+                None => {
+                    dynasm!(self.asm.ops; .arch x64
+                        ; mov eax, [rbx + at::PC]
+                        ; and eax, DWORD 0xf000_0000_u32.cast_signed()
+                        ; or eax, DWORD target.cast_signed()
+                    );
+                    lookup(&mut self.asm, self.stubs.fetch);
+                }
+            },
             End::Register { b } => {
-                let from = self.asm.value(b, EAX);
-                self.asm.mov(R12, Src::Reg(from));
+                self.asm.mov(EAX, src(b));
                 lookup(&mut self.asm, self.stubs.fetch);
             }
             End::LatchedRegister => {
-                dynasm!(self.asm.ops; .arch x64; mov r12d, [rbx + at::LATCH]);
+                dynasm!(self.asm.ops; .arch x64; mov eax, [rbx + at::LATCH]);
                 lookup(&mut self.asm, self.stubs.fetch);
             }
         }
@@ -107,12 +111,11 @@ impl Emitter<'_, '_> {
             // A loop of one block.
             self.asm.jump_if(condition, self.head);
             self.go(past);
-        } else if let Some(to) = self.place.at(taken) {
-            // LEA leaves the flags alone.
-            self.advance(taken);
-            let site = self.asm.jump_out_if(condition, self.stubs.unknown);
+        } else if let Some(to) = self.place.here.beside(taken) {
+            let unknown = self.stubs.unknown(to.word);
+            let site = self.asm.jump_out_if(condition, unknown);
             self.links.push(Link { site, to });
-            self.go_from(past.wrapping_sub(taken), past);
+            self.go(past);
         } else {
             let from = self.asm.label();
             self.asm.jump_if(condition, from);
@@ -122,39 +125,44 @@ impl Emitter<'_, '_> {
         }
     }
 
-    /// Makes `r12d` the address at an offset from it.
-    fn advance(&mut self, by: u32) {
-        self.asm.lea(R12, R12, by.cast_signed());
+    /// The address at an offset from the start of the block, in a host register.
+    fn address_of(&mut self, to: u8, offset: u32) {
+        if let Some(va) = self.place.kseg0 {
+            let address = va.wrapping_add(offset);
+            self.asm.mov(to, Src::Imm(address.cast_signed()));
+        } else {
+            let offset = self.place.offset().wrapping_add(offset);
+            self.asm.encode(&[0x8b], to, Rm::At(RBX, at::PC));
+            self.asm
+                .binary(Binary::Add, to, Src::Imm(offset.cast_signed()));
+        }
+    }
+
+    /// The block that is gone to is in the page of this address.
+    fn enter_page(&mut self, va: u32) {
+        let page = va & !0xfff;
+        if self.place.kseg0.is_none_or(|here| here & !0xfff != page) {
+            dynasm!(self.asm.ops; .arch x64; mov DWORD [rbx + at::PC], page.cast_signed());
+        }
     }
 
     /// Goes on at an offset from the start of the block.
     pub fn go(&mut self, offset: u32) {
         if offset == 0 {
             self.asm.jump(self.head);
-            return;
-        }
-        self.go_from(offset, offset);
-    }
-
-    /// Goes on at an offset from the start of the block, which is `by` from the address in `r12d`.
-    fn go_from(&mut self, by: u32, offset: u32) {
-        self.advance(by);
-        match self.place.at(offset) {
-            Some(to) => self.link(to),
-            None => lookup(&mut self.asm, self.stubs.fetch),
-        }
-    }
-
-    /// Goes on at an address within the 256 MiB of the block, which is in `r12d`.
-    fn jump_to(&mut self, target: u32) {
-        match self.place.region(target) {
-            Some(to) => self.link(to),
-            None => lookup(&mut self.asm, self.stubs.fetch),
+        } else if let Some(to) = self.place.here.beside(offset) {
+            self.link(to);
+        } else if let Some((va, to)) = self.place.kseg0_at(offset) {
+            self.enter_page(va);
+            self.link(to);
+        } else {
+            self.address_of(EAX, offset);
+            lookup(&mut self.asm, self.stubs.fetch);
         }
     }
 
     fn link(&mut self, to: To) {
-        let site = self.asm.jump_out(self.stubs.unknown);
+        let site = self.asm.jump_out(self.stubs.unknown(to.word));
         self.links.push(Link { site, to });
     }
 
@@ -169,7 +177,7 @@ impl Emitter<'_, '_> {
     }
 }
 
-/// Goes on at the address in `r12d`: in generated code if there is some, or at `fetch` if its page is not known.
+/// Goes on at the address in `eax`: in generated code if there is some, or at `fetch` if its page is not known.
 pub fn lookup(asm: &mut Asm, fetch: u32) {
     use crate::core::{CodeEntry, ITLB};
     use std::mem::offset_of;
@@ -178,10 +186,10 @@ pub fn lookup(asm: &mut Asm, fetch: u32) {
     const TAG: i32 = at::ITLB + offset_of!(CodeEntry, tag) as i32;
     const NATIVE: i32 = at::ITLB + offset_of!(CodeEntry, native) as i32;
     dynasm!(asm.ops; .arch x64
-        ; mov ecx, r12d
+        ; mov ecx, eax
         ; shr ecx, (12 - SHIFT) as i8
         ; and ecx, INDEX
-        ; mov edx, r12d
+        ; mov edx, eax
         ; and edx, !0xfff | 3
         ; xor rdx, [rbx + rcx + TAG]
         ; cmp rdx, [rbx + at::CODE_KEY]
@@ -189,8 +197,10 @@ pub fn lookup(asm: &mut Asm, fetch: u32) {
     asm.jump_out_if(If::NotEqual as u8, fetch);
     dynasm!(asm.ops; .arch x64
         ; mov rcx, [rbx + rcx + NATIVE]
-        ; mov edx, r12d
-        ; and edx, 0xffc
-        ; jmp QWORD [rcx + rdx * 2]
+        ; mov edx, eax
+        ; and edx, !0xfff
+        ; mov [rbx + at::PC], edx
+        ; and eax, 0xffc
+        ; jmp QWORD [rcx + rax * 2]
     );
 }

@@ -6,7 +6,7 @@
 //! whether it is in a delay slot. That is all an exception needs to be precise, as registers are written back before the
 //! call, and a block counts its instructions when it is entered and gives back those that it does not execute.
 //!
-//! The address of a block is in a register, not in its code, which is the same wherever the page is mapped. Blocks jump to
+//! The address of a page is in the [`Core`], not in its code, which is the same wherever the page is mapped. Blocks jump to
 //! one another directly within a page, and anywhere in kseg0, where a virtual address says what the physical one is; all
 //! other ways go through the table of code pages in the [`Core`].
 
@@ -113,19 +113,21 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// What is at an offset from the block.
-    fn at(&mut self, offset: u32) -> Option<To> {
-        if let Some(to) = self.here.beside(offset) {
-            return Some(to);
-        }
-        let va = self.kseg0?.wrapping_add(offset);
-        (self.find)(va)
+    /// Bytes from the start of the page to the block.
+    fn offset(&self) -> u32 {
+        u32::from(self.here.word) * 4
     }
 
-    /// What is at an address within the 256 MiB around the block.
-    fn region(&mut self, target: u32) -> Option<To> {
+    /// What is at an offset from the block in kseg0, with its address.
+    fn kseg0_at(&mut self, offset: u32) -> Option<(u32, To)> {
+        let va = self.kseg0?.wrapping_add(offset);
+        Some((va, (self.find)(va)?))
+    }
+
+    /// The same for an address within the 256 MiB around the block.
+    fn region(&mut self, target: u32) -> Option<(u32, To)> {
         let va = self.kseg0? & 0xf000_0000 | target;
-        (self.find)(va)
+        Some((va, (self.find)(va)?))
     }
 }
 
@@ -169,9 +171,9 @@ impl Native {
         })
     }
 
-    /// The address that leads out of generated code, for tables of it.
-    pub fn unknown(&self) -> usize {
-        self.address(self.stubs.unknown)
+    /// The address that leads out of generated code, for tables of it, by word of a page.
+    pub fn unknown(&self, word: u16) -> usize {
+        self.address(self.stubs.unknown(word))
     }
 
     /// The address of code in the host's memory.
@@ -195,11 +197,10 @@ impl Native {
         self.sites.clear();
     }
 
-    /// Makes a jump lead to code, or with `None` out of it.
-    pub fn redirect(&mut self, site: u32, to: Option<u32>) {
-        let to = to.unwrap_or(self.stubs.unknown);
-        // SAFETY: sites are those of links, and code that they lead to is a block that is at the address in `r12d`, or the
-        // way out.
+    /// Makes a jump lead to the code of a block, or out if it has none.
+    pub fn redirect(&mut self, site: u32, to: To, code: Option<u32>) {
+        let to = code.unwrap_or(self.stubs.unknown(to.word));
+        // SAFETY: sites are those of links, and what they lead to is the code of that block, or the way out there.
         #[allow(unsafe_code, reason = "see the crate's documentation")]
         unsafe {
             self.cache.redirect(site, to);
@@ -353,11 +354,13 @@ impl Emitter<'_, '_> {
             }
             self.asm.jump(slow.back);
         }
+        let offset = self.place.offset().cast_signed();
         self.asm.bind(budget);
-        dynasm!(self.asm.ops; .arch x64; add r13, BYTE len as i8);
+        dynasm!(self.asm.ops; .arch x64; add r13, BYTE len as i8; mov eax, DWORD offset);
         self.asm.jump_out(self.stubs.budget);
         if checks {
             self.asm.bind(interpret);
+            dynasm!(self.asm.ops; .arch x64; mov eax, DWORD offset);
             self.asm.jump_out(self.stubs.interpret);
         }
     }
@@ -380,7 +383,8 @@ impl Emitter<'_, '_> {
 
     /// Has the interpreter execute the instruction of a site, or do an access.
     fn call(&mut self, what: u32) {
-        dynasm!(self.asm.ops; .arch x64; mov edx, DWORD what.cast_signed());
+        let offset = self.place.offset().cast_signed();
+        dynasm!(self.asm.ops; .arch x64; mov edx, DWORD what.cast_signed(); mov ecx, DWORD offset);
         self.asm.call_out(self.stubs.slow);
     }
 

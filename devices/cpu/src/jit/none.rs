@@ -48,7 +48,7 @@ impl Native {
     pub fn new() -> Option<Self> {
         None
     }
-    pub fn unknown(&self) -> usize {
+    pub fn unknown(&self, _: u16) -> usize {
         match *self {}
     }
     pub fn address(&self, _: u32) -> usize {
@@ -63,7 +63,7 @@ impl Native {
     pub fn clear(&mut self) {
         match *self {}
     }
-    pub fn redirect(&mut self, _: u32, _: Option<u32>) {
+    pub fn redirect(&mut self, _: u32, _: To, _: Option<u32>) {
         match *self {}
     }
     pub fn emit(&mut self, _: &Block, _: Mode, _: bool, _: Place<'_>) -> Option<Emitted> {

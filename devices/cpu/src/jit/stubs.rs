@@ -2,6 +2,7 @@
 
 use dynasmrt::{DynasmApi, dynasm};
 use solderless_jit::Cache;
+use solderless_model::memory::PAGE;
 
 use super::asm::{Asm, BIAS, If, PINNED, RBX, Rm, at, home};
 use super::flow;
@@ -20,12 +21,14 @@ pub const INTERPRET: u64 = 0x102;
 pub struct Stubs {
     /// The function that enters a block.
     pub gate: u32,
-    /// The interpreter is to do what `edx` says, with `eax`; returns where the block goes on.
+    /// The interpreter is to do what `edx` says, with `eax`, for the block that is `ecx` into its page; returns where the block
+    /// goes on.
     pub slow: u32,
-    /// The page of the code at the address in `r12d` is not known.
+    /// The page of the code at the address in `eax` is not known.
     pub fetch: u32,
-    /// The ways out.
-    pub unknown: u32,
+    /// The ways out to what is not known, one for each word of a page.
+    unknown: u32,
+    /// The ways out at the block that is `eax` into its page.
     pub budget: u32,
     pub interpret: u32,
     /// The end of all of them.
@@ -50,12 +53,13 @@ impl Stubs {
                 cache.install(&code.near)
             }
         };
-        let unknown = add(way_out(UNKNOWN))?;
+        let out = add(way_out(UNKNOWN))?;
+        let unknown = add(ways_out(out))?;
         let budget = add(way_out(BUDGET))?;
         let interpret = add(way_out(INTERPRET))?;
         let gate = add(gate())?;
         // This and the lookup need one another.
-        let (find, again) = find(unknown);
+        let (find, again) = find(out);
         let fetch = add(find)?;
         let lookup = add(lookup(fetch))?;
         let slow = add(slow(lookup))?;
@@ -74,6 +78,11 @@ impl Stubs {
             end: cache.next(),
         })
     }
+
+    /// The way out to a word of the page that is not known.
+    pub fn unknown(&self, word: u16) -> u32 {
+        self.unknown + u32::from(word) * WAY_OUT
+    }
 }
 
 fn gate() -> Asm {
@@ -91,6 +100,7 @@ fn gate() -> Asm {
         ; mov rax, rdx
     );
     fetch(&mut asm);
+    forget_offset(&mut asm);
     dynasm!(asm.ops; .arch x64; jmp rax);
     asm
 }
@@ -103,7 +113,6 @@ fn fetch(asm: &mut Asm) {
     dynasm!(asm.ops; .arch x64
         ; movq xmm15, [rbx + at::HI_LO]
         ; pshufd xmm15, xmm15, SWAP
-        ; mov r12d, [rbx + at::PC]
         ; mov r13, [rbx + at::BUDGET]
         ; mov rbp, [rbx + at::VIEW]
     );
@@ -117,9 +126,13 @@ fn store(asm: &mut Asm) {
     dynasm!(asm.ops; .arch x64
         ; pshufd xmm0, xmm15, SWAP
         ; movq [rbx + at::HI_LO], xmm0
-        ; mov [rbx + at::PC], r12d
         ; mov [rbx + at::BUDGET], r13
     );
+}
+
+/// Makes an address that of its page.
+fn forget_offset(asm: &mut Asm) {
+    dynasm!(asm.ops; .arch x64; and DWORD [rbx + at::PC], !0xfff);
 }
 
 fn leave(asm: &mut Asm) {
@@ -137,9 +150,23 @@ fn leave(asm: &mut Asm) {
 
 fn way_out(why: u64) -> Asm {
     let mut asm = Asm::new();
+    dynasm!(asm.ops; .arch x64; add [rbx + at::PC], eax);
     store(&mut asm);
     dynasm!(asm.ops; .arch x64; mov eax, DWORD why as i32);
     leave(&mut asm);
+    asm
+}
+
+/// Bytes of a way out to a word of the page.
+const WAY_OUT: u32 = 10;
+
+/// The ways out to each word of a page.
+fn ways_out(out: u32) -> Asm {
+    let mut asm = Asm::new();
+    for offset in (0..PAGE as i32).step_by(4) {
+        dynasm!(asm.ops; .arch x64; mov eax, DWORD offset);
+        asm.jump_out(out);
+    }
     asm
 }
 
@@ -165,11 +192,12 @@ fn slow(lookup: u32) -> Asm {
     let mut asm = Asm::new();
     let out = asm.label();
     // The return address is on the stack; eight bytes more align it.
-    dynasm!(asm.ops; .arch x64; sub rsp, 8);
+    dynasm!(asm.ops; .arch x64; sub rsp, 8; add [rbx + at::PC], ecx);
     call(&mut asm, WORLD + 16);
     dynasm!(asm.ops; .arch x64; cmp eax, Exit::Next as i32);
     asm.jump_if(If::NotEqual as u8, out);
     fetch(&mut asm);
+    forget_offset(&mut asm);
     dynasm!(asm.ops; .arch x64; add rsp, 8; ret);
     asm.bind(out);
     dynasm!(asm.ops; .arch x64; add rsp, 16);
@@ -184,6 +212,7 @@ fn go_on(asm: &mut Asm, lookup: u32) -> usize {
     dynasm!(asm.ops; .arch x64; cmp eax, Exit::Goto as i32);
     asm.jump_if(If::NotEqual as u8, home);
     fetch(asm);
+    dynasm!(asm.ops; .arch x64; mov eax, [rbx + at::PC]);
     let again = asm.jump_out(lookup);
     asm.bind(home);
     leave(asm);
@@ -193,7 +222,10 @@ fn go_on(asm: &mut Asm, lookup: u32) -> usize {
 /// The stub for code whose page is not known, and the place of its jump to the lookup.
 fn find(unknown: u32) -> (Asm, usize) {
     let mut asm = Asm::new();
-    dynasm!(asm.ops; .arch x64; mov edx, DWORD super::FETCH.cast_signed());
+    dynasm!(asm.ops; .arch x64
+        ; mov [rbx + at::PC], eax
+        ; mov edx, DWORD super::FETCH.cast_signed()
+    );
     call(&mut asm, WORLD);
     let again = go_on(&mut asm, unknown);
     (asm, again)
