@@ -3,6 +3,7 @@
 use std::fmt;
 
 use schemars::Schema;
+use serde::Deserialize;
 use serde_json::Value;
 use solderless_model::{BuildError, Device, Interface, Model, Parts, PropError, Shape, Wires};
 
@@ -46,7 +47,7 @@ impl PartialEq for Entry {
 }
 
 fn props<M: Model>(value: &Value) -> Result<M::Props, String> {
-    serde_json::from_value(value.clone()).map_err(|e| e.to_string())
+    M::Props::deserialize(value).map_err(|e| e.to_string())
 }
 
 const fn entry<M: Model>() -> Entry {

@@ -61,7 +61,7 @@ pub fn decode<T>(
         return decoded.ok();
     }
     let before = problems.len();
-    explain(target, table, at, problems);
+    explain(target, table, decoded.is_ok(), at, problems);
     match decoded {
         Ok(value) if problems.len() == before => Some(value),
         Ok(_) => None,
@@ -77,15 +77,22 @@ pub fn decode<T>(
     }
 }
 
-fn explain<T>(target: &Target<'_, T>, table: &Table, at: Span, problems: &mut Vec<Problem>) {
+/// Says what is wrong with a table; of one that decodes that can only be the range of a number.
+fn explain<T>(
+    target: &Target<'_, T>,
+    table: &Table,
+    decodes: bool,
+    at: Span,
+    problems: &mut Vec<Problem>,
+) {
     let Target { what, keys, .. } = target;
     let root = (target.schema)();
     let no_properties = serde_json::Map::new();
     let properties = root["properties"].as_object().unwrap_or(&no_properties);
-    for (key, entry) in table
-        .iter()
-        .filter(|(_, entry)| !entry.node.any(Json::is_null))
-    {
+    for (key, entry) in table.iter().filter(|(_, entry)| match decodes {
+        true => entry.node.any(Json::is_number),
+        false => !entry.node.any(Json::is_null),
+    }) {
         let Some(schema) = properties.get(key) else {
             problems.push(
                 Problem::error("unknown-key", format!("{what} has no `{key}`"))
@@ -97,6 +104,7 @@ fn explain<T>(target: &Target<'_, T>, table: &Table, at: Span, problems: &mut Ve
         let mut found = Vec::new();
         check(&root, schema, &entry.node, &mut found);
         if found.is_empty()
+            && !decodes
             && let Err(reason) = (target.decode)(&json!({ key.as_str(): entry.node.to_json() }))
             && !reason.starts_with("missing field")
         {

@@ -111,7 +111,10 @@ impl Table {
 impl FromIterator<(String, Entry)> for Table {
     /// Of equal keys the last counts.
     fn from_iter<I: IntoIterator<Item = (String, Entry)>>(entries: I) -> Self {
-        let mut table = Self(entries.into_iter().collect());
+        let entries = entries.into_iter();
+        // Not collected, as that makes room for more than most tables have.
+        let mut table = Self(Vec::with_capacity(entries.size_hint().0));
+        table.0.extend(entries);
         table.0.sort_by(|a, b| a.0.cmp(&b.0));
         table.0.dedup_by(|later, earlier| {
             let same = later.0 == earlier.0;

@@ -43,8 +43,8 @@ pub struct OutOfBounds {
 struct Inner {
     map: MmapRegion,
     size: u64,
-    /// One mark per page: this page holds decoded instructions. Made with the first mark.
-    code: OnceCell<Box<[Cell<bool>]>>,
+    /// One bit per page: this page holds decoded instructions. Made with the first mark.
+    code: OnceCell<Box<[Cell<u64>]>>,
     /// Pages with the mark that were written since [`Ram::take_stale`] was called last.
     stale: RefCell<Vec<u32>>,
     any_stale: Cell<bool>,
@@ -140,14 +140,11 @@ impl Ram {
 
     #[inline]
     fn touch(&self, offset: u64, len: u64) {
-        let Some(code) = self.0.code.get() else {
-            return;
-        };
-        if len == 0 {
+        if len == 0 || self.0.code.get().is_none() {
             return;
         }
         for page in offset / PAGE..=(offset + len - 1) / PAGE {
-            if code[page as usize].get() {
+            if self.is_code(page as u32) {
                 self.0.stale.borrow_mut().push(page as u32);
                 self.0.any_stale.set(true);
             }
@@ -267,18 +264,20 @@ impl Ram {
     }
 
     /// Whether the page with this number (offset / [`PAGE`]) is marked as holding decoded code.
+    #[inline]
     pub fn is_code(&self, page: u32) -> bool {
         let code = self.0.code.get();
-        code.and_then(|c| c.get(page as usize))
-            .is_some_and(Cell::get)
+        code.and_then(|c| c.get(page as usize / 64))
+            .is_some_and(|marks| marks.get() >> (page % 64) & 1 != 0)
     }
 
     /// Marks or unmarks a page as holding decoded code. Writes to a marked page are noted; the
     /// owner of the marks must not keep a writable [`SoftTlb`] entry for one.
     pub fn set_code(&self, page: u32, code: bool) {
-        let marks = || vec![Cell::new(false); self.pages() as usize].into();
-        if let Some(mark) = self.0.code.get_or_init(marks).get(page as usize) {
-            mark.set(code);
+        let none = || vec![Cell::new(0); self.pages().div_ceil(64) as usize].into();
+        if let Some(marks) = self.0.code.get_or_init(none).get(page as usize / 64) {
+            let others = marks.get() & !(1 << (page % 64));
+            marks.set(others | u64::from(code) << (page % 64));
         }
     }
 

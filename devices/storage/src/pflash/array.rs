@@ -6,7 +6,7 @@ use solderless_model::{State, StateError};
 /// What erased cells read as.
 const ERASED: u8 = 0xff;
 /// Cells are made real in steps of this many bytes.
-const STEP: u64 = 64 << 10;
+const STEP: u64 = 16 << 10;
 
 /// An array of bytes, erased when made.
 #[derive(Debug, State)]
