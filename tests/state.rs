@@ -158,7 +158,7 @@ fn linux() -> Option<(Loaded, Machine)> {
     let read = |path| std::fs::read(path).expect("it is there");
     let files = KernelFiles {
         name: "vmlinuz",
-        image: &read(linux.kernel),
+        image: &read(linux.kernel)[..],
         initrd: Some(&read(guests::initrd(&program))),
         append: "console=ttyS0",
         fixed_seed: true,

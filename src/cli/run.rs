@@ -1,10 +1,13 @@
 //! `solderless run`.
 
+use std::fs::File;
+use std::io::{Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
+use object::ReadCache;
 use solderless_model::{Engine, SlotKind};
 
 use crate::board::{Loaded, Options, RunFile};
@@ -432,9 +435,10 @@ fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
     let at = memory.windows.first().map_or(0, |window| window.at);
     let size = memory.interface.regions.first().map_or(0, |r| r.size);
     let initrd = args.initrd.as_deref().map(read).transpose()?;
+    let image = kernel_image(path).with_context(|| format!("cannot read {}", path.display()))?;
     let files = KernelFiles {
         name: &path.to_string_lossy(),
-        image: &read(path)?,
+        image: &image,
         initrd: initrd.as_deref(),
         append: args.append.as_deref().unwrap_or(""),
         fixed_seed: args.deterministic,
@@ -447,3 +451,17 @@ fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
     );
     kernel.map(Some).with_context(|| path.display().to_string())
 }
+
+/// A kernel's file, which may be large for its symbols. Of one that is no plain file, such as a pipe, all is read.
+fn kernel_image(path: &Path) -> std::io::Result<ReadCache<Box<dyn Seekable>>> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(ReadCache::new(Box::new(file)));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(ReadCache::new(Box::new(Cursor::new(bytes))))
+}
+
+trait Seekable: Read + Seek {}
+impl<T: Read + Seek> Seekable for T {}

@@ -3,8 +3,9 @@
 
 use std::ops::Range;
 
+use object::elf::{EM_MIPS, FileHeader32, PT_LOAD};
 use object::read::elf::{ElfFile32, FileHeader, ProgramHeader};
-use object::{Architecture, Endianness, Object};
+use object::{Endianness, Object, ReadRef};
 use solderless_model::memory::{PAGE, Ram};
 use solderless_model::{BusError, Field, Parts, Reader, Shape, State, StateError, Writer};
 
@@ -177,11 +178,11 @@ struct Environment {
 
 /// What a user asked to boot.
 #[derive(Debug, Clone, Copy)]
-pub struct KernelFiles<'a> {
+pub struct KernelFiles<'a, R> {
     /// Its name as the user gave it.
     pub name: &'a str,
-    /// The ELF file.
-    pub image: &'a [u8],
+    /// The ELF file, of which only what is loaded is read.
+    pub image: R,
     /// The initial RAM disk.
     pub initrd: Option<&'a [u8]>,
     /// The command line.
@@ -195,8 +196,8 @@ impl Kernel {
     ///
     /// # Errors
     /// The image is no MIPS ELF file of the board's byte order, or does not fit the memory.
-    pub fn new(
-        files: KernelFiles<'_>,
+    pub fn new<'a>(
+        files: KernelFiles<'a, impl ReadRef<'a>>,
         boot: &Boot,
         memory: Range<u64>,
         big_endian: bool,
@@ -221,7 +222,7 @@ impl Kernel {
         // Only now is it known that the sizes in the file are sane.
         let mut segments = Segments::default();
         for ((at, bytes), (_, size)) in elf.segments.into_iter().zip(&elf.ranges) {
-            segments.0.push((at, block(&bytes, *size)?));
+            segments.0.push((at, block(bytes, *size)?));
         }
         if boot.protocol == Protocol::None {
             if files.initrd.is_some() || !files.append.is_empty() {
@@ -394,21 +395,20 @@ fn word(value: u32, big_endian: bool) -> [u8; 4] {
     }
 }
 
-struct Elf {
+struct Elf<'a> {
     entry: u32,
     /// Physical address and bytes of what the file holds.
-    segments: Vec<(u64, Vec<u8>)>,
+    segments: Vec<(u64, &'a [u8])>,
     /// Physical address and size of what is in memory, zero-filled parts included.
     ranges: Vec<(u64, u64)>,
 }
 
-impl Elf {
-    fn parse(bytes: &[u8], big_endian: bool) -> Result<Self, BootError> {
-        let what = match bytes {
-            [0x7f, b'E', b'L', b'F', 1, ..] => None,
-            [0x7f, b'E', b'L', b'F', 2, ..] => {
-                Some("a 64-bit ELF file, but the board's CPU is 32-bit")
-            }
+impl<'a> Elf<'a> {
+    fn parse(image: impl ReadRef<'a>, big_endian: bool) -> Result<Self, BootError> {
+        let start = image.len().map_or(0, |len| len.min(5));
+        let what = match image.read_bytes_at(0, start).unwrap_or_default() {
+            [0x7f, b'E', b'L', b'F', 1] => None,
+            [0x7f, b'E', b'L', b'F', 2] => Some("a 64-bit ELF file, but the board's CPU is 32-bit"),
             [0x1f, 0x8b, ..] => Some("compressed with gzip; unpack it first"),
             [0x27, 0x05, 0x19, 0x56, ..] => {
                 Some("a U-Boot image (uImage); take the ELF file of the same build")
@@ -421,15 +421,16 @@ impl Elf {
         }
         let broken =
             |e: object::Error| BootError(format!("the kernel image is a broken ELF file: {e}"));
-        let file = ElfFile32::<Endianness>::parse(bytes).map_err(broken)?;
-        if file.architecture() != Architecture::Mips {
+        let header = FileHeader32::<Endianness>::parse(image).map_err(broken)?;
+        let endian = header.endian().map_err(broken)?;
+        if header.e_machine(endian) != EM_MIPS {
+            let file = ElfFile32::<Endianness, _>::parse(image).map_err(broken)?;
             return refuse(format!(
                 "the kernel image is for {:?}, but the board's CPU is MIPS",
                 file.architecture()
             ));
         }
         let name = |big| if big { "big-endian" } else { "little-endian" };
-        let endian = file.endian();
         let is_big = endian == Endianness::Big;
         if is_big != big_endian {
             return refuse(format!(
@@ -439,12 +440,11 @@ impl Elf {
             ));
         }
         let (mut segments, mut ranges) = (Vec::new(), Vec::new());
-        for header in file.elf_program_headers() {
-            if header.p_type(endian) != object::elf::PT_LOAD || header.p_memsz(endian) == 0 {
+        for header in header.program_headers(endian, image).map_err(broken)? {
+            if header.p_type(endian) != PT_LOAD || header.p_memsz(endian) == 0 {
                 continue;
             }
-            let data = header.data(endian, bytes);
-            let Ok(data) = data else {
+            let Ok(data) = header.data(endian, image) else {
                 return refuse(
                     "the kernel image is cut short: a segment lies beyond the end of the file",
                 );
@@ -457,13 +457,13 @@ impl Elf {
                 header.p_paddr(endian)
             });
             ranges.push((at, u64::from(header.p_memsz(endian)).max(data.len() as u64)));
-            segments.push((at, data.to_vec()));
+            segments.push((at, data));
         }
         if segments.is_empty() {
             return refuse("the kernel image has nothing to load");
         }
         Ok(Self {
-            entry: file.elf_header().e_entry(endian),
+            entry: header.e_entry(endian),
             segments,
             ranges,
         })
@@ -760,7 +760,7 @@ mod tests {
         let kernel = |append| {
             let files = KernelFiles {
                 name: "k",
-                image: &image,
+                image: &image[..],
                 initrd: None,
                 append,
                 fixed_seed: true,
@@ -780,7 +780,7 @@ mod tests {
         let kernel = |memory| {
             let files = KernelFiles {
                 name: "k",
-                image: &image,
+                image: &image[..],
                 initrd: Some(&initrd),
                 append: "",
                 fixed_seed: true,
@@ -806,7 +806,7 @@ mod tests {
         let append = "x".repeat(1000);
         let files = KernelFiles {
             name: "k",
-            image: &image,
+            image: &image[..],
             initrd: None,
             append: &append,
             fixed_seed: true,
