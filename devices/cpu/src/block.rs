@@ -16,7 +16,7 @@ use crate::core::{CodeMode, Core, Frame};
 use crate::exception::{Access, Fault};
 use crate::exec::{self, Mode, Op};
 use crate::ir::Block;
-use crate::jit::{AVAILABLE, Left, Native, Place};
+use crate::jit::{AVAILABLE, Left, Member, Native, Place};
 use crate::links::Links;
 use crate::translate::{MAX, translate};
 
@@ -26,6 +26,10 @@ pub const NONE: u32 = u32::MAX;
 const ELSEWHERE: u32 = u32::MAX - 1;
 /// Blocks that are too many.
 const LIMIT: usize = 1 << 19;
+/// Samples of a block after which code is generated for the loop it is in.
+const SAMPLES: u8 = 2;
+/// Blocks in a loop, and those reached from it, at most.
+const LOOP: usize = 64;
 /// Words in a page.
 const WORDS: usize = PAGE as usize / 4;
 
@@ -44,6 +48,8 @@ pub struct Code {
     runs: u32,
     /// Where its generated code is, from the start of the cache; 0 if there is none.
     pub native: u32,
+    /// How often it was met by chance.
+    samples: u8,
 }
 
 /// A page of memory: the number of the memory in [`Core::rams`], and of the page in it.
@@ -122,6 +128,8 @@ pub struct Counts {
     pub generated: u64,
     /// Instructions in them.
     pub generated_instructions: u64,
+    /// Loops that code was generated for once more.
+    pub loops: u64,
     /// Time that took, in ns.
     pub generating_ns: u64,
     /// Times generated code was entered from outside.
@@ -335,11 +343,9 @@ impl Blocks {
     /// Makes code of the block at the CPU's address.
     #[cold]
     fn generate(&mut self, core: &mut Core, cx: &mut Cx<'_>, id: u32) -> Option<()> {
-        let start = std::time::Instant::now();
         if self.generated.is_none() {
             self.begin(core);
         }
-        let generated = self.generated.as_mut().filter(|g| !g.code.full())?;
         let pc = core.pc;
         let Ok(Source::Memory { ram, offset, .. }) = source(core, cx, pc) else {
             return None;
@@ -356,8 +362,28 @@ impl Blocks {
             .get(table as usize)
             .filter(|t| t.blocks[word] == id)?;
         let block = decode(core, ram, offset)?;
+        let member = Member {
+            word: here.word,
+            block,
+            depth: 0,
+        };
+        self.emit(core, cx, here, table, &[member])
+    }
+
+    /// Makes code of blocks of a page.
+    fn emit(
+        &mut self,
+        core: &mut Core,
+        cx: &mut Cx<'_>,
+        here: To,
+        table: u32,
+        members: &[Member],
+    ) -> Option<()> {
+        let start = std::time::Instant::now();
+        let generated = self.generated.as_mut().filter(|g| !g.code.full())?;
         let mode = mode(core);
         let kernel = core.mode.kernel();
+        let page = core.pc & !0xfff;
         let mut find = |va: u32| match (va >> 29, core.frame(cx, va & 0x1fff_ffff)) {
             (4, Frame::Memory { ram, offset, .. }) => Some(To {
                 home: home(ram, offset),
@@ -368,29 +394,22 @@ impl Blocks {
         };
         let place = Place {
             here,
-            kseg0: (pc >> 29 == 4).then_some(pc),
+            kseg0: (page >> 29 == 4).then_some(page),
             find: &mut find,
         };
-        let emitted = generated.code.emit(&block, mode, kernel, place)?;
-        let address = generated.code.address(emitted.entry);
-        for site in generated.links.take_wanted(here) {
-            generated.code.redirect(site, here, Some(emitted.entry));
-        }
+        let emitted = generated.code.emit(members, mode, kernel, place)?;
         for link in emitted.links {
             let (site, to) = (link.site as u32, link.to);
-            let known = match to == here {
-                true => emitted.entry,
-                false => self
-                    .pages
-                    .get(&to.home)
-                    .and_then(|p| p.tables[usize::from(to.kind) % KINDS])
-                    .and_then(|t| self.tables.get(t as usize))
-                    .and_then(|t| {
-                        let block = t.blocks[usize::from(to.word) % WORDS];
-                        self.list.get(block as usize)
-                    })
-                    .map_or(0, |code| code.native),
-            };
+            let known = self
+                .pages
+                .get(&to.home)
+                .and_then(|p| p.tables[usize::from(to.kind) % KINDS])
+                .and_then(|t| self.tables.get(t as usize))
+                .and_then(|t| {
+                    let block = t.blocks[usize::from(to.word) % WORDS];
+                    self.list.get(block as usize)
+                })
+                .map_or(0, |code| code.native);
             if known == 0 {
                 generated.links.want(site, here.home, to);
             } else {
@@ -399,18 +418,119 @@ impl Blocks {
             }
         }
         let none = &generated.none;
-        let place = self.tables.get_mut(table as usize)?;
-        let first = place.native.is_none();
-        let natives = place.native.get_or_insert_with(|| none.clone());
-        natives[word] = address;
+        let table_place = self.tables.get_mut(table as usize)?;
+        let first = table_place.native.is_none();
+        let natives = table_place.native.get_or_insert_with(|| none.clone());
         if first {
             core.move_native_table(table, natives.as_ptr() as usize);
         }
-        self.list.get_mut(id as usize)?.native = emitted.entry;
-        self.counts.generated += 1;
-        self.counts.generated_instructions += u64::from(block.len);
+        for (member, entry) in members.iter().zip(emitted.entries) {
+            let word = usize::from(member.word) % WORDS;
+            let to = To {
+                word: member.word,
+                ..here
+            };
+            for site in generated.links.take_wanted(to) {
+                generated.code.redirect(site, to, Some(entry));
+            }
+            natives[word] = generated.code.address(entry);
+            if let Some(code) = self.list.get_mut(table_place.blocks[word] as usize) {
+                if code.native != 0 {
+                    generated.code.replace(code.native, entry);
+                }
+                code.native = entry;
+            }
+            self.counts.generated += 1;
+            self.counts.generated_instructions += u64::from(member.block.len);
+        }
         self.counts.generating_ns += start.elapsed().as_nanos() as u64;
         Some(())
+    }
+
+    /// The block at the CPU's address is about to be executed at an instant that has nothing to do with it: if that is so
+    /// again and again, it is executed often, and code is generated for the loop it is in.
+    pub fn sample(&mut self, core: &mut Core, cx: &mut Cx<'_>) {
+        let pc = core.pc;
+        if let Some(table) = core.code_table(pc)
+            && let Some(blocks) = self.tables.get(table as usize)
+            && let id = blocks.blocks[(pc >> 2) as usize % WORDS]
+            && let Some(code) = self.list.get_mut(id as usize)
+        {
+            code.samples = code.samples.saturating_add(1);
+            if code.samples == SAMPLES {
+                self.generate_loop(core, cx, table);
+            }
+        }
+    }
+
+    #[cold]
+    fn generate_loop(&mut self, core: &mut Core, cx: &mut Cx<'_>, table: u32) -> Option<()> {
+        let pc = core.pc;
+        let Ok(Source::Memory { ram, offset, .. }) = source(core, cx, pc) else {
+            return None;
+        };
+        let here = To {
+            home: home(ram, offset),
+            kind: kind(core, pc),
+            word: (offset % PAGE / 4) as u16,
+        };
+        let members = self.loop_around(core, here, table)?;
+        self.counts.loops += 1;
+        self.emit(core, cx, here, table, &members)
+    }
+
+    /// The blocks that are reached from a block and lead back to it without leaving the page, in the order of their places.
+    fn loop_around(&self, core: &Core, here: To, table: u32) -> Option<Vec<Member>> {
+        let known = &self.tables.get(table as usize)?.blocks;
+        let page = u64::from(here.home.1) * PAGE;
+        let mut found = Vec::<(u16, Block, Vec<u16>)>::new();
+        let mut left = vec![here.word];
+        while let Some(word) = left.pop() {
+            let place = usize::from(word) % WORDS;
+            if known[place] == NONE || found.iter().any(|f| f.0 == word) {
+                continue;
+            }
+            if found.len() == LOOP {
+                return None;
+            }
+            let block = decode(core, here.home.0, page + 4 * place as u64)?;
+            let from = To { word, ..here };
+            let next = block.followers().filter_map(|offset| from.beside(offset));
+            let next: Vec<u16> = next.map(|to| to.word).collect();
+            left.extend(&next);
+            found.push((word, block, next));
+        }
+        // Those that lead back, or to one that does.
+        let mut inside = Vec::new();
+        let leads = |word: u16, inside: &[u16]| word == here.word || inside.contains(&word);
+        loop {
+            let before = inside.len();
+            for (word, _, next) in &found {
+                if !inside.contains(word) && next.iter().any(|next| leads(*next, &inside)) {
+                    inside.push(*word);
+                }
+            }
+            if inside.len() == before {
+                break;
+            }
+        }
+        if !inside.contains(&here.word) {
+            return None;
+        }
+        found.retain(|(word, ..)| inside.contains(word));
+        found.sort_by_key(|f| f.0);
+        // A jump back spans a loop.
+        let spans: Vec<(u16, u16)> = found
+            .iter()
+            .flat_map(|(word, _, next)| next.iter().map(|next| (*next, *word)))
+            .filter(|(to, from)| to <= from && inside.contains(to))
+            .collect();
+        let members = found.into_iter().map(|(word, block, _)| {
+            let around = spans.iter().filter(|s| (s.0..=s.1).contains(&word));
+            let depth = around.count() as u32;
+            Member { word, block, depth }
+        });
+        Some(members.collect())
     }
 
     /// Prepares for generating code. Where that is not possible, nothing is tried again.
@@ -605,6 +725,7 @@ fn code(core: &Core, block: &Block) -> Code {
         across: false,
         runs: 0,
         native: 0,
+        samples: 0,
     }
 }
 

@@ -219,7 +219,10 @@ impl Mips32Cpu {
                 if native != 0 {
                     match blocks.enter(core, cx, native) {
                         Left::Event => return,
-                        Left::Budget => return rest(core, cx),
+                        Left::Budget => {
+                            blocks.sample(core, cx);
+                            return rest(core, cx);
+                        }
                         Left::Unknown => {}
                         Left::Interpret => {
                             if !interpret(core, blocks, cx) {

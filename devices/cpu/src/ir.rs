@@ -357,4 +357,16 @@ impl Block {
             _ => None,
         }
     }
+
+    /// The offsets of what may follow it, as far as they are known.
+    pub fn followers(&self) -> impl Iterator<Item = u32> {
+        let skips = |s: &Step| matches!(s.inst.kind, Kind::Skip(_) | Kind::SkipLatched);
+        let falls = match self.end {
+            End::Fall | End::Branch { .. } | End::Latched { .. } => true,
+            End::Always { .. } => self.steps.iter().any(skips),
+            _ => false,
+        };
+        let past = falls.then(|| self.past());
+        self.taken().into_iter().chain(past)
+    }
 }

@@ -153,6 +153,21 @@ impl<G: Guest> Cache<G> {
         }
     }
 
+    /// Makes code lead to other code: a jump takes the place of its first bytes.
+    ///
+    /// # Safety
+    /// There is code of five bytes or more at `at` that nothing jumps into, and the code at `to` goes on as it would.
+    pub unsafe fn replace(&mut self, at: u32, to: u32) {
+        const JUMP: u8 = 0xe9;
+        if at as usize + 5 > self.used {
+            return;
+        }
+        // SAFETY: the byte lies within the mapping; no generated code is running.
+        unsafe { self.write.add(at as usize).write(JUMP) };
+        // SAFETY: the displacement is that of the jump, and the caller promises the rest.
+        unsafe { self.redirect(at + 1, to) };
+    }
+
     /// Forgets all code but the first `keep` bytes.
     pub fn truncate(&mut self, keep: u32) {
         self.far = self.size;

@@ -3,7 +3,7 @@
 use dynasmrt::{DynasmApi, dynasm};
 
 use super::Emitter;
-use super::asm::{Binary, EAX, ECX, EDX, If, Rm, Shift, Src, src};
+use super::asm::{Binary, EAX, ECX, EDX, If, Rm, Shift, Src};
 use crate::ir::{Cond, HI, Inst, Kind, LO, SINK};
 
 impl Emitter<'_, '_> {
@@ -26,7 +26,7 @@ impl Emitter<'_, '_> {
             Kind::Li | Kind::Move if matches!(a, HI | LO) => {
                 let from = match kind {
                     Kind::Li => imm_src,
-                    _ => src(b),
+                    _ => self.asm.src(b),
                 };
                 self.asm.mov(EAX, from);
                 if a == LO {
@@ -49,24 +49,24 @@ impl Emitter<'_, '_> {
                 let from = self.asm.value(b, EAX);
                 self.asm.put(a, from);
             }
-            Kind::Addu if let (Src::Reg(b), Src::Reg(c)) = (src(b), src(c)) => {
+            Kind::Addu if let (Src::Reg(b), Src::Reg(c)) = (self.asm.src(b), self.asm.src(c)) => {
                 let to = self.asm.target(a, EAX);
                 self.asm.encode(&[0x8d], to, Rm::Sum(b, c));
                 self.asm.put(a, to);
             }
-            Kind::Addu => self.binary(a, b, src(c), Binary::Add, true),
-            Kind::Subu => self.binary(a, b, src(c), Binary::Sub, false),
-            Kind::And => self.binary(a, b, src(c), Binary::And, true),
-            Kind::Or => self.binary(a, b, src(c), Binary::Or, true),
-            Kind::Xor => self.binary(a, b, src(c), Binary::Xor, true),
-            Kind::Mul => self.binary(a, b, src(c), Binary::Imul, true),
+            Kind::Addu => self.binary(a, b, self.asm.src(c), Binary::Add, true),
+            Kind::Subu => self.binary(a, b, self.asm.src(c), Binary::Sub, false),
+            Kind::And => self.binary(a, b, self.asm.src(c), Binary::And, true),
+            Kind::Or => self.binary(a, b, self.asm.src(c), Binary::Or, true),
+            Kind::Xor => self.binary(a, b, self.asm.src(c), Binary::Xor, true),
+            Kind::Mul => self.binary(a, b, self.asm.src(c), Binary::Imul, true),
             Kind::Nor => {
-                self.asm.mov(EAX, src(b));
-                self.asm.binary(Binary::Or, EAX, src(c));
+                self.asm.mov(EAX, self.asm.src(b));
+                self.asm.binary(Binary::Or, EAX, self.asm.src(c));
                 dynasm!(self.asm.ops; .arch x64; not eax);
                 self.asm.put(a, EAX);
             }
-            Kind::Addiu => match src(b) {
+            Kind::Addiu => match self.asm.src(b) {
                 Src::Reg(from) if self.asm.target(a, EAX) != from => {
                     let to = self.asm.target(a, EAX);
                     self.asm.lea(to, from, imm.cast_signed());
@@ -77,26 +77,26 @@ impl Emitter<'_, '_> {
             Kind::Andi => self.binary(a, b, imm_src, Binary::And, true),
             Kind::Ori => self.binary(a, b, imm_src, Binary::Or, true),
             Kind::Xori => self.binary(a, b, imm_src, Binary::Xor, true),
-            Kind::Slt => self.compare(a, b, src(c), If::Less),
-            Kind::Sltu => self.compare(a, b, src(c), If::Below),
+            Kind::Slt => self.compare(a, b, self.asm.src(c), If::Less),
+            Kind::Sltu => self.compare(a, b, self.asm.src(c), If::Below),
             Kind::Slti => self.compare(a, b, imm_src, If::Less),
             Kind::Sltiu => self.compare(a, b, imm_src, If::Below),
             Kind::Sll | Kind::Srl | Kind::Sra | Kind::Rotr => {
                 let to = self.asm.target(a, EAX);
-                self.asm.mov(to, src(b));
+                self.asm.mov(to, self.asm.src(b));
                 self.shift(kind, to, Some((imm & 31) as u8));
                 self.asm.put(a, to);
             }
             Kind::Sllv | Kind::Srlv | Kind::Srav | Kind::Rotrv => {
-                self.asm.mov(ECX, src(c));
+                self.asm.mov(ECX, self.asm.src(c));
                 let to = self.asm.target(a, EAX);
-                self.asm.mov(to, src(b));
+                self.asm.mov(to, self.asm.src(b));
                 self.shift(kind, to, None);
                 self.asm.put(a, to);
             }
             Kind::Movn | Kind::Movz => self.conditional_move(inst),
             Kind::Clz | Kind::Clo => {
-                self.asm.mov(EAX, src(b));
+                self.asm.mov(EAX, self.asm.src(b));
                 if kind == Kind::Clo {
                     dynasm!(self.asm.ops; .arch x64; not eax);
                 }
@@ -110,41 +110,41 @@ impl Emitter<'_, '_> {
                 self.asm.put(a, EAX);
             }
             Kind::Seb => {
-                self.asm.mov(EAX, src(b));
+                self.asm.mov(EAX, self.asm.src(b));
                 dynasm!(self.asm.ops; .arch x64; movsx eax, al);
                 self.asm.put(a, EAX);
             }
             Kind::Seh => {
-                self.asm.mov(EAX, src(b));
+                self.asm.mov(EAX, self.asm.src(b));
                 dynasm!(self.asm.ops; .arch x64; movsx eax, ax);
                 self.asm.put(a, EAX);
             }
             Kind::Wsbh => {
-                self.asm.mov(EAX, src(b));
+                self.asm.mov(EAX, self.asm.src(b));
                 dynasm!(self.asm.ops; .arch x64; bswap eax; rol eax, 16);
                 self.asm.put(a, EAX);
             }
             Kind::Ext => {
                 let to = self.asm.target(a, EAX);
-                self.asm.mov(to, src(b));
+                self.asm.mov(to, self.asm.src(b));
                 self.shift(Kind::Srl, to, Some((imm & 31) as u8));
                 self.asm
                     .binary(Binary::And, to, Src::Imm(imm2.cast_signed()));
                 self.asm.put(a, to);
             }
             Kind::Ins => {
-                self.asm.mov(ECX, src(b));
+                self.asm.mov(ECX, self.asm.src(b));
                 self.shift(Kind::Sll, ECX, Some((imm & 31) as u8));
                 self.asm
                     .binary(Binary::And, ECX, Src::Imm(imm2.cast_signed()));
-                self.asm.mov(EAX, src(c));
+                self.asm.mov(EAX, self.asm.src(c));
                 self.asm
                     .binary(Binary::And, EAX, Src::Imm(!imm2.cast_signed()));
                 self.asm.binary(Binary::Or, EAX, Src::Reg(ECX));
                 self.asm.put(a, EAX);
             }
-            Kind::Add => self.checked(inst, src(c), Binary::Add),
-            Kind::Sub => self.checked(inst, src(c), Binary::Sub),
+            Kind::Add => self.checked(inst, self.asm.src(c), Binary::Add),
+            Kind::Sub => self.checked(inst, self.asm.src(c), Binary::Sub),
             Kind::Addi => self.checked(inst, imm_src, Binary::Add),
             Kind::Mult | Kind::Multu => {
                 self.product(inst, kind == Kind::Mult);
@@ -168,7 +168,7 @@ impl Emitter<'_, '_> {
         let to = self.asm.target(a, EAX);
         if c == Src::Reg(to) {
             if commutes {
-                match src(b) {
+                match self.asm.src(b) {
                     Src::Imm(_) => {
                         let b = self.asm.value(b, EAX);
                         self.asm.binary(operation, to, Src::Reg(b));
@@ -177,15 +177,15 @@ impl Emitter<'_, '_> {
                 }
                 return;
             }
-            self.asm.mov(EAX, src(b));
+            self.asm.mov(EAX, self.asm.src(b));
             self.asm.binary(operation, EAX, c);
             self.asm.put(a, EAX);
             return;
         }
         let (b, c) = match c {
             // What is in `eax` first.
-            _ if commutes && self.asm.is_held(c) && src(b) != Src::Reg(to) => (c, src(b)),
-            _ => (src(b), c),
+            _ if commutes && self.asm.is_held(c) && self.asm.src(b) != Src::Reg(to) => (c, self.asm.src(b)),
+            _ => (self.asm.src(b), c),
         };
         self.asm.mov(to, b);
         self.asm.binary(operation, to, c);
@@ -193,9 +193,9 @@ impl Emitter<'_, '_> {
     }
 
     fn compare(&mut self, a: u8, b: u8, c: Src, condition: If) {
-        match src(a) {
+        match self.asm.src(a) {
             // Where it is not compared itself, the register is cleared first, as only its lowest byte is set.
-            Src::Reg(to) if src(b) != Src::Reg(to) && c != Src::Reg(to) => {
+            Src::Reg(to) if self.asm.src(b) != Src::Reg(to) && c != Src::Reg(to) => {
                 let b = self.asm.value(b, EAX);
                 self.asm.mov(to, Src::Imm(0));
                 self.asm.binary(Binary::Cmp, b, c);
@@ -229,7 +229,7 @@ impl Emitter<'_, '_> {
         } else {
             If::NotEqual
         };
-        match (src(inst.a), src(inst.b)) {
+        match (self.asm.src(inst.a), self.asm.src(inst.b)) {
             (Src::Reg(a), Src::Reg(b)) if stays == If::Equal => {
                 self.asm.encode(&[0x0f, 0x45], a, Rm::Reg(b));
             }
@@ -248,7 +248,7 @@ impl Emitter<'_, '_> {
     /// An addition or subtraction that traps on overflow.
     fn checked(&mut self, inst: &Inst, c: Src, operation: Binary) {
         let slow = self.slow();
-        self.asm.mov(EAX, src(inst.b));
+        self.asm.mov(EAX, self.asm.src(inst.b));
         self.asm.binary(operation, EAX, c);
         self.asm.jump_if(If::Overflow as u8, slow.from);
         self.asm.put(inst.a, EAX);
@@ -257,11 +257,11 @@ impl Emitter<'_, '_> {
 
     /// The product in `rax`.
     fn product(&mut self, inst: &Inst, signed: bool) {
-        self.asm.mov(EAX, src(inst.b));
+        self.asm.mov(EAX, self.asm.src(inst.b));
         if signed {
             dynasm!(self.asm.ops; .arch x64; movsxd rax, eax);
         }
-        let c = match (signed, src(inst.c)) {
+        let c = match (signed, self.asm.src(inst.c)) {
             // What is computed on 32 bits is zero above them.
             (false, Src::Reg(c)) => c,
             (_, c) => {
@@ -277,17 +277,17 @@ impl Emitter<'_, '_> {
 
     fn divide(&mut self, inst: &Inst) {
         let slow = self.slow();
-        self.asm.mov(ECX, src(inst.c));
+        self.asm.mov(ECX, self.asm.src(inst.c));
         self.asm.test(ECX, ECX);
         self.asm.jump_if(If::Equal as u8, slow.from);
         if inst.kind == Kind::Div {
             // The one quotient that overflows has this divisor.
             self.asm.binary(Binary::Cmp, ECX, Src::Imm(-1));
             self.asm.jump_if(If::Equal as u8, slow.from);
-            self.asm.mov(EAX, src(inst.b));
+            self.asm.mov(EAX, self.asm.src(inst.b));
             dynasm!(self.asm.ops; .arch x64; cdq; idiv ecx);
         } else {
-            self.asm.mov(EAX, src(inst.b));
+            self.asm.mov(EAX, self.asm.src(inst.b));
             dynasm!(self.asm.ops; .arch x64; xor edx, edx; div ecx);
         }
         dynasm!(self.asm.ops; .arch x64; shl rdx, 32; or rax, rdx; movq xmm15, rax);
@@ -306,7 +306,7 @@ impl Emitter<'_, '_> {
             Cond::FpFalse | Cond::FpTrue => return self.test_fp(cond, b),
         };
         let c = match cond {
-            Cond::Eq | Cond::Ne => src(c),
+            Cond::Eq | Cond::Ne => self.asm.src(c),
             _ => Src::Imm(0),
         };
         let b = self.asm.value(b, EAX);

@@ -5,6 +5,7 @@
 //! are free for every guest instruction. HI and LO are in `xmm15`, LO below. Floating point registers are in memory, `xmm0` and
 //! `xmm1` are free.
 
+use std::cell::Cell;
 use std::mem::offset_of;
 
 use dynasmrt::x64::X64Relocation;
@@ -46,18 +47,48 @@ pub const ECX: u8 = 1;
 pub const EDX: u8 = 2;
 pub const RBX: u8 = 3;
 
-/// The general registers in host registers: guest's and host's numbers.
-pub const PINNED: [(u8, u8); 9] = [
-    (2, 6),
-    (3, 7),
-    (4, 8),
-    (5, 9),
-    (6, 10),
-    (7, 11),
-    (16, 14),
-    (17, 12),
-    (29, 15),
-];
+/// Host registers that hold general registers, as many as there are.
+pub const HOSTS: [u8; 9] = [6, 7, 8, 9, 10, 11, 14, 12, 15];
+
+/// The general registers that are in [`HOSTS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Homes([u8; HOSTS.len()]);
+
+impl Homes {
+    /// Those that programs use most: v0, v1, a0 to a3, s0, s1, sp. They are there wherever code does not know what it came
+    /// from or leads to.
+    pub const USUAL: Self = Self([2, 3, 4, 5, 6, 7, 16, 17, 29]);
+
+    /// Those that are used most; as many as possible stay where they usually are.
+    pub fn most_used(uses: &[Cell<u64>; 32]) -> Self {
+        let mut order: Vec<u8> = (1..32).collect();
+        // Where there is no difference, the usual ones.
+        order.sort_by_key(|r| {
+            let uses = uses[usize::from(*r)].get();
+            (std::cmp::Reverse(uses), !Self::USUAL.0.contains(r))
+        });
+        order.truncate(HOSTS.len());
+        let mut newcomers = order.iter().filter(|r| !Self::USUAL.0.contains(r));
+        Self(Self::USUAL.0.map(|usual| match order.contains(&usual) {
+            true => usual,
+            false => newcomers.next().copied().unwrap_or(usual),
+        }))
+    }
+
+    /// Guest's and host's numbers.
+    pub fn pairs(self) -> impl Iterator<Item = (u8, u8)> {
+        self.0.into_iter().zip(HOSTS)
+    }
+
+    /// Where a general register is.
+    fn src(self, register: u8) -> Src {
+        match self.pairs().find(|(guest, _)| *guest == register) {
+            Some((_, host)) => Src::Reg(host),
+            None if register == 0 => Src::Imm(0),
+            None => Src::Mem(home(register)),
+        }
+    }
+}
 
 /// Where a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,15 +99,6 @@ pub enum Src {
     Mem(i8),
     /// Known.
     Imm(i32),
-}
-
-/// Where a general register is.
-pub fn src(register: u8) -> Src {
-    match PINNED.iter().find(|(guest, _)| *guest == register) {
-        Some((_, host)) => Src::Reg(*host),
-        None if register == 0 => Src::Imm(0),
-        None => Src::Mem(home(register)),
-    }
 }
 
 /// The displacement of a general register's place in the core.
@@ -125,6 +147,10 @@ pub struct Asm {
     far: Option<usize>,
     /// The place of a general register whose value is in `eax` as well, as long as the next instruction is here.
     held: Option<(i8, usize)>,
+    homes: Homes,
+    /// How often general registers are used: what one use counts for, and the sums.
+    pub weight: u64,
+    pub uses: [Cell<u64>; 32],
 }
 
 /// Code, to be put in two places.
@@ -167,14 +193,25 @@ pub enum Shift {
 }
 
 impl Asm {
-    pub fn new() -> Self {
+    pub fn new(homes: Homes) -> Self {
         Self {
+            homes,
+            weight: 1,
+            uses: Default::default(),
             ops: VecAssembler::new(0),
             labels: Vec::new(),
             displacements: Vec::new(),
             far: None,
             held: None,
         }
+    }
+
+    /// Where a general register is, for one use of it.
+    pub fn src(&self, register: u8) -> Src {
+        if let Some(uses) = self.uses.get(usize::from(register)) {
+            uses.set(uses.get().saturating_add(self.weight));
+        }
+        self.homes.src(register)
     }
 
     /// Emits an instruction on 32 bits: an opcode, a register or what stands for one in the encoding, and an operand.
@@ -237,7 +274,7 @@ impl Asm {
 
     /// A general register in memory has its value in `eax` as well.
     pub fn hold(&mut self, register: u8) {
-        if let Src::Mem(place) = src(register) {
+        if let Src::Mem(place) = self.homes.src(register) {
             self.held = Some((place, self.here()));
         }
     }
@@ -335,7 +372,7 @@ impl Asm {
 
     /// The value of a general register in a host register, which is `scratch` if it is in none.
     pub fn value(&mut self, register: u8, scratch: u8) -> u8 {
-        match src(register) {
+        match self.src(register) {
             Src::Reg(host) => host,
             from => {
                 self.mov(scratch, from);
@@ -346,7 +383,7 @@ impl Asm {
 
     /// The host register to compute a general register's new value in.
     pub fn target(&self, register: u8, scratch: u8) -> u8 {
-        match src(register) {
+        match self.src(register) {
             Src::Reg(host) => host,
             _ => scratch,
         }
@@ -354,7 +391,7 @@ impl Asm {
 
     /// Gives a general register the value in a host register.
     pub fn put(&mut self, register: u8, from: u8) {
-        match src(register) {
+        match self.src(register) {
             Src::Reg(host) => self.mov(host, Src::Reg(from)),
             Src::Mem(to) => {
                 self.encode_beside_eax(&[0x89], from, Rm::At(RBX, to.into()));
@@ -370,7 +407,7 @@ impl Asm {
 
     /// Gives a general register a known value.
     pub fn put_imm(&mut self, register: u8, value: i32) {
-        match src(register) {
+        match self.src(register) {
             Src::Reg(host) => self.mov(host, Src::Imm(value)),
             Src::Mem(to) => {
                 self.encode(&[0xc7], 0, Rm::At(RBX, to.into()));
@@ -392,6 +429,11 @@ impl Asm {
         }
         // Who jumps here may have something else there.
         self.held = None;
+    }
+
+    /// Where a label is in the code.
+    pub fn place(&self, label: Label) -> usize {
+        self.labels.get(label.0 as usize).copied().unwrap_or(0)
     }
 
     pub fn jump(&mut self, label: Label) {
@@ -439,6 +481,12 @@ impl Asm {
     pub fn jump_out_if(&mut self, condition: u8, to: u32) -> usize {
         self.ops.extend([0x0f, 0x80 | condition]);
         self.displacement(Target::Outward(to))
+    }
+
+    /// Calls code of its own.
+    pub fn call(&mut self, label: Label) {
+        self.ops.extend([0xe8]);
+        self.displacement(Target::Label(label));
     }
 
     /// Calls code out of the block.

@@ -2,8 +2,8 @@
 
 use dynasmrt::{DynasmApi, dynasm};
 
-use super::asm::{Asm, Binary, EAX, If, RBX, Rm, Src, at, src};
-use super::{Emitter, Leave, Link, To};
+use super::asm::{Asm, Binary, EAX, Homes, If, Label, RBX, Rm, Src, at};
+use super::{Cold, Emitter, Leave, Link, To};
 use crate::ir::{Cond, End, Inst, Kind, Test};
 
 impl Emitter<'_, '_> {
@@ -32,7 +32,7 @@ impl Emitter<'_, '_> {
                 self.test_latch();
                 self.leave_unless(If::NotEqual as u8);
             }
-            Kind::Trap(test) => self.trap(inst, test, src(inst.c)),
+            Kind::Trap(test) => self.trap(inst, test, self.asm.src(inst.c)),
             Kind::TrapImm(test) => self.trap(inst, test, Src::Imm(inst.imm.cast_signed())),
             _ => return false,
         }
@@ -79,7 +79,7 @@ impl Emitter<'_, '_> {
                 self.branch(If::NotEqual as u8, taken);
             }
             End::Always { taken } => self.go(taken),
-            End::Fall => self.go(self.block.past()),
+            End::Fall => self.fall(),
             End::Jump { target } => match self.place.region(target) {
                 Some((va, to)) => {
                     self.enter_page(va);
@@ -91,47 +91,68 @@ impl Emitter<'_, '_> {
                         ; and eax, DWORD 0xf000_0000_u32.cast_signed()
                         ; or eax, DWORD target.cast_signed()
                     );
-                    lookup(&mut self.asm, self.stubs.fetch);
+                    self.look_up_code();
                 }
             },
             End::Register { b } => {
-                self.asm.mov(EAX, src(b));
-                lookup(&mut self.asm, self.stubs.fetch);
+                self.asm.mov(EAX, self.asm.src(b));
+                self.look_up_code();
             }
             End::LatchedRegister => {
                 dynasm!(self.asm.ops; .arch x64; mov eax, [rbx + at::LATCH]);
-                lookup(&mut self.asm, self.stubs.fetch);
+                self.look_up_code();
             }
         }
     }
 
     fn branch(&mut self, condition: u8, taken: u32) {
-        let past = self.block.past();
-        if taken == 0 {
-            // A loop of one block.
-            self.asm.jump_if(condition, self.head);
-            self.go(past);
-        } else if let Some(to) = self.place.here.beside(taken) {
+        let Some(to) = self.place.here.beside(taken) else {
+            let from = self.asm.label();
+            self.asm.jump_if(condition, from);
+            self.go(self.block.past());
+            self.asm.bind(from);
+            self.go(taken);
+            return;
+        };
+        if let Some(head) = self.head(to) {
+            self.asm.jump_if(condition, head);
+        } else if self.homes == Homes::USUAL {
             let unknown = self.stubs.unknown(to.word);
             let site = self.asm.jump_out_if(condition, unknown);
             self.links.push(Link { site, to });
-            self.go(past);
         } else {
             let from = self.asm.label();
             self.asm.jump_if(condition, from);
-            self.go(past);
-            self.asm.bind(from);
-            self.go(taken);
+            self.cold.push(Cold::Link { from, to });
+        }
+        self.fall();
+    }
+
+    /// Where the code of a block starts, if it is one of those that are emitted.
+    fn head(&self, to: To) -> Option<Label> {
+        if to.home != self.place.here.home || to.kind != self.place.here.kind {
+            return None;
+        }
+        let mut heads = self.heads.iter();
+        heads.find(|(word, _)| *word == to.word).map(|h| h.1)
+    }
+
+    /// Goes on behind the block, where its code ends.
+    fn fall(&mut self) {
+        let past = self.place.here.beside(self.block.past());
+        let follows = past.is_some_and(|to| self.next == Some(to.word));
+        if !follows || !self.leaves.is_empty() {
+            self.go(self.block.past());
         }
     }
 
     /// The address at an offset from the start of the block, in a host register.
     fn address_of(&mut self, to: u8, offset: u32) {
-        if let Some(va) = self.place.kseg0 {
-            let address = va.wrapping_add(offset);
+        let offset = self.place.offset().wrapping_add(offset);
+        if let Some(page) = self.place.kseg0 {
+            let address = page.wrapping_add(offset);
             self.asm.mov(to, Src::Imm(address.cast_signed()));
         } else {
-            let offset = self.place.offset().wrapping_add(offset);
             self.asm.encode(&[0x8b], to, Rm::At(RBX, at::PC));
             self.asm
                 .binary(Binary::Add, to, Src::Imm(offset.cast_signed()));
@@ -141,27 +162,36 @@ impl Emitter<'_, '_> {
     /// The block that is gone to is in the page of this address.
     fn enter_page(&mut self, va: u32) {
         let page = va & !0xfff;
-        if self.place.kseg0.is_none_or(|here| here & !0xfff != page) {
+        if self.place.kseg0 != Some(page) {
             dynasm!(self.asm.ops; .arch x64; mov DWORD [rbx + at::PC], page.cast_signed());
         }
     }
 
     /// Goes on at an offset from the start of the block.
     pub fn go(&mut self, offset: u32) {
-        if offset == 0 {
-            self.asm.jump(self.head);
-        } else if let Some(to) = self.place.here.beside(offset) {
+        if let Some(to) = self.place.here.beside(offset) {
             self.link(to);
         } else if let Some((va, to)) = self.place.kseg0_at(offset) {
             self.enter_page(va);
             self.link(to);
         } else {
             self.address_of(EAX, offset);
-            lookup(&mut self.asm, self.stubs.fetch);
+            self.look_up_code();
         }
     }
 
-    fn link(&mut self, to: To) {
+    /// Goes on at the address in `eax`.
+    fn look_up_code(&mut self) {
+        self.usual_homes();
+        lookup(&mut self.asm, self.stubs.fetch);
+    }
+
+    pub fn link(&mut self, to: To) {
+        if let Some(head) = self.head(to) {
+            self.asm.jump(head);
+            return;
+        }
+        self.usual_homes();
         let site = self.asm.jump_out(self.stubs.unknown(to.word));
         self.links.push(Link { site, to });
     }

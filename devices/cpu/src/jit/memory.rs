@@ -3,7 +3,7 @@
 use dynasmrt::{DynasmApi, dynasm};
 use solderless_model::memory::layout;
 
-use super::asm::{Binary, EAX, ECX, EDX, If, Rm, Src, at, src};
+use super::asm::{Binary, EAX, ECX, EDX, If, Rm, Src, at};
 use super::{Emitter, Slow};
 use crate::ir::{Inst, Kind};
 
@@ -53,13 +53,13 @@ impl Emitter<'_, '_> {
 
     /// The address of an access in `eax`.
     fn address(&mut self, inst: &Inst) {
-        match (inst.kind, src(inst.b)) {
+        match (inst.kind, self.asm.src(inst.b)) {
             (
                 Kind::Lwxc1 | Kind::Swxc1 | Kind::Ldxc1 | Kind::Sdxc1 | Kind::Luxc1 | Kind::Suxc1,
                 b,
             ) => {
                 self.asm.mov(EAX, b);
-                self.asm.binary(Binary::Add, EAX, src(inst.imm as u8));
+                self.asm.binary(Binary::Add, EAX, self.asm.src(inst.imm as u8));
                 if matches!(inst.kind, Kind::Luxc1 | Kind::Suxc1) {
                     self.asm.binary(Binary::And, EAX, Src::Imm(!7));
                 }
@@ -150,7 +150,7 @@ impl Emitter<'_, '_> {
             _ => self.word_bits(inst),
         };
         self.look_up(low, For::Write, slow);
-        if inst.kind == Kind::Sw && src(inst.c) == Src::Imm(0) {
+        if inst.kind == Kind::Sw && self.asm.src(inst.c) == Src::Imm(0) {
             dynasm!(self.asm.ops; .arch x64; mov DWORD [rcx + rax], 0);
         } else {
             let big = self.big && inst.kind != Kind::Sb;
@@ -204,7 +204,7 @@ impl Emitter<'_, '_> {
             dynasm!(self.asm.ops; .arch x64; shr eax, cl; shr edx, cl);
         }
         dynasm!(self.asm.ops; .arch x64; not edx);
-        self.asm.binary(Binary::And, EDX, src(inst.c));
+        self.asm.binary(Binary::And, EDX, self.asm.src(inst.c));
         self.asm.binary(Binary::Or, EAX, Src::Reg(EDX));
         self.asm.put(inst.a, EAX);
         self.back(slow);
@@ -217,7 +217,7 @@ impl Emitter<'_, '_> {
         self.reach(0, For::Write, slow);
         self.split(left);
         // new = old ^ ((old ^ value shifted) & mask)
-        self.asm.mov(EDX, src(inst.c));
+        self.asm.mov(EDX, self.asm.src(inst.c));
         let swap = |e: &mut Self| {
             if e.big {
                 dynasm!(e.asm.ops; .arch x64; bswap edx);

@@ -33,7 +33,7 @@ mod memory;
 mod stubs;
 mod system;
 
-use asm::{Asm, Code, If, Label, at};
+use asm::{Asm, Code, Homes, If, Label, RBX, Rm, at, home};
 use known::Known;
 use stubs::Stubs;
 
@@ -102,11 +102,11 @@ pub enum Left {
     Interpret,
 }
 
-/// Where a block is, for what it links to.
+/// Where blocks are, for what they link to.
 pub struct Place<'a> {
-    /// The block itself.
+    /// The block that is emitted.
     pub here: To,
-    /// Its address, if it is in kseg0 and its links may lead to any address there.
+    /// The address of its page, if that is in kseg0 and its links may lead to any address there.
     pub kseg0: Option<u32>,
     /// What is at an address of kseg0.
     pub find: &'a mut dyn FnMut(u32) -> Option<To>,
@@ -120,7 +120,7 @@ impl Place<'_> {
 
     /// What is at an offset from the block in kseg0, with its address.
     fn kseg0_at(&mut self, offset: u32) -> Option<(u32, To)> {
-        let va = self.kseg0?.wrapping_add(offset);
+        let va = self.kseg0?.wrapping_add(self.offset()).wrapping_add(offset);
         Some((va, (self.find)(va)?))
     }
 
@@ -138,13 +138,21 @@ pub struct Link {
     pub to: To,
 }
 
-/// A block of generated code.
+/// Generated code of one block or several.
 #[derive(Debug)]
 pub struct Emitted {
-    /// Where it is, from the start of the cache.
-    pub entry: u32,
+    /// Where the blocks are entered, from the start of the cache.
+    pub entries: Vec<u32>,
     /// Jumps that lead out of generated code so far.
     pub links: Vec<Link>,
+}
+
+/// A block to generate code of: its first instruction, in words from the start of the page; how deep in loops it is.
+#[derive(Debug)]
+pub struct Member {
+    pub word: u16,
+    pub block: Block,
+    pub depth: u32,
 }
 
 /// All generated code.
@@ -207,19 +215,78 @@ impl Native {
         }
     }
 
-    /// Makes code of a block.
+    /// Makes an entry of code lead to another one of the same block.
+    pub fn replace(&mut self, old: u32, new: u32) {
+        // SAFETY: both are entries of the same block.
+        #[allow(unsafe_code, reason = "see the crate's documentation")]
+        unsafe {
+            self.cache.replace(old, new);
+        }
+    }
+
+    /// Makes code of a block, or of the blocks of a loop, in the order of their places: these jump to one another directly, and
+    /// have the general registers that they use most in host registers.
     pub fn emit(
         &mut self,
-        block: &Block,
+        members: &[Member],
         mode: Mode,
         kernel: bool,
-        place: Place<'_>,
+        mut place: Place<'_>,
     ) -> Option<Emitted> {
-        let mut asm = Asm::new();
-        let head = asm.label();
-        let mut emitter = Emitter {
+        let mut homes = Homes::USUAL;
+        if members.iter().any(|m| m.depth > 0) {
+            let sites = self.sites.len();
+            let mut trial = self.emitter(members, mode, kernel, &mut place, homes)?;
+            trial.emit();
+            homes = Homes::most_used(&trial.asm.uses);
+            self.sites.truncate(sites);
+        }
+        let mut emitter = self.emitter(members, mode, kernel, &mut place, homes)?;
+        emitter.emit();
+        let Emitter {
             asm,
-            block,
+            mut links,
+            entries,
+            ..
+        } = emitter;
+        let entries: Vec<usize> = entries.into_iter().map(|label| asm.place(label)).collect();
+        let Code { near, far } = asm.finish(self.cache.next(), self.cache.next_far(0))?;
+        // SAFETY: the emitter keeps to the contract of the crate: code uses the core it is given, the stack within the frame
+        // of the gate, and guest memory through the soft TLB, which holds pages of memory only; it calls nothing but the
+        // stubs.
+        #[allow(unsafe_code, reason = "see the crate's documentation")]
+        let start = unsafe {
+            self.cache.install_far(&far)?;
+            self.cache.install(&near)
+        }?;
+        for link in &mut links {
+            link.site = match link.site.checked_sub(near.len()) {
+                None => link.site + start as usize,
+                Some(far) => self.cache.next_far(0) as usize + far,
+            };
+        }
+        let entries = entries.into_iter().map(|at| start + at as u32).collect();
+        Some(Emitted { entries, links })
+    }
+
+    fn emitter<'a, 'p>(
+        &'a mut self,
+        members: &'a [Member],
+        mode: Mode,
+        kernel: bool,
+        place: &'a mut Place<'p>,
+        homes: Homes,
+    ) -> Option<Emitter<'a, 'p>> {
+        let mut asm = Asm::new(homes);
+        let heads = members.iter().map(|m| (m.word, asm.label())).collect();
+        let slow = (homes != Homes::USUAL).then(|| asm.label());
+        Some(Emitter {
+            block: &members.first()?.block,
+            members,
+            homes,
+            heads,
+            slow,
+            asm,
             mode,
             big: mode.big_endian,
             kernel,
@@ -230,25 +297,11 @@ impl Native {
             cold: Vec::new(),
             leaves: Vec::new(),
             links: Vec::new(),
-            head,
+            entries: Vec::new(),
+            next: None,
             fcsr_written: false,
             known: Known::NOTHING,
-        };
-        emitter.emit();
-        let Emitter { asm, mut links, .. } = emitter;
-        let Code { near, far } = asm.finish(self.cache.next(), self.cache.next_far(0))?;
-        // SAFETY: the emitter keeps to the contract of the crate: code uses the core it is given, the stack within the frame
-        // of the gate, and guest memory through the soft TLB, which holds pages of memory only; it calls nothing but the
-        // stubs.
-        #[allow(unsafe_code, reason = "see the crate's documentation")]
-        let entry = unsafe {
-            self.cache.install_far(&far)?;
-            self.cache.install(&near)
-        }?;
-        for link in &mut links {
-            link.site += entry as usize;
-        }
-        Some(Emitted { entry, links })
+        })
     }
 
     /// Runs the code of the block at [`Core::pc`], and what it leads to.
@@ -282,48 +335,144 @@ struct Leave {
     rest: u8,
 }
 
-/// The code of one block in the making.
+/// What is left to the interpreter, or leads out, from the block that is `offset` into its page.
+enum Cold {
+    /// The interpreter does what the number says.
+    Slow { slow: Slow, what: u32, offset: i32 },
+    /// The block is not executed: its instructions are given back, and this is gone to.
+    Refuse {
+        from: Label,
+        len: u8,
+        to: u32,
+        offset: i32,
+    },
+    /// A jump to another block.
+    Link { from: Label, to: To },
+}
+
+/// The code of blocks in the making.
 struct Emitter<'a, 'p> {
     asm: Asm,
+    members: &'a [Member],
+    /// The general registers in host registers.
+    homes: Homes,
+    /// Where the blocks start, by word of the page.
+    heads: Vec<(u16, Label)>,
+    /// What calls the interpreter, if the stub for that does not do.
+    slow: Option<Label>,
+    /// The block that is being emitted.
     block: &'a Block,
     mode: Mode,
     big: bool,
     kernel: bool,
-    place: Place<'p>,
+    place: &'a mut Place<'p>,
     stubs: &'a Stubs,
     sites: &'a mut Vec<Site>,
     /// The step that is being emitted.
     step: Option<Step>,
-    /// Ways to the interpreter, with what it is asked for.
-    cold: Vec<(Slow, u32)>,
+    /// What is emitted at the far end.
+    cold: Vec<Cold>,
     leaves: Vec<Leave>,
     links: Vec<Link>,
-    /// Where it starts.
-    head: Label,
+    /// Where the blocks are entered from elsewhere.
+    entries: Vec<Label>,
+    /// The word where the next block to emit starts.
+    next: Option<u16>,
     /// CTC1 was executed.
     fcsr_written: bool,
     known: Known,
 }
 
-impl Emitter<'_, '_> {
+impl<'a> Emitter<'a, '_> {
     fn emit(&mut self) {
+        self.enter();
+        let members = self.members;
+        for (n, member) in members.iter().enumerate() {
+            self.next = members.get(n + 1).map(|next| next.word);
+            self.asm.weight = 4_u64.pow(member.depth.min(8));
+            self.member(member, n);
+        }
+        self.asm.far();
+        for cold in std::mem::take(&mut self.cold) {
+            self.cold(cold);
+        }
+        if let Some(label) = self.slow {
+            self.asm.bind(label);
+            stubs::slow(&mut self.asm, self.homes, self.stubs.after);
+        }
+    }
+
+    /// Emits the ways into the blocks.
+    fn enter(&mut self) {
+        if self.homes == Homes::USUAL {
+            self.entries = self.heads.iter().map(|(_, label)| *label).collect();
+            return;
+        }
+        for (_, head) in self.heads.clone() {
+            let entry = self.asm.label();
+            self.asm.bind(entry);
+            self.entries.push(entry);
+            self.change_homes(Homes::USUAL, self.homes);
+            self.asm.jump(head);
+        }
+    }
+
+    /// Has other general registers in host registers.
+    fn change_homes(&mut self, from: Homes, to: Homes) {
+        let changes = || from.pairs().zip(to.pairs()).filter(|(from, to)| from != to);
+        for ((guest, host), _) in changes() {
+            self.asm
+                .encode(&[0x89], host, Rm::At(RBX, home(guest).into()));
+        }
+        for (_, (guest, host)) in changes() {
+            self.asm
+                .encode(&[0x8b], host, Rm::At(RBX, home(guest).into()));
+        }
+    }
+
+    /// Has the general registers where they usually are, as they must be when others are gone to.
+    fn usual_homes(&mut self) {
+        self.change_homes(self.homes, Homes::USUAL);
+    }
+
+    fn member(&mut self, member: &'a Member, n: usize) {
+        self.block = &member.block;
+        self.place.here.word = member.word;
+        self.known = Known::NOTHING;
+        self.fcsr_written = false;
         let len = self.block.len;
-        let budget = self.asm.label();
-        let interpret = self.asm.label();
-        self.asm.bind(self.head);
+        let offset = self.place.offset().cast_signed();
+        if let Some((_, head)) = self.heads.get(n) {
+            self.asm.bind(*head);
+        }
         let arithmetic = |s: &Step| fp::is_arithmetic(s.inst.kind);
-        let checks = self.block.steps.iter().any(arithmetic);
-        if checks {
+        if self.block.steps.iter().any(arithmetic) {
             use crate::fpu::Fcsr;
+            let from = self.asm.label();
             dynasm!(self.asm.ops; .arch x64
                 ; mov eax, [rbx + at::FCSR]
                 ; and eax, Fcsr::NOTED_MASK.cast_signed()
                 ; cmp eax, Fcsr::NOTED.cast_signed()
             );
-            self.asm.jump_if(If::NotEqual as u8, interpret);
+            self.asm.jump_if(If::NotEqual as u8, from);
+            let (len, to) = (0, self.stubs.interpret);
+            self.cold.push(Cold::Refuse {
+                from,
+                len,
+                to,
+                offset,
+            });
         }
+        let from = self.asm.label();
         dynasm!(self.asm.ops; .arch x64; sub r13, BYTE len as i8);
-        self.asm.jump_if(If::Sign as u8, budget);
+        self.asm.jump_if(If::Sign as u8, from);
+        let to = self.stubs.budget;
+        self.cold.push(Cold::Refuse {
+            from,
+            len,
+            to,
+            offset,
+        });
         for step in &self.block.steps {
             self.step = Some(*step);
             let inst = &self.known.simplify(step.inst);
@@ -334,7 +483,7 @@ impl Emitter<'_, '_> {
                 || self.system(inst);
             if !done {
                 let site = self.site();
-                self.call(site);
+                self.call(site, offset);
                 self.fcsr_written |= inst.kind == Kind::Ctc1;
             }
             self.known.pass(inst);
@@ -345,23 +494,37 @@ impl Emitter<'_, '_> {
             dynasm!(self.asm.ops; .arch x64; add r13, BYTE rest as i8);
             self.go(self.block.past());
         }
-        self.asm.far();
-        for (slow, what) in std::mem::take(&mut self.cold) {
-            self.asm.bind(slow.from);
-            self.call(what);
-            if let Some(register) = slow.held {
-                self.asm.mov(asm::EAX, asm::src(register));
+    }
+
+    fn cold(&mut self, cold: Cold) {
+        match cold {
+            Cold::Slow { slow, what, offset } => {
+                self.asm.bind(slow.from);
+                self.call(what, offset);
+                if let Some(register) = slow.held {
+                    let held = self.asm.src(register);
+                    self.asm.mov(asm::EAX, held);
+                }
+                self.asm.jump(slow.back);
             }
-            self.asm.jump(slow.back);
-        }
-        let offset = self.place.offset().cast_signed();
-        self.asm.bind(budget);
-        dynasm!(self.asm.ops; .arch x64; add r13, BYTE len as i8; mov eax, DWORD offset);
-        self.asm.jump_out(self.stubs.budget);
-        if checks {
-            self.asm.bind(interpret);
-            dynasm!(self.asm.ops; .arch x64; mov eax, DWORD offset);
-            self.asm.jump_out(self.stubs.interpret);
+            Cold::Refuse {
+                from,
+                len,
+                to,
+                offset,
+            } => {
+                self.asm.bind(from);
+                if len != 0 {
+                    dynasm!(self.asm.ops; .arch x64; add r13, BYTE len as i8);
+                }
+                self.usual_homes();
+                dynasm!(self.asm.ops; .arch x64; mov eax, DWORD offset);
+                self.asm.jump_out(to);
+            }
+            Cold::Link { from, to } => {
+                self.asm.bind(from);
+                self.link(to);
+            }
         }
     }
 
@@ -382,10 +545,12 @@ impl Emitter<'_, '_> {
     }
 
     /// Has the interpreter execute the instruction of a site, or do an access.
-    fn call(&mut self, what: u32) {
-        let offset = self.place.offset().cast_signed();
+    fn call(&mut self, what: u32, offset: i32) {
         dynasm!(self.asm.ops; .arch x64; mov edx, DWORD what.cast_signed(); mov ecx, DWORD offset);
-        self.asm.call_out(self.stubs.slow);
+        match self.slow {
+            Some(label) => self.asm.call(label),
+            None => self.asm.call_out(self.stubs.slow),
+        }
     }
 
     /// A way to the interpreter for the step, and back behind what is generated for it.
@@ -410,7 +575,8 @@ impl Emitter<'_, '_> {
             back: self.asm.label(),
             held: None,
         };
-        self.cold.push((slow, what));
+        let offset = self.place.offset().cast_signed();
+        self.cold.push(Cold::Slow { slow, what, offset });
         slow
     }
 
@@ -418,7 +584,7 @@ impl Emitter<'_, '_> {
     fn back(&mut self, slow: Slow) {
         self.asm.bind(slow.back);
         if let Some(register) = slow.held
-            && let Some((last, _)) = self.cold.last_mut()
+            && let Some(Cold::Slow { slow: last, .. }) = self.cold.last_mut()
         {
             last.held = slow.held;
             self.asm.hold(register);

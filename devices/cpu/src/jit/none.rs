@@ -36,8 +36,16 @@ pub struct Link {
 /// A block of generated code.
 #[derive(Debug)]
 pub struct Emitted {
-    pub entry: u32,
+    pub entries: Vec<u32>,
     pub links: Vec<Link>,
+}
+
+/// A block to generate code of.
+#[derive(Debug)]
+pub struct Member {
+    pub word: u16,
+    pub block: Block,
+    pub depth: u32,
 }
 
 /// All generated code: there is none.
@@ -66,7 +74,10 @@ impl Native {
     pub fn redirect(&mut self, _: u32, _: To, _: Option<u32>) {
         match *self {}
     }
-    pub fn emit(&mut self, _: &Block, _: Mode, _: bool, _: Place<'_>) -> Option<Emitted> {
+    pub fn replace(&mut self, _: u32, _: u32) {
+        match *self {}
+    }
+    pub fn emit(&mut self, _: &[Member], _: Mode, _: bool, _: Place<'_>) -> Option<Emitted> {
         match *self {}
     }
     pub fn enter(&self, _: u32, _: &mut Core, _: &mut Cx<'_>) -> Left {

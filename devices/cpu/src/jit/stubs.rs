@@ -4,7 +4,7 @@ use dynasmrt::{DynasmApi, dynasm};
 use solderless_jit::Cache;
 use solderless_model::memory::PAGE;
 
-use super::asm::{Asm, BIAS, If, PINNED, RBX, Rm, at, home};
+use super::asm::{Asm, BIAS, Homes, If, RBX, Rm, at, home};
 use super::flow;
 use crate::core::Core;
 use crate::exec::Exit;
@@ -24,6 +24,8 @@ pub struct Stubs {
     /// The interpreter is to do what `edx` says, with `eax`, for the block that is `ecx` into its page; returns where the block
     /// goes on.
     pub slow: u32,
+    /// The interpreter has been called, and what it returned is in `eax`; does not return.
+    pub after: u32,
     /// The page of the code at the address in `eax` is not known.
     pub fetch: u32,
     /// The ways out to what is not known, one for each word of a page.
@@ -62,7 +64,12 @@ impl Stubs {
         let (find, again) = find(out);
         let fetch = add(find)?;
         let lookup = add(lookup(fetch))?;
-        let slow = add(slow(lookup))?;
+        let mut asm = Asm::new(Homes::USUAL);
+        go_on(&mut asm, lookup);
+        let after = add(asm)?;
+        let mut asm = Asm::new(Homes::USUAL);
+        self::slow(&mut asm, Homes::USUAL, after);
+        let slow = add(asm)?;
         // SAFETY: what the jump leads to takes everything as it was when the stub was entered.
         #[allow(unsafe_code, reason = "see the crate's documentation")]
         unsafe {
@@ -71,6 +78,7 @@ impl Stubs {
         Some(Self {
             gate,
             slow,
+            after,
             fetch,
             unknown,
             budget,
@@ -86,7 +94,7 @@ impl Stubs {
 }
 
 fn gate() -> Asm {
-    let mut asm = Asm::new();
+    let mut asm = Asm::new(Homes::USUAL);
     dynasm!(asm.ops; .arch x64
         ; push rbx
         ; push rbp
@@ -99,15 +107,15 @@ fn gate() -> Asm {
         ; lea rbx, [rdi + BIAS as i32]
         ; mov rax, rdx
     );
-    fetch(&mut asm);
+    fetch(&mut asm, Homes::USUAL);
     forget_offset(&mut asm);
     dynasm!(asm.ops; .arch x64; jmp rax);
     asm
 }
 
 /// Reads what is in host registers while generated code runs.
-fn fetch(asm: &mut Asm) {
-    for (guest, host) in PINNED {
+fn fetch(asm: &mut Asm, homes: Homes) {
+    for (guest, host) in homes.pairs() {
         asm.encode(&[0x8b], host, Rm::At(RBX, home(guest).into()));
     }
     dynasm!(asm.ops; .arch x64
@@ -119,8 +127,8 @@ fn fetch(asm: &mut Asm) {
 }
 
 /// Writes it back.
-fn store(asm: &mut Asm) {
-    for (guest, host) in PINNED {
+fn store(asm: &mut Asm, homes: Homes) {
+    for (guest, host) in homes.pairs() {
         asm.encode(&[0x89], host, Rm::At(RBX, home(guest).into()));
     }
     dynasm!(asm.ops; .arch x64
@@ -149,9 +157,9 @@ fn leave(asm: &mut Asm) {
 }
 
 fn way_out(why: u64) -> Asm {
-    let mut asm = Asm::new();
+    let mut asm = Asm::new(Homes::USUAL);
     dynasm!(asm.ops; .arch x64; add [rbx + at::PC], eax);
-    store(&mut asm);
+    store(&mut asm, Homes::USUAL);
     dynasm!(asm.ops; .arch x64; mov eax, DWORD why as i32);
     leave(&mut asm);
     asm
@@ -162,7 +170,7 @@ const WAY_OUT: u32 = 10;
 
 /// The ways out to each word of a page.
 fn ways_out(out: u32) -> Asm {
-    let mut asm = Asm::new();
+    let mut asm = Asm::new(Homes::USUAL);
     for offset in (0..PAGE as i32).step_by(4) {
         dynasm!(asm.ops; .arch x64; mov eax, DWORD offset);
         asm.jump_out(out);
@@ -171,14 +179,14 @@ fn ways_out(out: u32) -> Asm {
 }
 
 fn lookup(fetch: u32) -> Asm {
-    let mut asm = Asm::new();
+    let mut asm = Asm::new(Homes::USUAL);
     flow::lookup(&mut asm, fetch);
     asm
 }
 
 /// Calls the interpreter; the stack is aligned.
-fn call(asm: &mut Asm, world: i32) {
-    store(asm);
+fn call(asm: &mut Asm, homes: Homes, world: i32) {
+    store(asm, homes);
     dynasm!(asm.ops; .arch x64
         ; lea rdi, [rbx - BIAS as i32]
         ; mov rsi, [rsp + world]
@@ -188,21 +196,20 @@ fn call(asm: &mut Asm, world: i32) {
     );
 }
 
-fn slow(lookup: u32) -> Asm {
-    let mut asm = Asm::new();
-    let out = asm.label();
+/// Has the interpreter do what [`Stubs::slow`] says, for code with these general registers in host registers.
+pub fn slow(asm: &mut Asm, homes: Homes, after: u32) {
     // The return address is on the stack; eight bytes more align it.
     dynasm!(asm.ops; .arch x64; sub rsp, 8; add [rbx + at::PC], ecx);
-    call(&mut asm, WORLD + 16);
+    call(asm, homes, WORLD + 16);
+    let next = asm.label();
     dynasm!(asm.ops; .arch x64; cmp eax, Exit::Next as i32);
-    asm.jump_if(If::NotEqual as u8, out);
-    fetch(&mut asm);
-    forget_offset(&mut asm);
-    dynasm!(asm.ops; .arch x64; add rsp, 8; ret);
-    asm.bind(out);
+    asm.jump_if(If::Equal as u8, next);
     dynasm!(asm.ops; .arch x64; add rsp, 16);
-    go_on(&mut asm, lookup);
-    asm
+    asm.jump_out(after);
+    asm.bind(next);
+    fetch(asm, homes);
+    forget_offset(asm);
+    dynasm!(asm.ops; .arch x64; add rsp, 8; ret);
 }
 
 /// Goes on behind a call that does not return to its block: elsewhere after an exception, or a return from one, or out. Gives
@@ -211,7 +218,7 @@ fn go_on(asm: &mut Asm, lookup: u32) -> usize {
     let home = asm.label();
     dynasm!(asm.ops; .arch x64; cmp eax, Exit::Goto as i32);
     asm.jump_if(If::NotEqual as u8, home);
-    fetch(asm);
+    fetch(asm, Homes::USUAL);
     dynasm!(asm.ops; .arch x64; mov eax, [rbx + at::PC]);
     let again = asm.jump_out(lookup);
     asm.bind(home);
@@ -221,12 +228,12 @@ fn go_on(asm: &mut Asm, lookup: u32) -> usize {
 
 /// The stub for code whose page is not known, and the place of its jump to the lookup.
 fn find(unknown: u32) -> (Asm, usize) {
-    let mut asm = Asm::new();
+    let mut asm = Asm::new(Homes::USUAL);
     dynasm!(asm.ops; .arch x64
         ; mov [rbx + at::PC], eax
         ; mov edx, DWORD super::FETCH.cast_signed()
     );
-    call(&mut asm, WORLD);
+    call(&mut asm, Homes::USUAL, WORLD);
     let again = go_on(&mut asm, unknown);
     (asm, again)
 }

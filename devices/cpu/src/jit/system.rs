@@ -6,7 +6,7 @@ use std::mem::offset_of;
 use dynasmrt::{DynasmApi, dynasm};
 
 use super::Emitter;
-use super::asm::{Binary, EAX, ECX, RBX, Rm, Src, place, src};
+use super::asm::{Binary, EAX, ECX, RBX, Rm, Src, place};
 use crate::core::Core;
 use crate::cp0::{Cp0, reg, status};
 use crate::ir::{Inst, Kind};
@@ -65,7 +65,7 @@ impl Emitter<'_, '_> {
                     self.asm.encode(&[0x89], from, Rm::At(RBX, at));
                 }
                 Some((at, mask)) => {
-                    self.asm.mov(EAX, src(inst.b));
+                    self.asm.mov(EAX, self.asm.src(inst.b));
                     self.asm
                         .binary(Binary::And, EAX, Src::Imm(mask.cast_signed()));
                     dynasm!(self.asm.ops; .arch x64; mov ecx, [rbx + at]);
