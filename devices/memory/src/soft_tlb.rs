@@ -39,11 +39,16 @@ type View = *const u64;
 /// How a [`SoftTlb`] lies in memory, for generated code: at [`VIEW`](layout::VIEW) is the address of a table with a word for every
 /// page, for reading, and [`WRITE`](layout::WRITE) bytes behind it is that for writing. A word that is not zero is added to the
 /// guest's address to get the host's. What an access needs in alignment is for the code to check.
+///
+/// The pages within [`MARGIN`](layout::MARGIN) bytes of either end of the address space are never there. So code may leave out that the sum of a register
+/// and a displacement of 16 bits wraps around: it does so in those only.
 pub mod layout {
     /// Offset of the address of the table.
     pub const VIEW: usize = std::mem::offset_of!(super::SoftTlb, view);
     /// From the table for reading to that for writing.
     pub const WRITE: usize = super::PAGES * 8;
+    /// See above.
+    pub const MARGIN: u32 = 1 << 15;
 }
 
 /// The tables where there are none: neither reading nor writing finds anything.
@@ -335,6 +340,9 @@ impl SoftTlb {
         let Some(at) = ram.page(offset) else {
             return;
         };
+        if va.wrapping_add(layout::MARGIN) < 2 * layout::MARGIN {
+            return;
+        }
         if self.tables.is_none() {
             if self.refused {
                 return;
@@ -489,8 +497,8 @@ mod tests {
             assert_eq!(tlb.read_u8(0x8000_0001), None);
         }
         tlb.select(None, true);
-        tlb.fill(0x1000, &ram, 0, true);
-        assert_eq!(tlb.read_u8(0x1000), None, "nothing is below");
+        tlb.fill(0x1_1000, &ram, 0, true);
+        assert_eq!(tlb.read_u8(0x1_1000), None, "nothing is below");
         tlb.clear();
         assert_eq!(tlb.read_u8(0x8000_0001), None);
     }
@@ -502,7 +510,7 @@ mod tests {
         let spaces = 0..2 * SLOTS as u8;
         for asid in spaces.clone() {
             tlb.select(Some(asid), true);
-            for va in [0x1000, 0x5000, 0x8000_2000, 0xa000_2000, 0xc000_0000] {
+            for va in [0x1_1000, 0x1_5000, 0x8000_2000, 0xa000_2000, 0xc000_0000] {
                 tlb.fill(va, &ram, 2 * PAGE, true);
                 assert!(tlb.write_u8(va, 1), "{asid} {va:#x}");
             }
@@ -510,7 +518,7 @@ mod tests {
         tlb.protect(&ram, 2 * PAGE);
         for asid in spaces {
             tlb.select(Some(asid), true);
-            for va in [0x1000, 0x5000, 0x8000_2000, 0xa000_2000, 0xc000_0000] {
+            for va in [0x1_1000, 0x1_5000, 0x8000_2000, 0xa000_2000, 0xc000_0000] {
                 assert!(!tlb.write_u8(va, 1), "{asid} {va:#x}");
             }
         }
@@ -526,11 +534,11 @@ mod tests {
         for round in 0..3 {
             for asid in 0..64u8 {
                 tlb.select(Some(asid), false);
-                if let Some(there) = tlb.read_u8(0x7000) {
+                if let Some(there) = tlb.read_u8(0x1_7000) {
                     assert_eq!(there, asid, "round {round}");
                 }
-                tlb.fill(0x7000, &ram, u64::from(asid) * PAGE, false);
-                assert_eq!(tlb.read_u8(0x7000), Some(asid));
+                tlb.fill(0x1_7000, &ram, u64::from(asid) * PAGE, false);
+                assert_eq!(tlb.read_u8(0x1_7000), Some(asid));
             }
         }
     }
@@ -549,9 +557,28 @@ mod tests {
         let mut tlb = SoftTlb::default();
         let ram = Ram::new(PAGE).unwrap();
         tlb.select(Some(0), true);
-        tlb.fill(0, &ram, 0, true);
+        tlb.fill(0x1_0000, &ram, 0, true);
         drop(ram);
-        assert!(tlb.write_u32(0, 9));
-        assert_eq!(tlb.read_u32(0), Some(9));
+        assert!(tlb.write_u32(0x1_0000, 9));
+        assert_eq!(tlb.read_u32(0x1_0000), Some(9));
+    }
+
+    #[test]
+    fn nothing_is_at_the_ends_of_the_address_space() {
+        let ram = Ram::new(PAGE).unwrap();
+        let mut tlb = SoftTlb::default();
+        tlb.select(Some(0), true);
+        for (va, there) in [
+            (0, false),
+            (layout::MARGIN - 1, false),
+            (layout::MARGIN, true),
+            (layout::MARGIN.wrapping_neg() - 1, true),
+            (layout::MARGIN.wrapping_neg(), false),
+            (u32::MAX, false),
+        ] {
+            tlb.fill(va, &ram, 0, true);
+            assert_eq!(tlb.read_u8(va).is_some(), there, "{va:#x}");
+            assert_eq!(tlb.write_u8(va, 0), there, "{va:#x}");
+        }
     }
 }

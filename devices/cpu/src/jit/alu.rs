@@ -51,7 +51,7 @@ impl Emitter<'_, '_> {
             }
             Kind::Addu if let (Src::Reg(b), Src::Reg(c)) = (self.asm.src(b), self.asm.src(c)) => {
                 let to = self.asm.target(a, EAX);
-                self.asm.encode(&[0x8d], to, Rm::Sum(b, c));
+                self.asm.encode(&[0x8d], to, Rm::Sum(b, c, 0));
                 self.asm.put(a, to);
             }
             Kind::Addu => self.binary(a, b, self.asm.src(c), Binary::Add, true),
@@ -184,7 +184,9 @@ impl Emitter<'_, '_> {
         }
         let (b, c) = match c {
             // What is in `eax` first.
-            _ if commutes && self.asm.is_held(c) && self.asm.src(b) != Src::Reg(to) => (c, self.asm.src(b)),
+            _ if commutes && self.asm.is_held(c) && self.asm.src(b) != Src::Reg(to) => {
+                (c, self.asm.src(b))
+            }
             _ => (self.asm.src(b), c),
         };
         self.asm.mov(to, b);
@@ -257,22 +259,17 @@ impl Emitter<'_, '_> {
 
     /// The product in `rax`.
     fn product(&mut self, inst: &Inst, signed: bool) {
-        self.asm.mov(EAX, self.asm.src(inst.b));
         if signed {
-            dynasm!(self.asm.ops; .arch x64; movsxd rax, eax);
-        }
-        let c = match (signed, self.asm.src(inst.c)) {
+            let b = self.asm.value(inst.b, EAX);
+            dynasm!(self.asm.ops; .arch x64; movsxd rax, Rd(b));
+            let c = self.asm.value(inst.c, EDX);
+            dynasm!(self.asm.ops; .arch x64; movsxd rdx, Rd(c); imul rax, rdx);
+        } else {
             // What is computed on 32 bits is zero above them.
-            (false, Src::Reg(c)) => c,
-            (_, c) => {
-                self.asm.mov(EDX, c);
-                EDX
-            }
-        };
-        if signed {
-            dynasm!(self.asm.ops; .arch x64; movsxd rdx, edx);
+            self.asm.mov(EAX, self.asm.src(inst.b));
+            let c = self.asm.value(inst.c, EDX);
+            dynasm!(self.asm.ops; .arch x64; imul rax, Rq(c));
         }
-        dynasm!(self.asm.ops; .arch x64; imul rax, Rq(c));
     }
 
     fn divide(&mut self, inst: &Inst) {

@@ -166,8 +166,8 @@ pub enum Rm {
     Reg(u8),
     /// Memory at a register and a displacement.
     At(u8, i32),
-    /// Memory at the sum of two registers.
-    Sum(u8, u8),
+    /// Memory at the sum of two registers and a displacement.
+    Sum(u8, u8, i32),
 }
 
 /// An operation of two operands: what it is in the encoding.
@@ -216,12 +216,27 @@ impl Asm {
 
     /// Emits an instruction on 32 bits: an opcode, a register or what stands for one in the encoding, and an operand.
     pub fn encode(&mut self, opcode: &[u8], register: u8, rm: Rm) {
-        let (base, index) = match rm {
-            Rm::Reg(base) | Rm::At(base, _) => (base, 0),
-            Rm::Sum(base, index) => (base, index),
+        self.encode_as(0, opcode, register, rm);
+    }
+
+    /// The same on 64 bits.
+    pub fn encode_wide(&mut self, opcode: &[u8], register: u8, rm: Rm) {
+        self.encode_as(0x48, opcode, register, rm);
+    }
+
+    /// The same on the low byte of the register, whichever it is.
+    pub fn encode_byte(&mut self, opcode: &[u8], register: u8, rm: Rm) {
+        self.encode_as(0x40, opcode, register, rm);
+    }
+
+    fn encode_as(&mut self, rex: u8, opcode: &[u8], register: u8, rm: Rm) {
+        let (base, index, displacement) = match rm {
+            Rm::Reg(base) => (base, 0, 0),
+            Rm::At(base, displacement) => (base, 0, displacement),
+            Rm::Sum(base, index, displacement) => (base, index, displacement),
         };
-        let rex = 0x40 | (register >> 3) << 2 | (index >> 3) << 1 | base >> 3;
-        let mut bytes = [0; 12];
+        let high = (register >> 3) << 2 | (index >> 3) << 1 | base >> 3;
+        let mut bytes = [0; 16];
         let mut len = 0;
         let mut push = |byte| {
             if let Some(place) = bytes.get_mut(len) {
@@ -229,35 +244,42 @@ impl Asm {
                 len += 1;
             }
         };
-        if rex != 0x40 {
-            push(rex);
+        if rex | high != 0 {
+            push(0x40 | rex | high);
         }
         opcode.iter().copied().for_each(&mut push);
         let modrm = |mode: u8, rm: u8| mode << 6 | (register & 7) << 3 | rm;
+        let short = i8::try_from(displacement);
+        let mode = match (rm, short) {
+            (Rm::Reg(_), _) => 3,
+            // Without a displacement there is none for these bases.
+            (Rm::Sum(..), Ok(0)) if base & 7 != 5 => 0,
+            (_, Ok(_)) => 1,
+            _ => 2,
+        };
         match rm {
-            Rm::Reg(base) => push(modrm(3, base & 7)),
-            Rm::At(base, displacement) => {
-                let short = i8::try_from(displacement);
-                push(modrm(if short.is_ok() { 1 } else { 2 }, base & 7));
-                if base & 7 == 4 {
-                    push(0x24);
-                }
-                match short {
-                    Ok(short) => push(short.cast_unsigned()),
-                    Err(_) => displacement.to_le_bytes().into_iter().for_each(&mut push),
-                }
-            }
-            Rm::Sum(base, index) => {
-                // Without a displacement there is none for these bases.
-                let none = base & 7 != 5;
-                push(modrm(if none { 0 } else { 1 }, 4));
+            Rm::Sum(..) => {
+                push(modrm(mode, 4));
                 push((index & 7) << 3 | base & 7);
-                if !none {
-                    push(0);
-                }
             }
+            Rm::At(..) if base & 7 == 4 => {
+                push(modrm(mode, 4));
+                push(0x24);
+            }
+            _ => push(modrm(mode, base & 7)),
+        }
+        match (mode, short) {
+            (1, Ok(short)) => push(short.cast_unsigned()),
+            (2, _) => displacement.to_le_bytes().into_iter().for_each(&mut push),
+            _ => {}
         }
         self.ops.extend(bytes.iter().take(len));
+    }
+
+    /// Tests the low bits of a register.
+    pub fn test_low(&mut self, register: u8, bits: u8) {
+        self.encode_byte(&[0xf6], 0, Rm::Reg(register));
+        self.ops.extend([bits]);
     }
 
     /// As [`Asm::encode`], where it does not change `eax`.

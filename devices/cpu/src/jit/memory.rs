@@ -51,56 +51,69 @@ impl Emitter<'_, '_> {
         true
     }
 
-    /// The address of an access in `eax`.
-    fn address(&mut self, inst: &Inst) {
-        match (inst.kind, self.asm.src(inst.b)) {
-            (
-                Kind::Lwxc1 | Kind::Swxc1 | Kind::Ldxc1 | Kind::Sdxc1 | Kind::Luxc1 | Kind::Suxc1,
-                b,
-            ) => {
-                self.asm.mov(EAX, b);
-                self.asm.binary(Binary::Add, EAX, self.asm.src(inst.imm as u8));
+    /// The address of an access: a host register and a displacement that is a multiple of `low + 1`.
+    fn address(&mut self, inst: &Inst, low: u8) -> (u8, i32) {
+        let by = inst.imm.cast_signed();
+        if let Some(base) = self.known_address(inst) {
+            self.asm.mov(EAX, Src::Imm(base.cast_signed()));
+            return (EAX, 0);
+        }
+        let base = self.asm.value(inst.b, EAX);
+        match inst.kind {
+            Kind::Lwxc1 | Kind::Swxc1 | Kind::Ldxc1 | Kind::Sdxc1 | Kind::Luxc1 | Kind::Suxc1 => {
+                self.asm.mov(EAX, Src::Reg(base));
+                self.asm
+                    .binary(Binary::Add, EAX, self.asm.src(inst.imm as u8));
                 if matches!(inst.kind, Kind::Luxc1 | Kind::Suxc1) {
                     self.asm.binary(Binary::And, EAX, Src::Imm(!7));
                 }
+                (EAX, 0)
             }
-            _ if let Some(base) = self.known.value(inst.b) => {
-                let address = base.wrapping_add(inst.imm);
-                self.asm.mov(EAX, Src::Imm(address.cast_signed()));
+            _ if inst.imm & u32::from(low) != 0 => {
+                self.asm.lea(EAX, base, by);
+                (EAX, 0)
             }
-            (_, b) if inst.imm == 0 => self.asm.mov(EAX, b),
-            (_, Src::Reg(b)) => self.asm.lea(EAX, b, inst.imm.cast_signed()),
-            (_, b) => {
-                self.asm.mov(EAX, b);
-                self.asm
-                    .binary(Binary::Add, EAX, Src::Imm(inst.imm.cast_signed()));
-            }
+            _ => (base, by),
         }
     }
 
-    /// Gives in `rcx` what is added to the guest's address in `eax` to get the host's, or goes on at `slow`. `low` are the bits
-    /// of the address that must be zero.
-    fn look_up(&mut self, low: u8, access: For, slow: Slow) {
-        dynasm!(self.asm.ops; .arch x64
-            ; mov ecx, eax
-            ; shr ecx, 12
+    /// The address of an access, if it is known.
+    fn known_address(&self, inst: &Inst) -> Option<u32> {
+        let indexed = matches!(
+            inst.kind,
+            Kind::Lwxc1 | Kind::Swxc1 | Kind::Ldxc1 | Kind::Sdxc1 | Kind::Luxc1 | Kind::Suxc1
         );
-        match access.table() {
-            0 => dynasm!(self.asm.ops; .arch x64; mov rcx, [rbp + rcx * 8]),
-            table => dynasm!(self.asm.ops; .arch x64; mov rcx, [rbp + rcx * 8 + table]),
+        let base = self.known.value(inst.b).filter(|_| !indexed)?;
+        Some(base.wrapping_add(inst.imm))
+    }
+
+    /// Gives the place in the host's memory, or goes on at `slow`. `low` are the bits of the address that must be zero.
+    fn reach(&mut self, inst: &Inst, low: u8, access: For, slow: &mut Slow) -> Rm {
+        let (base, by) = self.address(inst, low);
+        slow.address = (base, by);
+        let table = access.table();
+        if let Some(address) = self.known_address(inst) {
+            let entry = (address >> 12) as i32 * 8 + table;
+            dynasm!(self.asm.ops; .arch x64; mov rcx, [rbp + entry]);
+        } else {
+            match by {
+                0 => self.asm.mov(ECX, Src::Reg(base)),
+                _ => self.asm.lea(ECX, base, by),
+            }
+            dynasm!(self.asm.ops; .arch x64; shr ecx, 12);
+            match table {
+                0 => dynasm!(self.asm.ops; .arch x64; mov rcx, [rbp + rcx * 8]),
+                _ => dynasm!(self.asm.ops; .arch x64; mov rcx, [rbp + rcx * 8 + table]),
+            }
         }
         dynasm!(self.asm.ops; .arch x64; test rcx, rcx);
         self.asm.jump_if(If::Equal as u8, slow.from);
         if low != 0 {
-            dynasm!(self.asm.ops; .arch x64; test al, BYTE low.cast_signed());
+            self.asm.test_low(base, low);
             self.asm.jump_if(If::NotEqual as u8, slow.from);
         }
-    }
-
-    /// The same, with the host's address in `rax`.
-    fn reach(&mut self, low: u8, access: For, slow: Slow) {
-        self.look_up(low, access, slow);
-        dynasm!(self.asm.ops; .arch x64; add rax, rcx);
+        // A sum that leaves 32 bits is one with an address at either end of them, and those the soft TLB does not have.
+        Rm::Sum(ECX, base, by)
     }
 
     /// The bits of a word's address that must be zero, but for those that are known to be.
@@ -113,8 +126,6 @@ impl Emitter<'_, '_> {
 
     fn load(&mut self, inst: &Inst) {
         let mut slow = self.missed();
-        self.address(inst);
-        let to = self.asm.target(inst.a, EAX);
         let (low, opcode): (u8, &[u8]) = match inst.kind {
             Kind::Lb => (0, &[0x0f, 0xbe]),
             Kind::Lbu => (0, &[0x0f, 0xb6]),
@@ -122,17 +133,19 @@ impl Emitter<'_, '_> {
             Kind::Lhu => (1, &[0x0f, 0xb7]),
             _ => (self.word_bits(inst), &[0x8b]),
         };
-        self.look_up(low, For::Read, slow);
+        let place = self.reach(inst, low, For::Read, &mut slow);
+        let to = self.asm.target(inst.a, EAX);
         match (inst.kind, self.big) {
             (Kind::Lh | Kind::Lhu, true) => {
-                dynasm!(self.asm.ops; .arch x64; movzx eax, WORD [rcx + rax]; rol ax, 8);
+                self.asm.encode(&[0x0f, 0xb7], EAX, place);
+                dynasm!(self.asm.ops; .arch x64; rol ax, 8);
                 self.asm.encode(opcode, to, Rm::Reg(EAX));
             }
             (Kind::Lw, true) => {
-                self.asm.encode(opcode, to, Rm::Sum(ECX, EAX));
+                self.asm.encode(opcode, to, place);
                 dynasm!(self.asm.ops; .arch x64; bswap Rd(to));
             }
-            _ => self.asm.encode(opcode, to, Rm::Sum(ECX, EAX)),
+            _ => self.asm.encode(opcode, to, place),
         }
         self.asm.put(inst.a, to);
         if to == EAX {
@@ -142,31 +155,34 @@ impl Emitter<'_, '_> {
     }
 
     fn store(&mut self, inst: &Inst) {
-        let slow = self.missed();
-        self.address(inst);
+        let mut slow = self.missed();
         let low = match inst.kind {
             Kind::Sb => 0,
             Kind::Sh => 1,
             _ => self.word_bits(inst),
         };
-        self.look_up(low, For::Write, slow);
+        let place = self.reach(inst, low, For::Write, &mut slow);
         if inst.kind == Kind::Sw && self.asm.src(inst.c) == Src::Imm(0) {
-            dynasm!(self.asm.ops; .arch x64; mov DWORD [rcx + rax], 0);
+            self.asm.encode(&[0xc7], 0, place);
+            self.asm.ops.extend([0; 4]);
         } else {
-            let big = self.big && inst.kind != Kind::Sb;
             let mut from = self.asm.value(inst.c, EDX);
-            if big || (inst.kind == Kind::Sb && from != EDX) {
+            if self.big && inst.kind != Kind::Sb {
                 self.asm.mov(EDX, Src::Reg(from));
                 from = EDX;
-            }
-            match (inst.kind, big) {
-                (Kind::Sb, _) => dynasm!(self.asm.ops; .arch x64; mov [rcx + rax], dl),
-                (Kind::Sh, false) => dynasm!(self.asm.ops; .arch x64; mov [rcx + rax], Rw(from)),
-                (Kind::Sh, true) => {
-                    dynasm!(self.asm.ops; .arch x64; rol dx, 8; mov [rcx + rax], dx);
+                match inst.kind {
+                    Kind::Sh => dynasm!(self.asm.ops; .arch x64; rol dx, 8),
+                    _ => dynasm!(self.asm.ops; .arch x64; bswap edx),
                 }
-                (_, false) => self.asm.encode(&[0x89], from, Rm::Sum(ECX, EAX)),
-                (_, true) => dynasm!(self.asm.ops; .arch x64; bswap edx; mov [rcx + rax], edx),
+            }
+            match inst.kind {
+                Kind::Sb => self.asm.encode_byte(&[0x88], from, place),
+                Kind::Sh => {
+                    // On 16 bits.
+                    self.asm.ops.extend([0x66]);
+                    self.asm.encode(&[0x89], from, place);
+                }
+                _ => self.asm.encode(&[0x89], from, place),
             }
         }
         self.back(slow);
@@ -189,9 +205,9 @@ impl Emitter<'_, '_> {
 
     fn load_part(&mut self, inst: &Inst) {
         let left = inst.kind == Kind::Lwl;
-        let slow = self.slow();
-        self.address(inst);
-        self.reach(0, For::Read, slow);
+        let mut slow = self.slow();
+        let place = self.reach(inst, 0, For::Read, &mut slow);
+        self.asm.encode_wide(&[0x8d], EAX, place);
         self.split(left);
         dynasm!(self.asm.ops; .arch x64; mov eax, [rax]);
         if self.big {
@@ -212,9 +228,9 @@ impl Emitter<'_, '_> {
 
     fn store_part(&mut self, inst: &Inst) {
         let left = inst.kind == Kind::Swl;
-        let slow = self.slow();
-        self.address(inst);
-        self.reach(0, For::Write, slow);
+        let mut slow = self.slow();
+        let place = self.reach(inst, 0, For::Write, &mut slow);
+        self.asm.encode_wide(&[0x8d], EAX, place);
         self.split(left);
         // new = old ^ ((old ^ value shifted) & mask)
         self.asm.mov(EDX, self.asm.src(inst.c));
@@ -245,37 +261,39 @@ impl Emitter<'_, '_> {
     }
 
     fn load_fp(&mut self, inst: &Inst, size: i32) {
-        let slow = self.missed();
-        self.address(inst);
-        self.reach((size - 1) as u8, For::Read, slow);
-        match (size, self.big) {
-            (4, false) => dynasm!(self.asm.ops; .arch x64; mov ecx, [rax]),
-            (4, true) => dynasm!(self.asm.ops; .arch x64; mov ecx, [rax]; bswap ecx),
-            (_, false) => dynasm!(self.asm.ops; .arch x64; mov rcx, [rax]),
-            (_, true) => dynasm!(self.asm.ops; .arch x64; mov rcx, [rax]; bswap rcx),
-        }
+        let mut slow = self.missed();
+        let place = self.reach(inst, (size - 1) as u8, For::Read, &mut slow);
         if size == 4 {
+            self.asm.encode(&[0x8b], ECX, place);
+            if self.big {
+                dynasm!(self.asm.ops; .arch x64; bswap ecx);
+            }
             dynasm!(self.asm.ops; .arch x64; mov [rbx + fpr(inst.c)], ecx);
         } else {
+            self.asm.encode_wide(&[0x8b], ECX, place);
+            if self.big {
+                dynasm!(self.asm.ops; .arch x64; bswap rcx);
+            }
             dynasm!(self.asm.ops; .arch x64; mov [rbx + fpr64(inst.c)], rcx);
         }
         self.back(slow);
     }
 
     fn store_fp(&mut self, inst: &Inst, size: i32) {
-        let slow = self.missed();
-        self.address(inst);
-        self.reach((size - 1) as u8, For::Write, slow);
+        let mut slow = self.missed();
+        let place = self.reach(inst, (size - 1) as u8, For::Write, &mut slow);
         if size == 4 {
-            dynasm!(self.asm.ops; .arch x64; mov ecx, [rbx + fpr(inst.c)]);
+            dynasm!(self.asm.ops; .arch x64; mov edx, [rbx + fpr(inst.c)]);
+            if self.big {
+                dynasm!(self.asm.ops; .arch x64; bswap edx);
+            }
+            self.asm.encode(&[0x89], EDX, place);
         } else {
-            dynasm!(self.asm.ops; .arch x64; mov rcx, [rbx + fpr64(inst.c)]);
-        }
-        match (size, self.big) {
-            (4, false) => dynasm!(self.asm.ops; .arch x64; mov [rax], ecx),
-            (4, true) => dynasm!(self.asm.ops; .arch x64; bswap ecx; mov [rax], ecx),
-            (_, false) => dynasm!(self.asm.ops; .arch x64; mov [rax], rcx),
-            (_, true) => dynasm!(self.asm.ops; .arch x64; bswap rcx; mov [rax], rcx),
+            dynasm!(self.asm.ops; .arch x64; mov rdx, [rbx + fpr64(inst.c)]);
+            if self.big {
+                dynasm!(self.asm.ops; .arch x64; bswap rdx);
+            }
+            self.asm.encode_wide(&[0x89], EDX, place);
         }
         self.back(slow);
     }

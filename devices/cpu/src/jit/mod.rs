@@ -33,7 +33,7 @@ mod memory;
 mod stubs;
 mod system;
 
-use asm::{Asm, Code, Homes, If, Label, RBX, Rm, at, home};
+use asm::{Asm, Code, Homes, If, Label, RBX, Rm, Src, at, home};
 use known::Known;
 use stubs::Stubs;
 
@@ -325,6 +325,10 @@ impl Native {
 struct Slow {
     from: Label,
     back: Label,
+    /// What it is asked for.
+    what: u32,
+    /// The host register and the displacement whose sum is the address of an access.
+    address: (u8, i32),
     /// The general register whose value is in `eax` where it comes back, although its place is in memory.
     held: Option<u8>,
 }
@@ -338,7 +342,7 @@ struct Leave {
 /// What is left to the interpreter, or leads out, from the block that is `offset` into its page.
 enum Cold {
     /// The interpreter does what the number says.
-    Slow { slow: Slow, what: u32, offset: i32 },
+    Slow { slow: Slow, offset: i32 },
     /// The block is not executed: its instructions are given back, and this is gone to.
     Refuse {
         from: Label,
@@ -498,9 +502,13 @@ impl<'a> Emitter<'a, '_> {
 
     fn cold(&mut self, cold: Cold) {
         match cold {
-            Cold::Slow { slow, what, offset } => {
+            Cold::Slow { slow, offset } => {
                 self.asm.bind(slow.from);
-                self.call(what, offset);
+                match slow.address {
+                    (base, 0) => self.asm.mov(asm::EAX, Src::Reg(base)),
+                    (base, by) => self.asm.lea(asm::EAX, base, by),
+                }
+                self.call(slow.what, offset);
                 if let Some(register) = slow.held {
                     let held = self.asm.src(register);
                     self.asm.mov(asm::EAX, held);
@@ -559,7 +567,7 @@ impl<'a> Emitter<'a, '_> {
         self.way(site)
     }
 
-    /// The same for a load or store whose address is in `eax` where it is left.
+    /// The same for a load or store, whose address is given with it.
     fn missed(&mut self) -> Slow {
         let step = self.step.as_ref();
         match step.and_then(|step| Missed::new(step, self.block.len)) {
@@ -570,24 +578,22 @@ impl<'a> Emitter<'a, '_> {
 
     /// A way to the interpreter and back, with what it is asked for.
     fn way(&mut self, what: u32) -> Slow {
-        let slow = Slow {
+        Slow {
             from: self.asm.label(),
             back: self.asm.label(),
+            what,
+            address: (asm::EAX, 0),
             held: None,
-        };
-        let offset = self.place.offset().cast_signed();
-        self.cold.push(Cold::Slow { slow, what, offset });
-        slow
+        }
     }
 
     /// Where an instruction ends that the interpreter may be asked for.
     fn back(&mut self, slow: Slow) {
         self.asm.bind(slow.back);
-        if let Some(register) = slow.held
-            && let Some(Cold::Slow { slow: last, .. }) = self.cold.last_mut()
-        {
-            last.held = slow.held;
+        if let Some(register) = slow.held {
             self.asm.hold(register);
         }
+        let offset = self.place.offset().cast_signed();
+        self.cold.push(Cold::Slow { slow, offset });
     }
 }
