@@ -8,7 +8,7 @@ use crate::board;
 use crate::diagnostics::{Problem, Report, Severity, Sources, Span};
 use crate::graph::plan::Plan;
 
-/// Check boards and print every problem
+/// The arguments of `solderless check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Boards' names (`malta`), or the paths of their files

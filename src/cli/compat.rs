@@ -9,7 +9,7 @@ use super::LayerArgs;
 use crate::board::{Loaded, Options};
 use crate::state::{Layout, Stream, Uri, drift, misfits, remedies};
 
-/// Tell whether the saved state of one board loads into the machine of another, and if not, why; the status is then 1
+/// The arguments of `solderless compat`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What was saved: a board's name or file, or a stream's file

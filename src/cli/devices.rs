@@ -10,7 +10,7 @@ use crate::board::decode::{between, limits};
 use crate::diagnostics::suggest;
 use crate::registry::{Entry, TYPES, find};
 
-/// List the device types, or describe one; as Markdown without a type, all of them
+/// The arguments of `solderless devices`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The type to describe

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::graph::diff::diff;
 
-/// Print what differs between two boards as they are built; the status is 1 if anything does
+/// The arguments of `solderless diff`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The first board's name (`malta`), or the path of its file

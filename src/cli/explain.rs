@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::board::explain::explain;
 
-/// Print a value of a board and everything that had a say in it, the strongest last
+/// The arguments of `solderless explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A board's name (`malta`), or the path of its file

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::board::renew::{apply, fixes};
 
-/// Rewrite deprecated names in boards, chips and overlays; comments and layout stay
+/// The arguments of `solderless fix`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The files

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::graph::export::Format;
 
-/// Print a board's graph: its buses, devices, parts, lines and slots
+/// The arguments of `solderless graph`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

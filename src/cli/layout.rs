@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::BoardArgs;
 use crate::state::Layout;
 
-/// Print what the machine of a board saves: sections, fields, types and sizes. Nothing is built
+/// The arguments of `solderless layout`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

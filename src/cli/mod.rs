@@ -18,7 +18,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 
 use anyhow::Context;
 
@@ -37,37 +37,79 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(Box<run::Args>),
-    Check(check::Args),
-    Graph(graph::Args),
-    Show(show::Args),
-    Explain(explain::Args),
-    Diff(diff::Args),
-    Layout(layout::Args),
-    Compat(compat::Args),
-    Snapshot(snapshot::Args),
-    Fix(fix::Args),
-    New(new::Args),
-    Devices(devices::Args),
-    Schema(schema::Args),
+    /// Run a board: build it from its file and start it
+    Run(Late<run::Args>),
+    /// Check boards and print every problem
+    Check(Late<check::Args>),
+    /// Print a board's graph: its buses, devices, parts, lines and slots
+    Graph(Late<graph::Args>),
+    /// Print a board with all that it extends and all settings as one file
+    Show(Late<show::Args>),
+    /// Print a value of a board and everything that had a say in it, the strongest last
+    Explain(Late<explain::Args>),
+    /// Print what differs between two boards as they are built; the status is 1 if anything does
+    Diff(Late<diff::Args>),
+    /// Print what the machine of a board saves: sections, fields, types and sizes. Nothing is built
+    Layout(Late<layout::Args>),
+    /// Tell whether the saved state of one board loads into the machine of another, and if not, why; the status is then 1
+    Compat(Late<compat::Args>),
+    /// Look into saved machines, by the layout that each carries
+    Snapshot(Late<snapshot::Args>),
+    /// Rewrite deprecated names in boards, chips and overlays; comments and layout stay
+    Fix(Late<fix::Args>),
+    /// Write a new board's file, which extends another board and says in comments what it can change
+    New(Late<new::Args>),
+    /// List the device types, or describe one; as Markdown without a type, all of them
+    Devices(Late<devices::Args>),
+    /// Print the JSON Schema of a kind of file
+    Schema(Late<schema::Args>),
+}
+
+/// Arguments of a subcommand, which are described to the parser when it is that subcommand's turn: to describe them all
+/// takes a twentieth of a short run's time.
+#[derive(Debug)]
+struct Late<A>(Box<A>);
+
+impl<A: clap::Args> clap::Args for Late<A> {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.defer(|command| {
+            // What the subcommand does is said where it stands in the list.
+            let about = command.get_about().cloned().unwrap_or_default();
+            A::augment_args(command).about(about)
+        })
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<A: clap::Args> FromArgMatches for Late<A> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        A::from_arg_matches(matches).map(|args| Self(Box::new(args)))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
 }
 
 /// Runs the program. Bad usage and bad boards end with status 2.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run(args) => run::run(&args),
-        Command::Check(args) => check::run(&args),
-        Command::Graph(args) => graph::run(&args),
-        Command::Show(args) => show::run(&args),
-        Command::Explain(args) => explain::run(&args),
-        Command::Diff(args) => diff::run(&args),
-        Command::Layout(args) => layout::run(&args),
-        Command::Compat(args) => compat::run(&args),
-        Command::Snapshot(args) => snapshot::run(&args),
-        Command::Fix(args) => fix::run(&args),
-        Command::New(args) => new::run(&args),
-        Command::Devices(args) => devices::run(&args),
-        Command::Schema(args) => schema::run(&args),
+        Command::Run(args) => run::run(&args.0),
+        Command::Check(args) => check::run(&args.0),
+        Command::Graph(args) => graph::run(&args.0),
+        Command::Show(args) => show::run(&args.0),
+        Command::Explain(args) => explain::run(&args.0),
+        Command::Diff(args) => diff::run(&args.0),
+        Command::Layout(args) => layout::run(&args.0),
+        Command::Compat(args) => compat::run(&args.0),
+        Command::Snapshot(args) => snapshot::run(&args.0),
+        Command::Fix(args) => fix::run(&args.0),
+        Command::New(args) => new::run(&args.0),
+        Command::Devices(args) => devices::run(&args.0),
+        Command::Schema(args) => schema::run(&args.0),
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use crate::board::format::ParamSection;
 use crate::board::{self, Loaded, Options, write};
 
-/// Write a new board's file, which extends another board and says in comments what it can change
+/// The arguments of `solderless new`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The new board's name; NAME.toml must not be there yet

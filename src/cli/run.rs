@@ -23,7 +23,7 @@ const FIXED_EPOCH: i64 = 1_704_067_200;
 /// How long a deterministic run waits for the end of its input before it starts.
 const INPUT_PATIENCE: Duration = Duration::from_millis(200);
 
-/// Run a board: build it from its file and start it.
+/// The arguments of `solderless run`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// A board's name (`malta`, `malta@1`), or the path of its file

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::board::schema::{Kind, schema};
 
-/// Print the JSON Schema of a kind of file
+/// The arguments of `solderless schema`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The kind of file

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::board::write;
 
-/// Print a board with all that it extends and all settings as one file
+/// The arguments of `solderless show`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

@@ -14,7 +14,7 @@ use crate::state::layout::Type;
 use crate::state::payload::show;
 use crate::state::{Layout, Stream, Uri};
 
-/// Look into saved machines, by the layout that each carries
+/// The arguments of `solderless snapshot`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]

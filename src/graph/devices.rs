@@ -1,6 +1,7 @@
 //! The devices of a board: their type, their properties, and what these make of the type.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -100,7 +101,7 @@ pub fn devices<'b>(board: &'b Board, problems: &mut Vec<Problem>) -> Vec<Draft<'
     let mut drafts = Vec::new();
     let table = root
         .get("dev")
-        .and_then(|entry| table_of("dev", entry, problems));
+        .and_then(|entry| table_of(format_args!("dev"), entry, problems));
     for (name, entry) in table.into_iter().flatten() {
         let key = entry.key;
         let plain = |name: &str| {
@@ -117,7 +118,7 @@ pub fn devices<'b>(board: &'b Board, problems: &mut Vec<Problem>) -> Vec<Draft<'
                     .help("a name has letters, digits, `-` and `_`; `sys` and `chip` are taken"),
             );
         }
-        let Some(table) = table_of(&format!("dev.{name}"), entry, problems) else {
+        let Some(table) = table_of(format_args!("dev.{name}"), entry, problems) else {
             continue;
         };
         let model = typed(&mut whole, name, key, table, problems);
@@ -144,7 +145,7 @@ pub fn devices<'b>(board: &'b Board, problems: &mut Vec<Problem>) -> Vec<Draft<'
 }
 
 fn table_of<'b>(
-    path: &str,
+    path: fmt::Arguments<'_>,
     entry: &'b TreeEntry,
     problems: &mut Vec<Problem>,
 ) -> Option<&'b Table> {
@@ -167,13 +168,13 @@ fn defaults<'b>(root: &'b Table, problems: &mut Vec<Problem>) -> Defaults<'b> {
     let mut defaults = Defaults::new();
     let table = root
         .get("defaults")
-        .and_then(|entry| table_of("defaults", entry, problems));
+        .and_then(|entry| table_of(format_args!("defaults"), entry, problems));
     for (name, entry) in table.into_iter().flatten() {
         let Some(kind) = registry::find(name) else {
             problems.push(unknown_type(name, entry.key));
             continue;
         };
-        let table = table_of(&format!("defaults.{name}"), entry, problems);
+        let table = table_of(format_args!("defaults.{name}"), entry, problems);
         let good = table.filter(|table| properties(kind, table, entry.key, problems).is_some());
         defaults.insert(kind.name, (entry.key, good));
     }
@@ -230,7 +231,7 @@ fn typed<'b>(
         match (registry::find(key), entry.node.as_table()) {
             (Some(found), Some(own)) => types.push((found, entry.key, own)),
             (Some(_), None) => {
-                table_of(&format!("dev.{name}.{key}"), entry, problems);
+                table_of(format_args!("dev.{name}.{key}"), entry, problems);
             }
             (None, Some(_)) => problems.push(unknown_type(key, entry.key)),
             (None, None) => problems.push(
