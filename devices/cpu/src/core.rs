@@ -219,7 +219,7 @@ pub struct Core {
     pub mode: CodeMode,
     #[state(skip = "derived: tag and mode that an entry of `itlb` must have, but for the page")]
     pub code_key: [u32; 2],
-    #[state(skip = "derived: what is behind physical pages")]
+    #[state(skip = "derived: what is behind physical pages; empty until one is looked up")]
     frames: Box<[KnownFrame]>,
     #[state(skip = "derived: the memories in `frames`")]
     pub rams: Vec<Ram>,
@@ -269,7 +269,7 @@ impl Core {
             fp: FpMode::Off,
             mode: CodeMode(0),
             code_key: [0; 2],
-            frames: vec![NO_FRAME; FRAMES].into(),
+            frames: Box::default(),
             rams: Vec::new(),
             itlb: [NO_CODE; ITLB],
             fp_due: Due::default(),
@@ -404,8 +404,10 @@ impl Core {
     pub fn note_code_table(&mut self, va: u32, pa: u32, table: u32, native: usize) {
         let mode = self.mode;
         self.enter_code(va, mode, table, native);
-        let frame = &mut self.frames[(pa >> 12) as usize % FRAMES];
-        if mapped(va) && frame.number == pa >> 12 {
+        if let Some(frame) = self.frames.get_mut((pa >> 12) as usize % FRAMES)
+            && mapped(va)
+            && frame.number == pa >> 12
+        {
             (frame.mode, frame.table, frame.native) = (mode, table, native);
         }
     }
@@ -452,8 +454,10 @@ impl Core {
     fn known_frame(&mut self, cx: &Cx<'_>, pa: u32) -> KnownFrame {
         let number = pa >> 12;
         let place = number as usize % FRAMES;
-        if self.frames[place].number == number {
-            return self.frames[place];
+        if let Some(frame) = self.frames.get(place)
+            && frame.number == number
+        {
+            return *frame;
         }
         let mut frame = KnownFrame { number, ..NO_FRAME };
         if let Page::Memory {
@@ -473,6 +477,9 @@ impl Core {
             frame.ram = index as u32;
             frame.page = (offset / PAGE) as u32;
             frame.writable = writable;
+        }
+        if self.frames.is_empty() {
+            self.frames = vec![NO_FRAME; FRAMES].into();
         }
         self.frames[place] = frame;
         frame

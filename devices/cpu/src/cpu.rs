@@ -33,7 +33,7 @@ const SLICE: u64 = 1 << 30;
 /// The CPU.
 #[derive(Debug, State)]
 pub struct Mips32Cpu {
-    core: Core,
+    core: Box<Core>,
     #[state(skip = "derived from memory")]
     blocks: Blocks,
     #[state(skip = "derived: the machine's memory map that the derived fields were made from")]
@@ -74,7 +74,7 @@ impl Model for Mips32Cpu {
     fn build(props: Props, wires: Wires<'_>) -> Result<Self, BuildError> {
         let identity = Identity::new(&props).map_err(|e| BuildError(e.to_string()))?;
         Ok(Self {
-            core: Core::new(identity, wires.fit(Victims::new)),
+            core: Core::new(identity, wires.fit(Victims::new)).into(),
             blocks: Blocks::new(),
             generation: None,
         })
@@ -89,7 +89,7 @@ impl Device for Mips32Cpu {
         if let Some(victims) = victims.get_mut() {
             *victims = Victims::new();
         }
-        self.core = Core::new(self.core.identity, victims);
+        *self.core = Core::new(self.core.identity, victims);
         self.core.instructions = instructions;
         self.core.sample(cx);
         // Compare is zero, and is not to match at once.
