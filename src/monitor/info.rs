@@ -80,7 +80,7 @@ fn jit(info: &EngineInfo) -> String {
          interpreter: {} blocks, {} instructions executed\n\
          generated code: {} blocks, {} bytes, {} instructions executed\n\
          look-ups: {} hits, {} misses\n\
-         compiled: {} blocks, {} instructions, {milliseconds:.1} ms\n\
+         compiled: {} blocks, {} instructions, {} loops, {milliseconds:.1} ms\n\
          entered: {} times\n\
          invalidated: {} pages, {} times everything\n",
         interpreter.blocks,
@@ -92,6 +92,7 @@ fn jit(info: &EngineInfo) -> String {
         info.misses,
         info.generated,
         info.generated_instructions,
+        info.loops,
         info.entries,
         info.invalidated,
         info.flushes,

@@ -435,6 +435,9 @@ impl Blocks {
             }
             natives[word] = generated.code.address(entry);
             if let Some(code) = self.list.get_mut(table_place.blocks[word] as usize) {
+                if member.depth > 0 {
+                    code.samples = SAMPLES;
+                }
                 if code.native != 0 {
                     generated.code.replace(code.native, entry);
                 }

@@ -345,6 +345,7 @@ impl Processor for Mips32Cpu {
             misses: counts.misses,
             generated: counts.generated,
             generated_instructions: counts.generated_instructions,
+            loops: counts.loops,
             code_bytes: self.blocks.native_bytes() as u64,
             generating_ns: counts.generating_ns,
             entries: counts.entries,

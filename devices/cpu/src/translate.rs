@@ -1,7 +1,7 @@
 //! From instruction words to a [`Block`]: finds its end and resolves delay slots.
 
 use crate::decode::{Decoded, FpMode, decode};
-use crate::ir::{Block, End, Inst, Kind, SINK, Step};
+use crate::ir::{Block, Cond, End, Inst, Kind, SINK, Step};
 
 /// Instructions in a block at most.
 pub const MAX: usize = 64;
@@ -88,6 +88,20 @@ fn transfer(block: &mut Block, at: u8, decoded: Decoded, slot: Inst) {
             offset,
         } => {
             let taken = (here + 4).wrapping_add(offset);
+            // B and BAL: what is compared is the same, or zero with itself.
+            let always = match cond {
+                Cond::Eq => b == c,
+                Cond::Gez => b == 0,
+                _ => false,
+            };
+            if always {
+                if links {
+                    step(link(31), false);
+                }
+                step(slot, true);
+                block.end = End::Always { taken };
+                return;
+            }
             let test = |kind| Inst {
                 b,
                 c,

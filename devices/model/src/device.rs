@@ -327,6 +327,8 @@ pub struct EngineInfo {
     pub generated: u64,
     /// Guest instructions in them.
     pub generated_instructions: u64,
+    /// Loops that code was generated for once more, as a whole.
+    pub loops: u64,
     /// Bytes of generated code now.
     pub code_bytes: u64,
     /// Time that generating took, in ns.

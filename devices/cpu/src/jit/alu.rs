@@ -29,26 +29,48 @@ impl Emitter<'_, '_> {
                     _ => self.asm.src(b),
                 };
                 self.asm.mov(EAX, from);
-                if a == LO {
-                    dynasm!(self.asm.ops; .arch x64; movd xmm0, eax; movss xmm15, xmm0);
-                } else {
-                    dynasm!(self.asm.ops; .arch x64; movd xmm0, eax; punpckldq xmm15, xmm0);
+                match self.asm.hi_lo() {
+                    Some(host) if a == LO => dynasm!(self.asm.ops; .arch x64
+                        ; shr Rq(host), 32
+                        ; shl Rq(host), 32
+                        ; or Rq(host), rax
+                    ),
+                    Some(host) => dynasm!(self.asm.ops; .arch x64
+                        ; shl rax, 32
+                        ; mov Rd(host), Rd(host)
+                        ; or Rq(host), rax
+                    ),
+                    None if a == LO => {
+                        dynasm!(self.asm.ops; .arch x64; movd xmm0, eax; movss xmm15, xmm0);
+                    }
+                    None => {
+                        dynasm!(self.asm.ops; .arch x64; movd xmm0, eax; punpckldq xmm15, xmm0);
+                    }
                 }
             }
             Kind::Move if matches!(b, HI | LO) => {
                 let to = self.asm.target(a, EAX);
-                if b == LO {
-                    dynasm!(self.asm.ops; .arch x64; movd Rd(to), xmm15);
-                } else {
-                    dynasm!(self.asm.ops; .arch x64; movq Rq(to), xmm15; shr Rq(to), 32);
+                match self.asm.hi_lo() {
+                    Some(host) if b == LO => self.asm.mov(to, Src::Reg(host)),
+                    Some(host) => {
+                        dynasm!(self.asm.ops; .arch x64; mov Rq(to), Rq(host); shr Rq(to), 32);
+                    }
+                    None if b == LO => dynasm!(self.asm.ops; .arch x64; movd Rd(to), xmm15),
+                    None => {
+                        dynasm!(self.asm.ops; .arch x64; movq Rq(to), xmm15; shr Rq(to), 32);
+                    }
                 }
                 self.asm.put(a, to);
             }
             Kind::Li => self.asm.put_imm(a, imm.cast_signed()),
-            Kind::Move => {
-                let from = self.asm.value(b, EAX);
-                self.asm.put(a, from);
-            }
+            Kind::Move => match (self.asm.src(a), self.asm.src(b)) {
+                (Src::Reg(to), from) => self.asm.mov(to, from),
+                (_, Src::Imm(value)) => self.asm.put_imm(a, value),
+                _ => {
+                    let from = self.asm.value(b, EAX);
+                    self.asm.put(a, from);
+                }
+            },
             Kind::Addu if let (Src::Reg(b), Src::Reg(c)) = (self.asm.src(b), self.asm.src(c)) => {
                 let to = self.asm.target(a, EAX);
                 self.asm.encode(&[0x8d], to, Rm::Sum(b, c, 0));
@@ -148,15 +170,21 @@ impl Emitter<'_, '_> {
             Kind::Addi => self.checked(inst, imm_src, Binary::Add),
             Kind::Mult | Kind::Multu => {
                 self.product(inst, kind == Kind::Mult);
-                dynasm!(self.asm.ops; .arch x64; movq xmm15, rax);
+                self.put_hi_lo();
             }
             Kind::Madd | Kind::Maddu => {
                 self.product(inst, kind == Kind::Madd);
-                dynasm!(self.asm.ops; .arch x64; movq xmm0, rax; paddq xmm15, xmm0);
+                match self.asm.hi_lo() {
+                    Some(host) => dynasm!(self.asm.ops; .arch x64; add Rq(host), rax),
+                    None => dynasm!(self.asm.ops; .arch x64; movq xmm0, rax; paddq xmm15, xmm0),
+                }
             }
             Kind::Msub | Kind::Msubu => {
                 self.product(inst, kind == Kind::Msub);
-                dynasm!(self.asm.ops; .arch x64; movq xmm0, rax; psubq xmm15, xmm0);
+                match self.asm.hi_lo() {
+                    Some(host) => dynasm!(self.asm.ops; .arch x64; sub Rq(host), rax),
+                    None => dynasm!(self.asm.ops; .arch x64; movq xmm0, rax; psubq xmm15, xmm0),
+                }
             }
             Kind::Div | Kind::Divu => self.divide(inst),
             _ => return false,
@@ -272,6 +300,14 @@ impl Emitter<'_, '_> {
         }
     }
 
+    /// Gives HI and LO the value in `rax`.
+    fn put_hi_lo(&mut self) {
+        match self.asm.hi_lo() {
+            Some(host) => dynasm!(self.asm.ops; .arch x64; mov Rq(host), rax),
+            None => dynasm!(self.asm.ops; .arch x64; movq xmm15, rax),
+        }
+    }
+
     fn divide(&mut self, inst: &Inst) {
         let slow = self.slow();
         self.asm.mov(ECX, self.asm.src(inst.c));
@@ -287,7 +323,8 @@ impl Emitter<'_, '_> {
             self.asm.mov(EAX, self.asm.src(inst.b));
             dynasm!(self.asm.ops; .arch x64; xor edx, edx; div ecx);
         }
-        dynasm!(self.asm.ops; .arch x64; shl rdx, 32; or rax, rdx; movq xmm15, rax);
+        dynasm!(self.asm.ops; .arch x64; shl rdx, 32; or rax, rdx);
+        self.put_hi_lo();
         self.back(slow);
     }
 

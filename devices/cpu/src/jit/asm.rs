@@ -9,11 +9,12 @@ use std::cell::Cell;
 use std::mem::offset_of;
 
 use dynasmrt::x64::X64Relocation;
-use dynasmrt::{DynasmApi, VecAssembler};
+use dynasmrt::{DynasmApi, VecAssembler, dynasm};
 
 use solderless_model::memory::layout;
 
 use crate::core::Core;
+use crate::ir::HI;
 
 /// `rbx` is this much into the [`Core`], so that the general registers are within a short displacement.
 pub const BIAS: usize = offset_of!(Core, r) + 64;
@@ -29,7 +30,7 @@ pub mod at {
     use crate::exec::Due;
 
     /// HI, and LO behind it.
-    pub const HI_LO: i32 = super::home(crate::ir::HI) as i32;
+    pub const HI_LO: i32 = super::home(super::HI) as i32;
     pub const PC: i32 = place(offset_of!(Core, pc));
     pub const BUDGET: i32 = place(offset_of!(Core, budget));
     pub const LATCH: i32 = place(offset_of!(Core, latch));
@@ -50,7 +51,7 @@ pub const RBX: u8 = 3;
 /// Host registers that hold general registers, as many as there are.
 pub const HOSTS: [u8; 9] = [6, 7, 8, 9, 10, 11, 14, 12, 15];
 
-/// The general registers that are in [`HOSTS`].
+/// The general registers that are in [`HOSTS`]. [`HI`] among them stands for HI and LO together, which are in `xmm15` otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Homes([u8; HOSTS.len()]);
 
@@ -60,8 +61,8 @@ impl Homes {
     pub const USUAL: Self = Self([2, 3, 4, 5, 6, 7, 16, 17, 29]);
 
     /// Those that are used most; as many as possible stay where they usually are.
-    pub fn most_used(uses: &[Cell<u64>; 32]) -> Self {
-        let mut order: Vec<u8> = (1..32).collect();
+    pub fn most_used(uses: &[Cell<u64>; 33]) -> Self {
+        let mut order: Vec<u8> = (1..=HI).collect();
         // Where there is no difference, the usual ones.
         order.sort_by_key(|r| {
             let uses = uses[usize::from(*r)].get();
@@ -150,7 +151,7 @@ pub struct Asm {
     homes: Homes,
     /// How often general registers are used: what one use counts for, and the sums.
     pub weight: u64,
-    pub uses: [Cell<u64>; 32],
+    pub uses: [Cell<u64>; 33],
 }
 
 /// Code, to be put in two places.
@@ -197,7 +198,7 @@ impl Asm {
         Self {
             homes,
             weight: 1,
-            uses: Default::default(),
+            uses: [const { Cell::new(0) }; 33],
             ops: VecAssembler::new(0),
             labels: Vec::new(),
             displacements: Vec::new(),
@@ -212,6 +213,30 @@ impl Asm {
             uses.set(uses.get().saturating_add(self.weight));
         }
         self.homes.src(register)
+    }
+
+    /// The host register that HI and LO are in, if it is one, for one use of them.
+    pub fn hi_lo(&self) -> Option<u8> {
+        match self.src(HI) {
+            Src::Reg(host) => Some(host),
+            _ => None,
+        }
+    }
+
+    /// Writes a general register that is in a host register to its place.
+    pub fn spill(&mut self, register: u8, host: u8) {
+        match register {
+            HI => dynasm!(self.ops; .arch x64; movq xmm15, Rq(host)),
+            _ => self.encode(&[0x89], host, Rm::At(RBX, home(register).into())),
+        }
+    }
+
+    /// Reads a general register from its place into a host register.
+    pub fn fill(&mut self, register: u8, host: u8) {
+        match register {
+            HI => dynasm!(self.ops; .arch x64; movq Rq(host), xmm15),
+            _ => self.encode(&[0x8b], host, Rm::At(RBX, home(register).into())),
+        }
     }
 
     /// Emits an instruction on 32 bits: an opcode, a register or what stands for one in the encoding, and an operand.

@@ -78,8 +78,8 @@ impl Emitter<'_, '_> {
                 self.test_latch();
                 self.branch(If::NotEqual as u8, taken);
             }
-            End::Always { taken } => self.go(taken),
-            End::Fall => self.fall(),
+            End::Always { taken } => self.end_at(taken),
+            End::Fall => self.end_at(self.block.past()),
             End::Jump { target } => match self.place.region(target) {
                 Some((va, to)) => {
                     self.enter_page(va);
@@ -125,7 +125,7 @@ impl Emitter<'_, '_> {
             self.asm.jump_if(condition, from);
             self.cold.push(Cold::Link { from, to });
         }
-        self.fall();
+        self.end_at(self.block.past());
     }
 
     /// Where the code of a block starts, if it is one of those that are emitted.
@@ -137,12 +137,12 @@ impl Emitter<'_, '_> {
         heads.find(|(word, _)| *word == to.word).map(|h| h.1)
     }
 
-    /// Goes on behind the block, where its code ends.
-    fn fall(&mut self) {
-        let past = self.place.here.beside(self.block.past());
-        let follows = past.is_some_and(|to| self.next == Some(to.word));
+    /// Goes on at an offset from the start of the block, where its code ends.
+    fn end_at(&mut self, offset: u32) {
+        let to = self.place.here.beside(offset);
+        let follows = to.is_some_and(|to| self.next == Some(to.word));
         if !follows || !self.leaves.is_empty() {
-            self.go(self.block.past());
+            self.go(offset);
         }
     }
 
@@ -221,15 +221,14 @@ pub fn lookup(asm: &mut Asm, fetch: u32) {
         ; and ecx, INDEX
         ; mov edx, eax
         ; and edx, !0xfff | 3
+        // If it is not known, the whole address takes its place.
+        ; mov [rbx + at::PC], edx
         ; xor rdx, [rbx + rcx + TAG]
         ; cmp rdx, [rbx + at::CODE_KEY]
     );
     asm.jump_out_if(If::NotEqual as u8, fetch);
     dynasm!(asm.ops; .arch x64
         ; mov rcx, [rbx + rcx + NATIVE]
-        ; mov edx, eax
-        ; and edx, !0xfff
-        ; mov [rbx + at::PC], edx
         ; and eax, 0xffc
         ; jmp QWORD [rcx + rax * 2]
     );

@@ -33,7 +33,7 @@ mod memory;
 mod stubs;
 mod system;
 
-use asm::{Asm, Code, Homes, If, Label, RBX, Rm, Src, at, home};
+use asm::{Asm, Code, Homes, If, Label, Src, at};
 use known::Known;
 use stubs::Stubs;
 
@@ -424,13 +424,11 @@ impl<'a> Emitter<'a, '_> {
     /// Has other general registers in host registers.
     fn change_homes(&mut self, from: Homes, to: Homes) {
         let changes = || from.pairs().zip(to.pairs()).filter(|(from, to)| from != to);
-        for ((guest, host), _) in changes() {
-            self.asm
-                .encode(&[0x89], host, Rm::At(RBX, home(guest).into()));
+        for ((register, host), _) in changes() {
+            self.asm.spill(register, host);
         }
-        for (_, (guest, host)) in changes() {
-            self.asm
-                .encode(&[0x8b], host, Rm::At(RBX, home(guest).into()));
+        for (_, (register, host)) in changes() {
+            self.asm.fill(register, host);
         }
     }
 

@@ -4,7 +4,7 @@ use dynasmrt::{DynasmApi, dynasm};
 use solderless_jit::Cache;
 use solderless_model::memory::PAGE;
 
-use super::asm::{Asm, BIAS, Homes, If, RBX, Rm, at, home};
+use super::asm::{Asm, BIAS, Homes, If, at};
 use super::flow;
 use crate::core::Core;
 use crate::exec::Exit;
@@ -115,21 +115,21 @@ fn gate() -> Asm {
 
 /// Reads what is in host registers while generated code runs.
 fn fetch(asm: &mut Asm, homes: Homes) {
-    for (guest, host) in homes.pairs() {
-        asm.encode(&[0x8b], host, Rm::At(RBX, home(guest).into()));
-    }
     dynasm!(asm.ops; .arch x64
         ; movq xmm15, [rbx + at::HI_LO]
         ; pshufd xmm15, xmm15, SWAP
         ; mov r13, [rbx + at::BUDGET]
         ; mov rbp, [rbx + at::VIEW]
     );
+    for (guest, host) in homes.pairs() {
+        asm.fill(guest, host);
+    }
 }
 
 /// Writes it back.
 fn store(asm: &mut Asm, homes: Homes) {
     for (guest, host) in homes.pairs() {
-        asm.encode(&[0x89], host, Rm::At(RBX, home(guest).into()));
+        asm.spill(guest, host);
     }
     dynasm!(asm.ops; .arch x64
         ; pshufd xmm0, xmm15, SWAP

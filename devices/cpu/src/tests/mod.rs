@@ -9,6 +9,7 @@ use crate::{Mips32Cpu, Props};
 mod exceptions;
 mod fp;
 mod integer;
+mod loops;
 mod running;
 mod tlb;
 
