@@ -5,7 +5,9 @@ use std::fmt;
 use schemars::Schema;
 use serde::Deserialize;
 use serde_json::Value;
-use solderless_model::{BuildError, Device, Interface, Model, Parts, PropError, Shape, Wires};
+use solderless_model::{
+    BuildError, Device, Interface, Model, Parts, PropError, Ranges, Shape, Wires,
+};
 
 use crate::board::decode::draft07;
 
@@ -47,7 +49,11 @@ impl PartialEq for Entry {
 }
 
 fn props<M: Model>(value: &Value) -> Result<M::Props, String> {
-    M::Props::deserialize(value).map_err(|e| e.to_string())
+    let props = M::Props::deserialize(value).map_err(|e| e.to_string())?;
+    match props.in_range() {
+        true => Ok(props),
+        false => Err("a number is out of its range".to_owned()),
+    }
 }
 
 const fn entry<M: Model>() -> Entry {

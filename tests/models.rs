@@ -126,3 +126,35 @@ fn every_type_saves_what_its_layout_says() {
         }
     }
 }
+
+#[test]
+fn what_the_schema_refuses_of_numbers_and_lists_does_not_decode() {
+    let mut tried = 0;
+    for entry in TYPES {
+        let schema = (entry.schema)().to_value();
+        let properties = schema["properties"].as_object();
+        for (name, property) in properties.into_iter().flatten() {
+            let bound = |key: &str| property[key].as_i64();
+            let list = |len: i64| json!(vec![0; len as usize]);
+            let values = [
+                bound("minimum").map(|min| json!(min - 1)),
+                bound("maximum").map(|max| json!(max + 1)),
+                bound("minItems")
+                    .filter(|min| *min > 0)
+                    .map(|min| list(min - 1)),
+                bound("maxItems").map(|max| list(max + 1)),
+            ];
+            for value in values.into_iter().flatten() {
+                let decoded = (entry.decode)(&json!({ name.as_str(): value }));
+                assert!(decoded.is_err(), "{}: {name} = {value}", entry.name);
+                tried += 1;
+            }
+            let ends = [bound("minimum"), bound("maximum")];
+            for end in ends.into_iter().flatten() {
+                let decoded = (entry.decode)(&json!({ name.as_str(): end }));
+                assert!(decoded.is_ok(), "{}: {name} = {end}", entry.name);
+            }
+        }
+    }
+    assert!(tried > 30, "{tried}");
+}

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
-use super::tree::{self, Node, Table, Value};
+use super::tree::{self, Entry, Node, Table, Value};
 use crate::diagnostics::{Problem, Span, suggest};
 
 /// What a table is decoded to.
@@ -16,8 +16,6 @@ pub struct Target<'a, T> {
     pub keys: &'a str,
     /// Its JSON Schema. Only made if a value needs it.
     pub schema: &'a dyn Fn() -> Json,
-    /// The schema says more of numbers than decoding does.
-    pub ranges: bool,
     /// Decodes, or says why not.
     pub decode: &'a dyn Fn(&Json) -> Result<T, String>,
 }
@@ -33,8 +31,6 @@ pub fn section<T: DeserializeOwned + schemars::JsonSchema>(
         what,
         keys: "keys",
         schema: &|| draft07().into_root_schema_for::<T>().to_value(),
-        // No section has a range that its Rust type does not have.
-        ranges: false,
         decode: &|json| T::deserialize(json).map_err(|e| e.to_string()),
     };
     decode(&target, table, at, problems)
@@ -47,52 +43,37 @@ pub fn draft07() -> schemars::SchemaGenerator {
 
 /// Decodes a table. `at` is where what is wrong with the table as a whole is reported.
 ///
-/// Decoding leaves at most the ranges of numbers unchecked, so the schema is not made for a good table without numbers:
-/// making it costs more than all else here.
+/// The schema is made for a table that does not decode only: making it costs more than all else here.
 pub fn decode<T>(
     target: &Target<'_, T>,
     table: &Table,
     at: Span,
     problems: &mut Vec<Problem>,
 ) -> Option<T> {
-    let decoded = (target.decode)(&tree::to_json(table));
-    let any = |test: fn(&Json) -> bool| table.values().any(|entry| entry.node.any(test));
-    if decoded.is_ok() && !(target.ranges && any(Json::is_number)) {
-        return decoded.ok();
-    }
+    let reason = match (target.decode)(&tree::to_json(table)) {
+        Ok(value) => return Some(value),
+        Err(reason) => reason,
+    };
     let before = problems.len();
-    explain(target, table, decoded.is_ok(), at, problems);
-    match decoded {
-        Ok(value) if problems.len() == before => Some(value),
-        Ok(_) => None,
-        Err(reason) => {
-            if problems.len() == before && !any(Json::is_null) {
-                problems.push(
-                    Problem::error("bad-value", format!("{} does not decode", target.what))
-                        .at(at, reason),
-                );
-            }
-            None
-        }
+    explain(target, table, at, problems);
+    let reported = |entry: &Entry| entry.node.any(Json::is_null);
+    if problems.len() == before && !table.values().any(reported) {
+        problems.push(
+            Problem::error("bad-value", format!("{} does not decode", target.what)).at(at, reason),
+        );
     }
+    None
 }
 
-/// Says what is wrong with a table; of one that decodes that can only be the range of a number.
-fn explain<T>(
-    target: &Target<'_, T>,
-    table: &Table,
-    decodes: bool,
-    at: Span,
-    problems: &mut Vec<Problem>,
-) {
+fn explain<T>(target: &Target<'_, T>, table: &Table, at: Span, problems: &mut Vec<Problem>) {
     let Target { what, keys, .. } = target;
     let root = (target.schema)();
     let no_properties = serde_json::Map::new();
     let properties = root["properties"].as_object().unwrap_or(&no_properties);
-    for (key, entry) in table.iter().filter(|(_, entry)| match decodes {
-        true => entry.node.any(Json::is_number),
-        false => !entry.node.any(Json::is_null),
-    }) {
+    for (key, entry) in table
+        .iter()
+        .filter(|(_, entry)| !entry.node.any(Json::is_null))
+    {
         let Some(schema) = properties.get(key) else {
             problems.push(
                 Problem::error("unknown-key", format!("{what} has no `{key}`"))
@@ -104,7 +85,6 @@ fn explain<T>(
         let mut found = Vec::new();
         check(&root, schema, &entry.node, &mut found);
         if found.is_empty()
-            && !decodes
             && let Err(reason) = (target.decode)(&json!({ key.as_str(): entry.node.to_json() }))
             && !reason.starts_with("missing field")
         {

@@ -201,7 +201,6 @@ fn properties(
         what: entry.name,
         keys: "properties",
         schema: &|| (entry.schema)().to_value(),
-        ranges: true,
         decode: &entry.decode,
     };
     decode(&target, table, at, problems)

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use solderless_model::pci::{self, PciConfig, PciFunction, PciId};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Pin, Placement,
-    PortId, PropError, Region, RegionId, Request, State, StateError, TimerId, Wires, lanes, merge,
+    PortId, PropError, Ranges, Region, RegionId, Request, State, StateError, TimerId, Wires, lanes,
+    merge,
 };
 
 use crate::parts::{AcpiIndex, CpuHotplug, MemoryHotplug, PciHotplug};
@@ -139,7 +140,7 @@ const GPE_MEMORY: u16 = 1 << 3;
 
 /// Properties of a `PIIX4_PM`. PCI and memory hotplug are on by default, as in QEMU; a board that is not a PC turns
 /// them off, and with them their registers and their saved state.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Piix4PmProps {
     /// Where the SMBus registers lie in I/O space after reset: a multiple of 16, or 0 for nowhere.

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    BuildError, BusKind, Cx, Device, I2c, I2cTarget, Interface, Model, PropError, Size, State,
-    Wires,
+    BuildError, BusKind, Cx, Device, I2c, I2cTarget, Interface, Model, PropError, Ranges, Size,
+    State, Wires,
 };
 
 use crate::spd;
@@ -15,7 +15,7 @@ const SIZE: usize = 256;
 const PAGE: u8 = 8;
 
 /// Properties of an `smbus-eeprom`. Its content is 0, then the SPD if there is one, then `init`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SmbusEepromProps {
     /// Describe memory of this size in the first 128 bytes, as serial presence detect does.

@@ -5,7 +5,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use solderless_model::{Hertz, PropError, Size};
+use solderless_model::{Hertz, PropError, Ranges, Size};
 
 /// A core that can be chosen by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -70,7 +70,7 @@ impl CpuModel {
 }
 
 /// Properties of a MIPS32 CPU.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Props {
     /// The core: what PRId says, and the default of the properties that follow.

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pin, Placement, PropError,
-    Region, RegionId, Request, State, StateError, Wires,
+    Ranges, Region, RegionId, Request, State, StateError, Wires,
 };
 
 use crate::ps2_keyboard::Keyboard;
@@ -51,7 +51,7 @@ const INTERFACE_TEST_PASSED: u8 = 0x00;
 const NO_PASSWORD: u8 = 0xf1;
 
 /// Properties of `i8042`: it has none.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct I8042Props {}
 

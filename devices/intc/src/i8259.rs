@@ -8,11 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Part, Pin,
-    Placement, PropError, Region, RegionId, State, StateError, Wires,
+    Placement, PropError, Ranges, Region, RegionId, State, StateError, Wires,
 };
 
 /// Properties of [`I8259`].
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct I8259Props {
     /// The pair has edge/level control registers, as in a PCI south bridge; ICW1's level bit (LTIM) is then

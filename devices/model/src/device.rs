@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use solderless_memory::Ram;
 
 use crate::pci::PciFunction;
+use crate::props::Ranges;
 use crate::{
     Fitted, Interface, Part, Parts, Pin, PortId, PropError, RegionId, SlotId, State, StateError,
     TimerId,
@@ -25,7 +26,7 @@ pub trait Model: Device + Sized + 'static {
     const SUMMARY: &'static str;
     /// The properties a board can set: `#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]`,
     /// each with a doc comment, which becomes its description in schema and documentation.
-    type Props: DeserializeOwned + Serialize + JsonSchema + Default;
+    type Props: DeserializeOwned + Serialize + JsonSchema + Ranges + Default;
 
     /// Regions, ports, pins, slots and parts of a device with these properties.
     ///

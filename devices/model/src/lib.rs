@@ -25,8 +25,8 @@ pub use interface::{
     BusKind, Interface, PartDecl, Pin, Pins, Placement, Port, PortId, PropError, Region, RegionId,
     RegionKind, Slot, SlotId, SlotKind, Space, TimerId,
 };
-pub use props::{Hertz, Size};
-pub use solderless_derive::State;
+pub use props::{Bounded, Hertz, Ranges, Size};
+pub use solderless_derive::{Ranges, State};
 pub use solderless_memory as memory;
 pub use state::{
     Field, Fitted, NEWEST, Part, Parts, Reader, Section, Shape, State, StateError, Variant, Writer,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeBounds;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Unexpected, Visitor};
@@ -117,6 +118,37 @@ quantity!(
     r"^[0-9]+(\.[0-9]+)? ?(Hz|kHz|MHz|GHz)$",
     "A frequency in hertz, written with a unit: `\"100MHz\"`."
 );
+
+/// Properties that know the ranges of their numbers and of the lengths of their lists, where these are narrower than the
+/// Rust types: `#[derive(Ranges)]` takes them from the `#[schemars(…)]` that puts them into the schema.
+pub trait Ranges {
+    /// Whether every number and every length is in its range.
+    fn in_range(&self) -> bool;
+}
+
+/// A number that can have a range.
+pub trait Bounded {
+    /// Whether it is in a range. No number at all is in every range.
+    fn within(&self, range: impl RangeBounds<i128>) -> bool;
+}
+
+macro_rules! bounded {
+    ($($ty:ty),*) => {
+        $(impl Bounded for $ty {
+            fn within(&self, range: impl RangeBounds<i128>) -> bool {
+                range.contains(&i128::from(*self))
+            }
+        })*
+    };
+}
+
+bounded!(u8, u16, u32, u64);
+
+impl<T: Bounded> Bounded for Option<T> {
+    fn within(&self, range: impl RangeBounds<i128>) -> bool {
+        self.as_ref().is_none_or(|number| number.within(range))
+    }
+}
 
 #[cfg(test)]
 mod tests {

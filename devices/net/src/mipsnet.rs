@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, NetFrontend, Pin,
-    PropError, Region, SlotId, SlotKind, State, StateError, Wires,
+    PropError, Ranges, Region, SlotId, SlotKind, State, StateError, Wires,
 };
 
 const INT: Pin = Pin(0);
@@ -34,7 +34,7 @@ const INT_CTL_TEST: u32 = 1 << 31;
 const FRAME: usize = 1514;
 
 /// Properties of `mipsnet`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MipsNetProps {
     /// Registers are words in the order of a big-endian CPU.

@@ -24,13 +24,14 @@ use serde::{Deserialize, Serialize};
 use solderless_model::pci::{PciConfig, PciId, STATUS};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Device, Hertz, Interface, Model, Pin, Placement,
-    PortId, PropError, Region, RegionId, Space, State, StateError, TimerId, Wires, lanes, merge,
+    PortId, PropError, Ranges, Region, RegionId, Space, State, StateError, TimerId, Wires, lanes,
+    merge,
 };
 
 use counter::{Counter, Mode};
 
 /// Properties of a GT-64120.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Gt64120Props {
     /// Byte order of the CPU, as the chip samples it at reset: the reset value of the endianness bit and of the

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use solderless_model::pci::{PciConfig, PciFunction, PciId, STATUS};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pin, Placement, PortId,
-    PropError, Region, RegionId, Request, Space, State, StateError, Wires,
+    PropError, Ranges, Region, RegionId, Request, Space, State, StateError, Wires,
 };
 
 /// The bridge has nothing to set.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Piix4IsaProps {}
 

@@ -3,11 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    BuildError, BusKind, Cx, Device, Interface, Model, Pin, PropError, State, StateError, Wires,
+    BuildError, BusKind, Cx, Device, Interface, Model, Pin, PropError, Ranges, State, StateError,
+    Wires,
 };
 
 /// The connector has nothing to set.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PciSlotProps {}
 

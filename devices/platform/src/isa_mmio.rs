@@ -7,15 +7,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    BuildError, BusKind, Cx, Device, Interface, Model, PortId, PropError, Region, Space, State,
-    Wires,
+    BuildError, BusKind, Cx, Device, Interface, Model, PortId, PropError, Ranges, Region, Space,
+    State, Wires,
 };
 
 const ISA: PortId = PortId(0);
 const PORTS: u64 = 0x1_0000;
 
 /// Properties of `isa-mmio`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct IsaMmioProps {
     /// Nanoseconds of guest time that an access to a port takes: 1000 on a bus at 8 MHz, 0 on one without a pace.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Placement, PortId,
-    PropError, Region, RegionId, Request, SlotId, SlotKind, State, Wires, lanes, merge,
+    PropError, Ranges, Region, RegionId, Request, SlotId, SlotKind, State, Wires, lanes, merge,
 };
 
 use crate::bitbang::BitBang;
@@ -45,7 +45,7 @@ const SDA: u8 = 1 << 0;
 const SCL: u8 = 1 << 1;
 
 /// Properties of `malta-fpga`.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MaltaFpgaProps {
     /// The CPU is big-endian: STATUS says so, and words are in that order.

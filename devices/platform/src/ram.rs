@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use solderless_model::memory::{PAGE, Ram as Block};
 use solderless_model::{
     Access, Backing, BuildError, BusError, BusKind, Cx, Device, Interface, Model, PropError,
-    Region, RegionId, Size, State, Wires,
+    Ranges, Region, RegionId, Size, State, Wires,
 };
 
 const RAM: RegionId = RegionId(0);
 
 /// Properties of `ram`.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RamProps {
     /// How much memory: a multiple of 4 KiB.

@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use solderless_model::memory::{PAGE, Ram as Block};
 use solderless_model::{
     Access, Backing, BuildError, BusError, BusKind, Cx, Device, Interface, Model, PropError,
-    Region, RegionId, Size, SlotId, SlotKind, State, Wires,
+    Ranges, Region, RegionId, Size, SlotId, SlotKind, State, Wires,
 };
 
 const ROM: RegionId = RegionId(0);
 const IMAGE: SlotId = SlotId(0);
 
 /// Properties of `rom`.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RomProps {
     /// How much memory: a multiple of 4 KiB.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use solderless_model::pci::{PciConfig, PciFunction, PciId};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, CharFrontend, Cx, Device, Interface, Model, Pin,
-    Placement, PropError, Region, RegionId, SlotId, SlotKind, Space, State, StateError, TimerId,
-    Wires,
+    Placement, PropError, Ranges, Region, RegionId, SlotId, SlotKind, Space, State, StateError,
+    TimerId, Wires,
 };
 
 use crate::Uart16550;
@@ -23,7 +23,7 @@ const BAUDBASE: u32 = 115_200;
 const CLASS: u32 = 0x07_0000;
 
 /// Properties of a PCI serial card.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PciSerialProps {
     /// The programming interface in the class code: 2 says 16550.

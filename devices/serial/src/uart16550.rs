@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, CharFrontend, Cx, Device, Interface, Model, Pin,
-    PropError, Region, SlotId, SlotKind, State, StateError, TimerId, Wires,
+    PropError, Ranges, Region, SlotId, SlotKind, State, StateError, TimerId, Wires,
 };
 
 const INTR: Pin = Pin(0);
@@ -478,7 +478,7 @@ impl CharFrontend for Uart16550 {
 }
 
 /// Properties of `isa-serial`.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct IsaSerialProps {
     /// Baud rate at divisor 1: the input clock divided by 16.
@@ -556,7 +556,7 @@ pub enum Endianness {
 }
 
 /// Properties of `serial-mm`.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SerialMmProps {
     /// Registers are 1 << regshift bytes apart.

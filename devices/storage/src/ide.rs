@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use solderless_model::pci::{self, COMMAND_IO, PciConfig, PciFunction, PciId};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pin, Placement, PropError,
-    Region, RegionId, Space, State, StateError, Wires, lanes, merge,
+    Ranges, Region, RegionId, Space, State, StateError, Wires, lanes, merge,
 };
 
 const PRIMARY: RegionId = RegionId(0);
@@ -44,7 +44,7 @@ const BMIS_KEPT: u32 = 0x60 << 16;
 const BMIDTP_KEPT: u32 = !3;
 
 /// A `piix4-ide` has no properties.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct IdeProps {}
 

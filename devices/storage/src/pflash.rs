@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use solderless_model::memory::PAGE;
 use solderless_model::{
     Access, Backing, BuildError, BusError, BusKind, Cx, Device, Interface, Model, PropError,
-    Region, RegionId, Size, SlotId, SlotKind, State, StateError, Wires,
+    Ranges, Region, RegionId, Size, SlotId, SlotKind, State, StateError, Wires,
 };
 
 const FLASH: RegionId = RegionId(0);
@@ -51,7 +51,7 @@ const STATUS_SEQUENCE_ERROR: u8 = STATUS_ERASE_ERROR | STATUS_PROGRAM_ERROR;
 const BUFFER: usize = 2048;
 
 /// Properties of `cfi.pflash01`.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PflashProps {
     /// Erase blocks in the bank; with `sector-length` they make a power of two.

@@ -9,11 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Device, Hertz, Interface, Model, Pin, PropError,
-    Region, State, StateError, TimerId, Wires,
+    Ranges, Region, State, StateError, TimerId, Wires,
 };
 
 /// Properties of [`I8254`].
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct I8254Props {
     /// Frequency of the CLK inputs, 1 Hz to 10 MHz (the fastest part, the 8254-2).

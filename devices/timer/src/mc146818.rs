@@ -11,11 +11,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Part, Pin,
-    Placement, PropError, Region, RegionId, State, StateError, TimerId, Wires,
+    Placement, PropError, Ranges, Region, RegionId, State, StateError, TimerId, Wires,
 };
 
 /// Properties of [`Mc146818`].
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Mc146818Props {
     /// There are 128 more bytes of RAM, behind the two ports that follow the clock's own.

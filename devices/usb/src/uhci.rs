@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use solderless_model::pci::{COMMAND_MASTER, PciConfig, PciFunction, PciId};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pin, Placement, PropError,
-    Region, RegionId, Space, State, StateError, TimerId, Wires, lanes, merge,
+    Ranges, Region, RegionId, Space, State, StateError, TimerId, Wires, lanes, merge,
 };
 
 /// The host controller has nothing to set.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Piix4UhciProps {}
 

@@ -1,3 +1,5 @@
+//! The derives of the device model: [`State`](derive_state) and [`Ranges`](derive_ranges).
+//!
 //! `#[derive(State)]`: a type's saved state is every one of its fields, in order of declaration.
 //!
 //! A field that is not state says so and why: `#[state(skip = "wiring")]`. A skipped field keeps
@@ -22,6 +24,58 @@ pub fn derive_state(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     expand(&input)
         .unwrap_or_else(Error::into_compile_error)
         .into()
+}
+
+/// Properties that know what `#[schemars(range(min = …, max = …))]` says of their numbers, and `length(…)` of their lists.
+#[proc_macro_derive(Ranges, attributes(schemars))]
+pub fn derive_ranges(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    ranges(&input)
+        .unwrap_or_else(Error::into_compile_error)
+        .into()
+}
+
+fn ranges(input: &DeriveInput) -> Result<TokenStream> {
+    let Data::Struct(data) = &input.data else {
+        return Err(Error::new_spanned(input, "properties are a struct"));
+    };
+    let mut tests = Vec::new();
+    for (index, field) in data.fields.iter().enumerate() {
+        let member = match &field.ident {
+            Some(name) => syn::Member::from(name.clone()),
+            None => syn::Member::from(index),
+        };
+        for attr in field.attrs.iter().filter(|a| a.path().is_ident("schemars")) {
+            attr.parse_nested_meta(|meta| {
+                let value = match meta.path.get_ident().map(ToString::to_string).as_deref() {
+                    Some("range") => quote!(self.#member),
+                    Some("length") => quote!((self.#member.len() as u64)),
+                    _ => {
+                        return Err(
+                            meta.error("unknown to `Ranges`; there are `range` and `length`")
+                        );
+                    }
+                };
+                meta.parse_nested_meta(|bound| {
+                    let limit: syn::Expr = bound.value()?.parse()?;
+                    let range = match bound.path.is_ident("min") {
+                        true => quote!(#limit..),
+                        false => quote!(..=#limit),
+                    };
+                    tests.push(quote!(::solderless_model::Bounded::within(&#value, #range)));
+                    Ok(())
+                })
+            })?;
+        }
+    }
+    let name = &input.ident;
+    Ok(quote! {
+        impl ::solderless_model::Ranges for #name {
+            fn in_range(&self) -> bool {
+                true #(&& #tests)*
+            }
+        }
+    })
 }
 
 /// What an attribute says.
