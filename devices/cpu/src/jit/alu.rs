@@ -240,6 +240,25 @@ impl Emitter<'_, '_> {
         }
     }
 
+    /// Makes a comparison again, so that a branch need not wait for its result. Gives the condition that says whether it holds;
+    /// `None`, with nothing emitted, if an operand would have to be read first.
+    fn compare_again(&mut self, inst: &Inst) -> Option<u8> {
+        let signed = matches!(inst.kind, Kind::Slt | Kind::Slti);
+        let c = match inst.kind {
+            Kind::Slt | Kind::Sltu => self.asm.src(inst.c),
+            _ => Src::Imm(inst.imm.cast_signed()),
+        };
+        let (left, right, condition) = match (self.asm.src(inst.b), c) {
+            (Src::Reg(b), c) if signed => (b, c, If::Less),
+            (Src::Reg(b), c) => (b, c, If::Below),
+            (b, Src::Reg(c)) if signed => (c, b, If::Greater),
+            (b, Src::Reg(c)) => (c, b, If::Above),
+            _ => return None,
+        };
+        self.asm.binary(Binary::Cmp, left, right);
+        Some(condition as u8)
+    }
+
     fn shift(&mut self, kind: Kind, register: u8, by: Option<u8>) {
         let shift = match kind {
             Kind::Sll | Kind::Sllv => Shift::Shl,
@@ -339,6 +358,16 @@ impl Emitter<'_, '_> {
             Cond::Gez => If::GreaterOrEqual,
             Cond::FpFalse | Cond::FpTrue => return self.test_fp(cond, b),
         };
+        if matches!(cond, Cond::Eq | Cond::Ne)
+            && c == 0
+            && let Some(inst) = self.known.compared(b)
+            && let Some(holds) = self.compare_again(&inst)
+        {
+            return match cond {
+                Cond::Ne => holds,
+                _ => holds ^ 1,
+            };
+        }
         let c = match cond {
             Cond::Eq | Cond::Ne => self.asm.src(c),
             _ => Src::Imm(0),

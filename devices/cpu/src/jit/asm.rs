@@ -117,6 +117,7 @@ pub enum If {
     Equal = 4,
     NotEqual = 5,
     BelowOrEqual = 6,
+    Above = 7,
     Sign = 8,
     Parity = 10,
     Less = 12,

@@ -114,7 +114,16 @@ impl Emitter<'_, '_> {
             self.go(taken);
             return;
         };
+        let past = self.place.here.beside(self.block.past());
+        let past = past.and_then(|past| self.head(past));
         if let Some(head) = self.head(to) {
+            if let Some(past) = past
+                && self.next == Some(to.word)
+                && self.leaves.is_empty()
+            {
+                self.asm.jump_if(condition ^ 1, past);
+                return;
+            }
             self.asm.jump_if(condition, head);
         } else if self.homes == Homes::USUAL {
             let unknown = self.stubs.unknown(to.word);

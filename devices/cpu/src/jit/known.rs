@@ -12,6 +12,8 @@ pub struct Known {
     values: [Option<u32>; COUNT],
     /// Those that are multiples of four, one bit each.
     aligned: u64,
+    /// A comparison whose result and operands are still in their registers.
+    compared: Option<Inst>,
 }
 
 impl Known {
@@ -19,7 +21,11 @@ impl Known {
     pub const NOTHING: Self = {
         let mut values = [None; COUNT];
         values[0] = Some(0);
-        Self { values, aligned: 1 }
+        Self {
+            values,
+            aligned: 1,
+            compared: None,
+        }
     };
 
     /// The value of a register.
@@ -30,6 +36,11 @@ impl Known {
     /// A register is a multiple of four.
     pub fn aligned(&self, register: u8) -> bool {
         self.aligned >> (register & 63) & 1 != 0
+    }
+
+    /// The comparison whose result a register holds, if it can be made again.
+    pub fn compared(&self, register: u8) -> Option<Inst> {
+        self.compared.filter(|inst| inst.a == register)
     }
 
     /// An instruction in a simpler form, if what it computes is known.
@@ -71,7 +82,13 @@ impl Known {
                 self.learn_aligned(inst, multiple);
                 self.write(inst.a, None, false);
             }
-            kind if writes_only_a(kind) => self.write(inst.a, None, false),
+            kind if writes_only_a(kind) => {
+                self.write(inst.a, None, false);
+                let compares = matches!(kind, Kind::Slt | Kind::Sltu | Kind::Slti | Kind::Sltiu);
+                if compares && inst.a != inst.b && inst.a != inst.c {
+                    self.compared = Some(*inst);
+                }
+            }
             _ => *self = Self::NOTHING,
         }
     }
@@ -82,6 +99,10 @@ impl Known {
     }
 
     fn write(&mut self, register: u8, value: Option<u32>, aligned: bool) {
+        let uses = |inst: &Inst| [inst.a, inst.b, inst.c].contains(&register);
+        if self.compared.as_ref().is_some_and(uses) {
+            self.compared = None;
+        }
         if let Some(place) = self.values.get_mut(usize::from(register)) {
             *place = value;
         }
