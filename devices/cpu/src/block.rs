@@ -29,7 +29,7 @@ const LIMIT: usize = 1 << 19;
 /// Samples of a block after which code is generated for the loop it is in.
 const SAMPLES: u8 = 2;
 /// Blocks in a loop, and those reached from it, at most.
-const LOOP: usize = 64;
+const LOOP: usize = 128;
 /// Words in a page.
 const WORDS: usize = PAGE as usize / 4;
 
@@ -486,6 +486,23 @@ impl Blocks {
     fn loop_around(&self, core: &Core, here: To, table: u32) -> Option<Vec<Member>> {
         let known = &self.tables.get(table as usize)?.blocks;
         let page = u64::from(here.home.1) * PAGE;
+        let decoded = |word: u16| decode(core, here.home.0, page + 4 * u64::from(word));
+        let following = |word: u16, block: &Block| -> Vec<u16> {
+            let from = To { word, ..here };
+            let next = block.followers().filter_map(|offset| from.beside(offset));
+            next.map(|to| to.word).collect()
+        };
+        // What a computed jump may lead to: blocks that no other one leads to.
+        let entered = || -> Option<Vec<u16>> {
+            let used = &self.tables.get(table as usize)?.used;
+            let mut others = used.clone();
+            for word in used {
+                let next = following(*word, &decoded(*word)?);
+                others.retain(|other| !next.contains(other));
+            }
+            Some(others)
+        };
+        let mut computed = None;
         let mut found = Vec::<(u16, Block, Vec<u16>)>::new();
         let mut left = vec![here.word];
         while let Some(word) = left.pop() {
@@ -496,10 +513,14 @@ impl Blocks {
             if found.len() == LOOP {
                 return None;
             }
-            let block = decode(core, here.home.0, page + 4 * place as u64)?;
-            let from = To { word, ..here };
-            let next = block.followers().filter_map(|offset| from.beside(offset));
-            let next: Vec<u16> = next.map(|to| to.word).collect();
+            let block = decoded(word)?;
+            let mut next = following(word, &block);
+            if block.is_computed() {
+                if computed.is_none() {
+                    computed = Some(entered()?);
+                }
+                next.extend(computed.iter().flatten());
+            }
             left.extend(&next);
             found.push((word, block, next));
         }
@@ -525,12 +546,13 @@ impl Blocks {
         // A jump back spans a loop.
         let spans: Vec<(u16, u16)> = found
             .iter()
+            .filter(|(_, block, _)| !block.is_computed())
             .flat_map(|(word, _, next)| next.iter().map(|next| (*next, *word)))
             .filter(|(to, from)| to <= from && inside.contains(to))
             .collect();
         let members = found.into_iter().map(|(word, block, _)| {
             let around = spans.iter().filter(|s| (s.0..=s.1).contains(&word));
-            let depth = around.count() as u32;
+            let depth = around.count().max(1) as u32;
             Member { word, block, depth }
         });
         Some(members.collect())

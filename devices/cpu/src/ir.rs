@@ -369,4 +369,17 @@ impl Block {
         let past = falls.then(|| self.past());
         self.taken().into_iter().chain(past)
     }
+
+    /// Whether it goes where a register says, and that is neither a call nor a return: there is most often a table of what it
+    /// may lead to.
+    pub fn is_computed(&self) -> bool {
+        const RA: u8 = 31;
+        let calls = |s: &Step| s.inst.kind == Kind::Link;
+        let returns = |s: &Step| s.inst.kind == Kind::LatchTarget && s.inst.b == RA;
+        match self.end {
+            End::Register { b } => b != RA && !self.steps.iter().any(calls),
+            End::LatchedRegister => !self.steps.iter().any(|s| calls(s) || returns(s)),
+            _ => false,
+        }
+    }
 }

@@ -136,6 +136,8 @@ enum Target {
     Label(Label),
     /// Out of the block, from the base of the cache.
     Outward(u32),
+    /// No displacement, but how far it is to one place from another.
+    Between(Label, Label),
 }
 
 /// Code in the making.
@@ -531,6 +533,17 @@ impl Asm {
         self.displacement(Target::Outward(to))
     }
 
+    /// LEA: the address of a label, in `rdx`.
+    pub fn address_of(&mut self, label: Label) {
+        self.ops.extend([0x48, 0x8d, 0x15]);
+        self.displacement(Target::Label(label));
+    }
+
+    /// Four bytes that say how far it is to one label from another.
+    pub fn distance(&mut self, to: Label, from: Label) {
+        self.displacement(Target::Between(to, from));
+    }
+
     /// Calls code of its own.
     pub fn call(&mut self, label: Label) {
         self.ops.extend([0xe8]);
@@ -561,13 +574,15 @@ impl Asm {
             Some(0) if self.far.is_none() => near.wrapping_add(at as u32),
             Some(at) => far.wrapping_add(at as u32),
         };
+        let label = |label: Label| Some(place(*self.labels.get(label.0 as usize)?));
         for (at, target) in self.displacements {
-            let to = match target {
-                Target::Label(label) => place(*self.labels.get(label.0 as usize)?),
-                Target::Outward(to) => to,
-            };
             let next = place(at).wrapping_add(4);
-            let displacement = to.wrapping_sub(next);
+            let (to, from) = match target {
+                Target::Label(to) => (label(to)?, next),
+                Target::Outward(to) => (to, next),
+                Target::Between(to, from) => (label(to)?, label(from)?),
+            };
+            let displacement = to.wrapping_sub(from);
             code.get_mut(at..at + 4)?
                 .copy_from_slice(&displacement.to_le_bytes());
         }

@@ -3,7 +3,7 @@
 use dynasmrt::{DynasmApi, dynasm};
 
 use super::asm::{Asm, Binary, EAX, Homes, If, Label, RBX, Rm, Src, at};
-use super::{Cold, Emitter, Leave, Link, To};
+use super::{Cold, Emitter, Jumps, Leave, Link, To};
 use crate::ir::{Cond, End, Inst, Kind, Test};
 
 impl Emitter<'_, '_> {
@@ -96,12 +96,59 @@ impl Emitter<'_, '_> {
             },
             End::Register { b } => {
                 self.asm.mov(EAX, self.asm.src(b));
-                self.look_up_code();
+                self.jump_to_register();
             }
             End::LatchedRegister => {
                 dynasm!(self.asm.ops; .arch x64; mov eax, [rbx + at::LATCH]);
-                self.look_up_code();
+                self.jump_to_register();
             }
+        }
+    }
+
+    /// Goes on at the address in `eax`, which is most often one of the blocks that are emitted, if the jump is a computed one.
+    fn jump_to_register(&mut self) {
+        let (Some((first, _)), Some((last, _))) = (self.heads.first(), self.heads.last()) else {
+            return;
+        };
+        let (first, words) = (i32::from(*first), i32::from(last - first));
+        if !self.block.is_computed() || words == 0 {
+            self.look_up_code();
+            return;
+        }
+        let Jumps { table, others } = *self.jumps.get_or_insert_with(|| Jumps {
+            table: self.asm.label(),
+            others: self.asm.label(),
+        });
+        // The number of a word in the page is small only if the address is in this page, and a multiple of four.
+        dynasm!(self.asm.ops; .arch x64
+            ; mov ecx, eax
+            ; xor ecx, [rbx + at::PC]
+            ; ror ecx, 2
+            ; sub ecx, first
+            ; cmp ecx, words
+        );
+        self.asm.jump_if(If::Above as u8, others);
+        self.asm.address_of(table);
+        dynasm!(self.asm.ops; .arch x64
+            ; movsxd rcx, DWORD [rdx + rcx * 4]
+            ; add rcx, rdx
+            ; jmp rcx
+        );
+    }
+
+    /// Emits the table of what computed jumps lead to, and the way to what is not in it.
+    pub fn jumps(&mut self, Jumps { table, others }: Jumps) {
+        self.asm.bind(others);
+        self.look_up_code();
+        self.asm.bind(table);
+        let heads = self.heads.clone();
+        let mut next = heads.first().map_or(0, |head| head.0);
+        for (word, head) in heads {
+            for _ in next..word {
+                self.asm.distance(others, table);
+            }
+            self.asm.distance(head, table);
+            next = word + 1;
         }
     }
 

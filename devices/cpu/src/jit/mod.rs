@@ -286,6 +286,7 @@ impl Native {
             homes,
             heads,
             slow,
+            jumps: None,
             asm,
             mode,
             big: mode.big_endian,
@@ -354,6 +355,15 @@ enum Cold {
     Link { from: Label, to: To },
 }
 
+/// Computed jumps from blocks to one another.
+#[derive(Debug, Clone, Copy)]
+struct Jumps {
+    /// For each word from the first block to the last, how far it is to its code from the table.
+    table: Label,
+    /// Where it is elsewhere.
+    others: Label,
+}
+
 /// The code of blocks in the making.
 struct Emitter<'a, 'p> {
     asm: Asm,
@@ -362,6 +372,7 @@ struct Emitter<'a, 'p> {
     homes: Homes,
     /// Where the blocks start, by word of the page.
     heads: Vec<(u16, Label)>,
+    jumps: Option<Jumps>,
     /// What calls the interpreter, if the stub for that does not do.
     slow: Option<Label>,
     /// The block that is being emitted.
@@ -399,6 +410,9 @@ impl<'a> Emitter<'a, '_> {
         self.asm.far();
         for cold in std::mem::take(&mut self.cold) {
             self.cold(cold);
+        }
+        if let Some(jumps) = self.jumps {
+            self.jumps(jumps);
         }
         if let Some(label) = self.slow {
             self.asm.bind(label);

@@ -94,6 +94,25 @@ impl Random {
         }
     }
 
+    /// A jump to one of four branches by a counter, as a table of jumps makes it; they lead to the same place.
+    fn computed(&mut self, words: &mut Vec<u32>) {
+        const AT: u32 = 27;
+        const TABLE: u32 = 25;
+        let table = CODE + 4 * (words.len() as u32 + 7);
+        words.extend([
+            i(0x0c, INNER, AT, 3),
+            r(0x00, 0, AT, AT, 3),
+            i(0x0f, 0, TABLE, table >> 16),
+            i(0x0d, TABLE, TABLE, table),
+            r(0x21, AT, TABLE, AT, 0),
+            r(0x08, AT, 0, 0, 0),
+            self.arithmetic(),
+        ]);
+        for n in 0..4 {
+            words.extend([i(0x04, 0, 0, 7 - 2 * n), self.arithmetic()]);
+        }
+    }
+
     fn program(&mut self) -> Vec<u32> {
         let back = |words: &[u32], to: usize| (to as u32).wrapping_sub(words.len() as u32 + 1);
         let mut words = vec![i(0x09, 0, OUTER, 1 + self.below(8))];
@@ -102,6 +121,9 @@ impl Random {
         self.body(&mut words, len);
         words.push(i(0x09, 0, INNER, 1 + self.below(30)));
         let inner = words.len();
+        if self.below(2) == 0 {
+            self.computed(&mut words);
+        }
         let len = 4 + self.below(30);
         self.body(&mut words, len);
         words.push(i(0x09, INNER, INNER, 0xffff));
