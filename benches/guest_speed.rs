@@ -82,9 +82,9 @@ const PROGRAMS: &[Program] = &[
     Program {
         name: "TLB refills",
         source: "tlb.c",
-        rounds: 24_000,
+        rounds: 12_000,
         target: 4.0,
-        event: Some((256, "refill")),
+        event: Some((512, "refill")),
         ..PLAIN
     },
     Program {

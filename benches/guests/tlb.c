@@ -1,8 +1,8 @@
-/* TLB refills: a walk over 256 pairs of pages, more than the TLB and any emulator's extension of it hold, so that every
+/* TLB refills: a walk over 512 pairs of pages, more than the TLB and any emulator's extension of it hold, so that every
    load misses. The refill handler walks a page table of two levels, as Linux's does. */
 #include "guest.h"
 
-#define PAIRS 256
+#define PAIRS 512
 
 extern const u32 refill[], refill_end[];
 u32 directory[1024] __attribute__((aligned(4096)));

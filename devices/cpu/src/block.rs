@@ -18,6 +18,7 @@ use crate::exec::{self, Mode, Op};
 use crate::ir::Block;
 use crate::jit::{AVAILABLE, Left, Member, Native, Place};
 use crate::links::Links;
+use crate::loops::loop_around;
 use crate::translate::{MAX, translate};
 
 /// A block that is not there yet: its place in a table, or a link that can be made.
@@ -28,8 +29,6 @@ const ELSEWHERE: u32 = u32::MAX - 1;
 const LIMIT: usize = 1 << 19;
 /// Samples of a block after which code is generated for the loop it is in.
 const SAMPLES: u8 = 2;
-/// Blocks in a loop, and those reached from it, at most.
-const LOOP: usize = 128;
 /// Words in a page.
 const WORDS: usize = PAGE as usize / 4;
 
@@ -477,85 +476,12 @@ impl Blocks {
             kind: kind(core, pc),
             word: (offset % PAGE / 4) as u16,
         };
-        let members = self.loop_around(core, here, table)?;
-        self.counts.loops += 1;
-        self.emit(core, cx, here, table, &members)
-    }
-
-    /// The blocks that are reached from a block and lead back to it without leaving the page, in the order of their places.
-    fn loop_around(&self, core: &Core, here: To, table: u32) -> Option<Vec<Member>> {
-        let known = &self.tables.get(table as usize)?.blocks;
+        let known = &self.tables.get(table as usize)?.used;
         let page = u64::from(here.home.1) * PAGE;
         let decoded = |word: u16| decode(core, here.home.0, page + 4 * u64::from(word));
-        let following = |word: u16, block: &Block| -> Vec<u16> {
-            let from = To { word, ..here };
-            let next = block.followers().filter_map(|offset| from.beside(offset));
-            next.map(|to| to.word).collect()
-        };
-        // What a computed jump may lead to: blocks that no other one leads to.
-        let entered = || -> Option<Vec<u16>> {
-            let used = &self.tables.get(table as usize)?.used;
-            let mut others = used.clone();
-            for word in used {
-                let next = following(*word, &decoded(*word)?);
-                others.retain(|other| !next.contains(other));
-            }
-            Some(others)
-        };
-        let mut computed = None;
-        let mut found = Vec::<(u16, Block, Vec<u16>)>::new();
-        let mut left = vec![here.word];
-        while let Some(word) = left.pop() {
-            let place = usize::from(word) % WORDS;
-            if known[place] == NONE || found.iter().any(|f| f.0 == word) {
-                continue;
-            }
-            if found.len() == LOOP {
-                return None;
-            }
-            let block = decoded(word)?;
-            let mut next = following(word, &block);
-            if block.is_computed() {
-                if computed.is_none() {
-                    computed = Some(entered()?);
-                }
-                next.extend(computed.iter().flatten());
-            }
-            left.extend(&next);
-            found.push((word, block, next));
-        }
-        // Those that lead back, or to one that does.
-        let mut inside = Vec::new();
-        let leads = |word: u16, inside: &[u16]| word == here.word || inside.contains(&word);
-        loop {
-            let before = inside.len();
-            for (word, _, next) in &found {
-                if !inside.contains(word) && next.iter().any(|next| leads(*next, &inside)) {
-                    inside.push(*word);
-                }
-            }
-            if inside.len() == before {
-                break;
-            }
-        }
-        if !inside.contains(&here.word) {
-            return None;
-        }
-        found.retain(|(word, ..)| inside.contains(word));
-        found.sort_by_key(|f| f.0);
-        // A jump back spans a loop.
-        let spans: Vec<(u16, u16)> = found
-            .iter()
-            .filter(|(_, block, _)| !block.is_computed())
-            .flat_map(|(word, _, next)| next.iter().map(|next| (*next, *word)))
-            .filter(|(to, from)| to <= from && inside.contains(to))
-            .collect();
-        let members = found.into_iter().map(|(word, block, _)| {
-            let around = spans.iter().filter(|s| (s.0..=s.1).contains(&word));
-            let depth = around.count().max(1) as u32;
-            Member { word, block, depth }
-        });
-        Some(members.collect())
+        let members = loop_around(here, known, decoded)?;
+        self.counts.loops += 1;
+        self.emit(core, cx, here, table, &members)
     }
 
     /// Prepares for generating code. Where that is not possible, nothing is tried again.

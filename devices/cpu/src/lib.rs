@@ -30,6 +30,7 @@ mod jit;
 #[path = "jit/none.rs"]
 mod jit;
 mod links;
+mod loops;
 mod model;
 mod tlb;
 mod translate;
