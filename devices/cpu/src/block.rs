@@ -345,25 +345,16 @@ impl Blocks {
         if self.generated.is_none() {
             self.begin(core);
         }
-        let pc = core.pc;
-        let Ok(Source::Memory { ram, offset, .. }) = source(core, cx, pc) else {
-            return None;
-        };
-        let here = To {
-            home: home(ram, offset),
-            kind: kind(core, pc),
-            word: (offset % PAGE / 4) as u16,
-        };
+        let here = here(core, cx)?;
         let word = usize::from(here.word) % WORDS;
         let table = self.pages.get(&here.home)?.tables[usize::from(here.kind) % KINDS]?;
         // A branch at the end of a page is not in a table, and stays with the interpreter.
         self.tables
             .get(table as usize)
             .filter(|t| t.blocks[word] == id)?;
-        let block = decode(core, ram, offset)?;
         let member = Member {
             word: here.word,
-            block,
+            block: decode_at(core, here.home, here.word)?,
             depth: 0,
         };
         self.emit(core, cx, here, table, &[member])
@@ -417,9 +408,9 @@ impl Blocks {
             }
         }
         let none = &generated.none;
-        let table_place = self.tables.get_mut(table as usize)?;
-        let first = table_place.native.is_none();
-        let natives = table_place.native.get_or_insert_with(|| none.clone());
+        let own = self.tables.get_mut(table as usize)?;
+        let first = own.native.is_none();
+        let natives = own.native.get_or_insert_with(|| none.clone());
         if first {
             core.move_native_table(table, natives.as_ptr() as usize);
         }
@@ -433,7 +424,7 @@ impl Blocks {
                 generated.code.redirect(site, to, Some(entry));
             }
             natives[word] = generated.code.address(entry);
-            if let Some(code) = self.list.get_mut(table_place.blocks[word] as usize) {
+            if let Some(code) = self.list.get_mut(own.blocks[word] as usize) {
                 if member.depth > 0 {
                     code.samples = SAMPLES;
                 }
@@ -465,23 +456,15 @@ impl Blocks {
         }
     }
 
+    /// Makes code of the loop around the block at the CPU's address.
     #[cold]
     fn generate_loop(&mut self, core: &mut Core, cx: &mut Cx<'_>, table: u32) -> Option<()> {
-        let pc = core.pc;
-        let Ok(Source::Memory { ram, offset, .. }) = source(core, cx, pc) else {
-            return None;
-        };
-        let here = To {
-            home: home(ram, offset),
-            kind: kind(core, pc),
-            word: (offset % PAGE / 4) as u16,
-        };
+        let here = here(core, cx)?;
         let known = &self.tables.get(table as usize)?.used;
-        let page = u64::from(here.home.1) * PAGE;
-        let decoded = |word: u16| decode(core, here.home.0, page + 4 * u64::from(word));
-        let members = loop_around(here, known, decoded)?;
+        let members = loop_around(here, known, |word| decode_at(core, here.home, word))?;
+        self.emit(core, cx, here, table, &members)?;
         self.counts.loops += 1;
-        self.emit(core, cx, here, table, &members)
+        Some(())
     }
 
     /// Prepares for generating code. Where that is not possible, nothing is tried again.
@@ -627,6 +610,19 @@ impl Blocks {
     }
 }
 
+/// Where the code at the CPU's address is, if that is in memory.
+fn here(core: &mut Core, cx: &Cx<'_>) -> Option<To> {
+    let pc = core.pc;
+    match source(core, cx, pc) {
+        Ok(Source::Memory { ram, offset, .. }) => Some(To {
+            home: home(ram, offset),
+            kind: kind(core, pc),
+            word: (offset % PAGE / 4) as u16,
+        }),
+        _ => None,
+    }
+}
+
 fn home(ram: u32, offset: u64) -> Home {
     (ram, (offset / PAGE) as u32)
 }
@@ -761,6 +757,11 @@ fn decode(core: &Core, ram: u32, offset: u64) -> Option<Block> {
         return Some(short);
     }
     translate(read(core, ram, offset, &mut words), MAX, core.fp)
+}
+
+/// The same at a word of a page.
+fn decode_at(core: &Core, (ram, page): Home, word: u16) -> Option<Block> {
+    decode(core, ram, u64::from(page) * PAGE + 4 * u64::from(word))
 }
 
 /// Up to `count` words from memory, no further than the end of the page.

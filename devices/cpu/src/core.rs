@@ -335,7 +335,7 @@ impl Core {
 
     /// Forgets the pages of a TLB entry that is gone.
     pub fn forget_entry(&mut self, entry: &Entry) {
-        if !entry.written || (entry.lo[0] | entry.lo[1]) & 2 == 0 {
+        if !entry.is_valid() {
             return;
         }
         if entry.span() > 0x8000 {

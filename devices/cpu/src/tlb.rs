@@ -56,6 +56,11 @@ impl Entry {
         self.lo[0] & GLOBAL != 0
     }
 
+    /// Whether there is a page that it leads to.
+    pub fn is_valid(&self) -> bool {
+        self.written && (self.lo[0] | self.lo[1]) & VALID != 0
+    }
+
     /// Whether it is for an address in an address space, as EntryHi has them.
     pub fn matches(&self, key: u32) -> bool {
         (key ^ self.tag()) & self.care() == 0

@@ -60,7 +60,7 @@ impl Victims {
     /// Keeps an entry of the TLB that was replaced. Gives the one that translates no more: this one, or another that made
     /// room.
     pub fn keep(&mut self, index: usize, entry: Entry) -> Option<Entry> {
-        if !entry.written || entry.mask != MASK {
+        if !entry.is_valid() || entry.mask != MASK {
             return Some(entry);
         }
         let set = set(entry.hi);
