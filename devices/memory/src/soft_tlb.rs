@@ -5,6 +5,7 @@
 //! upper half of a user's tables is empty. A [`View`] puts the halves of a pair of tables next to each other; as a half is mapped into
 //! several views, an entry is made and taken away in one place.
 
+use std::cell::UnsafeCell;
 use std::ptr;
 
 use rustix::fd::OwnedFd;
@@ -51,8 +52,14 @@ pub mod layout {
     pub const MARGIN: u32 = 1 << 15;
 }
 
-/// The tables where there are none: neither reading nor writing finds anything.
-static EMPTY: [u64; 2 * PAGES] = [0; 2 * PAGES];
+/// The tables where there are none: neither reading nor writing finds anything. As what is in a cell could change, they take no
+/// room in the program's file.
+static EMPTY: Empty = Empty(UnsafeCell::new([0; 2 * PAGES]));
+
+struct Empty(UnsafeCell<[u64; 2 * PAGES]>);
+
+// SAFETY: nobody writes what is in it: views are read only.
+unsafe impl Sync for Empty {}
 
 /// The memory of all tables.
 struct Tables {
@@ -215,7 +222,7 @@ pub struct SoftTlb {
 impl Default for SoftTlb {
     fn default() -> Self {
         Self {
-            view: EMPTY.as_ptr(),
+            view: EMPTY.0.get().cast_const().cast(),
             asid: None,
             slot: NOWHERE,
             kernel: false,
