@@ -17,7 +17,7 @@ use crate::cp0::{COUNTER, status};
 use crate::exception::Exception;
 use crate::exec::{self, Exit};
 use crate::fpu::Fcsr;
-use crate::jit::Left;
+use crate::generate::Left;
 use crate::model::{Identity, Props};
 use crate::translate::MAX;
 use crate::victims::Victims;

@@ -23,6 +23,7 @@ mod decode;
 mod exception;
 mod exec;
 pub mod fpu;
+mod generate;
 mod ir;
 #[cfg(all(target_arch = "x86_64", unix))]
 mod jit;

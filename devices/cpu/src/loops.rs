@@ -1,8 +1,8 @@
 //! Which blocks make up a loop.
 
 use crate::block::To;
+use crate::generate::Member;
 use crate::ir::Block;
-use crate::jit::Member;
 
 /// Blocks in a loop, and those reached from it, at most.
 const MOST: usize = 128;

@@ -3,7 +3,9 @@
 use dynasmrt::{DynasmApi, dynasm};
 
 use super::asm::{Asm, Binary, EAX, Homes, If, Label, RBX, Rm, Src, at};
-use super::{Cold, Emitter, Jumps, Leave, Link, To};
+use super::{Cold, Emitter, Jumps, Leave};
+use crate::block::To;
+use crate::generate::Link;
 use crate::ir::{Cond, End, Inst, Kind, Test};
 
 impl Emitter<'_, '_> {

@@ -20,8 +20,10 @@ use dynasmrt::{DynasmApi, dynasm};
 use solderless_jit::{Cache, Guest};
 use solderless_model::Cx;
 
+use crate::block::To;
 use crate::core::Core;
 use crate::exec::{self, Exit, Missed, Mode, Op};
+use crate::generate::{Emitted, Left, Link, Member, Place};
 use crate::ir::{Block, Kind, Step};
 
 mod alu;
@@ -36,8 +38,6 @@ mod system;
 use asm::{Asm, Code, Homes, If, Label, Src, at};
 use known::Known;
 use stubs::Stubs;
-
-use crate::block::To;
 
 /// Whether code can be generated.
 pub const AVAILABLE: bool = true;
@@ -89,29 +89,6 @@ impl Guest for Core {
     }
 }
 
-/// How generated code was left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
-    /// To the address in [`Core::pc`], where there is none.
-    Unknown,
-    /// Something has happened that must be looked at first.
-    Event,
-    /// The block at [`Core::pc`] has more instructions than may be executed.
-    Budget,
-    /// The FPU is not as the block at [`Core::pc`] needs it: it is to be interpreted.
-    Interpret,
-}
-
-/// Where blocks are, for what they link to.
-pub struct Place<'a> {
-    /// The block that is emitted.
-    pub here: To,
-    /// The address of its page, if that is in kseg0 and its links may lead to any address there.
-    pub kseg0: Option<u32>,
-    /// What is at an address of kseg0.
-    pub find: &'a mut dyn FnMut(u32) -> Option<To>,
-}
-
 impl Place<'_> {
     /// Bytes from the start of the page to the block.
     fn offset(&self) -> u32 {
@@ -129,30 +106,6 @@ impl Place<'_> {
         let va = self.kseg0? & 0xf000_0000 | target;
         Some((va, (self.find)(va)?))
     }
-}
-
-/// A jump from a block to another: the place of its displacement, from the start of the block or of the cache.
-#[derive(Debug, Clone, Copy)]
-pub struct Link {
-    pub site: usize,
-    pub to: To,
-}
-
-/// Generated code of one block or several.
-#[derive(Debug)]
-pub struct Emitted {
-    /// Where the blocks are entered, from the start of the cache.
-    pub entries: Vec<u32>,
-    /// Jumps that lead out of generated code so far.
-    pub links: Vec<Link>,
-}
-
-/// A block to generate code of: its first instruction, in words from the start of the page; how deep in loops it is.
-#[derive(Debug)]
-pub struct Member {
-    pub word: u16,
-    pub block: Block,
-    pub depth: u32,
 }
 
 /// All generated code.

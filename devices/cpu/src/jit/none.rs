@@ -5,48 +5,10 @@ use solderless_model::Cx;
 use crate::block::To;
 use crate::core::Core;
 use crate::exec::Mode;
-use crate::ir::Block;
+use crate::generate::{Emitted, Left, Member, Place};
 
 /// Whether code can be generated.
 pub const AVAILABLE: bool = false;
-
-/// How generated code was left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
-    Unknown,
-    Event,
-    Budget,
-    Interpret,
-}
-
-/// Where a block is, for what it links to.
-pub struct Place<'a> {
-    pub here: To,
-    pub kseg0: Option<u32>,
-    pub find: &'a mut dyn FnMut(u32) -> Option<To>,
-}
-
-/// A jump from a block to another.
-#[derive(Debug, Clone, Copy)]
-pub struct Link {
-    pub site: usize,
-    pub to: To,
-}
-
-/// A block of generated code.
-#[derive(Debug)]
-pub struct Emitted {
-    pub entries: Vec<u32>,
-    pub links: Vec<Link>,
-}
-
-/// A block to generate code of.
-#[derive(Debug)]
-pub struct Member {
-    pub word: u16,
-    pub block: Block,
-    pub depth: u32,
-}
 
 /// All generated code: there is none.
 #[derive(Debug)]
