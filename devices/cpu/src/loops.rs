@@ -4,7 +4,7 @@ use crate::block::To;
 use crate::generate::Member;
 use crate::ir::Block;
 
-/// Blocks in a loop, and those reached from it, at most.
+/// Blocks in a loop at most.
 const MOST: usize = 128;
 
 /// A block that is reached.
@@ -37,7 +37,7 @@ pub fn loop_around(
             break;
         }
     }
-    if !inside.contains(&here.word) {
+    if !inside.contains(&here.word) || inside.len() > MOST {
         return None;
     }
     found.retain(|f| inside.contains(&f.word));
@@ -79,9 +79,6 @@ fn reached(here: To, known: &[u16], decoded: impl Fn(u16) -> Option<Block>) -> O
     while let Some(word) = left.pop() {
         if !known.contains(&word) || found.iter().any(|f| f.word == word) {
             continue;
-        }
-        if found.len() == MOST {
-            return None;
         }
         let block = decoded(word)?;
         let mut next = following(word, &block);
