@@ -77,6 +77,8 @@ pub struct Machine {
     input: Vec<Pending>,
     /// When input is looked at next, in guest time; a guest that waits for it is not kept waiting so long.
     look_at: u64,
+    /// Instructions that the CPU executes in a cycle.
+    pace: f64,
     kernel: Option<Kernel>,
 }
 
@@ -243,6 +245,7 @@ impl Machine {
             slots: plan.slots.iter().map(|s| s.name.clone()).collect(),
             input: consumers.iter().map(run::queue).collect(),
             look_at: 0,
+            pace: 1.0,
             consumers,
             kernel: fittings.kernel,
         })

@@ -14,6 +14,8 @@ const SLICE_NS: u64 = 1_000_000;
 const SLACK_NS: u64 = 32_000_000;
 /// How far a watched guest may run ahead of the wall clock before it is held.
 const LEAD_NS: u64 = 2_000_000;
+/// Instructions in a cycle of a watched guest's CPU at most.
+const FASTEST: f64 = 64.0;
 
 /// Something that happened outside the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +43,8 @@ pub trait Host {
 /// How guest time relates to the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// A person watches: guest time follows the wall clock as far as the CPU is fast enough.
+    /// A person watches: guest time follows the wall clock, and a busy guest executes as many instructions in it as the host
+    /// can, if that is not less than one in a cycle.
     Watched,
     /// Nobody watches: a busy guest runs as fast as it can, an idle one sleeps.
     Free,
@@ -148,7 +151,11 @@ impl Machine {
         // Where this run goes on in the middle of a slice, input has its turn at the end of it, as if nothing had come
         // between.
         let mut look = self.now() >= self.look_at.min(self.domain.next_timer());
+        if run.pace != Pace::Watched {
+            self.set_pace(1.0);
+        }
         loop {
+            let before = (self.now(), clock.wall());
             while let Some(event) = host.poll() {
                 if let Some(end) = self.take(event) {
                     return end;
@@ -210,7 +217,9 @@ impl Machine {
                     }
                 }
                 (_, Pace::Watched) => {
-                    let lead = self.now().saturating_sub(clock.wall());
+                    let (now, wall) = (self.now(), clock.wall());
+                    self.follow([now - before.0, wall - before.1], now as f64 - wall as f64);
+                    let lead = now.saturating_sub(wall);
                     (lead > LEAD_NS).then(|| Some(Duration::from_nanos(lead)))
                 }
                 (_, Pace::Free | Pace::Deterministic) => None,
@@ -230,6 +239,22 @@ impl Machine {
                     self.domain.skip_to(clock.wall());
                 }
             }
+        }
+    }
+
+    /// Adjusts how many instructions a cycle has, after a slice that took so much guest time and so much of the wall clock's,
+    /// so that a busy guest goes on at the wall clock's pace. `lead` is how far it is ahead.
+    fn follow(&mut self, [guest, wall]: [u64; 2], lead: f64) {
+        // A lead is worked off within some 50 ms, and the speed of single slices says little.
+        let correction = 1.0 + (lead / 5e7).clamp(-0.5, 0.5);
+        let wanted = self.pace * guest as f64 / wall.max(1) as f64 * correction;
+        self.set_pace((self.pace + (wanted - self.pace) / 8.0).clamp(1.0, FASTEST));
+    }
+
+    fn set_pace(&mut self, per_cycle: f64) {
+        self.pace = per_cycle;
+        if let Some(cpu) = self.cpu() {
+            cpu.set_pace(per_cycle);
         }
     }
 

@@ -200,8 +200,12 @@ pub struct Core {
     pub nmi_level: bool,
     /// Instructions executed since power-on.
     pub instructions: u64,
-    /// Cycles × 10⁹ that have not made a whole nanosecond yet.
+    /// Instructions × 10⁹ that have not made a whole nanosecond yet.
     pub carry: u64,
+    #[state(
+        skip = "the host's choice: instructions executed in a second, of which the clock's rate is the least"
+    )]
+    pub rate: u64,
 
     #[state(skip = "properties")]
     pub identity: Identity,
@@ -261,6 +265,7 @@ impl Core {
             nmi_level: false,
             instructions: 0,
             carry: 0,
+            rate: identity.clock,
             identity,
             pins: 0,
             soft: SoftTlb::default(),
@@ -629,7 +634,7 @@ impl Core {
         let cycles = executed
             .saturating_mul(1_000_000_000)
             .saturating_add(self.carry);
-        self.carry = cycles % self.identity.clock;
-        cx.advance(cycles / self.identity.clock);
+        self.carry = cycles % self.rate;
+        cx.advance(cycles / self.rate);
     }
 }

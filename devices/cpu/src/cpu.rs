@@ -3,7 +3,8 @@
 //! MIPS32 Architecture (MD00083, MD00086, MD00090) and the cores' software user's manuals. The configuration registers
 //! advertise what is there and nothing else: no MIPS16, DSP, MT, EJTAG, watchpoints or performance counters.
 //!
-//! Every instruction takes one cycle of `clock`, which is what guest time is made of. Runs are exact: however a run is
+//! Every instruction takes one cycle of `clock`, which is what guest time is made of, unless the machine wants more of them in a
+//! cycle. Runs are exact: however a run is
 //! cut into slices, by deadlines or by single steps, the same things happen at the same instructions.
 
 use solderless_model::{
@@ -189,7 +190,7 @@ impl Mips32Cpu {
         }
         let cycles = (deadline - now)
             .min(1_000_000_000)
-            .saturating_mul(core.identity.clock)
+            .saturating_mul(core.rate)
             .saturating_sub(core.carry)
             .div_ceil(1_000_000_000);
         core.granted = cycles.min(end - core.instructions).clamp(1, SLICE) as i64;
@@ -312,6 +313,11 @@ impl Processor for Mips32Cpu {
             }
             self.execute(cx);
         }
+    }
+
+    fn set_pace(&mut self, per_cycle: f64) {
+        let clock = self.core.identity.clock;
+        self.core.rate = ((clock as f64 * per_cycle) as u64).max(clock);
     }
 
     fn instructions(&self) -> u64 {

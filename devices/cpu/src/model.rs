@@ -102,7 +102,8 @@ pub struct Props {
     pub dcache_ways: Option<u32>,
     /// Byte order: the level of the SI_Endian pin.
     pub big_endian: bool,
-    /// Clock of the core, 1 MHz to 10 GHz. An instruction takes one cycle, Count advances every other cycle.
+    /// Clock of the core, 1 MHz to 10 GHz. Count advances every other cycle. An instruction takes one cycle, or less where guest
+    /// time follows the wall clock.
     pub clock: Hertz,
 }
 

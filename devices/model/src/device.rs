@@ -356,6 +356,9 @@ pub trait Processor {
     fn engine_info(&self) -> EngineInfo {
         EngineInfo::default()
     }
+    /// Has the CPU execute so many instructions in a cycle of its clock from now on, 1 or more, instead of one. It has no other
+    /// clock for it: what counts cycles counts as before.
+    fn set_pace(&mut self, _per_cycle: f64) {}
     /// Instructions executed since power-on.
     fn instructions(&self) -> u64;
     /// Address of the next instruction.
