@@ -7,7 +7,9 @@
 extern const u32 refill[], refill_end[];
 u32 directory[1024] __attribute__((aligned(4096)));
 static u32 pages[1024] __attribute__((aligned(4096)));
-static u32 memory[PAIRS * 2048] __attribute__((aligned(8192)));
+/* Behind the program: what is walked over. */
+#define MEMORY 0x00800000
+static u32 *const memory = (u32 *)(0x80000000 | MEMORY);
 
 __asm__(
     "       .set    noreorder\n"
@@ -36,7 +38,7 @@ void main(void)
 {
     install(0x80000000, refill, refill_end);
     for (u32 i = 0; i < 2 * PAIRS; i++)
-        pages[i] = (((u32)memory & 0x1fffffff) + i * 4096) >> 6 | 0x1f; /* cacheable, dirty, valid, global */
+        pages[i] = (MEMORY + i * 4096) >> 6 | 0x1f; /* cacheable, dirty, valid, global */
     for (u32 i = 0; i < PAIRS; i++)
         memory[i * 2048] = i;
     directory[1] = (u32)pages;
