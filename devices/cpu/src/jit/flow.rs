@@ -3,6 +3,7 @@
 use dynasmrt::{DynasmApi, dynasm};
 
 use super::asm::{Asm, Binary, EAX, Homes, If, Label, RBX, Rm, Src, at};
+use super::known::Known;
 use super::{Cold, Emitter, Jumps, Leave};
 use crate::block::To;
 use crate::generate::Link;
@@ -69,16 +70,38 @@ impl Emitter<'_, '_> {
         self.leaves.push(Leave { from, rest });
     }
 
+    /// Emits the end of a block that leads to itself, and the block once more for all executions but the first, of which more
+    /// is known.
+    pub fn go_round(&mut self, known: Known) {
+        let (again, past) = (self.asm.label(), self.asm.label());
+        let condition = self.condition();
+        self.asm.jump_if(condition ^ 1, past);
+        self.asm.bind(again);
+        self.known = known;
+        self.body();
+        let condition = self.condition();
+        self.asm.jump_if(condition, again);
+        self.asm.bind(past);
+        self.end_at(self.block.past());
+    }
+
+    /// Tests the condition of the block's branch; gives the one that says whether it holds.
+    fn condition(&mut self) -> u8 {
+        match self.block.end {
+            End::Branch { cond, b, c, .. } => self.test_registers(cond, b, c),
+            _ => {
+                self.test_latch();
+                If::NotEqual as u8
+            }
+        }
+    }
+
     /// Emits the end of the block.
     pub fn end(&mut self) {
         match self.block.end {
-            End::Branch { cond, b, c, taken } => {
-                let condition = self.test_registers(cond, b, c);
+            End::Branch { taken, .. } | End::Latched { taken } => {
+                let condition = self.condition();
                 self.branch(condition, taken);
-            }
-            End::Latched { taken } => {
-                self.test_latch();
-                self.branch(If::NotEqual as u8, taken);
             }
             End::Always { taken } => self.end_at(taken),
             End::Fall => self.end_at(self.block.past()),

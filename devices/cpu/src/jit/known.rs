@@ -1,7 +1,7 @@
 //! What is known of general registers at a place in a block.
 
 use super::alu::writes_only_a;
-use crate::ir::{HI, Inst, Kind, LO};
+use crate::ir::{Block, End, HI, Inst, Kind, LO};
 
 /// Registers with HI, LO and the place of writes to register 0.
 const COUNT: usize = 35;
@@ -60,6 +60,34 @@ impl Known {
             kind: Kind::Li,
             imm: value,
             ..inst
+        }
+    }
+
+    /// What is known at the start of a block that is executed again and again, from the second time on, if its first execution
+    /// has taught something; `self` is what is known at its end.
+    pub fn again(&self, block: &Block) -> Option<Self> {
+        let taken = match block.end {
+            End::Branch { taken, .. } | End::Latched { taken } => taken,
+            _ => return None,
+        };
+        let mut aligned = self.aligned;
+        loop {
+            let mut known = Self {
+                aligned,
+                ..Self::NOTHING
+            };
+            for step in &block.steps {
+                let inst = known.simplify(step.inst);
+                known.pass(&inst);
+            }
+            if aligned & known.aligned == aligned {
+                let known = Self {
+                    aligned,
+                    ..Self::NOTHING
+                };
+                return (taken == 0 && aligned != Self::NOTHING.aligned).then_some(known);
+            }
+            aligned &= known.aligned;
         }
     }
 

@@ -408,12 +408,26 @@ impl<'a> Emitter<'a, '_> {
         self.block = &member.block;
         self.place.here.word = member.word;
         self.known = Known::NOTHING;
-        self.fcsr_written = false;
-        let len = self.block.len;
-        let offset = self.place.offset().cast_signed();
         if let Some((_, head)) = self.heads.get(n) {
             self.asm.bind(*head);
         }
+        self.body();
+        match self.known.again(self.block) {
+            Some(known) if member.depth > 0 => self.go_round(known),
+            _ => self.end(),
+        }
+        for Leave { from, rest } in std::mem::take(&mut self.leaves) {
+            self.asm.bind(from);
+            dynasm!(self.asm.ops; .arch x64; add r13, BYTE rest as i8);
+            self.go(self.block.past());
+        }
+    }
+
+    /// Emits a block up to its end.
+    fn body(&mut self) {
+        self.fcsr_written = false;
+        let len = self.block.len;
+        let offset = self.place.offset().cast_signed();
         let arithmetic = |s: &Step| fp::is_arithmetic(s.inst.kind);
         if self.block.steps.iter().any(arithmetic) {
             use crate::fpu::Fcsr;
@@ -456,12 +470,6 @@ impl<'a> Emitter<'a, '_> {
                 self.fcsr_written |= inst.kind == Kind::Ctc1;
             }
             self.known.pass(inst);
-        }
-        self.end();
-        for Leave { from, rest } in std::mem::take(&mut self.leaves) {
-            self.asm.bind(from);
-            dynasm!(self.asm.ops; .arch x64; add r13, BYTE rest as i8);
-            self.go(self.block.past());
         }
     }
 

@@ -113,12 +113,40 @@ impl Random {
         }
     }
 
+    /// A loop of one block that walks over data in steps which may leave words half way.
+    fn walk(&mut self, words: &mut Vec<u32>) {
+        const AT: u32 = 28;
+        const STEP: u32 = 29;
+        const COUNT: u32 = 30;
+        words.extend([
+            i(0x09, DATA, AT, 0),
+            i(0x09, 0, STEP, 1 << self.below(4)),
+            i(0x09, 0, COUNT, 1 + self.below(60)),
+        ]);
+        let start = words.len() as u32;
+        for _ in 0..=self.below(2) {
+            let kind = [0x23, 0x25, 0x2b][self.below(3) as usize];
+            words.push(i(kind, AT, self.register(), 4 * self.below(4)));
+        }
+        words.push(self.arithmetic());
+        words.push(match self.below(3) {
+            0 => r(0x21, AT, STEP, AT, 0),
+            n => i(0x09, AT, AT, 2 * n),
+        });
+        words.push(i(0x09, COUNT, COUNT, 0xffff));
+        let back = start.wrapping_sub(words.len() as u32 + 1);
+        words.extend([i(0x05, COUNT, 0, back), self.arithmetic()]);
+    }
+
     fn program(&mut self) -> Vec<u32> {
         let back = |words: &[u32], to: usize| (to as u32).wrapping_sub(words.len() as u32 + 1);
         let mut words = vec![i(0x09, 0, OUTER, 1 + self.below(8))];
         let outer = words.len();
         let len = self.below(12);
         self.body(&mut words, len);
+        if self.below(2) == 0 {
+            self.walk(&mut words);
+        }
         words.push(i(0x09, 0, INNER, 1 + self.below(30)));
         let inner = words.len();
         if self.below(2) == 0 {
