@@ -45,6 +45,8 @@ pub struct Surroundings {
     pub mapped: BTreeMap<RegionId, (u64, u64, u64)>,
     /// Memory that it reaches as a bus master, from address 0 on.
     pub ram: Option<Ram>,
+    /// The address where a CPU sees that memory once more.
+    pub mirror: Option<u64>,
     /// Answers to its bus accesses outside `ram`, by address.
     pub registers: BTreeMap<u64, u64>,
     /// Functions on its PCI ports, by port and slot × 8 + function.
@@ -147,6 +149,9 @@ impl Fabric for Surroundings {
     }
     fn page(&self, _: DevId, at: u64) -> Page {
         let page = at & !(solderless_memory::PAGE - 1);
+        let page = page
+            .checked_sub(self.mirror.unwrap_or(u64::MAX))
+            .unwrap_or(page);
         match &self.ram {
             Some(ram) if page < ram.size() => Page::Memory {
                 ram: ram.clone(),

@@ -151,7 +151,8 @@ pub struct Asm {
     far: Option<usize>,
     /// The place of a general register whose value is in `eax` as well, as long as the next instruction is here.
     held: Option<(i8, usize)>,
-    homes: Homes,
+    /// The general registers in host registers.
+    pub homes: Homes,
     /// How often general registers are used: what one use counts for, and the sums.
     pub weight: u64,
     pub uses: [Cell<u64>; 33],

@@ -197,7 +197,7 @@ impl Emitter<'_, '_> {
                 return;
             }
             self.asm.jump_if(condition, head);
-        } else if self.homes == Homes::USUAL {
+        } else if self.asm.homes == Homes::USUAL {
             let unknown = self.stubs.unknown(to.word);
             let site = self.asm.jump_out_if(condition, unknown);
             self.links.push(Link { site, to });
@@ -230,30 +230,25 @@ impl Emitter<'_, '_> {
     /// The address at an offset from the start of the block, in a host register.
     fn address_of(&mut self, to: u8, offset: u32) {
         let offset = self.place.offset().wrapping_add(offset);
-        if let Some(page) = self.place.kseg0 {
-            let address = page.wrapping_add(offset);
-            self.asm.mov(to, Src::Imm(address.cast_signed()));
-        } else {
-            self.asm.encode(&[0x8b], to, Rm::At(RBX, at::PC));
-            self.asm
-                .binary(Binary::Add, to, Src::Imm(offset.cast_signed()));
-        }
+        self.asm.encode(&[0x8b], to, Rm::At(RBX, at::PC));
+        self.asm
+            .binary(Binary::Add, to, Src::Imm(offset.cast_signed()));
     }
 
     /// The block that is gone to is in the page of this address.
     fn enter_page(&mut self, va: u32) {
         let page = va & !0xfff;
-        if self.place.kseg0 != Some(page) {
-            dynasm!(self.asm.ops; .arch x64; mov DWORD [rbx + at::PC], page.cast_signed());
-        }
+        dynasm!(self.asm.ops; .arch x64; mov DWORD [rbx + at::PC], page.cast_signed());
     }
 
     /// Goes on at an offset from the start of the block.
     pub fn go(&mut self, offset: u32) {
         if let Some(to) = self.place.here.beside(offset) {
             self.link(to);
-        } else if let Some((va, to)) = self.place.kseg0_at(offset) {
-            self.enter_page(va);
+        } else if let Some(to) = self.place.kseg0_at(offset) {
+            let by = self.place.offset().wrapping_add(offset) & !0xfff;
+            // The page may be seen at several addresses of kseg0, and the next one is next to it at each.
+            dynasm!(self.asm.ops; .arch x64; add DWORD [rbx + at::PC], by.cast_signed());
             self.link(to);
         } else {
             self.address_of(EAX, offset);

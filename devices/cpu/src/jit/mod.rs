@@ -95,13 +95,13 @@ impl Place<'_> {
         u32::from(self.here.word) * 4
     }
 
-    /// What is at an offset from the block in kseg0, with its address.
-    fn kseg0_at(&mut self, offset: u32) -> Option<(u32, To)> {
+    /// What is at an offset from the block in kseg0.
+    fn kseg0_at(&mut self, offset: u32) -> Option<To> {
         let va = self.kseg0?.wrapping_add(self.offset()).wrapping_add(offset);
-        Some((va, (self.find)(va)?))
+        (self.find)(va)
     }
 
-    /// The same for an address within the 256 MiB around the block.
+    /// The same for an address within the 256 MiB around the block, with that address.
     fn region(&mut self, target: u32) -> Option<(u32, To)> {
         let va = self.kseg0? & 0xf000_0000 | target;
         Some((va, (self.find)(va)?))
@@ -236,7 +236,6 @@ impl Native {
         Some(Emitter {
             block: &members.first()?.block,
             members,
-            homes,
             heads,
             slow,
             jumps: None,
@@ -321,8 +320,6 @@ struct Jumps {
 struct Emitter<'a, 'p> {
     asm: Asm,
     members: &'a [Member],
-    /// The general registers in host registers.
-    homes: Homes,
     /// Where the blocks start, by word of the page.
     heads: Vec<(u16, Label)>,
     jumps: Option<Jumps>,
@@ -369,13 +366,13 @@ impl<'a> Emitter<'a, '_> {
         }
         if let Some(label) = self.slow {
             self.asm.bind(label);
-            stubs::slow(&mut self.asm, self.homes, self.stubs.after);
+            stubs::slow(&mut self.asm, self.stubs.after);
         }
     }
 
     /// Emits the ways into the blocks.
     fn enter(&mut self) {
-        if self.homes == Homes::USUAL {
+        if self.asm.homes == Homes::USUAL {
             self.entries = self.heads.iter().map(|(_, label)| *label).collect();
             return;
         }
@@ -383,7 +380,7 @@ impl<'a> Emitter<'a, '_> {
             let entry = self.asm.label();
             self.asm.bind(entry);
             self.entries.push(entry);
-            self.change_homes(Homes::USUAL, self.homes);
+            self.change_homes(Homes::USUAL, self.asm.homes);
             self.asm.jump(head);
         }
     }
@@ -401,7 +398,7 @@ impl<'a> Emitter<'a, '_> {
 
     /// Has the general registers where they usually are, as they must be when others are gone to.
     fn usual_homes(&mut self) {
-        self.change_homes(self.homes, Homes::USUAL);
+        self.change_homes(self.asm.homes, Homes::USUAL);
     }
 
     fn member(&mut self, member: &'a Member, n: usize) {

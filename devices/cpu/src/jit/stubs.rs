@@ -68,7 +68,7 @@ impl Stubs {
         go_on(&mut asm, lookup);
         let after = add(asm)?;
         let mut asm = Asm::new(Homes::USUAL);
-        self::slow(&mut asm, Homes::USUAL, after);
+        self::slow(&mut asm, after);
         let slow = add(asm)?;
         // SAFETY: what the jump leads to takes everything as it was when the stub was entered.
         #[allow(unsafe_code, reason = "see the crate's documentation")]
@@ -196,8 +196,9 @@ fn call(asm: &mut Asm, homes: Homes, world: i32) {
     );
 }
 
-/// Has the interpreter do what [`Stubs::slow`] says, for code with these general registers in host registers.
-pub fn slow(asm: &mut Asm, homes: Homes, after: u32) {
+/// Has the interpreter do what [`Stubs::slow`] says.
+pub fn slow(asm: &mut Asm, after: u32) {
+    let homes = asm.homes;
     // The return address is on the stack; eight bytes more align it.
     dynasm!(asm.ops; .arch x64; sub rsp, 8; add [rbx + at::PC], ecx);
     call(asm, homes, WORLD + 16);

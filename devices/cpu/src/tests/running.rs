@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use solderless_model::{Hertz, Pin, Processor, Stop};
 
 use super::exceptions::{mfc0, mtc0};
-use super::{CODE, NOP, Rig, i};
+use super::{CODE, NOP, Rig, i, r};
 use crate::CpuModel;
 
 const T0: u32 = 8;
@@ -170,6 +170,35 @@ fn code_that_changes() {
         rig.set(9, value);
         rig.run(3);
         assert_eq!((rig.get(11), rig.word(CODE + 0x400)), (value, value));
+    }
+}
+
+#[test]
+fn code_may_be_seen_at_two_addresses_of_kseg0() {
+    const MIRROR: u32 = 0x0100_0000;
+    const RA: u32 = 31;
+    let mut rig = Rig::new(|_| ());
+    rig.bench.around.mirror = Some(MIRROR.into());
+    // The return address of BAL over the end of a page's code, and that of BAL in the next page, then back by the first.
+    let last = CODE + 0xff0;
+    rig.put(
+        last,
+        &[i(0x01, 0, 0x11, 1), r(0x25, RA, 0, T0, 0), NOP, NOP],
+    );
+    rig.put(
+        last + 16,
+        &[i(0x01, 0, 0x11, 1), r(0x25, RA, 0, T1, 0), NOP],
+    );
+    for at in [last, last + MIRROR, last, last + MIRROR] {
+        for _ in 0..3 {
+            rig.go(at);
+            rig.run(6);
+            assert_eq!(
+                [rig.get(8), rig.get(9), rig.pc()],
+                [at + 8, at + 24, at + 24],
+                "{at:#x}"
+            );
+        }
     }
 }
 
