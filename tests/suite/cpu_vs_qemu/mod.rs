@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use gdb::Gdb;
+use self::gdb::Gdb;
 use solderless::board::{self, Options};
 use solderless::machine::{Fittings, Machine};
 use solderless_model::Engine;

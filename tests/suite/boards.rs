@@ -678,7 +678,7 @@ fn memory_is_seen_where_there_is_some() {
     }
 }
 
-const MALTA: &str = include_str!("../machines/malta.toml");
+const MALTA: &str = include_str!("../../machines/malta.toml");
 
 /// Resolves a text and checks whatever comes out; whether it is a board.
 fn try_board(text: &str, options: &Options) -> bool {

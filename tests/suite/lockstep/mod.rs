@@ -15,7 +15,7 @@ use solderless_testing::frame::{self, Frame};
 use solderless_testing::program::{self, Cpu};
 use solderless_testing::{Endian, guests};
 
-use subject::{SINGLE, Subject, Unit, unmapped};
+use self::subject::{SINGLE, Subject, Unit, unmapped};
 
 /// Code is generated for everything that is executed twice.
 const JIT: Engine = Engine::Jit { after: 2 };

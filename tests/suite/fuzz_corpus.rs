@@ -1,8 +1,8 @@
 //! What the fuzzer found worth keeping (`tests/fuzz`), without the fuzzer.
 
-#[path = "fuzz/check.rs"]
+#[path = "../fuzz/check.rs"]
 mod check;
-#[path = "fuzz/stream.rs"]
+#[path = "../fuzz/stream.rs"]
 mod stream;
 
 use std::fs;

@@ -6,8 +6,8 @@ use solderless_model::testing::Noise;
 use solderless_model::{Engine, NEWEST};
 use solderless_testing::Endian;
 
-use crate::subject::run;
-use crate::{ROM_WORKS, UBOOT_WORKS, plan, rom, start, uboot};
+use super::subject::run;
+use super::{ROM_WORKS, UBOOT_WORKS, plan, rom, start, uboot};
 
 const ENGINES: [Engine; 4] = [
     Engine::Jit { after: 1 },

@@ -1,0 +1,29 @@
+//! The tests of the whole: one program, so that what they use is linked once.
+
+mod board_properties;
+mod boards;
+mod cli;
+mod cpu_vs_qemu;
+mod deterministic;
+mod docs;
+mod fuzz_corpus;
+mod graph_svg;
+mod guide;
+mod hotplug_vs_qemu;
+mod linux;
+mod lockstep;
+mod mipssim;
+mod models;
+mod monitor;
+mod pace;
+mod parts;
+mod restore;
+mod rom;
+mod schemas;
+mod state;
+mod stress;
+mod terminal;
+mod uboot;
+mod variants;
+mod versions;
+mod wren;
