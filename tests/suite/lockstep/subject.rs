@@ -242,7 +242,7 @@ impl Subject<'_> {
             return format!("{pc:08x}");
         };
         let word = self.endian.word((lanes as u32).to_le_bytes());
-        format!("{pc:08x}: {word:08x} {}", solderless_cpu::describe(word))
+        format!("{pc:08x}: {word:08x} {}", solderless_mips::describe(word))
     }
 }
 

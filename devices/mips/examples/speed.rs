@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::time::Instant;
 
-use solderless_cpu::{Mips32Cpu, Props};
+use solderless_mips::{Mips32Cpu, Props};
 use solderless_model::memory::Ram;
 use solderless_model::testing::Bench;
 use solderless_model::{Engine, Processor};
