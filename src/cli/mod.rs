@@ -189,7 +189,7 @@ fn restore(
     board: Option<&str>,
     options: &Options,
 ) -> anyhow::Result<(Stream, Plan, Loaded)> {
-    let mut bar = crate::host::progress::Bar::new("loading");
+    let mut bar = crate::progress::Bar::new("loading");
     let stream = Stream::open(uri, &mut |done, of| bar.at(done, of));
     let stream = stream.with_context(|| uri.to_string())?;
     let own = stream.board(&Options::default())?;

@@ -10,9 +10,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use object::ReadCache;
 use solderless_model::{Engine, SlotKind};
 
+use crate::backend::{self, Backend, Chardev, Image, Outside};
 use crate::board::{Loaded, Options, RunFile};
 use crate::graph::plan::{Boot, Plan};
-use crate::host::{self, Backend, NetBackend, Outside};
 use crate::machine::{self, End, Fittings, Kernel, KernelFiles, Machine, Pace, Run};
 use crate::monitor::{Sessions, Vm};
 use crate::state::{self, Description, Stream, Uri, snapshots};
@@ -52,9 +52,7 @@ pub struct Args {
     /// Command line for the kernel
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     append: Option<String>,
-    /// Plug something into a slot of the board: SLOT=console|stdio|null|pty|file:PATH|unix:PATH[,server]|tcp:HOST:PORT[,server],
-    /// or for a network SLOT=null|udp:HOST:PORT,peer=HOST:PORT|unix:PATH,peer=PATH
-    #[arg(long, value_name = "SLOT=BACKEND")]
+    #[arg(long, value_name = "SLOT=BACKEND", help = backend_help())]
     backend: Vec<String>,
     /// Go on from a saved machine: file:PATH, exec:COMMAND, unix:PATH, tcp:HOST:PORT or fd:N; a board that is named too must be the saved one's
     #[arg(long, value_name = "URI", conflicts_with_all = ["firmware", "kernel", "initrd", "append"])]
@@ -62,9 +60,7 @@ pub struct Args {
     /// Save the machine where the run ends, to a place as for --restore
     #[arg(long, value_name = "URI")]
     save_on_exit: Option<Uri>,
-    /// Where commands to the machine come from: none|stdio|pty|unix:PATH[,server]|tcp:HOST:PORT[,server]; on the terminal
-    /// of a console Ctrl-A c switches to them, unless this is none
-    #[arg(long, value_name = "BACKEND")]
+    #[arg(long, value_name = "BACKEND", help = monitor_help())]
     monitor: Option<String>,
     /// Start with the machine standing still; the monitor's command `cont` lets it go
     #[arg(short = 'S', long)]
@@ -91,6 +87,24 @@ pub struct Args {
     /// Log what happens on standard error; twice for more
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
+}
+
+fn backend_help() -> String {
+    let [chardev, netdev, image] = [SlotKind::Chardev, SlotKind::Netdev, SlotKind::Image];
+    format!(
+        "Plug something into a slot of the board: SLOT={}, for a network SLOT={}, for an image SLOT={}",
+        backend::usage(chardev),
+        backend::usage(netdev),
+        backend::usage(image)
+    )
+}
+
+fn monitor_help() -> String {
+    let forms: Vec<_> = backend::monitor_forms().collect();
+    format!(
+        "Where commands to the machine come from: {}; on the terminal of a console Ctrl-A c switches to them, unless this is none",
+        forms.join("|")
+    )
 }
 
 /// An engine, as a user names it.
@@ -168,28 +182,14 @@ fn with_run_file(args: &Args, run: &RunFile) -> Args {
 fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<u8> {
     let plan = &loaded.plan;
     let monitor = args.monitor.as_deref().map(monitor).transpose()?;
-    let mut backends = backends(args, plan, monitor.as_ref())?;
+    let backends = backends(args, plan, monitor.as_ref())?;
     let mut outside = Outside::new().context("cannot handle signals")?;
-    let mut plugs = Vec::new();
-    let mut stdio = (monitor == Some(Backend::Stdio)).then_some("the monitor");
-    if monitor == Some(Backend::Null) {
+    let mut stdio = (monitor == Some(Chardev::Stdio)).then_some("the monitor");
+    if monitor == Some(Chardev::Null) {
         outside.no_switch();
     }
-    for (index, slot) in plan.slots.iter().enumerate() {
-        let spec = match slot.kind {
-            SlotKind::Chardev | SlotKind::Netdev => backends[index].take(),
-            SlotKind::Image => None,
-        };
-        let Some(spec) = spec else {
-            continue;
-        };
-        let place = || format!("slot {}", slot.name);
-        if slot.kind == SlotKind::Netdev {
-            plugs.push((index, Plug::Net(spec.parse().with_context(place)?)));
-            continue;
-        }
-        let backend: Backend = spec.parse().with_context(place)?;
-        if backend == Backend::Stdio
+    for (slot, backend) in plan.slots.iter().zip(&backends) {
+        if *backend == Some(Backend::Chardev(Chardev::Stdio))
             && let Some(first) = stdio.replace(&slot.name)
         {
             bail!(
@@ -197,7 +197,6 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
                 slot.name
             );
         }
-        plugs.push((index, Plug::Char(backend)));
     }
     let mut machine = match saved {
         Some((stream, own)) => {
@@ -205,22 +204,23 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
             tracing::info!("the machine goes on at {} ns of guest time", machine.now());
             machine
         }
-        None => power_on(args, plan, backends)?,
+        None => power_on(args, plan, &backends)?,
     };
     if let (Some(engine), Some(cpu)) = (args.engine, machine.cpu())
         && !cpu.set_engine(engine.into())
     {
         bail!("--engine jit: there is no code generator for this host and CPU");
     }
-    for (index, plug) in plugs {
+    for (index, backend) in backends.iter().enumerate() {
         let name = &plan.slots[index].name;
-        let sink = match plug {
-            Plug::Char(backend) => outside.plug(index, name, &backend)?,
-            Plug::Net(backend) => outside.connect(index, name, &backend)?,
+        let sink = match backend {
+            Some(Backend::Chardev(backend)) => outside.plug(index, name, backend)?,
+            Some(Backend::Netdev(backend)) => outside.connect(index, name, backend)?,
+            Some(Backend::Image(_)) | None => continue,
         };
         machine.plug(index, sink);
     }
-    if let Some(backend) = monitor.filter(|b| *b != Backend::Null) {
+    if let Some(backend) = monitor.filter(|b| *b != Chardev::Null) {
         outside.monitor(&backend)?;
     }
     if args.deterministic && stdio.is_some() && !outside.interactive() {
@@ -260,7 +260,7 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     );
     if let Some(uri) = &args.save_on_exit {
         let description = Description::new(loaded);
-        let mut bar = crate::host::progress::Bar::new("saving");
+        let mut bar = crate::progress::Bar::new("saving");
         let saved = state::save(&machine, &description, uri, &mut |done, of| {
             bar.at(done, of)
         });
@@ -273,14 +273,8 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     })
 }
 
-/// What goes into a slot.
-enum Plug {
-    Char(Backend),
-    Net(NetBackend),
-}
-
 /// A new machine, with the images that the user names.
-fn power_on(args: &Args, plan: &Plan, mut backends: Vec<Option<String>>) -> Result<Machine> {
+fn power_on(args: &Args, plan: &Plan, backends: &[Option<Backend>]) -> Result<Machine> {
     let kernel = kernel(args, plan)?;
     let mut images = vec![None; plan.slots.len()];
     for (index, slot) in plan
@@ -290,11 +284,11 @@ fn power_on(args: &Args, plan: &Plan, mut backends: Vec<Option<String>>) -> Resu
         .filter(|(_, s)| s.kind == SlotKind::Image)
     {
         let boots = plan.boot.as_ref().filter(|b| b.firmware == index);
-        images[index] = match (&kernel, boots, backends[index].take()) {
+        images[index] = match (&kernel, boots, &backends[index]) {
             (Some(kernel), Some(_), _) => Some(kernel.firmware()),
-            (None, Some(boot), Some(spec)) => Some(firmware(&spec, plan, boot)?),
-            (_, _, Some(spec)) => Some(image(&spec)?),
-            (_, _, None) => None,
+            (None, Some(boot), Some(Backend::Image(image))) => Some(firmware(image, plan, boot)?),
+            (_, _, Some(Backend::Image(image))) => Some(content(image)?),
+            _ => None,
         };
         match &images[index] {
             Some(image) => tracing::info!("{}: {} bytes", slot.name, image.len()),
@@ -323,17 +317,8 @@ fn power_on(args: &Args, plan: &Plan, mut backends: Vec<Option<String>>) -> Resu
 }
 
 /// What is plugged into each slot: the board's default, or what the command line says.
-fn backends(args: &Args, plan: &Plan, monitor: Option<&Backend>) -> Result<Vec<Option<String>>> {
-    let mut specs: Vec<_> = plan.slots.iter().map(|s| s.default.clone()).collect();
-    if monitor == Some(&Backend::Stdio) {
-        // The console that a board has there by default makes room.
-        for spec in &mut specs {
-            let console = spec.as_deref().map(str::parse);
-            if matches!(console, Some(Ok(Backend::Stdio))) {
-                *spec = Some("null".to_owned());
-            }
-        }
-    }
+fn backends(args: &Args, plan: &Plan, monitor: Option<&Chardev>) -> Result<Vec<Option<Backend>>> {
+    let mut backends = vec![None; plan.slots.len()];
     for text in &args.backend {
         let (name, spec) = text
             .split_once('=')
@@ -346,33 +331,31 @@ fn backends(args: &Args, plan: &Plan, monitor: Option<&Backend>) -> Result<Vec<O
                 let names: Vec<_> = plan.slots.iter().map(|s| s.name.as_str()).collect();
                 anyhow!("the board has no slot {name}; it has {}", names.join(", "))
             })?;
-        let place = || format!("--backend {text}");
-        match plan.slots[slot].kind {
-            SlotKind::Chardev => drop(spec.parse::<Backend>().with_context(place)?),
-            SlotKind::Netdev => drop(spec.parse::<NetBackend>().with_context(place)?),
-            SlotKind::Image => {}
-        }
-        specs[slot] = Some(spec.to_owned());
+        let backend = Backend::parse(plan.slots[slot].kind, spec);
+        backends[slot] = Some(backend.with_context(|| format!("--backend {text}"))?);
     }
     if let Some(path) = &args.firmware {
         let boot = boot(plan, "--firmware")?;
-        specs[boot.firmware] = Some(format!("file:{}", path.display()));
+        backends[boot.firmware] = Some(Backend::Image(Image::File(path.clone())));
     }
-    Ok(specs)
+    for (slot, backend) in plan.slots.iter().zip(&mut backends) {
+        if let (None, Some(default)) = (&backend, &slot.default) {
+            let default = Backend::parse(slot.kind, default);
+            let default = default.with_context(|| format!("slot {}", slot.name))?;
+            // The console that a board has there by default makes room for the monitor.
+            let taken = Backend::Chardev(Chardev::Stdio);
+            *backend = match monitor {
+                Some(Chardev::Stdio) if default == taken => None,
+                _ => Some(default),
+            };
+        }
+    }
+    Ok(backends)
 }
 
 /// Where `--monitor` says that commands come from.
-fn monitor(text: &str) -> Result<Backend> {
-    let backend = match text {
-        "none" => Ok(Backend::Null),
-        text => text.parse(),
-    };
-    match backend {
-        Ok(Backend::File(_)) | Err(_) => bail!(
-            "--monitor {text}: there are none, stdio, pty, unix:PATH[,server] and tcp:HOST:PORT[,server]"
-        ),
-        Ok(backend) => Ok(backend),
-    }
+fn monitor(text: &str) -> Result<Chardev> {
+    Chardev::monitor(text).with_context(|| format!("--monitor {text}"))
 }
 
 fn boot<'a>(plan: &'a Plan, option: &str) -> Result<&'a Boot> {
@@ -388,21 +371,20 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// The content of an image slot: a file, or a ROM that ships with the program.
-fn image(spec: &str) -> Result<Vec<u8>> {
-    match spec.split_once(':') {
-        Some(("file", path)) => read(Path::new(path)),
-        Some(("rom", name)) => Ok(host::rom(name).map_err(anyhow::Error::msg)?.to_vec()),
-        _ => bail!("unknown image \"{spec}\"; write file:PATH or rom:NAME"),
+/// The content of a memory.
+fn content(image: &Image) -> Result<Vec<u8>> {
+    match image {
+        Image::File(path) => read(path),
+        Image::Rom(name) => Ok(backend::rom(name).map_err(anyhow::Error::msg)?.to_vec()),
     }
 }
 
-fn firmware(spec: &str, plan: &Plan, boot: &Boot) -> Result<Vec<u8>> {
-    let bytes = image(spec)?;
-    let firmware =
-        machine::firmware_image(&bytes, big_endian(plan, boot)).with_context(|| spec.to_owned())?;
+fn firmware(image: &Image, plan: &Plan, boot: &Boot) -> Result<Vec<u8>> {
+    let bytes = content(image)?;
+    let firmware = machine::firmware_image(&bytes, big_endian(plan, boot))
+        .with_context(|| image.to_string())?;
     if firmware.swapped {
-        tracing::info!("{spec}: the words of the image were turned");
+        tracing::info!("{image}: the words of the image were turned");
     }
     Ok(firmware.image)
 }

@@ -135,7 +135,7 @@ fn number(text: &str) -> Option<u64> {
 }
 
 fn verify(file: &Path) -> Result<String> {
-    let mut bar = crate::host::progress::Bar::new("reading");
+    let mut bar = crate::progress::Bar::new("reading");
     let uri = Uri::File(file.to_owned());
     let stream = uri.read(|from| Stream::read(from, &mut |done, of| bar.at(done, of)));
     let stream = stream.with_context(|| file.display().to_string())?;

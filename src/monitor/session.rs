@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::commands;
 use super::editor::Editor;
-use crate::host::{Heard, Outside, Said};
+use crate::backend::{Heard, Outside, Said};
 use crate::machine::{Event, Host, Sink};
 
 /// What stands before a line.

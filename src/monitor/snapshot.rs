@@ -3,8 +3,8 @@
 use super::commands::{done, say};
 use super::{Outcome, Vm};
 use crate::board::Options;
-use crate::host::progress::Bar;
 use crate::machine::Fittings;
+use crate::progress::Bar;
 use crate::state::{self, Description, Error, Stream, Uri, snapshots};
 
 /// Saves the machine somewhere. Whoever loads the stream goes on in its place, so it then stands still.

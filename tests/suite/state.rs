@@ -70,7 +70,7 @@ fn open(board: &str, set: &[(&str, &str)]) -> Loaded {
 /// A Malta with the ROM in its flash, and these characters on their way to its first serial port.
 fn rom(typed: &str) -> (Loaded, Machine) {
     let loaded = open("malta", &[("param.ram", "16MiB")]);
-    let rom = solderless::host::rom("malta-rom-le")
+    let rom = solderless::backend::rom("malta-rom-le")
         .expect("it ships")
         .to_vec();
     let slot = |name: &str| loaded.plan.slots.iter().position(|s| s.name == name);

@@ -101,7 +101,7 @@ fn kept(name: &str) -> Stream {
         let mut images = vec![None; loaded.plan.slots.len()];
         let boot = loaded.plan.boot.as_ref().expect("it boots");
         images[boot.firmware] = Some(
-            solderless::host::rom("malta-rom-le")
+            solderless::backend::rom("malta-rom-le")
                 .expect("it ships")
                 .to_vec(),
         );

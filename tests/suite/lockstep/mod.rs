@@ -77,7 +77,7 @@ fn rom(endian: Endian) -> &'static [u8] {
         Endian::Little => "malta-rom-le",
         Endian::Big => "malta-rom-be",
     };
-    solderless::host::rom(name).expect("it ships")
+    solderless::backend::rom(name).expect("it ships")
 }
 
 /// U-Boot as it is in the flash.

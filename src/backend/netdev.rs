@@ -7,19 +7,19 @@ use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{BackendError, Feed};
+use super::outside::Feed;
+use super::{BackendError, Form};
 use crate::machine::{Event, Sink};
 
 /// The shortest frame on a network, and the shortest that says what it is: the header.
 const SHORTEST: usize = 60;
 const HEADER: usize = 14;
 
-/// A netdev backend, as the command line names it.
+/// A backend of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NetBackend {
+pub enum Netdev {
     /// A network without anybody else.
     Null,
     /// UDP addresses: the own one and the other end's.
@@ -28,41 +28,47 @@ pub enum NetBackend {
     Unix(PathBuf, PathBuf),
 }
 
-impl FromStr for NetBackend {
-    type Err = BackendError;
+/// How they are written.
+pub(super) const FORMS: &[Form<Netdev>] = &[
+    Form {
+        name: "null",
+        args: "",
+        about: "a network with nobody else on it",
+        parse: |_| Some(Netdev::Null),
+    },
+    Form {
+        name: "udp",
+        args: ":HOST:PORT,peer=HOST:PORT",
+        about: "frames as UDP datagrams: received at the first address, sent to the second",
+        parse: |rest| ends(rest).map(|(own, peer)| Netdev::Udp(own.into(), peer.into())),
+    },
+    Form {
+        name: "unix",
+        args: ":PATH,peer=PATH",
+        about: "the same with Unix datagram sockets",
+        parse: |rest| ends(rest).map(|(own, peer)| Netdev::Unix(own.into(), peer.into())),
+    },
+];
 
-    fn from_str(text: &str) -> Result<Self, BackendError> {
-        if text == "null" {
-            return Ok(Self::Null);
-        }
-        let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
-        match (kind, rest.split_once(",peer=")) {
-            ("udp", Some((own, peer))) if !own.is_empty() && !peer.is_empty() => {
-                Ok(Self::Udp(own.to_owned(), peer.to_owned()))
-            }
-            ("unix", Some((own, peer))) if !own.is_empty() && !peer.is_empty() => {
-                Ok(Self::Unix(own.into(), peer.into()))
-            }
-            _ => Err(BackendError::new(format!(
-                "unknown backend \"{text}\" for a network; there are null, udp:HOST:PORT,peer=HOST:PORT and unix:PATH,peer=PATH"
-            ))),
-        }
-    }
+/// The own end of a network, and the other one.
+fn ends(rest: &str) -> Option<(&str, &str)> {
+    rest.split_once(",peer=")
+        .filter(|(own, peer)| !own.is_empty() && !peer.is_empty())
 }
 
 /// Opens a backend; the frames that come in go to `events`.
 pub(super) fn open(
     slot: usize,
     name: &str,
-    backend: &NetBackend,
+    backend: &Netdev,
     events: &Feed,
 ) -> Result<Box<dyn Sink>, BackendError> {
     let failed =
         |what: String, e: std::io::Error| BackendError::new(format!("{name}: cannot {what}: {e}"));
     let events = events.clone();
     Ok(match backend {
-        NetBackend::Null => Box::new(Udp(None)),
-        NetBackend::Udp(own, peer) => {
+        Netdev::Null => Box::new(Udp(None)),
+        Netdev::Udp(own, peer) => {
             let socket = UdpSocket::bind(own).map_err(|e| failed(format!("listen at {own}"), e))?;
             socket
                 .connect(peer)
@@ -72,7 +78,7 @@ pub(super) fn open(
             std::thread::spawn(move || take(slot, |buffer| from.recv(buffer), &events));
             Box::new(Udp(Some(socket)))
         }
-        NetBackend::Unix(own, peer) => {
+        Netdev::Unix(own, peer) => {
             let at = || format!("listen at {}", own.display());
             let from = bind(own).map_err(|e| failed(at(), e))?;
             // A socket of its own: a peer that does not read must not hold the machine.
@@ -141,29 +147,7 @@ fn take(slot: usize, receive: impl Fn(&mut [u8]) -> std::io::Result<usize>, even
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Heard;
-
-    #[test]
-    fn backends_are_read() {
-        for (text, expected) in [
-            ("null", Some(NetBackend::Null)),
-            (
-                "udp:127.0.0.1:1,peer=h:2",
-                Some(NetBackend::Udp("127.0.0.1:1".into(), "h:2".into())),
-            ),
-            (
-                "unix:/a,b,peer=/c",
-                Some(NetBackend::Unix("/a,b".into(), "/c".into())),
-            ),
-            ("udp:127.0.0.1:1", None),
-            ("unix:/a,peer=", None),
-            ("unix:,peer=/a", None),
-            ("tcp:a,peer=b", None),
-            ("", None),
-        ] {
-            assert_eq!(text.parse().ok(), expected, "{text}");
-        }
-    }
+    use crate::backend::Heard;
 
     #[test]
     fn two_ends_exchange_frames() {
@@ -175,7 +159,7 @@ mod tests {
         let (sender, events) = std::sync::mpsc::channel();
         let feed = Feed(sender);
         let open = |slot, own: &PathBuf, peer: &PathBuf| {
-            let backend = NetBackend::Unix(own.clone(), peer.clone());
+            let backend = Netdev::Unix(own.clone(), peer.clone());
             super::open(slot, "net", &backend, &feed)
         };
         let mut first = open(1, &one, &other).unwrap();

@@ -1,10 +1,4 @@
-//! The outside of a machine: the terminal, files and sockets behind its slots, signals.
-
-mod chardev;
-mod images;
-mod netdev;
-pub mod progress;
-mod terminal;
+//! The outside of a machine: everything that comes to it, in one queue, and signals.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,10 +8,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-pub use chardev::{Backend, BackendError};
-pub use images::rom;
-pub use netdev::NetBackend;
-
+use super::{BackendError, Chardev, Netdev, chardev, netdev, terminal};
 use crate::machine::{Event, Sink};
 
 /// Something that came from outside.
@@ -40,7 +31,7 @@ pub enum Said {
 
 /// Who gets what comes in from a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum To {
+pub(super) enum To {
     /// A slot of the board.
     Slot(usize),
     /// The monitor, from the one with this number.
@@ -49,29 +40,29 @@ enum To {
 
 /// Puts what comes from outside into the queue.
 #[derive(Debug, Clone)]
-struct Feed(Sender<Heard>);
+pub(super) struct Feed(pub(super) Sender<Heard>);
 
 /// The machine is no more.
 #[derive(Debug)]
-struct Gone;
+pub(super) struct Gone;
 
 impl Feed {
-    fn send(&self, event: Event) -> Result<(), Gone> {
+    pub(super) fn send(&self, event: Event) -> Result<(), Gone> {
         self.hear(Heard::Event(event))
     }
 
-    fn hear(&self, heard: Heard) -> Result<(), Gone> {
+    pub(super) fn hear(&self, heard: Heard) -> Result<(), Gone> {
         self.0.send(heard).map_err(|_| Gone)
     }
 
-    fn opened(&self, to: To, answer: Option<Box<dyn Sink + Send>>) -> Result<(), Gone> {
+    pub(super) fn opened(&self, to: To, answer: Option<Box<dyn Sink + Send>>) -> Result<(), Gone> {
         match to {
             To::Slot(_) => Ok(()),
             To::Monitor(number) => self.hear(Heard::Monitor(number, Said::Opened(answer))),
         }
     }
 
-    fn text(&self, to: To, bytes: &[u8]) -> Result<(), Gone> {
+    pub(super) fn text(&self, to: To, bytes: &[u8]) -> Result<(), Gone> {
         self.hear(match to {
             To::Slot(slot) => Heard::Event(Event::Input(slot, bytes.to_vec())),
             To::Monitor(number) => Heard::Monitor(number, Said::Text(bytes.to_vec())),
@@ -79,7 +70,7 @@ impl Feed {
     }
 
     /// No more will come, or none from the present peer of a socket.
-    fn closed(&self, to: To) -> Result<(), Gone> {
+    pub(super) fn closed(&self, to: To) -> Result<(), Gone> {
         self.hear(match to {
             To::Slot(slot) => Heard::Event(Event::InputEnd(slot)),
             To::Monitor(number) => Heard::Monitor(number, Said::Closed),
@@ -150,10 +141,10 @@ impl Outside {
         &mut self,
         slot: usize,
         name: &str,
-        backend: &Backend,
+        backend: &Chardev,
     ) -> Result<Box<dyn Sink>, BackendError> {
         self.interactive |= backend.is_interactive();
-        let terminal = *backend == Backend::Stdio && backend.is_interactive();
+        let terminal = *backend == Chardev::Stdio && backend.is_interactive();
         let monitor = (terminal && self.switch).then_some(self.monitors.len());
         if monitor.is_some() {
             self.monitors.push((chardev::stdout(&self.feed), true));
@@ -165,10 +156,10 @@ impl Outside {
     ///
     /// # Errors
     /// It cannot be opened.
-    pub fn monitor(&mut self, backend: &Backend) -> Result<(), BackendError> {
+    pub fn monitor(&mut self, backend: &Chardev) -> Result<(), BackendError> {
         let terminal = match backend {
-            Backend::Stdio => backend.is_interactive(),
-            backend => *backend == Backend::Pty,
+            Chardev::Stdio => backend.is_interactive(),
+            backend => *backend == Chardev::Pty,
         };
         self.interactive |= terminal;
         let to = To::Monitor(self.monitors.len());
@@ -195,7 +186,7 @@ impl Outside {
         &mut self,
         slot: usize,
         name: &str,
-        backend: &NetBackend,
+        backend: &Netdev,
     ) -> Result<Box<dyn Sink>, BackendError> {
         netdev::open(slot, name, backend, &self.feed)
     }

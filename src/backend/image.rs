@@ -1,0 +1,76 @@
+//! What fills a memory: files, and the ROM images that ship with the program.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::Form;
+
+/// The content of a memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Image {
+    /// A file's.
+    File(PathBuf),
+    /// A ROM's that ships with the program.
+    Rom(String),
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Rom(name) => write!(f, "rom:{name}"),
+        }
+    }
+}
+
+/// How they are written.
+pub(super) const FORMS: &[Form<Image>] = &[
+    Form {
+        name: "file",
+        args: ":PATH",
+        about: "what a file has",
+        parse: |path| (!path.is_empty()).then(|| Image::File(path.into())),
+    },
+    Form {
+        name: "rom",
+        args: ":NAME",
+        about: "a ROM that ships with the program",
+        parse: |name| (!name.is_empty()).then(|| Image::Rom(name.to_owned())),
+    },
+];
+
+/// By the name a board uses: `rom:NAME`.
+const ROMS: &[(&str, &[u8])] = &[
+    (
+        "malta-rom-be",
+        include_bytes!("../../machines/rom/malta-rom-be.bin"),
+    ),
+    (
+        "malta-rom-le",
+        include_bytes!("../../machines/rom/malta-rom-le.bin"),
+    ),
+    (
+        "mipssim-rom-be",
+        include_bytes!("../../machines/rom/mipssim-rom-be.bin"),
+    ),
+    (
+        "mipssim-rom-le",
+        include_bytes!("../../machines/rom/mipssim-rom-le.bin"),
+    ),
+    (
+        "wren-rom-be",
+        include_bytes!("../../machines/rom/wren-rom-be.bin"),
+    ),
+];
+
+/// The ROM with this name.
+///
+/// # Errors
+/// The names there are.
+pub fn rom(name: &str) -> Result<&'static [u8], String> {
+    let names = || ROMS.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", ");
+    ROMS.iter()
+        .find(|(n, _)| *n == name)
+        .map(|(_, bytes)| *bytes)
+        .ok_or_else(|| format!("no ROM is called {name} (there are {})", names()))
+}

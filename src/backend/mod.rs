@@ -1,0 +1,205 @@
+//! What plugs into the slots of a board: the terminal, files, sockets, images. Each kind of slot has one enum of backends and
+//! one table of how they are written; a specification is parsed once, here.
+
+mod chardev;
+mod image;
+mod netdev;
+mod outside;
+mod terminal;
+
+use std::fmt;
+
+use solderless_model::SlotKind;
+
+pub use chardev::{Chardev, monitor_forms};
+pub use image::{Image, rom};
+pub use netdev::Netdev;
+pub use outside::{Heard, Outside, Said};
+
+/// A backend, of the kind of its slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Backend {
+    /// For a character stream.
+    Chardev(Chardev),
+    /// For a network.
+    Netdev(Netdev),
+    /// The content of a memory.
+    Image(Image),
+}
+
+impl Backend {
+    /// Reads what a board, a run file or the command line plugs into a slot of this kind. Nothing is opened.
+    ///
+    /// # Errors
+    /// It is no backend of this kind; the message has those there are.
+    pub fn parse(kind: SlotKind, text: &str) -> Result<Self, BackendError> {
+        match kind {
+            SlotKind::Chardev => read(chardev::FORMS, "", text).map(Self::Chardev),
+            SlotKind::Netdev => read(netdev::FORMS, " for a network", text).map(Self::Netdev),
+            SlotKind::Image => read(image::FORMS, " for an image", text).map(Self::Image),
+        }
+    }
+}
+
+/// How the backends of a kind are written, and what each is.
+pub fn forms(kind: SlotKind) -> Vec<(String, &'static str)> {
+    fn list<T>(forms: &[Form<T>]) -> Vec<(String, &'static str)> {
+        forms.iter().map(|f| (f.to_string(), f.about)).collect()
+    }
+    match kind {
+        SlotKind::Chardev => list(chardev::FORMS),
+        SlotKind::Netdev => list(netdev::FORMS),
+        SlotKind::Image => list(image::FORMS),
+    }
+}
+
+/// The forms in a row, as a line of help has them.
+pub fn usage(kind: SlotKind) -> String {
+    let forms: Vec<_> = forms(kind).into_iter().map(|(form, _)| form).collect();
+    forms.join("|")
+}
+
+/// A form that backends of a kind have.
+struct Form<T> {
+    /// What stands before the colon, or all of it.
+    name: &'static str,
+    /// What follows the name, with its colon; nothing if nothing does.
+    args: &'static str,
+    /// What it is.
+    about: &'static str,
+    /// Reads what stands behind the colon.
+    parse: fn(&str) -> Option<T>,
+}
+
+impl<T> fmt::Display for Form<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.name, self.args)
+    }
+}
+
+/// Reads a backend of one of these forms, which are those of a kind of slot.
+fn read<T>(forms: &[Form<T>], of: &str, text: &str) -> Result<T, BackendError> {
+    let (name, rest) = match text.split_once(':') {
+        Some((name, rest)) => (name, Some(rest)),
+        None => (text, None),
+    };
+    let Some(form) = forms.iter().find(|form| form.name == name) else {
+        let forms: Vec<_> = forms.iter().map(Form::to_string).collect();
+        return Err(BackendError::new(format!(
+            "unknown backend \"{text}\"{of}; there are {}",
+            and(&forms)
+        )));
+    };
+    (form.args.is_empty() == rest.is_none())
+        .then(|| (form.parse)(rest.unwrap_or_default()))
+        .flatten()
+        .ok_or_else(|| BackendError::new(format!("\"{text}\" is no backend: write {form}")))
+}
+
+/// A list as a sentence has it.
+fn and(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+/// A backend that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BackendError(String);
+
+impl BackendError {
+    /// The whole message.
+    fn new(message: String) -> Self {
+        Self(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_backend_is_told_what_there_is() {
+        let error = |kind, text| Backend::parse(kind, text).unwrap_err().to_string();
+        assert_eq!(
+            error(SlotKind::Chardev, "telepathy"),
+            "unknown backend \"telepathy\"; there are console, stdio, null, pty, file:PATH, unix:PATH[,server] and tcp:HOST:PORT[,server]"
+        );
+        assert_eq!(
+            error(SlotKind::Netdev, "tap:x"),
+            "unknown backend \"tap:x\" for a network; there are null, udp:HOST:PORT,peer=HOST:PORT and unix:PATH,peer=PATH"
+        );
+        assert_eq!(
+            error(SlotKind::Image, "http://x"),
+            "unknown backend \"http://x\" for an image; there are file:PATH and rom:NAME"
+        );
+        for (kind, text, form) in [
+            (SlotKind::Chardev, "file", "file:PATH"),
+            (SlotKind::Chardev, "null:", "null"),
+            (SlotKind::Chardev, "tcp:h:1,loud", "tcp:HOST:PORT[,server]"),
+            (SlotKind::Netdev, "unix:/a", "unix:PATH,peer=PATH"),
+            (SlotKind::Image, "rom:", "rom:NAME"),
+        ] {
+            let message = format!("\"{text}\" is no backend: write {form}");
+            assert_eq!(error(kind, text), message);
+        }
+    }
+
+    #[test]
+    fn backends_are_written_as_in_qemu() {
+        let chardev = |text| match Backend::parse(SlotKind::Chardev, text) {
+            Ok(Backend::Chardev(chardev)) => chardev,
+            other => panic!("{text}: {other:?}"),
+        };
+        for (text, backend) in [
+            ("null", Chardev::Null),
+            ("console", Chardev::Stdio),
+            ("stdio", Chardev::Stdio),
+            ("file:a:b", Chardev::File("a:b".into())),
+            (
+                "unix:/run/x,server,nowait",
+                Chardev::Unix("/run/x".into(), true),
+            ),
+            ("unix:x", Chardev::Unix("x".into(), false)),
+            (
+                "tcp:localhost:4000,server=on,wait=off",
+                Chardev::Tcp("localhost:4000".into(), true),
+            ),
+        ] {
+            assert_eq!(chardev(text), backend, "{text}");
+        }
+        for bad in [
+            "",
+            "file:",
+            "unix:",
+            "tcp:h:1,loud",
+            "tcp:h",
+            "stdin",
+            "pty:x",
+        ] {
+            assert!(Backend::parse(SlotKind::Chardev, bad).is_err(), "{bad}");
+        }
+        for (text, expected) in [
+            ("null", Some(Netdev::Null)),
+            (
+                "udp:127.0.0.1:1,peer=h:2",
+                Some(Netdev::Udp("127.0.0.1:1".into(), "h:2".into())),
+            ),
+            (
+                "unix:/a,b,peer=/c",
+                Some(Netdev::Unix("/a,b".into(), "/c".into())),
+            ),
+            ("udp:127.0.0.1:1", None),
+            ("unix:/a,peer=", None),
+            ("unix:,peer=/a", None),
+            ("tcp:a,peer=b", None),
+            ("", None),
+        ] {
+            let backend = Backend::parse(SlotKind::Netdev, text).ok();
+            assert_eq!(backend, expected.map(Backend::Netdev), "{text}");
+        }
+    }
+}
