@@ -211,7 +211,7 @@ pub struct ParamSection {
 pub struct SlotSection {
     /// What can be plugged in.
     pub kind: SlotKind,
-    /// What is plugged in if the run does not say.
+    /// What is plugged in if the run does not say: `console` or `null`, for an image `rom:NAME` or `file:PATH`, beside this file.
     pub default: Option<String>,
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -16,6 +16,7 @@ use super::format::{
 };
 use super::params::{Given, Setting};
 use super::tree::{Entry, Node, Table};
+use super::trust::Origin;
 use super::{BUILT_IN, BUILT_IN_CHIPS, Options, merge, parse, renew, set};
 use crate::diagnostics::{FileId, Problem, Severity, Sources, Span, suggest};
 
@@ -25,8 +26,8 @@ pub struct Found {
     pub name: String,
     /// What stands in it.
     pub text: String,
-    /// The file; `None` for what is in the program.
-    pub path: Option<PathBuf>,
+    /// Where it is from.
+    pub origin: Origin,
 }
 
 /// What a run file says of the run.
@@ -34,12 +35,12 @@ pub struct Found {
 pub struct RunFile {
     /// What is plugged into the board's slots: name, backend, and where it says so.
     pub backends: Vec<(String, String, Span)>,
-    /// What is booted, as paths that need no folder.
-    pub firmware: Option<PathBuf>,
+    /// What is booted: a file as the run file names it, and where it does.
+    pub firmware: Option<(String, Span)>,
     /// See [`RunFile::firmware`].
-    pub kernel: Option<PathBuf>,
+    pub kernel: Option<(String, Span)>,
     /// See [`RunFile::firmware`].
-    pub initrd: Option<PathBuf>,
+    pub initrd: Option<(String, Span)>,
     /// The kernel's command line.
     pub append: Option<String>,
 }
@@ -78,8 +79,8 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-fn read(path: PathBuf) -> Result<Found, Problem> {
-    let bytes = bytes(&path).map_err(|e| {
+fn read(origin: Origin, path: &Path) -> Result<Found, Problem> {
+    let bytes = bytes(path).map_err(|e| {
         Problem::error("unreadable", format!("cannot read {}: {e}", path.display()))
     })?;
     if bytes.len() as u64 > MAX_BYTES {
@@ -96,29 +97,39 @@ fn read(path: PathBuf) -> Result<Found, Problem> {
     Ok(Found {
         name: path.display().to_string(),
         text,
-        path: Some(path),
+        origin,
     })
 }
 
-/// A board by its name, or by its path if that has a `/` or ends in `.toml`. `beside` is the file that names it.
+/// Reads a file that a text names.
+fn read_named(name: &str, by: &Origin) -> Result<Found, Problem> {
+    let path = by.file(Path::new(name))?;
+    read(Origin::of_file(&path, by), &path)
+}
+
+/// Where a name that is no path is looked for first: in the folder of the file that says it, if there is such a file.
+fn beside<'n>(by: &Origin, places: &'n [String]) -> Option<&'n String> {
+    let folder = by.path.as_deref()?.parent()?;
+    places.iter().find(|place| folder.join(place).is_file())
+}
+
+/// A board by its name, or by its path if that has a `/` or ends in `.toml`. `by` is who says so.
 ///
 /// # Errors
 /// There is no such board, or no such file.
-pub fn find(board: &str, beside: Option<&Path>) -> Result<Found, Problem> {
-    let folder = beside.and_then(Path::parent);
-    let path = match folder {
-        Some(folder) if is_path(board) => folder.join(board),
-        Some(folder) => folder.join(format!("{board}.toml")),
-        None => PathBuf::from(board),
-    };
-    if is_path(board) || (folder.is_some() && path.is_file()) {
-        return read(path);
+pub fn find(board: &str, by: &Origin) -> Result<Found, Problem> {
+    by.names("board")?;
+    if is_path(board) {
+        return read_named(board, by);
+    }
+    if let Some(file) = beside(by, &[format!("{board}.toml")]) {
+        return read_named(file, by);
     }
     if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == board) {
         return Ok(Found {
             name: format!("{name}.toml"),
             text: (*text).to_owned(),
-            path: None,
+            origin: Origin::of_program(),
         });
     }
     let names = BUILT_IN.iter().map(|(name, _)| *name);
@@ -141,22 +152,20 @@ pub fn find(board: &str, beside: Option<&Path>) -> Result<Found, Problem> {
 }
 
 /// A chip, as [`find`]; those that go with a board's file may be in a folder `chips` beside it.
-fn find_chip(chip: &str, beside: Option<&Path>) -> Result<Found, Problem> {
-    let folder = beside.and_then(Path::parent);
+fn find_chip(chip: &str, by: &Origin) -> Result<Found, Problem> {
+    by.names("chip")?;
     if is_path(chip) {
-        return read(folder.unwrap_or(Path::new("")).join(chip));
+        return read_named(chip, by);
     }
-    for place in ["chips/", ""] {
-        let file = folder.map(|folder| folder.join(format!("{place}{chip}.toml")));
-        if let Some(file) = file.filter(|file| file.is_file()) {
-            return read(file);
-        }
+    let places = [format!("chips/{chip}.toml"), format!("{chip}.toml")];
+    if let Some(file) = beside(by, &places) {
+        return read_named(file, by);
     }
     match BUILT_IN_CHIPS.iter().find(|(name, _)| *name == chip) {
         Some((name, text)) => Ok(Found {
             name: format!("chips/{name}.toml"),
             text: (*text).to_owned(),
-            path: None,
+            origin: Origin::of_program(),
         }),
         None => Err(
             Problem::error("unknown-chip", format!("there is no chip `{chip}`")).help(format!(
@@ -176,8 +185,8 @@ pub struct Loader {
     pub problems: Vec<Problem>,
     /// A text has mistakes of syntax, so that what it lacks means nothing.
     pub unreadable: bool,
-    /// The file of each text, by its number.
-    paths: Vec<Option<PathBuf>>,
+    /// Where each text is from, by its number.
+    pub origins: Vec<Origin>,
     /// The chips read, by the name of their text; `None` for one whose trouble has been reported.
     chips: BTreeMap<String, Option<Rc<Chip>>>,
     /// The same by what a text calls them, so that a file is read once.
@@ -189,7 +198,7 @@ pub struct Loader {
 impl Loader {
     fn parse(&mut self, found: &Found) -> (FileId, Table) {
         let file = self.sources.add(&found.name, found.text.as_str());
-        self.paths.push(found.path.clone());
+        self.origins.push(found.origin.clone());
         let before = self.problems.len();
         let mut tree = parse::parse(file, &found.text, &mut self.problems);
         self.unreadable |= self.problems.len() > before;
@@ -197,9 +206,9 @@ impl Loader {
         (file, tree)
     }
 
-    /// The file that a place is in.
-    fn path(&self, span: Span) -> Option<&Path> {
-        self.paths.get(span.file.index())?.as_deref()
+    /// Where the text that a place is in is from.
+    fn origin(&self, span: Span) -> &Origin {
+        &self.origins[span.file.index()]
     }
 
     /// Reads a board or chip and those that it extends, and lays one over the other. Also where its own text starts.
@@ -208,17 +217,17 @@ impl Loader {
         &mut self,
         found: Found,
         header: &str,
-        find: fn(&str, Option<&Path>) -> Result<Found, Problem>,
+        find: fn(&str, &Origin) -> Result<Found, Problem>,
     ) -> (Table, Span) {
         let mut names = vec![found.name.clone()];
         let (file, tree) = self.parse(&found);
         let mut layers = vec![tree];
-        let mut path = found.path;
+        let mut origin = found.origin;
         while let Some(extends) = layers.last().and_then(|layer| extends(layer, header)) {
             let (Some(name), span) = (extends.as_str().map(str::to_owned), extends.span) else {
                 break;
             };
-            let problem = match find(&name, path.as_deref()) {
+            let problem = match find(&name, &origin) {
                 Ok(base) if names.contains(&base.name) => {
                     let chain = [&names[..], &[base.name]].concat().join(" → ");
                     let what = if header == "board" { "board" } else { "chip" };
@@ -228,7 +237,7 @@ impl Loader {
                     let (_, tree) = self.parse(&base);
                     layers.push(tree);
                     names.push(base.name);
-                    path = base.path;
+                    origin = base.origin;
                     continue;
                 }
                 Err(problem) => problem,
@@ -276,18 +285,19 @@ impl Loader {
         if let Some(own) = table_mut(&mut root, "board") {
             own.remove("delete");
         }
-        let mut overlays: Vec<(PathBuf, Option<Span>)> = Vec::new();
-        overlays.extend(run.iter().flat_map(|run| run.overlays.iter().cloned()));
-        overlays.extend(options.overlays.iter().map(|path| (path.into(), None)));
-        for (path, span) in overlays {
-            match read(path) {
+        let listed = run.iter().flat_map(|run| {
+            let named = run.overlays.iter();
+            named.map(|name| read_named(name, &run.origin).map_err(|p| p.at_some(run.listed, "")))
+        });
+        let user = Origin::of_user(options.trust);
+        let named = options.overlays.iter();
+        let named = named.map(|path| read(Origin::of_file(path, &user), path));
+        for overlay in listed.chain(named) {
+            match overlay {
                 Ok(found) => self.overlay(&mut root, &found),
                 Err(problem) => {
                     self.unreadable = true;
-                    self.problems.push(match span {
-                        Some(span) => problem.at(span, ""),
-                        None => problem,
-                    });
+                    self.problems.push(problem);
                 }
             }
         }
@@ -298,7 +308,7 @@ impl Loader {
         if !options.set.is_empty() {
             let text = set::set_text(&options.set);
             let file = self.sources.add(set::SET, text);
-            self.paths.push(None);
+            self.origins.push(user);
             let mut problems = Vec::new();
             settings.extend(set::set(&mut root, file, &options.set, self, &mut problems));
             self.problems.append(&mut problems);
@@ -358,12 +368,10 @@ impl Loader {
     ///
     /// # Errors
     /// It cannot be read at all.
-    pub fn run_file(&mut self, path: &Path) -> Result<RunText, Problem> {
-        let found = read(path.to_owned())?;
+    pub fn run_file(&mut self, path: &Path, trust: bool) -> Result<RunText, Problem> {
+        let found = read(Origin::of_file(path, &Origin::of_user(trust)), path)?;
         let (_, mut tree) = self.parse(&found);
         self.sections(&mut tree, "a run file", &RUN_SECTIONS);
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let beside = |name: &String| folder.join(name);
         let run: RunSection = match tree.get("run").cloned() {
             Some(entry) => self.header("[run]", &entry).unwrap_or_default(),
             None => RunSection::default(),
@@ -396,24 +404,24 @@ impl Loader {
                 ),
             }
         }
-        let listed = member(&tree, "run", "overlays").map(|node| node.span);
+        let image = |key: &str, name: Option<String>| {
+            let span = member(&tree, "boot", key).map(|node| node.span);
+            name.zip(span)
+        };
         Ok(RunText {
             board: run.board.map(|board| {
                 let span = member(&tree, "run", "board").map(|node| node.span);
                 (board, span)
             }),
-            path: path.to_owned(),
-            overlays: run
-                .overlays
-                .iter()
-                .map(|name| (beside(name), listed))
-                .collect(),
+            origin: found.origin,
+            overlays: run.overlays,
+            listed: member(&tree, "run", "overlays").map(|node| node.span),
             settings,
             file: RunFile {
                 backends,
-                firmware: boot.firmware.as_ref().map(beside),
-                kernel: boot.kernel.as_ref().map(beside),
-                initrd: boot.initrd.as_ref().map(beside),
+                firmware: image("firmware", boot.firmware),
+                kernel: image("kernel", boot.kernel),
+                initrd: image("initrd", boot.initrd),
                 append: boot.append,
             },
         })
@@ -425,8 +433,10 @@ pub struct RunText {
     /// The board that it runs, and where it says so.
     pub board: Option<(String, Option<Span>)>,
     /// The file.
-    pub path: PathBuf,
-    overlays: Vec<(PathBuf, Option<Span>)>,
+    pub origin: Origin,
+    overlays: Vec<String>,
+    /// Where it lists them.
+    listed: Option<Span>,
     settings: Vec<Setting>,
     file: RunFile,
 }
@@ -454,7 +464,7 @@ impl Library for Loader {
         if let Some(chip) = self.named.get(&named) {
             return Some(chip.clone());
         }
-        let found = match find_chip(text, self.path(name.span)) {
+        let found = match find_chip(text, self.origin(name.span)) {
             Ok(found) => found,
             Err(problem) => {
                 self.problems.push(problem.at(name.span, ""));

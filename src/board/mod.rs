@@ -14,6 +14,7 @@ pub mod schema;
 mod set;
 mod table;
 pub mod tree;
+mod trust;
 mod when;
 pub mod write;
 
@@ -24,6 +25,7 @@ pub use load::RunFile;
 use load::{Found, Loader, RunText, find};
 use params::{Params, Setting};
 use tree::Table;
+use trust::Origin;
 
 use crate::diagnostics::{Problem, Report, Span, suggest};
 use crate::graph::plan::Plan;
@@ -56,6 +58,8 @@ pub struct Options {
     pub run_file: Option<PathBuf>,
     /// Values by path, the later stronger: `("param.ram", "256MiB")`, `("dev.com1.isa-serial.baudbase", "9600")`.
     pub set: Vec<(String, String)>,
+    /// Files can name any others, and backends of all kinds.
+    pub trust: bool,
 }
 
 /// A board with its layers merged and its chips put in.
@@ -104,6 +108,9 @@ pub struct Loaded {
     pub run: RunFile,
     /// The warnings, and the texts that the board's places are in.
     pub report: Report,
+    /// Where each text is from, by its number.
+    origins: Vec<Origin>,
+    trust: bool,
 }
 
 /// As [`open`], for those who need the plan and the warnings alone.
@@ -122,17 +129,17 @@ pub fn load(board: &str, options: &Options) -> Result<(Plan, Report), Report> {
 pub fn open(board: Option<&str>, options: &Options) -> Result<Loaded, Report> {
     let mut loader = Loader::default();
     let run = match &options.run_file {
-        Some(path) => match loader.run_file(path) {
+        Some(path) => match loader.run_file(path, options.trust) {
             Ok(run) => Some(run),
             Err(problem) => return Err(Report::new(loader.sources, vec![problem])),
         },
         None => None,
     };
-    let (found, span) = match (board, run.as_ref().map(|run| (&run.path, &run.board))) {
-        (Some(board), _) => (find(board, None), None),
-        (None, Some((path, Some((board, span))))) => (find(board, Some(path)), *span),
-        (None, Some((path, None))) => {
-            let problem = format!("{} names no board", path.display());
+    let (found, span) = match (board, run.as_ref().map(|run| (&run.origin, &run.board))) {
+        (Some(board), _) => (find(board, &Origin::of_user(options.trust)), None),
+        (None, Some((origin, Some((board, span))))) => (find(board, origin), *span),
+        (None, Some((_, None))) => {
+            let problem = "the run file names no board";
             let problem = Problem::error("no-board", problem);
             let help = "add [run] with `board = \"…\"`, or name a board on the command line";
             (Err(problem.help(help)), None)
@@ -163,10 +170,22 @@ pub fn open(board: Option<&str>, options: &Options) -> Result<Loaded, Report> {
 /// # Errors
 /// As [`open`].
 pub fn open_text(name: &str, text: &str, options: &Options) -> Result<Loaded, Report> {
+    open_found(name, text, Origin::of_program(), options)
+}
+
+/// Resolves a board given as text that has to be all of it: it extends nothing and has no chips.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_whole(name: &str, text: &str, options: &Options) -> Result<Loaded, Report> {
+    open_found(name, text, Origin::whole(), options)
+}
+
+fn open_found(name: &str, text: &str, origin: Origin, options: &Options) -> Result<Loaded, Report> {
     let found = Found {
         name: name.to_owned(),
         text: text.to_owned(),
-        path: None,
+        origin,
     };
     resolve_found(Loader::default(), found, None, options, None)
 }
@@ -184,12 +203,8 @@ pub fn load_text(name: &str, text: &str, options: &Options) -> Result<(Plan, Rep
 /// # Errors
 /// As [`open`].
 pub fn load_as(path: &Path, text: &str, options: &Options) -> Result<(Plan, Report), Report> {
-    let found = Found {
-        name: path.display().to_string(),
-        text: text.to_owned(),
-        path: Some(path.to_owned()),
-    };
-    let loaded = resolve_found(Loader::default(), found, None, options, None)?;
+    let origin = Origin::of_file(path, &Origin::of_user(options.trust));
+    let loaded = open_found(&path.display().to_string(), text, origin, options)?;
     Ok((loaded.plan, loaded.report))
 }
 
@@ -251,6 +266,8 @@ fn resolve_found(
             board,
             run,
             report,
+            origins: loader.origins,
+            trust: options.trust,
         }),
         _ => Err(report),
     }

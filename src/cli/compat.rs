@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn compare(args: &Args) -> Result<Vec<String>> {
     let options = args.layers.options().map_err(anyhow::Error::msg)?;
-    let saved = Side::open(&args.saved, &Options::default())?;
+    let saved = Side::open(&args.saved, &args.layers.trust.options())?;
     let wanted = Side::open(&args.wanted, &options)?;
     let mut found = saved.drift;
     let from = &saved.loaded.plan;

@@ -22,7 +22,11 @@ pub fn run(args: &Args) -> ExitCode {
         board: name.clone(),
         layers,
     };
-    let first = super::load(&board(&args.first, super::LayerArgs::default()));
+    let plain = super::LayerArgs {
+        trust: args.layers.trust,
+        ..super::LayerArgs::default()
+    };
+    let first = super::load(&board(&args.first, plain));
     let second = super::load(&board(&args.second, args.layers.clone()));
     let (first, second) = match (first, second) {
         (Ok(first), Ok(second)) => (first, second),

@@ -131,6 +131,27 @@ struct LayerArgs {
     /// Set a parameter or property: param.NAME=VALUE or DEVICE.PROPERTY=VALUE
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
+    #[command(flatten)]
+    trust: Trust,
+}
+
+/// Whether files are trusted.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+struct Trust {
+    /// Let the files read here name any others and plug in anything. Without this they can name what comes with the program
+    /// and files beside and below them, and plug in `null` and `console`
+    #[arg(long)]
+    trust: bool,
+}
+
+impl Trust {
+    /// As options of a board that nothing is laid over.
+    fn options(self) -> Options {
+        Options {
+            trust: self.trust,
+            ..Options::default()
+        }
+    }
 }
 
 impl LayerArgs {
@@ -143,6 +164,7 @@ impl LayerArgs {
             overlays: self.overlay.clone(),
             run_file: None,
             set: settings(&self.set)?,
+            trust: self.trust.trust,
         })
     }
 }
@@ -192,7 +214,10 @@ fn restore(
     let mut bar = crate::progress::Bar::new("loading");
     let stream = Stream::open(uri, &mut |done, of| bar.at(done, of));
     let stream = stream.with_context(|| uri.to_string())?;
-    let own = stream.board(&Options::default())?;
+    let own = stream.board(&Options {
+        trust: options.trust,
+        ..Options::default()
+    })?;
     let loaded = if board.is_some() || options.run_file.is_some() {
         resolve(board, options)?
     } else if options.set.is_empty() && options.overlays.is_empty() {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::board::format::ParamSection;
-use crate::board::{self, Loaded, Options, write};
+use crate::board::{self, Loaded, write};
 
 /// The arguments of `solderless new`.
 #[derive(Debug, clap::Args)]
@@ -17,23 +17,26 @@ pub struct Args {
     /// The board to start from: a name (`malta`), or the path of a file
     #[arg(long, value_name = "BOARD")]
     from: String,
+    #[command(flatten)]
+    trust: super::Trust,
 }
 
 /// Runs the command. Nothing is written unless the new board is good.
 pub fn run(args: &Args) -> ExitCode {
-    let Args { name, from } = args;
+    let Args { name, from, trust } = args;
+    let options = trust.options();
     if name.is_empty() || write::path([name.as_str()]) != *name {
         return super::usage(&format!(
             "`{name}` cannot be a board's name: a name has letters, digits, `-` and `_`"
         ));
     }
-    let base = match super::resolve(Some(from), &Options::default()) {
+    let base = match super::resolve(Some(from), &options) {
         Ok(base) => base,
         Err(e) => return super::refused(&e),
     };
     let text = text(name, from, &base);
     let path = format!("{name}.toml");
-    if let Err(problems) = board::load_as(Path::new(&path), &text, &Options::default()) {
+    if let Err(problems) = board::load_as(Path::new(&path), &text, &options) {
         super::complain(&problems);
         return ExitCode::from(2);
     }

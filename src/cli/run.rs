@@ -11,7 +11,8 @@ use object::ReadCache;
 use solderless_model::{Engine, SlotKind};
 
 use crate::backend::{self, Backend, Chardev, Image, Outside};
-use crate::board::{Loaded, Options, RunFile};
+use crate::board::{Loaded, Options};
+use crate::diagnostics::{Problem, Report, Span};
 use crate::graph::plan::{Boot, Plan};
 use crate::machine::{self, End, Fittings, Kernel, KernelFiles, Machine, Pace, Run};
 use crate::monitor::{Sessions, Vm};
@@ -140,11 +141,11 @@ fn prepare_and_run(args: &Args) -> Result<u8> {
     match &args.restore {
         None => {
             let loaded = super::resolve(board, &options)?;
-            start(&with_run_file(args, &loaded.run), &loaded, None)
+            start(&with_run_file(args, &loaded)?, &loaded, None)
         }
         Some(uri) => {
             let (stream, own, loaded) = super::restore(uri, board, &options)?;
-            let args = with_run_file(args, &loaded.run);
+            let args = with_run_file(args, &loaded)?;
             start(&args, &loaded, Some((stream, own)))
         }
     }
@@ -161,28 +162,42 @@ fn options(args: &Args) -> Result<Options, String> {
     Ok(options)
 }
 
-/// The arguments with what the run file says where they say nothing.
-fn with_run_file(args: &Args, run: &RunFile) -> Args {
+/// The arguments with what the run file boots where they say nothing.
+fn with_run_file(args: &Args, loaded: &Loaded) -> Result<Args> {
     let mut args = args.clone();
-    let backends = run.backends.iter();
-    let backends = backends.map(|(slot, backend, _)| format!("{slot}={backend}"));
-    args.backend.splice(0..0, backends);
+    let run = &loaded.run;
+    let mut problems = Vec::new();
+    let mut file = |named: &Option<(String, Span)>| {
+        let (name, at) = named.as_ref()?;
+        let file = loaded.file(Path::new(name), *at);
+        file.map_err(|problem| problems.push(problem)).ok()
+    };
     if args.firmware.is_none() && args.kernel.is_none() {
-        args.firmware.clone_from(&run.firmware);
-        args.kernel.clone_from(&run.kernel);
+        args.firmware = file(&run.firmware);
+        args.kernel = file(&run.kernel);
     }
     if args.kernel.is_some() {
-        args.initrd = args.initrd.or_else(|| run.initrd.clone());
+        args.initrd = args.initrd.or_else(|| file(&run.initrd));
         args.append = args.append.or_else(|| run.append.clone());
     }
-    args
+    refuse(loaded, problems)?;
+    Ok(args)
+}
+
+/// Fails with these problems of a board that was resolved, if there are any.
+fn refuse(loaded: &Loaded, problems: Vec<Problem>) -> Result<(), super::Unbuildable> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let sources = loaded.report.sources.clone();
+    Err(super::Unbuildable(Report::new(sources, problems)))
 }
 
 /// Runs a board's machine: a new one, or one from a stream, which comes with its own board's plan.
 fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<u8> {
     let plan = &loaded.plan;
     let monitor = args.monitor.as_deref().map(monitor).transpose()?;
-    let backends = backends(args, plan, monitor.as_ref())?;
+    let backends = backends(args, loaded, saved.is_some(), monitor.as_ref())?;
     let mut outside = Outside::new().context("cannot handle signals")?;
     let mut stdio = (monitor == Some(Chardev::Stdio)).then_some("the monitor");
     if monitor == Some(Chardev::Null) {
@@ -316,8 +331,15 @@ fn power_on(args: &Args, plan: &Plan, backends: &[Option<Backend>]) -> Result<Ma
     Ok(Machine::new(plan, fittings)?)
 }
 
-/// What is plugged into each slot: the board's default, or what the command line says.
-fn backends(args: &Args, plan: &Plan, monitor: Option<&Chardev>) -> Result<Vec<Option<Backend>>> {
+/// What is plugged into each slot: what the command line says, the run file, or the board. A machine that goes on has its
+/// images already.
+fn backends(
+    args: &Args,
+    loaded: &Loaded,
+    restored: bool,
+    monitor: Option<&Chardev>,
+) -> Result<Vec<Option<Backend>>> {
+    let plan = &loaded.plan;
     let mut backends = vec![None; plan.slots.len()];
     for text in &args.backend {
         let (name, spec) = text
@@ -338,18 +360,30 @@ fn backends(args: &Args, plan: &Plan, monitor: Option<&Chardev>) -> Result<Vec<O
         let boot = boot(plan, "--firmware")?;
         backends[boot.firmware] = Some(Backend::Image(Image::File(path.clone())));
     }
-    for (slot, backend) in plan.slots.iter().zip(&mut backends) {
-        if let (None, Some(default)) = (&backend, &slot.default) {
-            let default = Backend::parse(slot.kind, default);
-            let default = default.with_context(|| format!("slot {}", slot.name))?;
-            // The console that a board has there by default makes room for the monitor.
-            let taken = Backend::Chardev(Chardev::Stdio);
-            *backend = match monitor {
-                Some(Chardev::Stdio) if default == taken => None,
-                _ => Some(default),
-            };
+    let stub = plan.boot.as_ref().filter(|_| args.kernel.is_some());
+    let mut problems = Vec::new();
+    for (index, slot) in plan.slots.iter().enumerate() {
+        let image = slot.kind == SlotKind::Image;
+        let filled = image && restored || stub.is_some_and(|boot| boot.firmware == index);
+        if backends[index].is_some() || filled {
+            continue;
+        }
+        let run = &loaded.run.backends;
+        let run = run.iter().find(|(name, ..)| *name == slot.name);
+        let found = match run {
+            Some((_, backend, at)) => loaded.backend(slot, backend, *at).map(Some),
+            None => loaded.default(slot).map(|default| {
+                // The console that a board has there by default makes room for the monitor.
+                let taken = Backend::Chardev(Chardev::Stdio);
+                default.filter(|d| monitor != Some(&Chardev::Stdio) || *d != taken)
+            }),
+        };
+        match found {
+            Ok(backend) => backends[index] = backend,
+            Err(problem) => problems.push(problem),
         }
     }
+    refuse(loaded, problems)?;
     Ok(backends)
 }
 

@@ -119,7 +119,7 @@ impl Stream {
     /// # Errors
     /// This program cannot build the board.
     pub fn board(&self, options: &Options) -> Result<Loaded, Error> {
-        let loaded = board::open_text("the stream's board", &self.description.board, options);
+        let loaded = board::open_whole("the stream's board", &self.description.board, options);
         loaded.map_err(|report| Error::Board(Box::new(report)))
     }
 

@@ -21,6 +21,7 @@ mod restore;
 mod rom;
 mod schemas;
 mod state;
+mod strangers;
 mod stress;
 mod terminal;
 mod uboot;

@@ -1,0 +1,412 @@
+//! Files from somebody else: what boards, chips, overlays, run files and saved machines can name, and that nothing else of
+//! the host is read, written or called.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// What stands in a file that nobody may read.
+const SECRET: &str = "name = \"canary-7261\"";
+/// What stands in a file that nobody may write.
+const KEPT: &str = "this stays\n";
+
+/// A small board that boots a ROM in the program; `%` stands for what is tried out.
+const BOARD: &str = r#"
+[board]
+name = "stranger"
+extends = "mipssim"
+[param.ram]
+default = "16MiB"
+"#;
+
+fn solderless(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_solderless"));
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program")
+}
+
+fn all_of(output: &Output) -> String {
+    [&output.stdout[..], &output.stderr]
+        .map(String::from_utf8_lossy)
+        .concat()
+}
+
+/// A folder for a stranger's files in another with the user's.
+struct Trap {
+    outer: tempfile::TempDir,
+    inner: PathBuf,
+    tcp: TcpListener,
+    unix: UnixListener,
+}
+
+impl Trap {
+    fn new() -> Self {
+        let outer = tempfile::tempdir().expect("a folder");
+        let inner = outer.path().join("inner");
+        fs::create_dir_all(inner.join("sub/chips")).expect("a folder");
+        fs::create_dir_all(inner.join("chips")).expect("a folder");
+        fs::write(outer.path().join("secret.toml"), SECRET).expect("a file");
+        fs::create_dir(outer.path().join("inner-too")).expect("a folder");
+        fs::write(outer.path().join("inner-too/secret.toml"), SECRET).expect("a file");
+        for (file, to) in [
+            ("link.toml", "../secret.toml"),
+            ("sub/link.toml", "../../secret.toml"),
+            ("chips/link.toml", "../../secret.toml"),
+        ] {
+            symlink(to, inner.join(file)).expect("a link");
+        }
+        symlink(outer.path(), inner.join("up")).expect("a link");
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        tcp.set_nonblocking(true).expect("it is a socket");
+        let unix = UnixListener::bind(outer.path().join("socket")).expect("a socket");
+        unix.set_nonblocking(true).expect("it is a socket");
+        let trap = Self {
+            outer,
+            inner,
+            tcp,
+            unix,
+        };
+        trap.set();
+        trap
+    }
+
+    /// The files that a backend might destroy.
+    fn kept(&self) -> [PathBuf; 3] {
+        [
+            self.outer.path().join("kept"),
+            self.inner.join("kept"),
+            self.inner.join("sub/kept"),
+        ]
+    }
+
+    fn set(&self) {
+        for file in self.kept() {
+            fs::write(file, KEPT).expect("a file");
+        }
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.inner.join(file), text).expect("a file");
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.outer.path().join(name).display().to_string()
+    }
+
+    /// What a text must not name, as a file that is read.
+    fn files(&self) -> Vec<String> {
+        let near = [
+            "../secret.toml",
+            "./sub/../../secret.toml",
+            "../inner-too/secret.toml",
+            "./link.toml",
+            "sub/link.toml",
+            "up/secret.toml",
+            "link",
+        ];
+        let far = [
+            self.path("secret.toml"),
+            self.path("inner/link.toml"),
+            "/etc/passwd".to_owned(),
+        ];
+        near.map(str::to_owned).into_iter().chain(far).collect()
+    }
+
+    /// What a text must not plug in.
+    fn backends(&self) -> Vec<String> {
+        let port = self.tcp.local_addr().expect("a port").port();
+        vec![
+            "file:kept".to_owned(),
+            "file:../kept".to_owned(),
+            "file:sub/kept".to_owned(),
+            format!("file:{}", self.path("kept")),
+            "file:new-file".to_owned(),
+            format!("tcp:127.0.0.1:{port}"),
+            "tcp:127.0.0.1:0,server".to_owned(),
+            format!("unix:{}", self.path("socket")),
+            "unix:new-file,server".to_owned(),
+            "pty".to_owned(),
+        ]
+    }
+
+    /// Makes sure that what a run did is nobody's harm.
+    fn check(&self, what: &str, output: &Output) {
+        let text = all_of(output);
+        assert!(
+            !text.contains("canary-7261") && !text.contains("root:"),
+            "{what} read a secret:\n{text}"
+        );
+        for file in self.kept() {
+            let now = fs::read_to_string(&file).expect("a file");
+            assert_eq!(now, KEPT, "{what} wrote to {}\n{text}", file.display());
+        }
+        assert!(
+            !self.inner.join("new-file").exists(),
+            "{what} made a file\n{text}"
+        );
+        assert!(
+            self.tcp.accept().is_err() && self.unix.accept().is_err(),
+            "{what} called somebody\n{text}"
+        );
+        let code = output.status.code();
+        assert!(
+            matches!(code, Some(0 | 1 | 2 | 124)),
+            "{what}: {code:?}\n{text}"
+        );
+    }
+
+    fn refused(&self, arguments: &[&str]) {
+        let output = solderless(&self.inner, arguments);
+        let what = arguments.join(" ");
+        self.check(&what, &output);
+        assert_eq!(output.status.code(), Some(2), "{what}\n{}", all_of(&output));
+        assert!(
+            all_of(&output).contains("untrusted"),
+            "{what}\n{}",
+            all_of(&output)
+        );
+    }
+}
+
+#[test]
+fn a_board_names_files_beside_it_and_below_it_and_no_others() {
+    let trap = Trap::new();
+    for name in trap.files() {
+        let beside = name == "link";
+        trap.write(
+            "x.toml",
+            &format!("[board]\nname = \"x\"\nextends = {name:?}\n"),
+        );
+        trap.refused(&["check", "x.toml"]);
+        trap.refused(&["run", "x.toml"]);
+        trap.write(
+            "sub/x.toml",
+            "[board]\nname = \"x\"\nextends = \"../x.toml\"\n",
+        );
+        // The user named a file of the folder below: the one above is not beside it.
+        trap.refused(&["show", "sub/x.toml"]);
+        trap.write("x.toml", &format!("{BOARD}[chip.a]\nuse = {name:?}\n"));
+        trap.refused(&["check", "x.toml"]);
+        trap.write("o.toml", &format!("[overlay]\n[chip.a]\nuse = {name:?}\n"));
+        trap.refused(&["check", "mipssim", "--overlay", "o.toml"]);
+        if !beside {
+            trap.write(
+                "r.toml",
+                &format!("[run]\nboard = \"mipssim\"\noverlays = [{name:?}]\n"),
+            );
+            trap.refused(&["run", "--run-file", "r.toml"]);
+            trap.write(
+                "x.toml",
+                &format!(
+                    "{BOARD}[slot]\nbios = {{ kind = \"image\", default = \"file:{name}\" }}\n"
+                ),
+            );
+            trap.refused(&["run", "x.toml", "--max-time", "1ms"]);
+            for key in ["firmware", "kernel"] {
+                trap.write(
+                    "r.toml",
+                    &format!("[run]\nboard = \"mipssim\"\n[boot]\n{key} = {name:?}\n"),
+                );
+                trap.refused(&["run", "--run-file", "r.toml", "--max-time", "1ms"]);
+            }
+        }
+        trap.write("r.toml", &format!("[run]\nboard = {name:?}\n"));
+        trap.refused(&["run", "--run-file", "r.toml"]);
+    }
+}
+
+#[test]
+fn a_file_plugs_in_nothing_but_null_and_the_console() {
+    let trap = Trap::new();
+    for backend in trap.backends() {
+        trap.write(
+            "x.toml",
+            &format!("{BOARD}[slot.serial0]\ndefault = {backend:?}\n"),
+        );
+        trap.refused(&["run", "x.toml", "--max-time", "1ms"]);
+        trap.write(
+            "o.toml",
+            &format!("[overlay]\n[slot.serial0]\ndefault = {backend:?}\n"),
+        );
+        trap.refused(&["run", "mipssim", "--overlay", "o.toml", "--max-time", "1ms"]);
+        trap.write(
+            "r.toml",
+            &format!("[run]\nboard = \"mipssim\"\n[backend]\nserial0 = {backend:?}\n"),
+        );
+        trap.refused(&["run", "--run-file", "r.toml", "--max-time", "1ms"]);
+        // Whoever says on the command line what is plugged in need not trust the file.
+        let arguments = [
+            "run",
+            "x.toml",
+            "--max-time",
+            "1ms",
+            "--backend",
+            "serial0=null",
+        ];
+        let saved = [&arguments[..], &["--save-on-exit", "file:x.snap"]].concat();
+        let output = solderless(&trap.inner, &saved);
+        trap.check("a named backend", &output);
+        assert_eq!(output.status.code(), Some(124), "{}", all_of(&output));
+        trap.refused(&["run", "--restore", "file:x.snap", "--max-time", "1ms"]);
+    }
+    trap.write(
+        "x.toml",
+        &format!("{BOARD}[slot.net0]\ndefault = \"udp:127.0.0.1:0,peer=127.0.0.1:9\"\n"),
+    );
+    trap.refused(&["run", "x.toml", "--max-time", "1ms"]);
+}
+
+#[test]
+fn what_is_trusted_or_named_on_the_command_line_is_done() {
+    let trap = Trap::new();
+    let good = |arguments: &[&str]| {
+        let output = solderless(&trap.inner, arguments);
+        assert!(
+            matches!(output.status.code(), Some(0 | 124)),
+            "{arguments:?}\n{}",
+            all_of(&output)
+        );
+    };
+    // Beside and below, also through a link that stays there.
+    fs::write(trap.inner.join("sub/base.toml"), BOARD).expect("a file");
+    fs::write(trap.inner.join("sub/rom"), [0; 64]).expect("a file");
+    symlink("sub/base.toml", trap.inner.join("near.toml")).expect("a link");
+    trap.write(
+        "x.toml",
+        "[board]\nname = \"x\"\nextends = \"near\"\n[slot.bios]\ndefault = \"file:sub/rom\"\n",
+    );
+    good(&["run", "x.toml", "--max-time", "1ms"]);
+    trap.write(
+        "x.toml",
+        "[board]\nname = \"x\"\nextends = \"sub/base.toml\"\n",
+    );
+    good(&["check", "x.toml"]);
+    // An image is beside its board, not in the current folder.
+    trap.write(
+        "sub/x.toml",
+        "[board]\nname = \"x\"\nextends = \"base\"\n[slot.bios]\ndefault = \"file:rom\"\n",
+    );
+    good(&["run", "sub/x.toml", "--max-time", "1ms"]);
+
+    fs::write(trap.outer.path().join("above.toml"), BOARD).expect("a file");
+    trap.write("x.toml", "[board]\nname = \"x\"\nextends = \"../above.toml\"\n[slot.serial0]\ndefault = \"file:new-file\"\n");
+    trap.refused(&["check", "x.toml"]);
+    for command in ["check", "show", "graph", "layout"] {
+        good(&[command, "x.toml", "--trust"]);
+    }
+    good(&["diff", "x.toml", "x.toml", "--trust"]);
+    good(&["compat", "x.toml", "x.toml", "--trust"]);
+    good(&["new", "y", "--from", "./x.toml", "--trust"]);
+    good(&[
+        "run",
+        "x.toml",
+        "--trust",
+        "--max-time",
+        "1ms",
+        "--save-on-exit",
+        "file:x.snap",
+    ]);
+    assert!(trap.inner.join("new-file").exists());
+    fs::remove_file(trap.inner.join("new-file")).expect("it is there");
+    good(&[
+        "run",
+        "--restore",
+        "file:x.snap",
+        "--trust",
+        "--max-time",
+        "1ms",
+    ]);
+    assert!(trap.inner.join("new-file").exists());
+    good(&[
+        "run",
+        "mipssim",
+        "--set",
+        "slot.serial0.default=file:new-file",
+        "--max-time",
+        "1ms",
+    ]);
+    good(&[
+        "run",
+        "mipssim",
+        "--backend",
+        "bios=file:../inner/sub/rom",
+        "--max-time",
+        "1ms",
+    ]);
+}
+
+/// Puts a board into a stream in place of its own.
+fn with_board(stream: &[u8], board: &str) -> Vec<u8> {
+    let at =
+        |at: usize| u64::from_le_bytes(stream[at..at + 8].try_into().expect("8 bytes")) as usize;
+    let old = at(96);
+    let mut bytes = stream[..96].to_vec();
+    bytes.extend((board.len() as u64).to_le_bytes());
+    bytes.extend(board.as_bytes());
+    bytes.extend(&stream[104 + old..at(72)]);
+    let (table, memory) = (at(56) + at(64), at(72));
+    let moved = |place: usize| place + board.len() - old;
+    bytes.truncate(moved(table));
+    bytes.resize(moved(table).next_multiple_of(4096), 0);
+    let start = bytes.len();
+    bytes.extend(&stream[memory..]);
+    let total = bytes.len();
+    for (field, value) in [
+        (16, total),
+        (32, moved(at(32))),
+        (40, moved(at(40))),
+        (56, moved(at(56))),
+        (72, start),
+    ] {
+        bytes[field..field + 8].copy_from_slice(&(value as u64).to_le_bytes());
+    }
+    solderless_testing::streams::reseal(&mut bytes);
+    bytes
+}
+
+#[test]
+fn the_board_of_a_saved_machine_is_whole() {
+    let trap = Trap::new();
+    trap.write("x.toml", BOARD);
+    let saved = [
+        "run",
+        "x.toml",
+        "--max-time",
+        "1ms",
+        "--save-on-exit",
+        "file:x.snap",
+    ];
+    let output = solderless(&trap.inner, &saved);
+    assert_eq!(output.status.code(), Some(124), "{}", all_of(&output));
+    let stream = fs::read(trap.inner.join("x.snap")).expect("the stream");
+    let own = solderless(&trap.inner, &["snapshot", "board", "x.snap"]);
+    let own = String::from_utf8(own.stdout).expect("text");
+    // The same board in the same form is taken.
+    fs::write(
+        trap.inner.join("y.snap"),
+        with_board(&stream, &(own.clone() + "#\n")),
+    )
+    .expect("a file");
+    let restore = ["run", "--restore", "file:y.snap", "--max-time", "1ms"];
+    let output = solderless(&trap.inner, &restore);
+    assert_eq!(output.status.code(), Some(124), "{}", all_of(&output));
+    let mut names = trap.files();
+    names.extend(["mipssim", "piix4", "./x.toml"].map(str::to_owned));
+    for name in names {
+        let extended = own.replacen("[board]\n", &format!("[board]\nextends = {name:?}\n"), 1);
+        let chipped = format!("{own}\n[chip.a]\nuse = {name:?}\n");
+        for board in [extended, chipped] {
+            fs::write(trap.inner.join("y.snap"), with_board(&stream, &board)).expect("a file");
+            trap.refused(&restore);
+            trap.refused(&[&restore[..], &["--trust"]].concat());
+            trap.refused(&["compat", "y.snap", "mipssim"]);
+        }
+    }
+}
