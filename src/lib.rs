@@ -14,4 +14,5 @@ pub mod machine;
 pub mod monitor;
 pub mod progress;
 pub mod registry;
+mod replace;
 pub mod state;

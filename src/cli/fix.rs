@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::board::renew::{apply, fixes};
+use crate::replace::replace;
 
 /// The arguments of `solderless fix`.
 #[derive(Debug, clap::Args)]
@@ -68,17 +69,7 @@ fn one(path: &PathBuf, check: bool) -> Result<usize, ExitCode> {
         text = apply(&text, &found);
     }
     if count > 0 && !check {
-        write(path, &text).map_err(|e| failed("write", e))?;
+        replace(path, |out| out.write_all(text.as_bytes())).map_err(|e| failed("write", e))?;
     }
     Ok(count)
-}
-
-/// Writes beside the file and then puts that in its place, with the file's permissions.
-fn write(path: &PathBuf, text: &str) -> std::io::Result<()> {
-    let path = std::fs::canonicalize(path)?;
-    let mut beside = path.clone().into_os_string();
-    beside.push(".new");
-    std::fs::write(&beside, text)?;
-    std::fs::set_permissions(&beside, std::fs::metadata(&path)?.permissions())?;
-    std::fs::rename(&beside, &path)
 }

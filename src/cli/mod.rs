@@ -17,10 +17,12 @@ mod snapshot;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 
 use anyhow::Context;
+use signal_hook::consts::SIGXFSZ;
 
 use crate::board::{self, Loaded, Options};
 use crate::diagnostics::Report;
@@ -96,6 +98,8 @@ impl<A: clap::Args> FromArgMatches for Late<A> {
 
 /// Runs the program. Bad usage and bad boards end with status 2.
 pub fn main() -> ExitCode {
+    // Handled, it does not end the program: whoever writes to a file that is at its limit is told so.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     match Cli::parse().command {
         Command::Run(args) => run::run(&args.0),
         Command::Check(args) => check::run(&args.0),

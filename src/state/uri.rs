@@ -2,16 +2,21 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+
+use crate::replace::replace;
+
+/// How long a command that gave no good stream has to say that it failed.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A place for a stream, spelt as in QEMU.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +80,7 @@ impl Uri {
         write: impl FnOnce(&mut dyn Write) -> Result<u64, E>,
     ) -> Result<u64, E> {
         match self {
-            Self::File(path) => to_file(path, write),
+            Self::File(path) => replace(path, write),
             Self::Exec(command) => {
                 let mut child = shell(command).stdin(Stdio::piped()).spawn()?;
                 let pipe = child.stdin.take();
@@ -116,11 +121,15 @@ impl Uri {
                     Some(pipe) => read(&mut io::BufReader::new(pipe)),
                     None => Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
                 };
-                let status = child.wait()?;
-                match result {
-                    // A command that fails gives no stream either; it says itself why.
-                    Err(_) if !status.success() => Err(failed(command, status).into()),
-                    result => result,
+                // What is whole is whole, whatever the command does afterwards; one that fails says itself why.
+                let failure = match &result {
+                    Ok(_) => None,
+                    Err(_) => ended(&mut child).filter(|status| !status.success()),
+                };
+                thread::spawn(move || child.wait());
+                match failure {
+                    Some(status) => Err(failed(command, status).into()),
+                    None => result,
                 }
             }
             Self::Unix(path) => {
@@ -145,6 +154,17 @@ fn shell(command: &str) -> Command {
     shell
 }
 
+/// How a command ends, if it does soon.
+fn ended(child: &mut Child) -> Option<std::process::ExitStatus> {
+    let start = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(None) if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(1)),
+            status => return status.ok().flatten(),
+        }
+    }
+}
+
 fn failed(command: &str, status: std::process::ExitStatus) -> io::Error {
     io::Error::other(format!("`{command}` failed ({status})"))
 }
@@ -160,54 +180,6 @@ fn descriptor(number: i32) -> io::Result<File> {
             format!("descriptor {number}: {e}"),
         )
     })
-}
-
-fn to_file<E: From<io::Error>>(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<u64, E>,
-) -> Result<u64, E> {
-    // A link stays one: what it leads to is replaced.
-    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    match std::fs::metadata(&path) {
-        Ok(there) if !there.is_file() => {
-            // A device or a pipe; it is no file that could be replaced.
-            return write(&mut File::options().write(true).open(&path)?);
-        }
-        _ => {}
-    }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut part = path.clone().into_os_string();
-    part.push(format!(".part-{}", std::process::id()));
-    let part = PathBuf::from(part);
-    // A file without a name leaves nothing behind when the program is killed; not every file system has them.
-    let (mode, flags) = (Mode::from_raw_mode(0o666), OFlags::RDWR | OFlags::CLOEXEC);
-    let unnamed = rustix::fs::open(folder, flags | OFlags::TMPFILE, mode);
-    let named = unnamed.is_err();
-    let file = match unnamed {
-        Ok(file) => File::from(file),
-        Err(_) => File::create(&part)?,
-    };
-    let finish = || {
-        let mut out = BufWriter::with_capacity(0, &file);
-        let written = write(&mut out)?;
-        drop(out);
-        file.sync_all()?;
-        if !named {
-            let _ = std::fs::remove_file(&part);
-            let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-            linkat(CWD, own, CWD, &part, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)?;
-        }
-        std::fs::rename(&part, &path)?;
-        Ok(written)
-    };
-    let result = finish();
-    if result.is_err() {
-        let _ = std::fs::remove_file(&part);
-    }
-    result
 }
 
 #[cfg(test)]
@@ -240,23 +212,5 @@ mod tests {
                 "{bad}"
             );
         }
-    }
-
-    #[test]
-    fn a_save_that_fails_leaves_the_old_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x");
-        let uri = Uri::File(path.clone());
-        let whole = |text: &'static [u8]| uri.write(|out| out.write_all(text).map(|()| 0));
-        whole(b"old").unwrap();
-        let result: io::Result<u64> = uri.write(|out| {
-            out.write_all(b"new")?;
-            Err(io::Error::other("no"))
-        });
-        assert!(result.is_err());
-        assert_eq!(std::fs::read(&path).unwrap(), b"old");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        whole(b"newer").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"newer");
     }
 }

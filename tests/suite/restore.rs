@@ -336,6 +336,88 @@ fn what_cannot_be_saved_or_loaded_ends_with_a_reason() {
 }
 
 #[test]
+fn a_command_that_has_sent_a_whole_stream_is_not_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x");
+    let start = ["run", "mipssim", "--max-time", "1ms", "--save-on-exit"];
+    ran(&[&start[..], &[&uri("file:", &path)]].concat(), 124);
+    let send = |behind: &str| format!("exec:cat {}; {behind}", path.display());
+    let load = |from: &str, status| {
+        let begin = Instant::now();
+        let errors = ran(&["run", "--max-time", "1ms", "--restore", from], status);
+        assert!(
+            begin.elapsed() < Duration::from_secs(30),
+            "{from} was waited for"
+        );
+        errors
+    };
+    // What goes on must not hold the pipe of the messages, which the test reads to its end.
+    for behind in [
+        "exec sleep 60 2>&-",
+        "exit 3",
+        "trap '' PIPE; exec sleep 60 2>&-",
+    ] {
+        load(&send(behind), 124);
+    }
+    let errors = load("exec:echo too short; exec >&-; exec sleep 60 2>&-", 2);
+    assert!(errors.contains("cut short"), "{errors}");
+}
+
+#[test]
+fn a_file_that_may_not_grow_is_an_error_of_the_save() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = format!(
+        "ulimit -f 10; exec {PROGRAM} run malta --ram 16MiB --backend serial0=null --monitor stdio --save-on-exit file:x"
+    );
+    let mut command = Command::new("bash");
+    command.args(["-c", &run]).current_dir(folder.path());
+    let mut console = Console::start(command);
+    console.send("savevm x\n");
+    console.expect("was not saved");
+    console.send("info status\n");
+    console.expect("running");
+    console.send("quit\n");
+    let ended = console.wait();
+    assert!(ended.errors.contains("File too large"), "{}", ended.errors);
+    assert!(ended.code().is_some(), "a signal ended it");
+    assert!(!folder.path().join("x").exists());
+    let left = std::fs::read_dir(folder.path().join("snapshots")).expect("the folder");
+    assert_eq!(left.count(), 0, "something of the save is left");
+}
+
+#[test]
+fn what_is_saved_is_nobody_elses_to_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x");
+    let save = uri("file:", &path);
+    let run = [
+        "run",
+        "mipssim",
+        "--max-time",
+        "1ms",
+        "--save-on-exit",
+        &save,
+    ];
+    let mode = || {
+        let about = std::fs::metadata(&path).expect("it is there");
+        about.permissions().mode() & 0o777
+    };
+    ran(&run, 124);
+    assert_eq!(mode(), 0o600);
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).expect("it is ours");
+    ran(&run, 124);
+    assert_eq!(mode(), 0o640);
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink("nowhere", &link).expect("a link");
+    let errors = ran(&[&run[..5], &[&uri("file:", &link)]].concat(), 2);
+    assert!(
+        errors.contains("it is a link to nowhere, which is not there"),
+        "{errors}"
+    );
+}
+
+#[test]
 fn a_save_that_is_killed_leaves_the_old_file_or_the_new() {
     let folder = tempfile::tempdir().expect("a folder");
     let (base, place) = (folder.path().join("base"), folder.path().join("x"));
