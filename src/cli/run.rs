@@ -14,7 +14,7 @@ use crate::backend::{self, Backend, Chardev, Image, Outside};
 use crate::board::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::graph::plan::{Boot, Plan};
-use crate::machine::{self, End, Fittings, Kernel, KernelFiles, Machine, Pace, Run};
+use crate::machine::{self, End, Fittings, Kernel, KernelFiles, Machine, Memory, Pace, Run};
 use crate::monitor::{Sessions, Vm};
 use crate::state::{self, Description, Stream, Uri, snapshots};
 
@@ -447,9 +447,6 @@ fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
         bail!("a kernel boots without firmware: name one of the two");
     }
     let boot = boot(plan, "--kernel")?;
-    let memory = &plan.devices[boot.memory];
-    let at = memory.windows.first().map_or(0, |window| window.at);
-    let size = memory.interface.regions.first().map_or(0, |r| r.size);
     let initrd = args.initrd.as_deref().map(read).transpose()?;
     let image = kernel_image(path).with_context(|| format!("cannot read {}", path.display()))?;
     let files = KernelFiles {
@@ -459,12 +456,8 @@ fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
         append: args.append.as_deref().unwrap_or(""),
         fixed_seed: args.deterministic,
     };
-    let kernel = Kernel::new(
-        files,
-        boot,
-        at..at.saturating_add(size),
-        big_endian(plan, boot),
-    );
+    let memory = Memory::of(plan, boot);
+    let kernel = Kernel::new(files, boot, &memory, big_endian(plan, boot));
     kernel.map(Some).with_context(|| path.display().to_string())
 }
 

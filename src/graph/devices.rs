@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use solderless_model::{Interface, PartDecl, Parts};
+use solderless_model::{Interface, PartDecl, Parts, PropError};
 
 use crate::board::decode::{Target, decode};
 use crate::board::format::KEYS;
@@ -291,8 +291,26 @@ fn typed<'b>(
         both.extend(own.iter().map(|(key, value)| (key.clone(), value.clone())));
         props = properties(entry, &both, type_key, problems)?;
     }
+    let about = |typed: &Typed<'_>, problem: Problem, error: &PropError| {
+        let origin = typed.origin(error.property);
+        problem
+            .at(origin.map_or(type_key, |node| node.span), &error.reason)
+            .at_some(
+                origin.and_then(|node| node.param),
+                "the parameter's value comes from here",
+            )
+            .over(origin.map(Node::weaker).unwrap_or_default())
+    };
     match (entry.interface)(&props) {
         Ok(interface) => {
+            for limit in &interface.limited {
+                let message = format!(
+                    "{} can do only a part of its `{}`",
+                    entry.name, limit.property
+                );
+                let problem = Problem::warning("limited-value", message).place(name);
+                problems.push(about(&typed, problem, limit));
+            }
             typed.known = Known {
                 parts: interface.present().into(),
                 props: props.into(),
@@ -300,19 +318,9 @@ fn typed<'b>(
             }
         }
         Err(error) => {
-            let origin = typed.origin(error.property);
-            problems.push(
-                Problem::error(
-                    "bad-value",
-                    format!("bad value for `{}` of {}", error.property, entry.name),
-                )
-                .at(origin.map_or(type_key, |node| node.span), error.reason)
-                .at_some(
-                    origin.and_then(|node| node.param),
-                    "the parameter's value comes from here",
-                )
-                .over(origin.map(Node::weaker).unwrap_or_default()),
-            );
+            let message = format!("bad value for `{}` of {}", error.property, entry.name);
+            let problem = Problem::error("bad-value", message);
+            problems.push(about(&typed, problem, &error));
             return None;
         }
     }

@@ -13,10 +13,14 @@ use crate::board::Board;
 use crate::diagnostics::{Problem, Severity, Span, suggest};
 
 /// The warnings that a board can silence, each with what it is about.
-pub const LINTS: [(&str, &str); 8] = [
+pub const LINTS: [(&str, &str); 9] = [
     (
         "hidden-window",
         "A window that windows meant to lie over others cover from end to end",
+    ),
+    (
+        "limited-value",
+        "A property's value of which the device can do a part only",
     ),
     (
         "no-function-0",

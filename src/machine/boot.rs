@@ -1,15 +1,13 @@
 //! Images that a user boots: firmware for a flash memory, and kernels with the environment that firmware would
 //! have given them.
 
-use std::ops::Range;
-
 use object::elf::{EM_MIPS, FileHeader32, PT_LOAD};
 use object::read::elf::{ElfFile32, FileHeader, ProgramHeader};
 use object::{Endianness, Object, ReadRef};
 use solderless_model::memory::{PAGE, Ram};
-use solderless_model::{BusError, Field, Parts, Reader, Shape, State, StateError, Writer};
+use solderless_model::{BusError, Field, Parts, Reader, Shape, Size, State, StateError, Writer};
 
-use crate::graph::plan::{Boot, Protocol};
+use crate::graph::plan::{Boot, Bus, Plan, Protocol, Window};
 
 /// Where the environment block lies in main memory, and its parts (YAMON's place, as the Malta boards have it).
 const BLOCK: u32 = 0x2000;
@@ -191,33 +189,131 @@ pub struct KernelFiles<'a, R> {
     pub fixed_seed: bool,
 }
 
+/// The main memory as a kernel is told of it. Sizes are bytes.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    /// Physical address of its start.
+    pub start: u64,
+    /// How much follows in one piece, and is for the kernel: `memsize`.
+    pub low: u64,
+    /// All that the kernel can find: `ememsize`.
+    pub all: u64,
+    /// How whoever runs the board gives it more in one piece, where that can be.
+    pub remedy: Option<String>,
+    /// What else is on the bus: first and last address, and a phrase about it.
+    pub others: Vec<(u64, u64, String)>,
+}
+
+/// Where a kernel for Malta looks for the memory behind the first 256 MiB: as far from this address as that is from the
+/// memory's start (Linux, arch/mips/mti-malta/malta-dtshim.c).
+const HIGH: u64 = 0x8000_0000;
+const HIGH_FROM: u64 = 256 << 20;
+
+impl Memory {
+    /// The main memory of a board that can boot a kernel.
+    pub fn of(plan: &Plan, boot: &Boot) -> Self {
+        let memory = &plan.devices[boot.memory];
+        let seen: Vec<&Window> = memory
+            .windows
+            .iter()
+            .filter(|w| w.region.0 == 0 && w.cpu.is_none_or(|cpu| cpu == boot.cpu))
+            .collect();
+        let starts = seen.iter().filter(|w| w.offset == 0);
+        let start = starts.map(|w| w.at).min().unwrap_or(0);
+        // How much from an offset in the memory on is seen in one piece from an address on.
+        let reach = |at: u64, offset: u64| {
+            let mut len = 0;
+            let next = |len: u64| {
+                let shows = |w: &&&Window| {
+                    let into = at.saturating_add(len).checked_sub(w.at);
+                    into.is_some_and(|into| into < w.size && w.offset + into == offset + len)
+                };
+                seen.iter()
+                    .find(shows)
+                    .map(|w| w.at.saturating_add(w.size) - at)
+            };
+            while let Some(further) = next(len) {
+                len = further;
+            }
+            len
+        };
+        let low = reach(start, 0).min(boot.low_memory);
+        let high = match low {
+            HIGH_FROM => reach(start.saturating_add(HIGH + low), low),
+            _ => 0,
+        };
+        let size = memory.interface.regions.first().map_or(0, |r| r.size);
+        let remedy = match plan.params.iter().any(|(name, _)| name == "ram") {
+            true => "--ram".to_owned(),
+            false => format!("--set {}.size=…", memory.path),
+        };
+        let others = plan.devices.iter().enumerate();
+        let others = others.filter(|(index, device)| {
+            *index != boot.memory && device.seat.is_some_and(|seat| seat.bus == Bus::System)
+        });
+        let others = others.flat_map(|(_, device)| {
+            let content = match device.backends.contains(&Some(boot.firmware)) {
+                true => ", whose content is given with --firmware, as a .bin file",
+                false => "",
+            };
+            let what = format!("`{}`{content}", device.path);
+            let windows = device.windows.iter();
+            windows.map(move |w| (w.at, w.at + (w.size - 1), what.clone()))
+        });
+        Self {
+            start,
+            low,
+            all: low + high,
+            remedy: (low == size && low < boot.low_memory).then_some(remedy),
+            others: others.collect(),
+        }
+    }
+
+    /// Refuses a piece of a kernel that does not lie in it.
+    fn hold(&self, at: u64, size: u64) -> Result<(), BootError> {
+        let end = at.saturating_add(size);
+        if at >= self.start && end <= self.start + self.low {
+            return Ok(());
+        }
+        let has = format!("{} from {:#x} on", Size(self.low), self.start);
+        let mut others = self.others.iter();
+        if let Some((.., what)) = others.find(|(first, last, _)| (*first..=*last).contains(&at)) {
+            return refuse(format!(
+                "the kernel is made to lie at {at:#x}, but the board's main memory is {has}; at {at:#x} is {what}"
+            ));
+        }
+        refuse(match at < self.start {
+            true => format!("the kernel needs memory at {at:#x}, but the board has {has}"),
+            false => format!(
+                "the kernel needs memory up to {end:#x}, but the board has {has}{}",
+                self.remedy()
+            ),
+        })
+    }
+
+    fn remedy(&self) -> String {
+        match &self.remedy {
+            Some(option) => format!(" (give it more with {option})"),
+            None => String::new(),
+        }
+    }
+}
+
 impl Kernel {
-    /// Lays out a kernel for a board with this main memory: physical addresses, all of it as if it lay in one piece.
+    /// Lays out a kernel for a board with this main memory.
     ///
     /// # Errors
     /// The image is no MIPS ELF file of the board's byte order, or does not fit the memory.
     pub fn new<'a>(
         files: KernelFiles<'a, impl ReadRef<'a>>,
         boot: &Boot,
-        memory: Range<u64>,
+        memory: &Memory,
         big_endian: bool,
     ) -> Result<Self, BootError> {
-        let (start, size) = (memory.start, memory.end - memory.start);
-        let low = size.min(boot.low_memory);
+        let Memory { start, low, .. } = *memory;
         let elf = Elf::parse(files.image, big_endian)?;
         for (at, size) in &elf.ranges {
-            if *at < start {
-                return refuse(format!(
-                    "the kernel needs memory at {at:#x}, but the board's starts at {start:#x}"
-                ));
-            }
-            if at + size > start + low {
-                return refuse(format!(
-                    "the kernel needs memory up to {:#x}, but the board has {} from {start:#x} on (give it more with --ram)",
-                    at + size,
-                    solderless_model::Size(low)
-                ));
-            }
+            memory.hold(*at, *size)?;
         }
         // Only now is it known that the sizes in the file are sane.
         let mut segments = Segments::default();
@@ -251,10 +347,11 @@ impl Kernel {
                 .next_multiple_of(INITRD_ALIGN);
             if top < end {
                 return refuse(format!(
-                    "kernel ({} KiB) and initrd ({} KiB) do not fit in {} together (give the board more with --ram)",
+                    "kernel ({} KiB) and initrd ({} KiB) do not fit in {} together{}",
                     (end - start) / 1024,
                     size / 1024,
-                    solderless_model::Size(low)
+                    Size(low),
+                    memory.remedy()
                 ));
             }
             // Linux wants the kseg0 address sign-extended to 64 bits, whatever the kernel's width.
@@ -285,7 +382,7 @@ impl Kernel {
             "memsize".into(),
             low.to_string(),
             "ememsize".into(),
-            size.to_string(),
+            memory.all.to_string(),
             "modetty0".into(),
             "38400n8r".into(),
         ];
@@ -295,13 +392,7 @@ impl Kernel {
             strings,
             seed,
         };
-        let stub = stub(
-            boot,
-            elf.entry,
-            environment.at,
-            start..start + low,
-            big_endian,
-        );
+        let stub = stub(boot, elf.entry, environment.at, memory, big_endian);
         Ok(Self {
             segments,
             big_endian,
@@ -558,7 +649,7 @@ impl Assembler {
 
 /// What stands at the reset vector with `--kernel`: it does what the board's firmware would have done, and jumps. YAMON's
 /// call vectors at +0x500 are there for kernels that print through them.
-fn stub(boot: &Boot, entry: u32, environment: u32, low: Range<u64>, big_endian: bool) -> Vec<u8> {
+fn stub(boot: &Boot, entry: u32, environment: u32, memory: &Memory, big_endian: bool) -> Vec<u8> {
     const START: usize = 0x580;
     const NOTHING: usize = 0x800;
     const PRINT: usize = 0x808;
@@ -600,11 +691,11 @@ fn stub(boot: &Boot, entry: u32, environment: u32, low: Range<u64>, big_endian: 
         code.sw(reg::T1, reg::T0, base);
     }
     // Below the environment, where that has its usual place.
-    code.li(reg::SP, KSEG0 | (low.start as u32 + BLOCK - 0x40));
+    code.li(reg::SP, KSEG0 | (memory.start as u32 + BLOCK - 0x40));
     code.li(reg::A0, 2);
     code.li(reg::A1, KSEG0 | environment);
     code.li(reg::A2, (KSEG0 | environment) + 8);
-    code.li(reg::A3, (low.end - low.start) as u32);
+    code.li(reg::A3, memory.low as u32);
     code.li(reg::T9, entry);
     code.jalr(reg::T9);
     code.nop();
@@ -641,6 +732,18 @@ mod tests {
             low_memory: 256 << 20,
             console: Some(0x1800_03f8),
             setup: vec![(0x1400_0068, 0xdf); 60],
+        }
+    }
+
+    /// Memory in one piece, on a board with `ram` as its parameter.
+    fn memory(range: std::ops::Range<u64>) -> Memory {
+        let size = range.end - range.start;
+        Memory {
+            start: range.start,
+            low: size,
+            all: size,
+            remedy: Some("--ram".to_owned()),
+            others: vec![(0x1e00_0000, 0x1e3f_ffff, "`flash`".to_owned())],
         }
     }
 
@@ -684,7 +787,7 @@ mod tests {
             append: "console=ttyS0",
             fixed_seed: true,
         };
-        Kernel::new(files, &boot(), 0..256 << 20, false).map_err(|e| e.0)
+        Kernel::new(files, &boot(), &memory(0..256 << 20), false).map_err(|e| e.0)
     }
 
     fn written(kernel: &Kernel) -> Vec<(u64, Vec<u8>)> {
@@ -709,6 +812,10 @@ mod tests {
             (elf(1, 1, 8, KSEG0, 4)[..85].to_vec(), "cut short"),
             (elf(1, 1, 8, KSEG0, 4)[..60].to_vec(), "broken ELF"),
             (elf(1, 1, 8, KSEG0 | 0x0fff_fffd, 4), "--ram"),
+            (
+                elf(1, 1, 8, KSEG1 | 0x1e00_0000, 4),
+                "0x1e000000 is `flash`",
+            ),
         ] {
             let error = kernel(&image, None).unwrap_err();
             assert!(error.contains(reason), "{error}");
@@ -765,7 +872,7 @@ mod tests {
                 append,
                 fixed_seed: true,
             };
-            Kernel::new(files, &boot, 0..1 << 20, false)
+            Kernel::new(files, &boot, &memory(0..1 << 20), false)
         };
         let good = kernel("").unwrap();
         assert_eq!(written(&good), [(0x1000, vec![1, 2, 3, 4])]);
@@ -777,7 +884,7 @@ mod tests {
     fn memory_can_start_anywhere() {
         let image = elf(1, 1, 8, 0x8810_0000, 4);
         let initrd = [5; 100];
-        let kernel = |memory| {
+        let kernel = |range| {
             let files = KernelFiles {
                 name: "k",
                 image: &image[..],
@@ -785,19 +892,54 @@ mod tests {
                 append: "",
                 fixed_seed: true,
             };
-            Kernel::new(files, &boot(), memory, false).map_err(|e| e.0)
+            Kernel::new(files, &boot(), &memory(range), false).map_err(|e| e.0)
         };
         let good = kernel(0x0800_0000..0x0a00_0000).unwrap();
         let at: Vec<u64> = written(&good).iter().map(|(at, _)| *at).collect();
         assert_eq!(at, [0x0810_0000, 0x09fe_0000, 0x0800_2000]);
-        for (memory, reason) in [
-            (0x0900_0000..0x0a00_0000, "starts at 0x9000000"),
+        for (range, reason) in [
+            (0x0900_0000..0x0a00_0000, "has 16MiB from 0x9000000"),
             (0x0800_0000..0x0810_0000, "1MiB from 0x8000000 on"),
             (0..0x0810_0000, "has 129MiB from 0x0 on"),
         ] {
-            let error = kernel(memory).unwrap_err();
+            let error = kernel(range).unwrap_err();
             assert!(error.contains(reason), "{error}");
         }
+    }
+
+    #[test]
+    fn a_kernel_is_told_of_memory_that_it_finds() {
+        const MIB: u64 = 1 << 20;
+        let told = |text: &str, ram: &str| {
+            let text = format!("[board]\nname = \"b\"\nextends = \"malta\"\n{text}");
+            let options = crate::board::Options {
+                set: vec![("param.ram".to_owned(), ram.to_owned())],
+                ..Default::default()
+            };
+            let loaded = crate::board::open_text("b.toml", &text, &options).unwrap();
+            let memory = Memory::of(&loaded.plan, loaded.plan.boot.as_ref().unwrap());
+            assert_eq!(memory.start, 0);
+            (memory.low / MIB, memory.all / MIB, memory.remedy)
+        };
+        let more = || Some("--ram".to_owned());
+        let map = |windows: &str| format!("[dev.ram]\nmap = [{windows}]\n");
+        assert_eq!(told("", "64MiB"), (64, 64, more()));
+        assert_eq!(told("", "256MiB"), (256, 256, None));
+        assert_eq!(told("", "1000MiB"), (256, 1000, None));
+        // Behind 64 MiB no kernel looks anywhere else.
+        let first = r#"{ at = "sys:0", limit = "64MiB" }, { at = "sys:0x80000000" }"#;
+        assert_eq!(told(&map(first), "256MiB"), (64, 64, None));
+        let low = "[boot]\nlow-memory = \"64MiB\"\n";
+        assert_eq!(told(low, "256MiB"), (64, 64, None));
+        // Two windows that follow each other are one piece.
+        let two = r#"{ at = "sys:0", limit = "64MiB" }, { at = "sys:0x4000000", offset = "64MiB", limit = "64MiB" }"#;
+        assert_eq!(told(&map(two), "256MiB"), (128, 128, None));
+        // What is not where a kernel looks is not told of.
+        let alone = r#"{ at = "sys:0", limit = "256MiB" }"#;
+        assert_eq!(told(&map(alone), "1GiB"), (256, 256, None));
+        let part =
+            r#"{ at = "sys:0", limit = "256MiB" }, { at = "sys:0x80000000", limit = "512MiB" }"#;
+        assert_eq!(told(&map(part), "1GiB"), (256, 512, None));
     }
 
     #[test]
@@ -811,7 +953,7 @@ mod tests {
             append: &append,
             fixed_seed: true,
         };
-        let kernel = Kernel::new(files, &boot(), 0..16 << 20, false).unwrap();
+        let kernel = Kernel::new(files, &boot(), &memory(0..16 << 20), false).unwrap();
         let (at, block) = written(&kernel).pop().unwrap();
         assert_eq!(at, 0x10_1000);
         let pointer = u32::from_le_bytes(block[4..8].try_into().unwrap());

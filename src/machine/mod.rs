@@ -11,7 +11,7 @@ use solderless_model::{
     Wires, Writer,
 };
 
-pub use boot::{BootError, Firmware, Kernel, KernelFiles, firmware_image};
+pub use boot::{BootError, Firmware, Kernel, KernelFiles, Memory, firmware_image};
 pub use domain::Sink;
 pub use domain::state::{CLOCK, Clock, LINES};
 pub use run::{End, Event, Host, Pace, Run};

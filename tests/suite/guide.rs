@@ -2,8 +2,13 @@
 //! behind it in the guide; `UPDATE=1 cargo test` rewrites that.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use solderless::board::{self, Options};
+use solderless::graph::plan::Protocol;
+use solderless_testing::emulator::Emulator;
+use solderless_testing::guests::{self, Linux};
 
 const GUIDE: &str = "docs/boards.md";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
@@ -37,33 +42,64 @@ fn console(body: &str, folder: &Path) -> String {
     tried
 }
 
+/// A fenced block of the guide, and what stands before it.
+struct Block<'a> {
+    before: &'a str,
+    fence: &'a str,
+    body: &'a str,
+}
+
+impl<'a> Block<'a> {
+    /// The guide's blocks, and what stands behind the last.
+    fn all(guide: &'a str) -> (Vec<Self>, &'a str) {
+        let mut blocks = Vec::new();
+        let mut rest = guide;
+        while let Some((before, block)) = rest.split_once("```") {
+            let (fence, block) = block.split_once('\n').expect("a line");
+            let (body, after) = block.split_once("```\n").expect("the end of a block");
+            blocks.push(Self {
+                before,
+                fence,
+                body,
+            });
+            rest = after;
+        }
+        (blocks, rest)
+    }
+
+    /// Writes the block, if it is a file, into a folder, and gives the file's path.
+    fn write(&self, folder: &Path) -> Option<PathBuf> {
+        let name = self.fence.strip_prefix("toml ")?;
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(&path, self.body).expect("a file");
+        Some(path)
+    }
+}
+
 #[test]
 fn the_guide_works_as_written() {
     let folder = tempfile::tempdir().expect("a folder");
     let guide = fs::read_to_string(GUIDE).expect("the guide");
+    let (blocks, rest) = Block::all(&guide);
     let mut done = String::new();
-    let mut rest = guide.as_str();
     let (mut files, mut commands) = (0, 0);
-    while let Some(at) = rest.find("```") {
-        let (before, block) = rest.split_at(at);
-        let (fence, block) = block[3..].split_once('\n').expect("a line");
-        let (body, after) = block.split_once("```\n").expect("the end of a block");
-        let body = match fence.split_once(' ') {
-            Some(("toml", name)) => {
-                let path = folder.path().join(name);
-                fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-                fs::write(path, body).expect("a file");
-                files += 1;
-                body.to_owned()
-            }
-            None if fence == "console" => {
-                commands += 1;
-                console(body, folder.path())
-            }
-            _ => panic!("no reader knows what to do with `{fence}`"),
+    for block in blocks {
+        let Block {
+            before,
+            fence,
+            body,
+        } = block;
+        let body = if block.write(folder.path()).is_some() {
+            files += 1;
+            body.to_owned()
+        } else if fence == "console" {
+            commands += 1;
+            console(body, folder.path())
+        } else {
+            panic!("no reader knows what to do with `{fence}`")
         };
         done += &format!("{before}```{fence}\n{body}```\n");
-        rest = after;
     }
     done += rest;
     assert!(files > 5 && commands > 5, "the blocks were not found");
@@ -72,4 +108,44 @@ fn the_guide_works_as_written() {
     }
     let now = fs::read_to_string(GUIDE).expect("the guide");
     assert_eq!(now, done, "UPDATE=1 rewrites what commands print");
+}
+
+#[test]
+fn debian_boots_on_every_board_that_takes_kernels() {
+    let (Some(linux), Some(program)) =
+        (guests::linux(), guests::linux_program("tests/guests/up.c"))
+    else {
+        return;
+    };
+    let linux = Linux {
+        initrd: guests::initrd(&program),
+        ..linux
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let guide = fs::read_to_string(GUIDE).expect("the guide");
+    let mut booted = 0;
+    for block in Block::all(&guide).0 {
+        let Some(path) = block.write(folder.path()) else {
+            continue;
+        };
+        if !block.body.contains("\n[board]\n") {
+            continue;
+        }
+        let board = path.to_string_lossy();
+        let (plan, _) = board::load(&board, &Options::default()).expect("a good board");
+        if plan
+            .boot
+            .is_none_or(|boot| boot.protocol != Protocol::Yamon)
+        {
+            continue;
+        }
+        let command = Emulator::ours_with(PROGRAM, &board).linux(&linux, "console=ttyS0 panic=1");
+        let limit = ["--deterministic", "--no-reboot", "--max-time", "60s"];
+        let output = command.args(limit).command().output().expect("the program");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("\nup\r\n"), "{}\n{said}", block.body);
+        assert_eq!(output.status.code(), Some(0), "{}", block.body);
+        booted += 1;
+    }
+    assert!(booted >= 5, "the guide's boards were not found");
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use solderless::board::{self, Loaded, Options};
 use solderless::graph::export::{Node, graph};
-use solderless::machine::{Event, Fittings, Host, Kernel, KernelFiles, Machine, Pace, Run, Sink};
+use solderless::machine::{
+    Event, Fittings, Host, Kernel, KernelFiles, Machine, Memory, Pace, Run, Sink,
+};
 use solderless::state::{Description, Layout, Stream, StreamError, payload, stream};
 use solderless_model::testing::Noise;
 use solderless_model::{Engine, NEWEST, Parts, Shape};
@@ -163,7 +165,7 @@ fn linux() -> Option<(Loaded, Machine)> {
         append: "console=ttyS0",
         fixed_seed: true,
     };
-    let kernel = Kernel::new(files, boot, 0..64 << 20, false).expect("it fits");
+    let kernel = Kernel::new(files, boot, &Memory::of(&loaded.plan, boot), false).expect("it fits");
     let mut images = vec![None; loaded.plan.slots.len()];
     images[boot.firmware] = Some(kernel.firmware());
     let fittings = Fittings {

@@ -65,7 +65,20 @@ impl Model for SmbusEeprom {
                 format!("ends at byte {end} of a device of {SIZE} bytes"),
             ));
         }
-        Ok(Interface::on(BusKind::I2c))
+        let mut interface = Interface::on(BusKind::I2c);
+        if let Some(size) = props
+            .spd_ram_size
+            .filter(|size| spd::told(size.0) != size.0)
+        {
+            let reason = format!(
+                "an SPD tells of up to three ranks, each another power of two from 4MiB on: of {size}, {}",
+                Size(spd::told(size.0))
+            );
+            interface
+                .limited
+                .push(PropError::new("spd-ram-size", reason));
+        }
+        Ok(interface)
     }
 
     fn build(props: SmbusEepromProps, _: Wires<'_>) -> Result<Self, BuildError> {
@@ -162,6 +175,24 @@ mod tests {
             b.dev.event(I2c::Write(*byte)).unwrap();
         }
         b.dev.event(I2c::Stop).unwrap();
+    }
+
+    #[test]
+    fn a_size_that_an_spd_cannot_tell_is_noted() {
+        let limited = |mib: u64| {
+            let props = SmbusEepromProps {
+                spd_ram_size: Some(Size(mib << 20)),
+                ..SmbusEepromProps::default()
+            };
+            let interface = SmbusEeprom::interface(&props).unwrap();
+            interface.limited.into_iter().map(|e| e.reason).next()
+        };
+        for mib in [4, 16, 24, 256, 448, 512, 1024, 1536, 2048, 3584] {
+            assert_eq!(limited(mib), None, "{mib} MiB");
+        }
+        assert!(limited(1000).unwrap().ends_with("of 1000MiB, 896MiB"));
+        assert!(limited(0xf00).unwrap().ends_with("of 3840MiB, 3584MiB"));
+        assert!(limited(2).unwrap().ends_with("of 2MiB, 0"));
     }
 
     #[test]

@@ -42,14 +42,9 @@ const FIXED: [(usize, u8); 27] = [
     (127, 0xf4), // features at that frequency
 ];
 
-/// The SPD of memory of `size` bytes. A module has up to three ranks, each a power of two from 4 MiB to
-/// 16 GiB; of other sizes the largest part that can be told is told.
-pub(crate) fn spd(size: u64) -> [u8; LEN] {
-    let mut bytes = [0; LEN];
-    for (at, value) in FIXED {
-        bytes[at] = value;
-    }
-    // A set of rank sizes: bit n stands for 4 MiB << n.
+/// The ranks of memory of `size` bytes: how many, and a set of their sizes in which bit n stands for 4 MiB << n. A module
+/// has up to three, each a power of two from 4 MiB to 16 GiB, no two alike.
+fn ranks(size: u64) -> (u8, u16) {
     let mut sizes = 0u16;
     let mut ranks = 0;
     let mut left = size >> 22;
@@ -59,6 +54,21 @@ pub(crate) fn spd(size: u64) -> [u8; LEN] {
         left -= 1 << log2;
         ranks += 1;
     }
+    (ranks, sizes)
+}
+
+/// How much of memory of `size` bytes its SPD can tell of.
+pub(crate) fn told(size: u64) -> u64 {
+    u64::from(ranks(size).1) << 22
+}
+
+/// The SPD of memory of `size` bytes; of sizes that no ranks make the largest part that can be told is told.
+pub(crate) fn spd(size: u64) -> [u8; LEN] {
+    let mut bytes = [0; LEN];
+    for (at, value) in FIXED {
+        bytes[at] = value;
+    }
+    let (mut ranks, mut sizes) = ranks(size);
     if ranks == 1 && sizes > 1 {
         ranks = 2;
         sizes >>= 1;
@@ -110,6 +120,7 @@ mod tests {
             let sum = bytes[..63].iter().map(|b| u32::from(*b)).sum::<u32>() as u8;
             assert_eq!(bytes[63], sum);
             assert!(bytes[5] <= 3);
+            assert!(told(size) <= size && told(told(size)) == told(size));
         }
     }
 }

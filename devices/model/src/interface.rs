@@ -268,6 +268,9 @@ pub struct Interface {
     pub slots: Vec<Slot>,
     /// The optional blocks, present or not.
     pub parts: Vec<PartDecl>,
+    /// Property values of which the device can do a part only, and which.
+    #[serde(skip)]
+    pub limited: Vec<PropError>,
 }
 
 impl Interface {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use solderless::board::{self, Loaded, Options};
 use solderless::graph::plan::Plan;
-use solderless::machine::{Event, Fittings, Host, Kernel, KernelFiles, Machine, Pace, Run};
+use solderless::machine::{Event, Fittings, Host, Kernel, KernelFiles, Machine, Memory, Pace, Run};
 use solderless_model::Engine;
 use solderless_testing::frame::{self, Frame};
 use solderless_testing::program::{self, Cpu};
@@ -159,7 +159,7 @@ fn linux_is_executed_alike() {
         append: "console=ttyS0 rdinit=/bin/sh -- -c \"uname -a; md5sum /bin/busybox; poweroff -f\"",
         fixed_seed: true,
     };
-    let kernel = Kernel::new(files, boot, 0..128 << 20, false).expect("it fits");
+    let kernel = Kernel::new(files, boot, &Memory::of(&plan, boot), false).expect("it fits");
     let make = |_| {
         let mut images = vec![None; plan.slots.len()];
         images[boot.firmware] = Some(kernel.firmware());
