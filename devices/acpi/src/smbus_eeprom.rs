@@ -259,7 +259,7 @@ mod tests {
             }
             let saved = a.save();
             let mut b = bench(SmbusEepromProps::default());
-            b.load(&saved, 0);
+            b.load(&saved, &a.around);
             prop_assert_eq!(&b.save(), &saved);
             for event in after {
                 prop_assert_eq!(a.dev.event(event), b.dev.event(event));

@@ -389,6 +389,10 @@ pub enum Page {
     Registers,
 }
 
+/// Guest time, in nanoseconds, at which a machine ends: 292 years after power-on. Times that a device works out from
+/// [`Cx::now`] are far from the end of their type.
+pub const END_OF_TIME: u64 = 1 << 63;
+
 /// What a device can ask of the machine as a whole.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, State)]
 pub enum Request {
@@ -446,6 +450,7 @@ pub trait Fabric {
     fn occupied_slots(&mut self, dev: DevId) -> u32;
     fn i2c(&mut self, dev: DevId, port: PortId, address: u8, event: I2c) -> Option<u8>;
     fn send(&mut self, dev: DevId, slot: SlotId, bytes: &[u8]);
+    fn give_back(&mut self, dev: DevId, slot: SlotId, characters: &[u8]);
     fn request(&mut self, request: Request);
     fn advance(&mut self, ns: u64);
     fn deadline(&self) -> u64;
@@ -470,7 +475,8 @@ impl<'a> Cx<'a> {
         Self { fabric, dev }
     }
 
-    /// Guest time in nanoseconds since power-on. It never goes back, not even at a reset.
+    /// Guest time in nanoseconds since power-on, below [`END_OF_TIME`] but for the length of an instruction. It never goes
+    /// back, not even at a reset.
     pub fn now(&self) -> u64 {
         self.fabric.now()
     }
@@ -604,6 +610,12 @@ impl<'a> Cx<'a> {
     /// nothing is plugged in.
     pub fn send(&mut self, slot: SlotId, bytes: &[u8]) {
         self.fabric.send(self.dev, slot, bytes);
+    }
+
+    /// Gives back characters from a slot that the device took and the guest has not seen: they come again, before what
+    /// has not come yet.
+    pub fn give_back(&mut self, slot: SlotId, characters: &[u8]) {
+        self.fabric.give_back(self.dev, slot, characters);
     }
 
     /// Asks for a reset or power-off of the machine, which happens once the CPU's instruction is done.

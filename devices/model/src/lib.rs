@@ -17,9 +17,9 @@ mod state;
 pub mod testing;
 
 pub use device::{
-    Access, Backing, BuildError, BusError, CharFrontend, Cx, DevId, Device, Engine, EngineInfo,
-    Fabric, I2c, I2cTarget, Model, NetFrontend, Page, Processor, Request, Stop, Tier, Wires, lanes,
-    merge,
+    Access, Backing, BuildError, BusError, CharFrontend, Cx, DevId, Device, END_OF_TIME, Engine,
+    EngineInfo, Fabric, I2c, I2cTarget, Model, NetFrontend, Page, Processor, Request, Stop, Tier,
+    Wires, lanes, merge,
 };
 pub use interface::{
     BusKind, Interface, PartDecl, Pin, Pins, Placement, Port, PortId, PropError, Region, RegionId,

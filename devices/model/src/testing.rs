@@ -59,6 +59,8 @@ pub struct Surroundings {
     pub targets: BTreeMap<(PortId, u8), Box<dyn I2cTarget>>,
     /// Characters it sent.
     pub sent: BTreeMap<SlotId, Vec<u8>>,
+    /// Characters it gave back, in order.
+    pub given_back: BTreeMap<SlotId, Vec<u8>>,
     /// Requests it made.
     pub requests: Vec<Request>,
     /// Guest errors it logged.
@@ -66,6 +68,8 @@ pub struct Surroundings {
     /// Times it said that memory behind a region changed.
     pub memory_changes: Vec<RegionId>,
     generation: u64,
+    /// While state is loaded: outputs keep their level, as in a machine.
+    restoring: bool,
 }
 
 impl fmt::Debug for Surroundings {
@@ -88,7 +92,12 @@ impl Fabric for Surroundings {
         self.timers.remove(&id);
     }
     fn set(&mut self, _: DevId, pin: Pin, high: bool) {
-        if self.outputs.insert(pin, high).unwrap_or(false) != high {
+        let before = self.outputs.insert(pin, high).unwrap_or(false);
+        if before != high {
+            assert!(
+                !self.restoring,
+                "the loaded state does not agree with {pin:?}, which was {before}"
+            );
             self.edges.push((pin, high));
         }
     }
@@ -199,6 +208,10 @@ impl Fabric for Surroundings {
     }
     fn send(&mut self, _: DevId, slot: SlotId, bytes: &[u8]) {
         self.sent.entry(slot).or_default().extend_from_slice(bytes);
+    }
+    fn give_back(&mut self, _: DevId, slot: SlotId, characters: &[u8]) {
+        let given_back = self.given_back.entry(slot).or_default();
+        given_back.extend_from_slice(characters);
     }
     fn request(&mut self, request: Request) {
         self.requests.push(request);
@@ -394,9 +407,12 @@ impl<D: Subject> Bench<D> {
         out.finish().expect("the newest version holds everything")
     }
 
-    /// Loads state saved by another of the same properties, at the same time. Test code: panics on an error.
-    pub fn load(&mut self, sections: &[Section], now: u64) {
-        self.around.now = now;
+    /// Loads what another of the same properties has saved: at the same time, with the same levels of its lines. Test
+    /// code: panics on an error.
+    pub fn load(&mut self, sections: &[Section], other: &Surroundings) {
+        self.around.now = other.now;
+        self.around.inputs = other.inputs;
+        self.around.outputs.clone_from(&other.outputs);
         self.around.timers.clear();
         self.around.mapped.clear();
         // The other goes on with its memory.
@@ -411,7 +427,9 @@ impl<D: Subject> Bench<D> {
             .expect("the same layout");
         let unused: BTreeSet<&str> = reader.left().collect();
         assert!(unused.is_empty(), "sections left over: {unused:?}");
+        self.around.restoring = true;
         self.with(|d, cx| d.device_mut().restored(cx))
             .expect("consistent state");
+        self.around.restoring = false;
     }
 }

@@ -345,8 +345,7 @@ mod tests {
         ) {
             let (mut a, mut b) = (bridge(), bridge());
             run(&mut a, &first);
-            b.around.inputs = a.around.inputs;
-            b.load(&a.save(), 0);
+            b.load(&a.save(), &a.around);
             prop_assert_eq!(a.save(), b.save());
             prop_assert_eq!(high(&a), high(&b));
             run(&mut a, &then);

@@ -115,7 +115,7 @@ mod tests {
         }
         let saved = a.save();
         let mut b = bench(PAGE);
-        b.load(&saved, 0);
+        b.load(&saved, &a.around);
         assert_eq!(b.save(), saved);
         assert_eq!(b.read(RAM, 0xff8, 8), a.read(RAM, 0xff8, 8));
     }

@@ -425,7 +425,8 @@ impl Device for I8254 {
     }
 
     fn restored(&mut self, cx: &mut Cx<'_>) -> Result<(), StateError> {
-        self.update(cx);
+        // `out[1]` goes on as it was: it may be out of date.
+        self.drive(cx, &[0, 2]);
         Ok(())
     }
 }
@@ -468,15 +469,19 @@ impl I8254 {
         }
     }
 
-    /// Drives the outputs, and wakes up for the next edge of `out[0]` and `out[2]`.
     fn update(&self, cx: &mut Cx<'_>) {
+        self.drive(cx, &[0, 1, 2]);
+    }
+
+    /// Drives outputs, and wakes up for the next edge of `out[0]` and `out[2]`.
+    fn drive(&self, cx: &mut Cx<'_>, outputs: &[u16]) {
         let now = self.cycle(cx);
         let counters = self.counters.map(|mut counter| {
             counter.sync(now);
             counter
         });
-        for (n, counter) in (0..).zip(&counters) {
-            cx.set(Pin(n), counter.out(now));
+        for n in outputs {
+            cx.set(Pin(*n), counters[usize::from(*n)].out(now));
         }
         let [first, _, third] = &counters;
         match [first, third].iter().filter_map(|c| c.next_edge(now)).min() {

@@ -770,7 +770,7 @@ mod tests {
             let mut content = vec![0; 0x1_0000];
             a.around.ram.as_ref().unwrap().read(0, &mut content).unwrap();
             b.around.ram.as_ref().unwrap().write(0, &content).unwrap();
-            b.load(&a.save(), a.around.now);
+            b.load(&a.save(), &a.around);
             prop_assert_eq!(a.save(), b.save());
             prop_assert_eq!(&a.around.timers, &b.around.timers);
             prop_assert_eq!(&a.around.mapped, &b.around.mapped);

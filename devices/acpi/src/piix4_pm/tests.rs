@@ -551,8 +551,7 @@ proptest! {
         run(&mut a, &before);
         let saved = a.save();
         let mut b = bench(props);
-        b.around.inputs = a.around.inputs;
-        b.load(&saved, a.around.now);
+        b.load(&saved, &a.around);
         prop_assert_eq!(&b.save(), &saved);
         prop_assert_eq!(&a.around.mapped, &b.around.mapped);
         prop_assert_eq!(&a.around.timers, &b.around.timers);

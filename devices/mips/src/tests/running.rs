@@ -337,7 +337,7 @@ proptest! {
         let mut fresh = chaos(&words, &values, model, big);
         whole.copy_memory(&mut fresh);
         let saved = whole.bench.save();
-        fresh.bench.load(&saved, whole.bench.around.now);
+        fresh.bench.load(&saved, &whole.bench.around);
         prop_assert_eq!(&fresh.bench.save(), &saved);
         whole.run(100);
         fresh.run(100);

@@ -111,7 +111,7 @@ fn firmware_places_the_windows() {
     assert_eq!(b.around.mapped[&IO], (0x1800_0000, 2 << 20, 0), "port 0");
     let saved = b.save();
     let mut fresh = gt(false);
-    fresh.load(&saved, 0);
+    fresh.load(&saved, &b.around);
     for (region, place) in placed {
         assert_eq!(fresh.around.mapped[&region], place);
     }
@@ -421,7 +421,7 @@ fn dma_follows_a_chain() {
     assert_eq!(get(&mut b, 0x870), 0x100);
     let mut fresh = gt(false);
     fresh.around.ram = b.around.ram.clone();
-    fresh.load(&b.save(), 0);
+    fresh.load(&b.save(), &b.around);
     fresh.advance(10_000);
     let mut out = [0; 12];
     ram.read(0x2000, &mut out).unwrap();
@@ -540,11 +540,10 @@ proptest! {
             ram.write(0, &content).unwrap();
         }
         b.around.functions.insert((PCI, 10 << 3), function(0x7110));
-        let now = a.around.now;
         if let Some(f) = a.around.functions.get_mut(&(PCI, 10 << 3)) {
             f.reset();
         }
-        b.load(&a.save(), now);
+        b.load(&a.save(), &a.around);
         prop_assert_eq!(a.save(), b.save());
         prop_assert_eq!(&a.around.timers, &b.around.timers);
         prop_assert_eq!(&a.around.mapped, &b.around.mapped);
