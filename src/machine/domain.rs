@@ -12,10 +12,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use solderless_model::{
-    Access, Backing, BusError, BusKind, Cx, DevId, Device, Pin, Region, RegionId, RegionKind,
-    Request, Space as SpaceKind, TimerId,
+    Access, Backing, BusError, BusKind, Cx, DevId, Device, END_OF_TIME, Pin, Region, RegionId,
+    RegionKind, Request, SlotId, Space as SpaceKind, TimerId,
 };
 
+use super::run::Pending;
 use super::space::{Behind, Open, Rank, Space, SpaceId, Target, Window, resolve};
 use crate::graph::plan;
 
@@ -81,8 +82,10 @@ pub struct Domain {
     spaces: Vec<Space>,
     /// The spaces of CPUs that have windows of their own.
     views: BTreeMap<DevId, SpaceId>,
-    /// By slot of the board.
+    /// By slot of the board: where goes what a device sends.
     sinks: Vec<Box<dyn Sink>>,
+    /// By slot of the board: what has come from outside and waits for the guest to take it.
+    pub(super) input: Vec<Pending>,
     edges: VecDeque<(DevId, Pin, bool)>,
     timers: BTreeSet<(u64, DevId, TimerId)>,
     armed: BTreeMap<(DevId, TimerId), u64>,
@@ -131,6 +134,7 @@ impl Domain {
             spaces: Vec::new(),
             views: BTreeMap::new(),
             sinks: Vec::new(),
+            input: Vec::new(),
             edges: VecDeque::new(),
             timers: BTreeSet::new(),
             armed: BTreeMap::new(),
@@ -452,7 +456,7 @@ impl Domain {
 
     /// Lets time pass without instructions, at most to the next timer.
     pub(super) fn skip_to(&mut self, at: u64) {
-        self.now = self.now.max(at.min(self.next_timer));
+        self.now = self.now.max(at.min(self.next_timer).min(END_OF_TIME));
     }
 
     /// When the next timer is due; `u64::MAX` if none is armed.
@@ -465,9 +469,15 @@ impl Domain {
         self.slice_end = at;
     }
 
-    /// The request a device has made, taken.
-    pub(super) fn take_request(&mut self) -> Option<Request> {
-        self.request.take()
+    /// What has been asked of the machine. A reset is what it asked for, once it is done.
+    pub(super) fn requested(&self) -> Option<Request> {
+        self.request
+    }
+
+    /// The slot of the board behind one of a device's.
+    fn board_slot(&self, dev: DevId, slot: SlotId) -> Option<usize> {
+        let slots = &self.places[dev.0 as usize].slots;
+        slots.get(usize::from(slot.0)).copied().flatten()
     }
 
     /// Writes memory as a loader does: read-only memory takes it too.

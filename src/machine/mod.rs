@@ -7,8 +7,8 @@ mod space;
 
 use solderless_model::memory::PAGE;
 use solderless_model::{
-    BusError, DevId, Device, NEWEST, Pin, Reader, Section, SlotId, SlotKind, StateError, Stop,
-    Wires, Writer,
+    BusError, DevId, Device, Fabric, NEWEST, Pin, Reader, Request, Section, SlotId, SlotKind,
+    StateError, Stop, Wires, Writer,
 };
 
 pub use boot::{BootError, Firmware, Kernel, KernelFiles, Memory, firmware_image};
@@ -18,7 +18,6 @@ pub use run::{End, Event, Host, Pace, Run};
 
 use crate::graph::plan::{Address, Bus, Plan};
 use domain::{Domain, Seating};
-use run::Pending;
 
 /// What a run plugs into the slots of a board, and what calendar it starts with.
 #[derive(Default)]
@@ -73,9 +72,8 @@ pub struct Machine {
     consumers: Vec<Option<Consumer>>,
     /// The names of the board's slots.
     slots: Vec<String>,
-    /// For each board slot: what has come from outside and waits for the guest to take it.
-    input: Vec<Pending>,
-    /// When input is looked at next, in guest time; a guest that waits for it is not kept waiting so long.
+    /// When input is looked at next, in guest time: 0, or the end of a slice that a run has ended in the middle of. A guest
+    /// that waits for it is not kept waiting so long.
     look_at: u64,
     /// Instructions that the CPU executes in a cycle.
     pace: f64,
@@ -114,7 +112,7 @@ impl Machine {
         machine.domain.reset();
         let mut from = Reader::new(sections, version);
         machine.look_at = machine.domain.restore(&mut from)?;
-        for (slot, queue) in machine.input.iter_mut().enumerate() {
+        for (slot, queue) in machine.domain.input.iter_mut().enumerate() {
             if machine.consumers[slot].is_some() {
                 from.section(
                     &format!("{INPUT}{}", machine.slots[slot]),
@@ -233,6 +231,7 @@ impl Machine {
                 }
             }
         }
+        domain.input = consumers.iter().map(run::queue).collect();
         let mut sinks = fittings.sinks;
         sinks.resize_with(plan.slots.len(), || None);
         let nowhere = |sink: Option<Box<dyn Sink>>| sink.unwrap_or_else(|| Box::new(Nowhere));
@@ -243,7 +242,6 @@ impl Machine {
             cpu,
             names,
             slots: plan.slots.iter().map(|s| s.name.clone()).collect(),
-            input: consumers.iter().map(run::queue).collect(),
             look_at: 0,
             pace: 1.0,
             consumers,
@@ -261,6 +259,11 @@ impl Machine {
         }
     }
 
+    /// Asks for a reset or power-off, as a device does: it happens when the machine is run.
+    pub fn request(&mut self, request: Request) {
+        Fabric::request(&mut self.domain, request);
+    }
+
     /// Guest time in nanoseconds since power-on.
     pub fn now(&self) -> u64 {
         self.domain.now()
@@ -271,7 +274,9 @@ impl Machine {
     pub fn step(&mut self, limit: u64) -> Option<Stop> {
         self.domain.run_timers();
         self.domain.set_slice_end(u64::MAX);
-        self.domain.run_cpu(self.cpu?, limit)
+        let stop = self.domain.run_cpu(self.cpu?, limit);
+        self.domain.run_timers();
+        stop
     }
 
     /// What answers where in every address space, as the guest has it now; `plan` is what the machine was built from.
@@ -321,7 +326,7 @@ impl Machine {
     pub fn save(&self, version: u32) -> Result<Vec<Section>, StateError> {
         let mut out = Writer::new(version);
         self.domain.save(&mut out, self.look_at);
-        for (slot, queue) in self.input.iter().enumerate() {
+        for (slot, queue) in self.domain.input.iter().enumerate() {
             if self.consumers[slot].is_some() {
                 out.section(&format!("{INPUT}{}", self.slots[slot]), queue.state());
             }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use solderless_model::{Request, SlotKind, State, Stop};
+use solderless_model::{END_OF_TIME, Request, SlotKind, State, Stop};
 
 use super::{Consumer, Machine};
 
@@ -148,13 +148,22 @@ impl Machine {
                 .saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)),
             _ => u64::MAX,
         };
-        // Where this run goes on in the middle of a slice, input has its turn at the end of it, as if nothing had come
-        // between.
-        let mut look = self.now() >= self.look_at.min(self.domain.next_timer());
         if run.pace != Pace::Watched {
             self.set_pace(1.0);
         }
         loop {
+            // Whatever ends the run finds no timer due, and what has been asked for stays to be done: a machine that is
+            // saved now goes on as this one would.
+            self.domain.run_timers();
+            match self.domain.requested() {
+                Some(Request::PowerOff) => return End::PowerOff,
+                Some(Request::Reset) if run.no_reboot => return End::Reset,
+                Some(Request::Reset) => {
+                    tracing::info!("the guest resets the board");
+                    self.reset();
+                }
+                None => {}
+            }
             let before = (self.now(), clock.wall());
             while let Some(event) = host.poll() {
                 if let Some(end) = self.take(event) {
@@ -167,23 +176,24 @@ impl Machine {
             }) {
                 return End::TimeUp;
             }
-            if std::mem::replace(&mut look, true) {
+            if self.now() >= END_OF_TIME {
+                tracing::warn!("guest time ends, after 292 years");
+                return End::TimeUp;
+            }
+            if self.now() >= self.look_at {
                 self.deliver();
             }
-            self.domain.run_timers();
-            self.look_at = (self.now() / SLICE_NS + 1).saturating_mul(SLICE_NS);
-            self.domain.set_slice_end(last.min(self.look_at));
+            let slice_end = ((self.now() / SLICE_NS + 1) * SLICE_NS).min(END_OF_TIME);
+            self.domain.set_slice_end(last.min(slice_end));
             let stop = self.cpu.and_then(|cpu| self.domain.run_cpu(cpu, u64::MAX));
-            match self.domain.take_request() {
-                Some(Request::PowerOff) => return End::PowerOff,
-                Some(Request::Reset) if run.no_reboot => return End::Reset,
-                Some(Request::Reset) => {
-                    tracing::info!("the guest resets the board");
-                    self.reset();
-                    continue;
-                }
-                None => {}
+            if self.domain.requested().is_some() {
+                self.look_at = 0;
+                continue;
             }
+            // Where a run ends in the middle of a slice, input has its turn at the end of it, as if there had been no end.
+            let cut = stop == Some(Stop::Deadline)
+                && self.now() < slice_end.min(self.domain.next_timer());
+            self.look_at = if cut { slice_end } else { 0 };
             if stop != Some(Stop::Deadline) && self.can_deliver() {
                 continue;
             }
@@ -277,7 +287,7 @@ impl Machine {
             Event::Input(slot, bytes) => {
                 // What nobody takes is not kept.
                 if self.consumers.get(slot).is_some_and(Option::is_some) {
-                    self.input[slot].push(bytes);
+                    self.domain.input[slot].push(bytes);
                 }
             }
             Event::Break(slot) => {
@@ -296,7 +306,8 @@ impl Machine {
 
     /// Whether a device would take input that waits for it.
     fn can_deliver(&mut self) -> bool {
-        (0..self.input.len()).any(|slot| !self.input[slot].is_empty() && self.room(slot) > 0)
+        (0..self.domain.input.len())
+            .any(|slot| !self.domain.input[slot].is_empty() && self.room(slot) > 0)
     }
 
     /// How many characters, or frames, the device behind a slot takes now.
@@ -316,12 +327,13 @@ impl Machine {
     }
 
     fn deliver(&mut self) {
-        for slot in 0..self.input.len() {
-            let Some(to) = self.consumers[slot].filter(|_| !self.input[slot].is_empty()) else {
+        for slot in 0..self.domain.input.len() {
+            let Some(to) = self.consumers[slot].filter(|_| !self.domain.input[slot].is_empty())
+            else {
                 continue;
             };
             let room = self.room(slot);
-            match &mut self.input[slot] {
+            match &mut self.domain.input[slot] {
                 Pending::Characters(queue) => {
                     let room = room.min(queue.len());
                     if room > 0 {
@@ -333,7 +345,7 @@ impl Machine {
                 }
                 Pending::Frames(_) => {
                     while self.room(slot) > 0
-                        && let Pending::Frames(queue) = &mut self.input[slot]
+                        && let Pending::Frames(queue) = &mut self.domain.input[slot]
                         && let Some(frame) = queue.pop_front()
                     {
                         self.domain.call(to.dev, |d, cx| {

@@ -3,6 +3,7 @@
 use super::{Done, Outcome, Vm, info, snapshot};
 use crate::diagnostics::suggest;
 use crate::machine::End;
+use solderless_model::Request;
 
 /// A command.
 pub struct Command {
@@ -87,6 +88,7 @@ pub static COMMANDS: &[Command] = &[
         help: "press the board's reset button",
         run: |vm, _| {
             if vm.run.no_reboot {
+                vm.machine.request(Request::Reset);
                 return Ok(Done::End(End::Reset));
             }
             vm.machine.reset();

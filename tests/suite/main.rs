@@ -10,6 +10,7 @@ mod fuzz_corpus;
 mod graph_svg;
 mod guide;
 mod hotplug_vs_qemu;
+mod instants;
 mod linux;
 mod lockstep;
 mod mipssim;

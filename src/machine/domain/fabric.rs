@@ -8,6 +8,7 @@ use solderless_model::{
 };
 
 use super::{Domain, GUEST_ERRORS, PAGE};
+use crate::machine::run::Pending;
 use crate::machine::space::Rank;
 
 impl Fabric for Domain {
@@ -232,13 +233,16 @@ impl Fabric for Domain {
     }
 
     fn send(&mut self, dev: DevId, slot: SlotId, bytes: &[u8]) {
-        let sink = self.places[dev.0 as usize]
-            .slots
-            .get(usize::from(slot.0))
-            .copied()
-            .flatten();
-        if let Some(sink) = sink.and_then(|s| self.sinks.get_mut(s)) {
+        let slot = self.board_slot(dev, slot);
+        if let Some(sink) = slot.and_then(|s| self.sinks.get_mut(s)) {
             sink.send(bytes);
+        }
+    }
+
+    fn give_back(&mut self, dev: DevId, slot: SlotId, characters: &[u8]) {
+        let slot = self.board_slot(dev, slot);
+        if let Some(Pending::Characters(queue)) = slot.and_then(|s| self.input.get_mut(s)) {
+            characters.iter().rev().for_each(|c| queue.push_front(*c));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The state of a domain: its devices', its lines', and its time.
 
 use solderless_model::{
-    DevId, Device, Parts, Pin, Reader, Request, Shape, State, StateError, Writer,
+    DevId, Device, END_OF_TIME, Parts, Pin, Reader, Request, Shape, State, StateError, Writer,
 };
 
 use super::Domain;
@@ -23,6 +23,16 @@ pub struct Clock {
     /// What a device has asked for.
     #[state(since = 2, default = None)]
     request: Option<Request>,
+}
+
+impl Clock {
+    /// The clock of a machine at this guest time.
+    pub fn at(now: u64) -> Self {
+        Self {
+            now,
+            ..Self::default()
+        }
+    }
 }
 
 impl Domain {
@@ -57,6 +67,12 @@ impl Domain {
         }
         let mut clock = Clock::default();
         from.section(CLOCK, &mut clock)?;
+        if clock.now >= END_OF_TIME {
+            return Err(StateError::new(format!(
+                "{CLOCK}: now is {} ns, and guest time ends at {END_OF_TIME} ns",
+                clock.now
+            )));
+        }
         self.now = clock.now;
         self.epoch = clock.epoch;
         let mut levels = Levels(self.output_levels());
