@@ -143,6 +143,9 @@ impl Description {
             if let Some(text) = property.text {
                 let _ = writeln!(out, "      {}", text.replace('\n', "\n      "));
             }
+            for (choice, text) in property.choices {
+                let _ = writeln!(out, "      {choice}: {}", text.replace('\n', "\n        "));
+            }
         }
         for (title, items) in self.lists() {
             let _ = writeln!(out, "  {title}");
@@ -172,7 +175,11 @@ impl Description {
         }
         for property in properties {
             let default = property.default.map_or(String::new(), |d| format!("`{d}`"));
-            let text = property.text.unwrap_or_default().replace('\n', " ");
+            let mut text = property.text.unwrap_or_default().to_owned();
+            for (choice, meaning) in &property.choices {
+                let _ = write!(text, "<br>`{choice}`: {meaning}");
+            }
+            let text = text.replace('\n', " ");
             let row = [&property.kind, &default, &text].map(|cell| cell.replace('|', "\\|"));
             let _ = writeln!(out, "| `{}` | {} |", property.name, row.join(" | "));
         }
@@ -195,6 +202,7 @@ impl Description {
                 kind: kind(&self.schema, schema),
                 default: self.defaults.get(name).filter(|value| !value.is_null()),
                 text: schema["description"].as_str(),
+                choices: choices(&self.schema, schema),
             })
             .collect()
     }
@@ -287,6 +295,8 @@ struct Property<'a> {
     /// Nothing if the default depends on other properties, or is to have none.
     default: Option<&'a Json>,
     text: Option<&'a str>,
+    /// What is said of each value that it takes.
+    choices: Vec<(&'a str, &'a str)>,
 }
 
 fn pin(pins: &Pins) -> String {
@@ -319,17 +329,29 @@ fn word(value: &impl serde::Serialize) -> String {
     json.as_str().unwrap_or_default().to_owned()
 }
 
+/// A schema, or what it refers to.
+fn followed<'a>(root: &'a Json, schema: &'a Json) -> &'a Json {
+    let name = schema["$ref"].as_str();
+    match name.and_then(|r| r.strip_prefix("#/definitions/")) {
+        Some(name) => followed(root, &root["definitions"][name]),
+        None => match schema["allOf"].as_array().map(Vec::as_slice) {
+            Some([only]) => followed(root, only),
+            _ => schema,
+        },
+    }
+}
+
+/// The values that a property takes, as far as there is something to say of each.
+fn choices<'a>(root: &'a Json, schema: &'a Json) -> Vec<(&'a str, &'a str)> {
+    let choices = followed(root, schema)["oneOf"].as_array();
+    let choices = choices.into_iter().flatten();
+    let said = choices.filter_map(|c| Some((c["const"].as_str()?, c["description"].as_str()?)));
+    said.collect()
+}
+
 /// What a property takes, in a few words.
 fn kind(root: &Json, schema: &Json) -> String {
-    if let Some(name) = schema["$ref"]
-        .as_str()
-        .and_then(|r| r.strip_prefix("#/definitions/"))
-    {
-        return kind(root, &root["definitions"][name]);
-    }
-    if let Some([only]) = schema["allOf"].as_array().map(Vec::as_slice) {
-        return kind(root, only);
-    }
+    let schema = followed(root, schema);
     for key in ["anyOf", "oneOf"] {
         if let Some(alternatives) = schema[key].as_array() {
             let kinds = alternatives

@@ -226,6 +226,9 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     {
         bail!("--engine jit: there is no code generator for this host and CPU");
     }
+    if machine.cpu().is_none() {
+        tracing::warn!("the board has no CPU: nothing is executed");
+    }
     for (index, backend) in backends.iter().enumerate() {
         let name = &plan.slots[index].name;
         let sink = match backend {
@@ -269,6 +272,7 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
             machine.now()
         );
     }
+    machine.sum_up();
     tracing::info!(
         "the run ends: {end:?} after {} ns of guest time",
         machine.now()

@@ -4,6 +4,7 @@
 //! device can be called from within another's call, but not from within its own. Line changes queue up and are
 //! delivered when the outermost call is over, before the CPU goes on.
 
+mod errors;
 mod fabric;
 mod map;
 pub(super) mod state;
@@ -12,10 +13,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use solderless_model::{
-    Access, Backing, BusError, BusKind, Cx, DevId, Device, END_OF_TIME, Pin, Region, RegionId,
-    RegionKind, Request, SlotId, Space as SpaceKind, TimerId,
+    Access, Backing, BusError, BusKind, Cx, DevId, Device, END_OF_TIME, Fabric, Pin, Region,
+    RegionId, RegionKind, Request, SlotId, Space as SpaceKind, TimerId,
 };
 
+use self::errors::{GuestErrors, Master};
 use super::run::Pending;
 use super::space::{Behind, Open, Rank, Space, SpaceId, Target, Window, resolve};
 use crate::graph::plan;
@@ -26,8 +28,6 @@ const PAGE: u64 = solderless_model::memory::PAGE;
 const SETTLE_LIMIT: usize = 10_000;
 /// The region under which a CPU sees the bus it sits on.
 const WHOLE_BUS: RegionId = RegionId(u8::MAX);
-/// Guest errors logged per device; later ones are only counted.
-const GUEST_ERRORS: u32 = 20;
 
 /// Where what a device sends to a slot of the board goes: characters, or for a network one frame at a time.
 pub trait Sink {
@@ -72,7 +72,6 @@ struct Place {
     /// By slot of the device: the slot of the board.
     slots: Vec<Option<usize>>,
     stale_memory: bool,
-    guest_errors: u32,
 }
 
 /// See the module.
@@ -99,6 +98,11 @@ pub struct Domain {
     depth: u32,
     /// While state is loaded: outputs keep their level, and the first that a device drives otherwise is noted.
     restoring: Option<Option<Pin>>,
+    /// Where the CPU was when it last let time pass.
+    pc: u64,
+    /// What the CPU is asking the bus.
+    access: Option<Master>,
+    errors: GuestErrors,
 }
 
 impl fmt::Debug for Domain {
@@ -146,6 +150,9 @@ impl Domain {
             generation: 0,
             depth: 0,
             restoring: None,
+            pc: 0,
+            access: None,
+            errors: GuestErrors::default(),
         };
         domain.add_bus(BusKind::System, None, 0);
         domain
@@ -208,7 +215,6 @@ impl Domain {
             levels: 0,
             slots: seating.slots,
             stale_memory: true,
-            guest_errors: 0,
         });
         id
     }
@@ -449,6 +455,11 @@ impl Domain {
         self.settle();
     }
 
+    /// Logs how often the guest did what is logged a few times only.
+    pub(super) fn sum_up(&self) {
+        self.errors.sum_up();
+    }
+
     /// Guest time in nanoseconds since power-on.
     pub fn now(&self) -> u64 {
         self.now
@@ -542,11 +553,11 @@ impl Domain {
             wait_ns,
         } = resolve(&self.spaces, space, at).ok_or(BusError)?
         else {
-            return if size == 1 {
-                Ok(ones)
-            } else {
-                self.split_read(space, at, size)
-            };
+            if size > 1 {
+                return self.split_read(space, at, size);
+            }
+            self.no_port();
+            return Ok(ones);
         };
         if len < u64::from(size) {
             return self.split_read(space, at, size);
@@ -576,6 +587,34 @@ impl Domain {
             .map(|v| v & ones)
     }
 
+    /// An access to the bus begins: the guest's, if no device is being called.
+    fn begin(&mut self, access: Master) {
+        if self.depth == 0 {
+            self.access = Some(access);
+        }
+    }
+
+    /// It is over, and nothing answered or something did.
+    fn end(&mut self, failed: bool) {
+        if failed && let Some(access) = self.access {
+            self.guest_error(access.dev, format_args!("nothing answers"));
+        }
+        if self.depth == 0 {
+            self.access = None;
+        }
+        self.settle();
+    }
+
+    /// Nothing drives an open bus.
+    fn no_port(&mut self) {
+        if let Some(access) = &mut self.access
+            && !std::mem::replace(&mut access.told, true)
+        {
+            let dev = access.dev;
+            self.guest_error(dev, format_args!("no device is at the port"));
+        }
+    }
+
     fn split_read(&mut self, space: SpaceId, at: u64, size: u8) -> Result<u64, BusError> {
         let half = size / 2;
         if half == 0 {
@@ -600,11 +639,11 @@ impl Domain {
             wait_ns,
         } = resolve(&self.spaces, space, at).ok_or(BusError)?
         else {
-            return if size == 1 {
-                Ok(())
-            } else {
-                self.split_write(space, at, size, value)
-            };
+            if size > 1 {
+                return self.split_write(space, at, size, value);
+            }
+            self.no_port();
+            return Ok(());
         };
         if len < u64::from(size) {
             return self.split_write(space, at, size, value);

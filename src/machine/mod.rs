@@ -269,6 +269,11 @@ impl Machine {
         self.domain.now()
     }
 
+    /// Logs how often the guest did what only the first times were logged of.
+    pub fn sum_up(&self) {
+        self.domain.sum_up();
+    }
+
     /// Executes up to `limit` instructions; a branch and its delay slot stay together. Time events between them
     /// happen. Returns why the CPU stopped, or `None` on a board without one.
     pub fn step(&mut self, limit: u64) -> Option<Stop> {

@@ -16,6 +16,7 @@ mod lockstep;
 mod mipssim;
 mod models;
 mod monitor;
+mod notices;
 mod pace;
 mod parts;
 mod restore;

@@ -20,6 +20,7 @@ use crate::ir::Block;
 use crate::jit::{AVAILABLE, Native};
 use crate::links::Links;
 use crate::loops::loop_around;
+use crate::model::Extension;
 use crate::translate::{MAX, translate};
 
 /// A block that is not there yet: its place in a table, or a link that can be made.
@@ -206,7 +207,12 @@ impl Blocks {
         let (pa, ram, offset) = match source(core, cx, pc) {
             Ok(Source::Memory { pa, ram, offset }) => (pa, ram, offset),
             Ok(Source::Bus(_)) => return once(core, cx, 1),
-            Err(fault) => return raised(core, fault, pc, false),
+            Err(fault) => {
+                if pc & 1 != 0 {
+                    core.tell_left_out(cx, pc, Extension::Mips16e, "the code at this odd address");
+                }
+                return raised(core, fault, pc, false);
+            }
         };
         let home = home(ram, offset);
         let start = (offset % PAGE) as u32;
@@ -789,17 +795,20 @@ fn read<'a>(core: &Core, ram: u32, offset: u64, words: &'a mut [u32]) -> &'a [u3
     &words[..count]
 }
 
+/// The instruction at an address, if that is in memory.
+pub fn word(core: &mut Core, cx: &Cx<'_>, va: u32) -> Option<u32> {
+    match source(core, cx, va) {
+        Ok(Source::Memory { ram, offset, .. }) => words(core, ram, offset, 1).first().copied(),
+        _ => None,
+    }
+}
+
 /// Fetches a word that is not in memory.
 fn fetch(core: &mut Core, cx: &mut Cx<'_>, pa: u32) -> Result<u32, Fault> {
-    core.advance(core.granted - core.budget, cx);
+    core.advance(core.granted - core.budget, core.pc, cx);
     match cx.bus_read(pa.into(), 4) {
         Ok(raw) => Ok(in_order(core, raw as u32)),
-        Err(_) => {
-            cx.guest_error(format_args!(
-                "no instruction at physical address {pa:#010x}"
-            ));
-            Err(Fault::Bus)
-        }
+        Err(_) => Err(Fault::Bus),
     }
 }
 

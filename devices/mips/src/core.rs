@@ -10,6 +10,7 @@ use crate::exec::{Due, Op};
 use crate::fpu::Fcsr;
 use crate::ir::SINK;
 use crate::model::Identity;
+use crate::notices::Notices;
 use crate::tlb::{Entry, Mapping, Tlb};
 use crate::victims::Victims;
 
@@ -245,6 +246,8 @@ pub struct Core {
     pub latch: u32,
     #[state(skip = "within a run: stores to pages with decoded code: memory and offset")]
     pub code_stores: Vec<(u32, u64)>,
+    #[state(skip = "what the user was told")]
+    pub notices: Notices,
 }
 
 impl Core {
@@ -284,6 +287,7 @@ impl Core {
             granted: 0,
             latch: 0,
             code_stores: Vec::new(),
+            notices: Notices::default(),
         };
         core.mode_changed();
         core
@@ -622,11 +626,12 @@ impl Core {
     /// Lets the time pass that instructions have taken up to this one.
     pub fn advance_to(&mut self, op: &Op, cx: &mut Cx<'_>) {
         let rest = i64::from(self.len) - i64::from(op.at()) - 1;
-        self.advance(self.granted - self.budget - rest, cx);
+        let pc = self.pc.wrapping_add(u32::from(op.at()) * 4);
+        self.advance(self.granted - self.budget - rest, pc, cx);
     }
 
-    /// Lets the time pass that instructions have taken.
-    pub fn advance(&mut self, executed: i64, cx: &mut Cx<'_>) {
+    /// Lets the time pass that instructions have taken, up to the one at `pc`.
+    pub fn advance(&mut self, executed: i64, pc: u32, cx: &mut Cx<'_>) {
         let executed = executed.max(0);
         self.granted -= executed;
         let executed = executed as u64;
@@ -635,6 +640,6 @@ impl Core {
             .saturating_mul(1_000_000_000)
             .saturating_add(self.carry);
         self.carry = cycles % self.rate;
-        cx.advance(cycles / self.rate);
+        cx.advance(cycles / self.rate, pc.into());
     }
 }

@@ -371,7 +371,7 @@ impl Core {
                 self.set_status(value);
                 return Effect::Check;
             }
-            n if n == reg(12, 1) && self.identity.vectored => put(&mut c.intctl, 0x3e0),
+            n if n == reg(12, 1) => put(&mut c.intctl, 0x3e0),
             n if n == reg(13, 0) => {
                 let now = cx.now();
                 let count = self.count(now);

@@ -1,7 +1,7 @@
 //! A MIPS32 Release 2 CPU: the cores 4KEc, 24Kc, 24Kf, 34Kf (one thread) and 74Kf.
 //!
 //! MIPS32 Architecture (MD00083, MD00086, MD00090) and the cores' software user's manuals. The configuration registers
-//! advertise what is there and nothing else: no MIPS16, DSP, MT, EJTAG, watchpoints or performance counters.
+//! advertise what is there and nothing else: [`CpuModel`](crate::CpuModel) says of each core what is left out.
 //!
 //! Every instruction takes one cycle of `clock`, which is what guest time is made of, unless the machine wants more of them in a
 //! cycle. Runs are exact: however a run is
@@ -90,8 +90,11 @@ impl Device for Mips32Cpu {
         if let Some(victims) = victims.get_mut() {
             *victims = Victims::new();
         }
+        let notices = std::mem::take(&mut self.core.notices);
         *self.core = Core::new(self.core.identity, victims);
         self.core.instructions = instructions;
+        self.core.notices = notices;
+        self.core.notices.begin(cx.now());
         self.core.sample(cx);
         // Compare is zero, and is not to match at once.
         self.core.set_count(cx.now(), 1);
@@ -118,6 +121,7 @@ impl Device for Mips32Cpu {
         self.core.tlb.restored();
         self.core.mode_changed();
         self.core.pins = cx.levels() as u32 & 0xff;
+        self.core.notices.left_exception_level(cx.now());
         if self.core.match_at != u64::MAX {
             cx.arm(COUNTER, self.core.match_at);
         }
@@ -146,7 +150,7 @@ impl Mips32Cpu {
     /// interrupt. Gives the reason to stop if there is one, else grants instructions until there will be.
     fn attend(&mut self, cx: &mut Cx<'_>, end: u64) -> Option<Stop> {
         let core = &mut self.core;
-        core.advance(core.granted - core.budget, cx);
+        core.advance(core.granted - core.budget, core.pc, cx);
         core.granted = 0;
         core.budget = 0;
         let mut stores = std::mem::take(&mut core.code_stores);
@@ -171,6 +175,11 @@ impl Mips32Cpu {
             return Some(Stop::Limit);
         }
         let (now, deadline) = (cx.now(), cx.deadline());
+        if core.cp0.status & status::EXL == 0 {
+            core.notices.left_exception_level(now);
+        } else {
+            core.tell_endless(cx);
+        }
         if now >= deadline {
             return Some(Stop::Deadline);
         }
@@ -303,6 +312,7 @@ fn only(core: &mut Core, cx: &mut Cx<'_>, ops: &[exec::Op], len: u32) {
 
 impl Processor for Mips32Cpu {
     fn run(&mut self, cx: &mut Cx<'_>, limit: u64) -> Stop {
+        self.core.tell_nothing_to_execute(cx);
         let begin = self.core.instructions;
         let end = begin.saturating_add(limit);
         loop {

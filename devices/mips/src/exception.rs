@@ -2,8 +2,6 @@
 //!
 //! MIPS32 Architecture volume III (MD00090), chapter "Interrupts and Exceptions".
 
-use solderless_model::Cx;
-
 use crate::core::Core;
 use crate::cp0::{cause, status};
 use crate::exec::{Exit, Op};
@@ -109,6 +107,9 @@ impl Core {
             Exception::Interrupt => self.interrupt_offset(),
             _ => 0x180,
         };
+        if nested {
+            self.notices.nested = self.notices.nested.saturating_add(1);
+        }
         let c = &mut self.cp0;
         if !nested {
             c.epc = if slot { pc.wrapping_sub(4) } else { pc };
@@ -166,20 +167,5 @@ impl Core {
         }
         self.ll_bit = false;
         self.mode_changed();
-    }
-
-    /// Takes the exception of an access that failed, in the words of the log if it never works.
-    pub fn bus_error(
-        &mut self,
-        op: &Op,
-        cx: &mut Cx<'_>,
-        access: Access,
-        va: u32,
-        pa: u32,
-    ) -> Exit {
-        cx.guest_error(format_args!(
-            "nothing answers at physical address {pa:#010x}"
-        ));
-        self.raise(op, Exception::Memory(Fault::Bus, access, va))
     }
 }

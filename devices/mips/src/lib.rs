@@ -33,6 +33,7 @@ mod jit;
 mod links;
 mod loops;
 mod model;
+mod notices;
 mod tlb;
 mod translate;
 mod victims;

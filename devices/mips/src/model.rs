@@ -1,31 +1,70 @@
 //! The cores: each a table of what its registers identify it as, and of what a board may override.
 //!
-//! Sources: the software user's manuals of the 4KE, 24K, 34K and 74K families (MD00086-based CP0 chapters). The tiny caches
-//! are those that QEMU's models have: with them, software sees no cache aliases.
+//! Sources: the software user's manuals of the 4KE, 24K (MD00343), 34K and 74K families, chapter "CP0 Registers". The tiny
+//! caches are those that QEMU's models have: with them, software sees no cache aliases.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{Hertz, PropError, Ranges, Size};
 
-/// A core that can be chosen by name.
+/// A core that can be chosen by name. What a core has and is not here, its Config registers do not advertise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum CpuModel {
-    /// MIPS32 Release 2, no FPU.
+    /// MIPS32 Release 2, no FPU. Left out: MIPS16e.
     #[serde(rename = "4KEc")]
     M4KEc,
-    /// As 24Kf without FPU.
+    /// As 24Kf without FPU. Left out: MIPS16e.
     #[serde(rename = "24Kc")]
     M24Kc,
-    /// MIPS32 Release 2 with FPU.
+    /// MIPS32 Release 2 with FPU. Left out: MIPS16e.
     #[default]
     #[serde(rename = "24Kf")]
     M24Kf,
-    /// One thread of a 34Kf: FPU, 64 TLB entries, vectored interrupts.
+    /// One thread of a 34Kf: FPU, 64 TLB entries. Left out: MIPS16e, DSP, MT with its further threads and shadow sets.
     #[serde(rename = "34Kf")]
     M34Kf,
-    /// FPU and vectored interrupts.
+    /// As 24Kf, one instruction at a time. Left out: MIPS16e, DSP Release 2.
     #[serde(rename = "74Kf")]
     M74Kf,
+}
+
+/// Instructions that not every core has, and none here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extension {
+    /// Code of 16-bit instructions, at odd addresses (MD00076).
+    Mips16e,
+    /// The DSP extension, both releases (MD00374).
+    Dsp,
+    /// The multithreading extension (MD00378).
+    Mt,
+}
+
+impl Extension {
+    /// The extension that an instruction is of.
+    pub fn of(word: u32) -> Option<Self> {
+        const JALX: u32 = 0x1d;
+        const BPOSGE32: u32 = 0x1c;
+        let field = |low: u32| word >> low & 31;
+        match (word >> 26, word & 0x3f) {
+            (JALX, _) => Some(Self::Mips16e),
+            (0x1f, 0x0a | 0x0c | 0x10..=0x13 | 0x18 | 0x30 | 0x31 | 0x38) => Some(Self::Dsp),
+            (0x01, _) if field(16) == BPOSGE32 => Some(Self::Dsp),
+            // FORK and YIELD; MFTR, MTTR, and those that stop and start threads.
+            (0x1f, 0x08 | 0x09) => Some(Self::Mt),
+            (0x10, _) if matches!(field(21), 0x08 | 0x0b | 0x0c) => Some(Self::Mt),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Extension {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Mips16e => "MIPS16e",
+            Self::Dsp => "the DSP extension",
+            Self::Mt => "the MT extension",
+        })
+    }
 }
 
 struct Defaults {
@@ -33,7 +72,7 @@ struct Defaults {
     fir: u32,
     fpu: bool,
     tlb_entries: u8,
-    vectored: bool,
+    left_out: &'static [Extension],
 }
 
 impl CpuModel {
@@ -43,7 +82,7 @@ impl CpuModel {
             fir: 0x0073_9300,
             fpu: true,
             tlb_entries: 16,
-            vectored: false,
+            left_out: &[Extension::Mips16e],
         };
         match self {
             Self::M4KEc => Defaults {
@@ -57,12 +96,12 @@ impl CpuModel {
                 prid: 0x0001_9500,
                 fir: 0x0073_9500,
                 tlb_entries: 64,
-                vectored: true,
+                left_out: &[Extension::Mips16e, Extension::Dsp, Extension::Mt],
                 ..base
             },
             Self::M74Kf => Defaults {
                 prid: 0x0001_9700,
-                vectored: true,
+                left_out: &[Extension::Mips16e, Extension::Dsp],
                 ..base
             },
         }
@@ -73,7 +112,9 @@ impl CpuModel {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Props {
-    /// The core: what PRId says, and the default of the properties that follow.
+    /// The core: what PRId says, and the default of the properties that follow. All have vectored interrupts. None has EJTAG,
+    /// watchpoints, performance counters, an external interrupt controller mode or 1 KiB pages here. An instruction that is
+    /// left out gets a Reserved Instruction exception, and the first one a line on standard error.
     pub model: CpuModel,
     /// Entries of the joint TLB.
     #[schemars(range(min = 16, max = 64))]
@@ -81,14 +122,15 @@ pub struct Props {
     /// Entries that TLBWR has replaced go on translating for as long as software has no way to tell, so that programs miss less
     /// often than with the core's own TLB alone. QEMU's cores do the like.
     pub victim_tlb: bool,
-    /// Config3.ULRI: the UserLocal register, and RDHWR 29 for programs. No core listed has it by default; on
-    /// those without it, the kernel emulates RDHWR 29.
+    /// Config3.ULRI: the UserLocal register, and RDHWR 29 for programs. Later revisions of the 24K, 34K and 74K have it; here
+    /// it is there if this says so, as QEMU's cores are without. Where it is not, the kernel emulates RDHWR 29.
     pub user_local: Option<bool>,
     /// Floating point unit with 64-bit registers.
     pub fpu: Option<bool>,
     /// Size of the instruction cache as Config1 reports it; caches have no other effect.
     pub icache_size: Option<Size>,
     /// Line size of the instruction cache in bytes.
+    #[schemars(range(min = 4, max = 128))]
     pub icache_line: Option<u32>,
     /// Ways of the instruction cache.
     #[schemars(range(min = 1, max = 8))]
@@ -96,6 +138,7 @@ pub struct Props {
     /// Size of the data cache.
     pub dcache_size: Option<Size>,
     /// Line size of the data cache in bytes.
+    #[schemars(range(min = 4, max = 128))]
     pub dcache_line: Option<u32>,
     /// Ways of the data cache.
     #[schemars(range(min = 1, max = 8))]
@@ -142,19 +185,19 @@ pub struct Identity {
     pub tlb_entries: u8,
     /// UserLocal and RDHWR 29 are there.
     pub user_local: bool,
-    /// Vectored interrupts are there (Config3.VInt).
-    pub vectored: bool,
     /// What SYNCI advances by, in bytes.
     pub synci_step: u32,
     /// Words are stored with the highest byte first.
     pub big_endian: bool,
     /// Clock in Hz.
     pub clock: u64,
+    /// What the core has and is not here.
+    pub left_out: &'static [Extension],
 }
 
 /// A cache's fields of Config1 (sets, line, associativity), nine bits.
 fn cache(
-    names: [&'static str; 3],
+    names: [&'static str; 2],
     size: Option<Size>,
     line: Option<u32>,
     ways: Option<u32>,
@@ -162,14 +205,11 @@ fn cache(
     let size = size.map_or(2048, |s| s.0);
     let line = line.unwrap_or(16);
     let ways = ways.unwrap_or(2);
-    if !(line.is_power_of_two() && (4..=128).contains(&line)) {
+    if !line.is_power_of_two() {
         return Err(PropError::new(
             names[1],
-            "a line has 4, 8, 16, 32, 64 or 128 bytes",
+            "the bytes of a line are a power of two",
         ));
-    }
-    if !(1..=8).contains(&ways) {
-        return Err(PropError::new(names[2], "a cache has 1 to 8 ways"));
     }
     let way = u64::from(line * ways);
     let sets = size / way;
@@ -191,31 +231,32 @@ impl Identity {
     /// The core that the properties describe.
     ///
     /// # Errors
-    /// A value that Config1 has no encoding for, or a clock out of range.
+    /// A value that Config1 has no encoding for, or a number out of its range.
     pub fn new(props: &Props) -> Result<Self, PropError> {
+        if !props.in_range() {
+            return Err(PropError::new("", "a number is out of its range"));
+        }
         let defaults = props.model.defaults();
         let tlb_entries = props.tlb_entries.unwrap_or(defaults.tlb_entries);
         let fpu = props.fpu.unwrap_or(defaults.fpu);
         let user_local = props.user_local.unwrap_or(false);
-        if !(16..=64).contains(&tlb_entries) {
-            return Err(PropError::new("tlb-entries", "a TLB has 16 to 64 entries"));
-        }
         if !(1_000_000..=10_000_000_000).contains(&props.clock.0) {
             return Err(PropError::new("clock", "expected 1MHz to 10GHz"));
         }
         let (icache, iline) = cache(
-            ["icache-size", "icache-line", "icache-ways"],
+            ["icache-size", "icache-line"],
             props.icache_size,
             props.icache_line,
             props.icache_ways,
         )?;
         let (dcache, dline) = cache(
-            ["dcache-size", "dcache-line", "dcache-ways"],
+            ["dcache-size", "dcache-line"],
             props.dcache_size,
             props.dcache_line,
             props.dcache_ways,
         )?;
         const MORE: u32 = 1 << 31;
+        const VINT: u32 = 1 << 5;
         Ok(Self {
             prid: defaults.prid,
             config: [
@@ -226,16 +267,16 @@ impl Identity {
                     | dcache << 7
                     | u32::from(fpu),
                 MORE,
-                u32::from(user_local) << 13 | u32::from(defaults.vectored) << 5,
+                u32::from(user_local) << 13 | VINT,
             ],
             fir: if fpu { defaults.fir } else { 0 },
             fpu,
             tlb_entries,
             user_local,
-            vectored: defaults.vectored,
             synci_step: iline.min(dline),
             big_endian: props.big_endian,
             clock: props.clock.0,
+            left_out: defaults.left_out,
         })
     }
 }
@@ -260,17 +301,17 @@ mod tests {
             .unwrap()
             .config
         };
-        // As the cores have it, less MIPS16, watchpoints, EJTAG, DSP and MT.
-        for (model, config1, config3) in [
-            (CpuModel::M4KEc, 0x9e19_0c80, 0),
-            (CpuModel::M24Kc, 0x9e19_0c80, 0),
-            (CpuModel::M24Kf, 0x9e19_0c81, 0),
-            (CpuModel::M34Kf, 0xfe19_0c81, 0x20),
-            (CpuModel::M74Kf, 0x9e19_0c81, 0x20),
+        // As the cores have it, less MIPS16e, watchpoints, EJTAG, performance counters, DSP and MT.
+        for (model, config1) in [
+            (CpuModel::M4KEc, 0x9e19_0c80),
+            (CpuModel::M24Kc, 0x9e19_0c80),
+            (CpuModel::M24Kf, 0x9e19_0c81),
+            (CpuModel::M34Kf, 0xfe19_0c81),
+            (CpuModel::M74Kf, 0x9e19_0c81),
         ] {
             assert_eq!(
                 config(model, |_| ()),
-                [0x8000_0482, config1, 0x8000_0000, config3],
+                [0x8000_0482, config1, 0x8000_0000, 0x20],
                 "{model:?}"
             );
         }
@@ -283,7 +324,7 @@ mod tests {
             p.icache_line = Some(32);
             p.icache_ways = Some(4);
         });
-        assert_eq!(all, [0x8000_8482, 0xbea3_0c80, 0x8000_0000, 0x2000]);
+        assert_eq!(all, [0x8000_8482, 0xbea3_0c80, 0x8000_0000, 0x2020]);
     }
 
     #[test]
@@ -295,8 +336,17 @@ mod tests {
         );
         assert_eq!(property(|p| p.icache_size = Some(Size(0))), "icache-size");
         assert_eq!(property(|p| p.dcache_line = Some(24)), "dcache-line");
-        assert_eq!(property(|p| p.dcache_ways = Some(9)), "dcache-ways");
-        assert_eq!(property(|p| p.tlb_entries = Some(65)), "tlb-entries");
+        // Which number it is, whoever decodes the properties says.
+        for change in [
+            (|p| p.dcache_ways = Some(9)) as fn(&mut Props),
+            |p| p.icache_ways = Some(0),
+            |p| p.icache_line = Some(2),
+            |p| p.dcache_line = Some(256),
+            |p| p.tlb_entries = Some(65),
+            |p| p.tlb_entries = Some(15),
+        ] {
+            assert_eq!(property(change), "");
+        }
         assert_eq!(property(|p| p.clock = Hertz(1)), "clock");
     }
 }

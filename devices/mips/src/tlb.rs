@@ -192,6 +192,12 @@ impl Tlb {
         self.entries[..self.len].get(index)
     }
 
+    /// The entry that matches an address that another one would match at a place.
+    pub fn clashing(&self, index: usize, entry: &Entry) -> Option<(usize, &Entry)> {
+        let mut others = self.entries[..self.len].iter().enumerate();
+        others.find(|(place, other)| *place != index && entry.clashes(other))
+    }
+
     /// Replaces an entry and gives the old one. `None`, with nothing replaced, if there is no such entry or another one
     /// matches an address that this one matches: the core then raises Machine Check.
     pub fn replace(&mut self, index: usize, entry: Entry) -> Option<Entry> {

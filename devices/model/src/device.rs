@@ -452,9 +452,10 @@ pub trait Fabric {
     fn send(&mut self, dev: DevId, slot: SlotId, bytes: &[u8]);
     fn give_back(&mut self, dev: DevId, slot: SlotId, characters: &[u8]);
     fn request(&mut self, request: Request);
-    fn advance(&mut self, ns: u64);
+    fn advance(&mut self, ns: u64, pc: u64);
     fn deadline(&self) -> u64;
     fn guest_error(&mut self, dev: DevId, what: fmt::Arguments<'_>);
+    fn warn(&mut self, dev: DevId, what: fmt::Arguments<'_>);
 }
 
 /// A device's view of the machine while one of its methods runs.
@@ -623,9 +624,9 @@ impl<'a> Cx<'a> {
         self.fabric.request(request);
     }
 
-    /// For a CPU: lets guest time pass.
-    pub fn advance(&mut self, ns: u64) {
-        self.fabric.advance(ns);
+    /// For a CPU: lets guest time pass, up to the instruction at this address.
+    pub fn advance(&mut self, ns: u64, pc: u64) {
+        self.fabric.advance(ns, pc);
     }
 
     /// For a CPU: the guest time at which it must return. It may change with every call through this context
@@ -634,10 +635,16 @@ impl<'a> Cx<'a> {
         self.fabric.deadline()
     }
 
-    /// Logs that the guest did something the device has no sensible answer to, under the device's name and
-    /// rate-limited.
+    /// Logs that the guest did something the device has no sensible answer to, under the device's name, with the access that
+    /// it was, and rate-limited. A read or write that nothing answers is logged by the machine.
     pub fn guest_error(&mut self, what: fmt::Arguments<'_>) {
         self.fabric.guest_error(self.dev, what);
+    }
+
+    /// Tells the user, whatever is logged, that the guest cannot go on, or not as it was meant. It is for the device to say
+    /// it once.
+    pub fn warn(&mut self, what: fmt::Arguments<'_>) {
+        self.fabric.warn(self.dev, what);
     }
 }
 

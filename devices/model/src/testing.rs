@@ -65,6 +65,8 @@ pub struct Surroundings {
     pub requests: Vec<Request>,
     /// Guest errors it logged.
     pub errors: Vec<String>,
+    /// What it told the user.
+    pub warnings: Vec<String>,
     /// Times it said that memory behind a region changed.
     pub memory_changes: Vec<RegionId>,
     generation: u64,
@@ -217,7 +219,7 @@ impl Fabric for Surroundings {
         self.requests.push(request);
         self.deadline = 0;
     }
-    fn advance(&mut self, ns: u64) {
+    fn advance(&mut self, ns: u64, _: u64) {
         self.now += ns;
     }
     fn deadline(&self) -> u64 {
@@ -225,6 +227,9 @@ impl Fabric for Surroundings {
     }
     fn guest_error(&mut self, _: DevId, what: fmt::Arguments<'_>) {
         self.errors.push(what.to_string());
+    }
+    fn warn(&mut self, _: DevId, what: fmt::Arguments<'_>) {
+        self.warnings.push(what.to_string());
     }
 }
 

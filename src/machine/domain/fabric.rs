@@ -7,7 +7,8 @@ use solderless_model::{
     BusError, DevId, Fabric, I2c, Page, Pin, PortId, RegionId, Request, SlotId, TimerId,
 };
 
-use super::{Domain, GUEST_ERRORS, PAGE};
+use super::errors::Master;
+use super::{Domain, PAGE};
 use crate::machine::run::Pending;
 use crate::machine::space::Rank;
 
@@ -104,15 +105,17 @@ impl Fabric for Domain {
 
     fn bus_read(&mut self, dev: DevId, at: u64, size: u8) -> Result<u64, BusError> {
         let space = self.master_space(dev).ok_or(BusError)?;
+        self.begin(Master::new(dev, at, size, None));
         let result = self.space_read(space, at, size);
-        self.settle();
+        self.end(result.is_err());
         result
     }
 
     fn bus_write(&mut self, dev: DevId, at: u64, size: u8, value: u64) -> Result<(), BusError> {
         let space = self.master_space(dev).ok_or(BusError)?;
+        self.begin(Master::new(dev, at, size, Some(value)));
         let result = self.space_write(space, at, size, value);
-        self.settle();
+        self.end(result.is_err());
         result
     }
 
@@ -253,8 +256,9 @@ impl Fabric for Domain {
         }
     }
 
-    fn advance(&mut self, ns: u64) {
+    fn advance(&mut self, ns: u64, pc: u64) {
         self.now += ns;
+        self.pc = pc;
     }
 
     fn deadline(&self) -> u64 {
@@ -266,14 +270,11 @@ impl Fabric for Domain {
     }
 
     fn guest_error(&mut self, dev: DevId, what: fmt::Arguments<'_>) {
-        let place = &mut self.places[dev.0 as usize];
-        place.guest_errors = place.guest_errors.saturating_add(1);
-        match place.guest_errors {
-            n if n < GUEST_ERRORS => tracing::debug!(device = %place.path, "{what}"),
-            GUEST_ERRORS => {
-                tracing::debug!(device = %place.path, "{what} (further ones are not logged)")
-            }
-            _ => {}
-        }
+        let path = &self.places[dev.0 as usize].path;
+        self.errors.note(path, self.pc, self.access, what);
+    }
+
+    fn warn(&mut self, dev: DevId, what: fmt::Arguments<'_>) {
+        tracing::warn!("{}: {what}", self.places[dev.0 as usize].path);
     }
 }

@@ -58,7 +58,7 @@ impl Core {
         self.advance_to(op, cx);
         match cx.bus_read(pa.into(), size) {
             Ok(value) => Ok(Done::Event(value)),
-            Err(_) => Err(self.bus_error(op, cx, Access::Load, va, pa)),
+            Err(_) => Err(self.raise(op, Exception::Memory(Fault::Bus, Access::Load, va))),
         }
     }
 
@@ -106,7 +106,7 @@ impl Core {
         self.advance_to(op, cx);
         match cx.bus_write(pa.into(), size, value) {
             Ok(()) => Ok(Done::Event(())),
-            Err(_) => Err(self.bus_error(op, cx, Access::Store, va, pa)),
+            Err(_) => Err(self.raise(op, Exception::Memory(Fault::Bus, Access::Store, va))),
         }
     }
 

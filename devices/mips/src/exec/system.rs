@@ -168,7 +168,10 @@ fn tlb_write(
             next(core, rest, cx)
         }
         None if index as usize >= core.tlb.len() => next(core, rest, cx),
-        None => core.raise(op, Exception::MachineCheck),
+        None => {
+            core.tell_machine_check(op, cx, index as usize, &entry, random);
+            core.raise(op, Exception::MachineCheck)
+        }
     }
 }
 
@@ -213,12 +216,14 @@ fn breakpoint(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
 }
 
 /// An encoding that is no instruction.
-pub fn reserved(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+pub fn reserved(core: &mut Core, op: &Op, _: &[Op], cx: &mut Cx<'_>) -> Exit {
+    core.tell_reserved(op, cx);
     core.raise(op, Exception::Reserved)
 }
 
-fn reserved_cop0(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+fn reserved_cop0(core: &mut Core, op: &Op, _: &[Op], cx: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
+    core.tell_reserved(op, cx);
     core.raise(op, Exception::Reserved)
 }
 

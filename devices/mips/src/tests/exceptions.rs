@@ -3,7 +3,7 @@
 use solderless_model::Pin;
 
 use super::{CODE, NOP, Rig, i, r};
-use crate::{CpuModel, Props};
+use crate::CpuModel;
 
 const T0: u32 = 8;
 const T1: u32 = 9;
@@ -234,8 +234,8 @@ fn user_mode_may_not() {
 
 #[test]
 fn vectors() {
-    let run = |change: fn(&mut Props), status: u32, cause: u32, ebase: u32, intctl: u32| {
-        let mut rig = Rig::new(change);
+    let run = |model: CpuModel, status: u32, cause: u32, ebase: u32, intctl: u32| {
+        let mut rig = Rig::new(|p| p.model = model);
         rig.bench
             .around
             .registers
@@ -254,63 +254,31 @@ fn vectors() {
         (rig.pc(), rig.cp0(14, 0))
     };
     let status = 0x1401;
-    let plain: fn(&mut Props) = |_| ();
-    let vectored: fn(&mut Props) = |p| p.model = CpuModel::M34Kf;
+    let boot = status | 1 << 22;
     const IV: u32 = 1 << 23;
-    for (name, change, status, cause, ebase, intctl, expected) in [
-        ("general", plain, status, 0, 0x8000_0000, 0, 0x8000_0180),
-        ("special", plain, status, IV, 0x8000_0000, 0, 0x8000_0200),
-        ("EBase", plain, status, IV, 0x8010_0000, 0, 0x8010_0200),
-        (
-            "boot",
-            plain,
-            status | 1 << 22,
-            0,
-            0x8010_0000,
-            0,
-            0xbfc0_0380,
-        ),
-        (
-            "boot, special",
-            plain,
-            status | 1 << 22,
-            IV,
-            0x8010_0000,
-            0,
-            0xbfc0_0400,
-        ),
-        ("no VInt", plain, status, IV, 0x8000_0000, 0x20, 0x8000_0200),
-        (
-            "vectored",
-            vectored,
-            status,
-            IV,
-            0x8000_0000,
-            0x20,
-            0x8000_0280,
-        ),
-        (
-            "vectored wide",
-            vectored,
-            status,
-            IV,
-            0x8000_0000,
-            0x200,
-            0x8000_0a00,
-        ),
-        (
-            "vectored masked",
-            vectored,
-            0x401,
-            IV,
-            0x8000_0000,
-            0x20,
-            0x8000_0240,
-        ),
+    for (name, status, cause, ebase, intctl, expected) in [
+        ("general", status, 0, 0x8000_0000, 0, 0x8000_0180),
+        ("special", status, IV, 0x8000_0000, 0, 0x8000_0200),
+        ("EBase", status, IV, 0x8010_0000, 0, 0x8010_0200),
+        ("boot", boot, 0, 0x8010_0000, 0, 0xbfc0_0380),
+        ("boot, special", boot, IV, 0x8010_0000, 0, 0xbfc0_0400),
+        ("vectored", status, IV, 0x8000_0000, 0x20, 0x8000_0280),
+        ("vectored wide", status, IV, 0x8000_0000, 0x200, 0x8000_0a00),
+        ("vectored masked", 0x401, IV, 0x8000_0000, 0x20, 0x8000_0240),
+        ("vectored, boot", boot, IV, 0x8000_0000, 0x20, 0xbfc0_0400),
+        ("not special", status, 0, 0x8000_0000, 0x20, 0x8000_0180),
     ] {
-        // One instruction of the handler has been executed.
-        let after = run(change, status, cause, ebase, intctl);
-        assert_eq!(after, (expected + 4, CODE), "{name}");
+        for model in [
+            CpuModel::M4KEc,
+            CpuModel::M24Kc,
+            CpuModel::M24Kf,
+            CpuModel::M34Kf,
+            CpuModel::M74Kf,
+        ] {
+            // One instruction of the handler has been executed.
+            let after = run(model, status, cause, ebase, intctl);
+            assert_eq!(after, (expected + 4, CODE), "{name} of {model:?}");
+        }
     }
 }
 
@@ -379,7 +347,7 @@ fn register_masks() {
         (8, 0, 0, 0),
         (10, 0, 0xffff_e0ff, 0),
         (11, 0, 0xffff_ffff, 0),
-        (12, 1, 0xe000_0000, 0xe000_0000),
+        (12, 1, 0xe000_03e0, 0xe000_0000),
         (12, 2, 0, 0),
         (13, 0, 0x0880_0300, 0),
         (14, 0, 0xffff_ffff, 0),
@@ -388,7 +356,7 @@ fn register_masks() {
         (16, 0, 0x8000_0487, 0x8000_0480),
         (16, 1, 0x9e19_0c81, 0x9e19_0c81),
         (16, 2, 0x8000_0000, 0x8000_0000),
-        (16, 3, 0, 0),
+        (16, 3, 0x20, 0x20),
         (16, 7, 0, 0),
         (17, 0, 0, 0),
         (18, 0, 0, 0),

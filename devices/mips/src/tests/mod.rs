@@ -10,6 +10,7 @@ mod exceptions;
 mod fp;
 mod integer;
 mod loops;
+mod notices;
 mod running;
 mod tlb;
 
