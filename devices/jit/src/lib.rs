@@ -25,12 +25,14 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// What generated code works on.
 pub trait Guest {
+    /// What it is itself.
+    type Core;
     /// What else it needs at hand.
     type World<'a, 'b: 'a>;
 
     /// Does what generated code leaves to others; `what` and `with` are whatever the code says. What it returns the code knows
     /// how to take.
-    fn slow(&mut self, world: &mut Self::World<'_, '_>, what: u32, with: u32) -> u32;
+    fn slow(core: &mut Self::Core, world: &mut Self::World<'_, '_>, what: u32, with: u64) -> u32;
 }
 
 /// Generated code for a [`Guest`].
@@ -100,7 +102,7 @@ impl<G: Guest> Cache<G> {
         self.far.saturating_sub(len) as u32
     }
 
-    /// The function that generated code calls: `extern "sysv64" fn(guest, world, what, with) -> u32`, with the two pointers that
+    /// The function that generated code calls: `extern "sysv64" fn(guest, world, what: u32, with: u64) -> u32`, with the two pointers that
     /// it was entered with.
     pub fn slow_address() -> usize {
         slow::<G> as *const () as usize
@@ -179,8 +181,15 @@ impl<G: Guest> Cache<G> {
     ///
     /// Contract of the code: it keeps the calling convention; reads and writes its own stack, the guest that it is given,
     /// and memory that the guest says it may; and calls nothing but [`Cache::slow_address`].
-    pub fn enter(&self, gate: u32, at: u32, guest: &mut G, world: &mut G::World<'_, '_>) -> u64 {
-        type Gate<G> = unsafe extern "sysv64" fn(*mut G, *mut c_void, *const u8) -> u64;
+    pub fn enter(
+        &self,
+        gate: u32,
+        at: u32,
+        guest: &mut G::Core,
+        world: &mut G::World<'_, '_>,
+    ) -> u64 {
+        type Gate<G> =
+            unsafe extern "sysv64" fn(*mut <G as Guest>::Core, *mut c_void, *const u8) -> u64;
         assert!(
             (gate.max(at) as usize) < self.used,
             "code that was installed"
@@ -195,11 +204,16 @@ impl<G: Guest> Cache<G> {
     }
 }
 
-extern "sysv64" fn slow<G: Guest>(guest: *mut G, world: *mut c_void, what: u32, with: u32) -> u32 {
+extern "sysv64" fn slow<G: Guest>(
+    guest: *mut G::Core,
+    world: *mut c_void,
+    what: u32,
+    with: u64,
+) -> u32 {
     // SAFETY: generated code passes the pointers that `enter` made of `&mut` references, which are not in use while it
     // runs, and it runs now.
     let (guest, world) = unsafe { (&mut *guest, &mut *world.cast::<G::World<'_, '_>>()) };
-    guest.slow(world, what, with)
+    G::slow(guest, world, what, with)
 }
 
 impl<G> Drop for Cache<G> {
@@ -215,13 +229,14 @@ impl<G> Drop for Cache<G> {
 mod tests {
     use super::*;
 
-    struct Sum(u32);
+    struct Sum;
 
     impl Guest for Sum {
+        type Core = u32;
         type World<'a, 'b: 'a> = &'a [u32];
-        fn slow(&mut self, world: &mut &[u32], what: u32, with: u32) -> u32 {
-            self.0 += world[what as usize] + with;
-            self.0
+        fn slow(sum: &mut u32, world: &mut &[u32], what: u32, with: u64) -> u32 {
+            *sum += world[what as usize] + with as u32;
+            *sum
         }
     }
 
@@ -241,9 +256,9 @@ mod tests {
         let [gate, call, jump, seven] = unsafe {
             [&gate[..], &call, &jump, &seven_code].map(|code| cache.install(code).unwrap())
         };
-        let mut sum = Sum(1);
+        let mut sum = 1;
         assert_eq!(cache.enter(gate, call, &mut sum, &mut &[2u32, 40][..]), 43);
-        assert_eq!(sum.0, 43);
+        assert_eq!(sum, 43);
         // SAFETY: both are functions of no arguments from there on.
         unsafe { cache.redirect(jump + 1, seven) };
         assert_eq!(cache.enter(gate, jump, &mut sum, &mut &[][..]), 7);

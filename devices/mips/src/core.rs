@@ -1,7 +1,8 @@
 //! The registers of the CPU, and what the executing code needs at hand.
 
-use solderless_model::memory::{PAGE, Ram, SoftTlb};
-use solderless_model::{Cx, Fitted, Page, Parts, Reader, Shape, State, StateError, Writer};
+use solderless_engine::{CodeAt, Vcpu};
+use solderless_model::memory::PAGE;
+use solderless_model::{Cx, Fitted, Parts, Reader, Shape, State, StateError, Writer};
 
 use crate::cp0::{Cp0, status};
 use crate::decode::FpMode;
@@ -59,69 +60,20 @@ impl State for Fcsr {
     }
 }
 
-/// A physical page, as the machine said it was.
-#[derive(Debug, Clone, Copy)]
-pub enum Frame {
-    /// Memory: which of [`Core::rams`], where in it, and whether it may be written.
-    Memory {
-        ram: u32,
-        offset: u64,
-        writable: bool,
-    },
-    /// Registers.
-    Registers,
-}
-
-const FRAMES: usize = 1024;
-/// The number of no physical page.
-const UNUSED: u32 = u32::MAX;
-
-/// A physical page, and the table of blocks that its code had when it was last executed at a mapped address.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(32))]
-struct KnownFrame {
-    number: u32,
-    /// Which of [`Core::rams`]; none if it has registers.
-    ram: u32,
-    /// Its number in the memory.
-    page: u32,
-    writable: bool,
-    /// As in [`CodeEntry`].
-    mode: CodeMode,
-    table: u32,
-    native: usize,
-}
-
-const NO_FRAME: KnownFrame = KnownFrame {
-    number: UNUSED,
-    ram: u32::MAX,
-    page: 0,
-    writable: false,
-    mode: NO_MODE,
-    table: 0,
-    native: 0,
-};
-
-/// Places for virtual pages of code.
-pub const ITLB: usize = 512;
-
 /// What code is decoded and generated for: the state of the FPU, and whether the CPU is in kernel mode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(transparent)]
-pub struct CodeMode(u32);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodeMode(u8);
 
 impl CodeMode {
-    /// How many there are.
-    pub const COUNT: usize = 8;
-    const KERNEL: u32 = 4;
+    const KERNEL: u8 = 4;
 
-    fn new(fp: FpMode, kernel: bool) -> Self {
-        Self(fp as u32 | if kernel { Self::KERNEL } else { 0 })
+    pub fn new(fp: FpMode, kernel: bool) -> Self {
+        Self(fp as u8 | if kernel { Self::KERNEL } else { 0 })
     }
 
     /// Its number.
-    pub fn index(self) -> usize {
-        self.0 as usize % Self::COUNT
+    pub fn number(self) -> u8 {
+        self.0
     }
 
     /// The CPU is in kernel mode.
@@ -146,34 +98,16 @@ impl Key {
     const fn asid(asid: u8) -> Key {
         Key(0x800 | (asid as u32) << 3)
     }
+
+    /// What code of a mode is looked up with.
+    #[inline(always)]
+    fn of_code(self, mode: CodeMode) -> u64 {
+        u64::from(mode.0) << 32 | u64::from(self.0)
+    }
 }
-
-/// A virtual page of code, for finding blocks. Generated code reads it too.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(32))]
-pub struct CodeEntry {
-    /// The page, and the [`Key`] it is seen by.
-    pub tag: u32,
-    pub mode: CodeMode,
-    /// Where the table of its generated code is in the host's memory.
-    pub native: usize,
-    /// The table of its blocks.
-    pub table: u32,
-}
-
-/// Nothing is for it.
-const NO_MODE: CodeMode = CodeMode(u32::MAX);
-
-const NO_CODE: CodeEntry = CodeEntry {
-    // No address looks like this.
-    tag: 0x010,
-    mode: NO_MODE,
-    native: 0,
-    table: 0,
-};
 
 /// Whether the TLB says what is at an address, but for error level.
-fn mapped(va: u32) -> bool {
+pub fn mapped(va: u32) -> bool {
     !matches!(va >> 29, 4 | 5)
 }
 
@@ -199,53 +133,32 @@ pub struct Core {
     pub nmi: bool,
     /// The NMI pin, when it was looked at last.
     pub nmi_level: bool,
-    /// Instructions executed since power-on.
-    pub instructions: u64,
-    /// Instructions × 10⁹ that have not made a whole nanosecond yet.
-    pub carry: u64,
-    #[state(
-        skip = "the host's choice: instructions executed in a second, of which the clock's rate is the least"
-    )]
-    pub rate: u64,
+    /// What the engine keeps.
+    #[state(flatten)]
+    pub vcpu: Vcpu,
 
     #[state(skip = "properties")]
     pub identity: Identity,
     #[state(skip = "input levels, which their owners save")]
     pub pins: u32,
-    #[state(skip = "derived: what is behind virtual pages")]
-    pub soft: SoftTlb,
-    #[state(skip = "derived: what `itlb` is asked with, below 0x80000000 and above")]
+    #[state(skip = "derived: what pages of code are looked up with, below 0x80000000 and above")]
     pub keys: [Key; 2],
-    #[state(skip = "derived: whether `soft` holds pages above 0x80000000 of one address space")]
+    #[state(
+        skip = "derived: whether the soft TLB holds pages above 0x80000000 of one address space"
+    )]
     pub local_kernel_pages: bool,
     #[state(skip = "derived from Status")]
     pub fp: FpMode,
     #[state(skip = "derived from Status: what code is for")]
     pub mode: CodeMode,
-    #[state(skip = "derived: tag and mode that an entry of `itlb` must have, but for the page")]
-    pub code_key: [u32; 2],
-    #[state(skip = "derived: what is behind physical pages; empty until one is looked up")]
-    frames: Box<[KnownFrame]>,
-    #[state(skip = "derived: the memories in `frames`")]
-    pub rams: Vec<Ram>,
-    #[state(skip = "derived: virtual pages of code")]
-    pub itlb: [CodeEntry; ITLB],
     #[state(skip = "within a run: what FCSR does not tell yet")]
     pub fp_due: Due,
-    #[state(skip = "within a run: instructions of the block that runs")]
-    pub len: u32,
     /// When Count next becomes equal to Compare, in ns.
     pub match_at: u64,
-    #[state(skip = "within a run: instructions that may still be executed")]
-    pub budget: i64,
-    #[state(skip = "within a run: what the budget was when time was last advanced")]
-    pub granted: i64,
     #[state(
         skip = "within a block: the condition or target of a branch whose slot is being executed"
     )]
     pub latch: u32,
-    #[state(skip = "within a run: stores to pages with decoded code: memory and offset")]
-    pub code_stores: Vec<(u32, u64)>,
     #[state(skip = "what the user was told")]
     pub notices: Notices,
 }
@@ -266,27 +179,16 @@ impl Core {
             waiting: false,
             nmi: false,
             nmi_level: false,
-            instructions: 0,
-            carry: 0,
-            rate: identity.clock,
+            vcpu: Vcpu::new(identity.clock),
             identity,
             pins: 0,
-            soft: SoftTlb::default(),
             keys: [Key::NEVER; 2],
             local_kernel_pages: false,
             fp: FpMode::Off,
             mode: CodeMode(0),
-            code_key: [0; 2],
-            frames: Box::default(),
-            rams: Vec::new(),
-            itlb: [NO_CODE; ITLB],
             fp_due: Due::default(),
-            len: 0,
             match_at: u64::MAX,
-            budget: 0,
-            granted: 0,
             latch: 0,
-            code_stores: Vec::new(),
             notices: Notices::default(),
         };
         core.mode_changed();
@@ -309,9 +211,10 @@ impl Core {
             _ => FpMode::Full,
         };
         let kernel = c.kernel();
-        self.soft.select(c.asid(), kernel);
+        self.vcpu.soft.select(c.asid(), kernel);
         self.mode = CodeMode::new(self.fp, kernel);
-        self.code_key = [self.keys[usize::from(kernel)].0, self.mode.0];
+        let key = self.keys[usize::from(kernel)].of_code(self.mode);
+        self.vcpu.set_code_key(key);
     }
 
     /// EntryHi was written.
@@ -322,24 +225,33 @@ impl Core {
         self.mode_changed();
     }
 
-    /// What `itlb` is asked with for an address.
     #[inline(always)]
     fn key(&self, va: u32) -> Key {
         self.keys[(va >> 31) as usize]
     }
 
-    /// Forgets every virtual page.
-    pub fn forget_all(&mut self) {
-        self.soft.clear();
-        self.itlb.fill(NO_CODE);
-        self.local_kernel_pages = false;
+    /// What code at an address is looked up with in a mode, besides its page.
+    #[inline(always)]
+    pub fn code_key(&self, va: u32, mode: CodeMode) -> Option<u64> {
+        let key = self.key(va);
+        (key != Key::NEVER).then(|| key.of_code(mode))
     }
 
-    /// Forgets every virtual and physical page.
-    pub fn forget_memory(&mut self) {
-        self.forget_all();
-        self.frames.fill(NO_FRAME);
-        self.rams.clear();
+    /// Where code at a virtual and physical address is, and what it is for.
+    fn code_at(&self, va: u32, pa: u32, mode: CodeMode) -> CodeAt {
+        CodeAt {
+            va: va.into(),
+            key: self.code_key(va, mode),
+            pa: pa.into(),
+            translated: mapped(va),
+            mode: mode.number(),
+        }
+    }
+
+    /// Forgets every virtual page.
+    pub fn forget_all(&mut self) {
+        self.vcpu.forget_pages();
+        self.local_kernel_pages = false;
     }
 
     /// Forgets the pages of a TLB entry that is gone.
@@ -355,11 +267,8 @@ impl Core {
         let asid = (!entry.global()).then_some(entry.hi as u8);
         for page in (0..entry.span()).step_by(PAGE as usize) {
             let va = base.wrapping_add(page);
-            self.soft.forget(va, asid);
-            let code = self.code_place(va);
-            if (code.tag ^ va) >> 12 == 0 {
-                *code = NO_CODE;
-            }
+            self.vcpu.soft.forget(va, asid);
+            self.vcpu.forget_code_page(va.into());
         }
     }
 
@@ -395,123 +304,10 @@ impl Core {
         }
     }
 
-    #[inline]
-    fn code_place(&mut self, va: u32) -> &mut CodeEntry {
-        &mut self.itlb[(va >> 12) as usize % ITLB]
-    }
-
-    /// The table of blocks of the page that holds `va`, if it is known.
-    #[inline]
-    pub fn code_table(&self, va: u32) -> Option<u32> {
-        let entry = &self.itlb[(va >> 12) as usize % ITLB];
-        let key = self.key(va);
-        (entry.tag == va & !0xfff | key.0 && key != Key::NEVER && entry.mode == self.mode)
-            .then_some(entry.table)
-    }
-
-    /// Notes the table of blocks of the page that holds `va`, which is at `pa`, and where that of their generated code is.
-    pub fn note_code_table(&mut self, va: u32, pa: u32, table: u32, native: usize) {
-        let mode = self.mode;
-        self.enter_code(va, mode, table, native);
-        if let Some(frame) = self.frames.get_mut((pa >> 12) as usize % FRAMES)
-            && mapped(va)
-            && frame.number == pa >> 12
-        {
-            (frame.mode, frame.table, frame.native) = (mode, table, native);
-        }
-    }
-
-    fn enter_code(&mut self, va: u32, mode: CodeMode, table: u32, native: usize) {
-        let key = self.key(va);
-        if key != Key::NEVER {
-            *self.code_place(va) = CodeEntry {
-                tag: va & !0xfff | key.0,
-                mode,
-                native,
-                table,
-            };
-        }
-    }
-
-    /// The table of generated code of pages with this table of blocks is elsewhere.
-    pub fn move_native_table(&mut self, table: u32, native: usize) {
-        for entry in self
-            .itlb
-            .iter_mut()
-            .filter(|e| e.table == table && e.native != 0)
-        {
-            entry.native = native;
-        }
-        for frame in self
-            .frames
-            .iter_mut()
-            .filter(|f| f.table == table && f.native != 0)
-        {
-            frame.native = native;
-        }
-    }
-
-    /// Forgets what is known of code.
-    pub fn forget_code(&mut self) {
-        self.itlb.fill(NO_CODE);
-        for frame in &mut self.frames {
-            (frame.mode, frame.native) = (NO_MODE, 0);
-        }
-    }
-
-    /// What is known of a physical page.
-    fn known_frame(&mut self, cx: &Cx<'_>, pa: u32) -> KnownFrame {
-        let number = pa >> 12;
-        let place = number as usize % FRAMES;
-        if let Some(frame) = self.frames.get(place)
-            && frame.number == number
-        {
-            return *frame;
-        }
-        let mut frame = KnownFrame { number, ..NO_FRAME };
-        if let Page::Memory {
-            ram,
-            offset,
-            writable,
-        } = cx.page(pa.into())
-        {
-            let index = self
-                .rams
-                .iter()
-                .position(|r| r.same(&ram))
-                .unwrap_or_else(|| {
-                    self.rams.push(ram);
-                    self.rams.len() - 1
-                });
-            frame.ram = index as u32;
-            frame.page = (offset / PAGE) as u32;
-            frame.writable = writable;
-        }
-        if self.frames.is_empty() {
-            self.frames = vec![NO_FRAME; FRAMES].into();
-        }
-        self.frames[place] = frame;
-        frame
-    }
-
-    /// What is at a physical page.
-    pub fn frame(&mut self, cx: &Cx<'_>, pa: u32) -> Frame {
-        let known = self.known_frame(cx, pa);
-        match known.ram {
-            u32::MAX => Frame::Registers,
-            ram => Frame::Memory {
-                ram,
-                offset: u64::from(known.page) * PAGE,
-                writable: known.writable,
-            },
-        }
-    }
-
-    /// Finds the page of the code at the CPU's address again, or takes the exception of its fetch. False if that is not so
-    /// quickly done.
-    pub fn fetch(&mut self, cx: &Cx<'_>) -> bool {
+    /// As [`Isa::find_code`](solderless_engine::Isa::find_code).
+    pub fn find_code(&mut self, cx: &Cx<'_>) -> bool {
         let pc = self.pc;
-        if self.budget <= 0 || pc & 3 != 0 {
+        if self.vcpu.budget <= 0 || pc & 3 != 0 {
             return false;
         }
         match self.translate(pc, Access::Fetch) {
@@ -519,24 +315,18 @@ impl Core {
                 self.fetch_fault(fault, pc, false);
                 true
             }
+            // Generated code looks for one key only, so what the kernel executes in the lower half is found elsewhere.
             Ok((pa, _)) => {
-                let frame = self.known_frame(cx, pa);
-                // Generated code looks for one key only, so what the kernel executes in the lower half is found elsewhere.
-                let known = mapped(pc)
-                    && self.key(pc).0 == self.code_key[0]
-                    && frame.mode == self.mode
-                    && frame.native != 0;
-                if known {
-                    self.note_code_table(pc, pa, frame.table, frame.native);
-                }
-                known
+                mapped(pc)
+                    && self.key(pc) == self.keys[usize::from(self.mode.kernel())]
+                    && self.vcpu.know_code(cx, self.code_at(pc, pa, self.mode))
             }
         }
     }
 
     /// Takes the exception of a fetch, which costs as much as an instruction.
     pub fn fetch_fault(&mut self, fault: Fault, va: u32, slot: bool) {
-        self.budget -= 1;
+        self.vcpu.budget -= 1;
         self.enter(Exception::Memory(fault, Access::Fetch, va), va, slot);
     }
 
@@ -556,21 +346,11 @@ impl Core {
         if !mapping.valid {
             return;
         }
-        let frame = self.known_frame(cx, mapping.pa);
-        let Some(ram) = self.rams.get(frame.ram as usize) else {
-            return;
-        };
-        if va >> 31 != 0 && !mapping.global {
-            self.local_kernel_pages = true;
-        }
-        let writable = frame.writable && mapping.dirty && !ram.is_code(frame.page);
-        let offset = u64::from(frame.page) * PAGE;
-        self.soft.fill(va, ram, offset, writable);
         // In user mode after the return from the exception, or still in the kernel.
         let mode = CodeMode::new(self.fp, self.cp0.status & status::UM == 0);
-        if frame.mode == mode {
-            self.enter_code(va, mode, frame.table, frame.native);
-        }
+        let code = self.code_at(va, mapping.pa, mode);
+        let memory = self.vcpu.expect_page(cx, code, mapping.dirty);
+        self.local_kernel_pages |= memory && va >> 31 != 0 && !mapping.global;
     }
 
     /// The physical address of a virtual one, and whether the page may be written.
@@ -613,33 +393,13 @@ impl Core {
     /// Gives back the instructions of the block that come after this one, because it is left here.
     #[inline]
     pub fn leave(&mut self, op: &Op) {
-        self.budget += i64::from(self.len) - i64::from(op.at()) - 1;
-    }
-
-    /// Ends the run of blocks after this one, so that what has happened is looked at.
-    #[inline]
-    pub fn attention(&mut self) {
-        self.granted -= self.budget;
-        self.budget = 0;
+        self.vcpu.budget += i64::from(self.vcpu.len) - i64::from(op.at()) - 1;
     }
 
     /// Lets the time pass that instructions have taken up to this one.
     pub fn advance_to(&mut self, op: &Op, cx: &mut Cx<'_>) {
-        let rest = i64::from(self.len) - i64::from(op.at()) - 1;
+        let rest = i64::from(self.vcpu.len) - i64::from(op.at()) - 1;
         let pc = self.pc.wrapping_add(u32::from(op.at()) * 4);
-        self.advance(self.granted - self.budget - rest, pc, cx);
-    }
-
-    /// Lets the time pass that instructions have taken, up to the one at `pc`.
-    pub fn advance(&mut self, executed: i64, pc: u32, cx: &mut Cx<'_>) {
-        let executed = executed.max(0);
-        self.granted -= executed;
-        let executed = executed as u64;
-        self.instructions = self.instructions.wrapping_add(executed);
-        let cycles = executed
-            .saturating_mul(1_000_000_000)
-            .saturating_add(self.carry);
-        self.carry = cycles % self.rate;
-        cx.advance(cycles / self.rate, pc.into());
+        self.vcpu.advance(self.vcpu.executed(rest), pc.into(), cx);
     }
 }

@@ -7,20 +7,17 @@
 //! cycle. Runs are exact: however a run is
 //! cut into slices, by deadlines or by single steps, the same things happen at the same instructions.
 
+use solderless_engine::Engine;
 use solderless_model::{
-    BuildError, BusKind, Cx, Device, Engine, EngineInfo, Interface, Model, Pin, Processor,
-    PropError, State, StateError, Stop, Tier, TimerId, Wires,
+    self as model, BuildError, BusKind, Cx, Device, EngineInfo, Interface, Model, Pin, Processor,
+    PropError, State, StateError, Stop, TimerId, Wires,
 };
 
-use crate::block::{Blocks, Found, once};
 use crate::core::Core;
 use crate::cp0::{COUNTER, status};
-use crate::exception::Exception;
-use crate::exec::{self, Exit};
 use crate::fpu::Fcsr;
-use crate::generate::Left;
+use crate::isa::Mips;
 use crate::model::{Identity, Props};
-use crate::translate::MAX;
 use crate::victims::Victims;
 
 /// Inputs "ip": pin n is Cause.IPn. 0 and 1 are software's, and their pins do nothing.
@@ -28,17 +25,12 @@ const IP: u16 = 8;
 /// Input "nmi": a rising edge is a non-maskable interrupt.
 const NMI: u64 = 1 << IP;
 
-/// Instructions in a slice at most.
-const SLICE: u64 = 1 << 30;
-
 /// The CPU.
 #[derive(Debug, State)]
 pub struct Mips32Cpu {
     core: Box<Core>,
     #[state(skip = "derived from memory")]
-    blocks: Blocks,
-    #[state(skip = "derived: the machine's memory map that the derived fields were made from")]
-    generation: Option<u64>,
+    engine: Engine<Mips>,
 }
 
 /// The general registers, as the assembler names them.
@@ -76,23 +68,22 @@ impl Model for Mips32Cpu {
         let identity = Identity::new(&props).map_err(|e| BuildError(e.to_string()))?;
         Ok(Self {
             core: Core::new(identity, wires.fit(Victims::new)).into(),
-            blocks: Blocks::new(),
-            generation: None,
+            engine: Engine::default(),
         })
     }
 }
 
 impl Device for Mips32Cpu {
     fn reset(&mut self, cx: &mut Cx<'_>) {
-        let instructions = self.core.instructions;
-        self.blocks.clear(&mut self.core);
+        let instructions = self.core.vcpu.instructions;
+        self.engine.clear(&mut self.core);
         let mut victims = self.core.victims.clone();
         if let Some(victims) = victims.get_mut() {
             *victims = Victims::new();
         }
         let notices = std::mem::take(&mut self.core.notices);
         *self.core = Core::new(self.core.identity, victims);
-        self.core.instructions = instructions;
+        self.core.vcpu.instructions = instructions;
         self.core.notices = notices;
         self.core.notices.begin(cx.now());
         self.core.sample(cx);
@@ -116,8 +107,7 @@ impl Device for Mips32Cpu {
     }
 
     fn restored(&mut self, cx: &mut Cx<'_>) -> Result<(), StateError> {
-        self.blocks.clear(&mut self.core);
-        self.generation = None;
+        self.engine.clear(&mut self.core);
         self.core.tlb.restored();
         self.core.mode_changed();
         self.core.pins = cx.levels() as u32 & 0xff;
@@ -131,7 +121,7 @@ impl Device for Mips32Cpu {
 
 impl Core {
     /// Looks at the inputs.
-    fn sample(&mut self, cx: &Cx<'_>) {
+    pub fn sample(&mut self, cx: &Cx<'_>) {
         let levels = cx.levels();
         self.pins = levels as u32 & 0xff;
         let nmi = levels & NMI != 0;
@@ -145,156 +135,6 @@ impl Mips32Cpu {
     pub fn cp0(&self, register: u32, select: u32, now: u64) -> u32 {
         self.core.cp0((register & 31) << 3 | select & 7, now)
     }
-
-    /// Looks at what may have happened outside since it did last: time, changed code, the memory map, inputs. Takes an
-    /// interrupt. Gives the reason to stop if there is one, else grants instructions until there will be.
-    fn attend(&mut self, cx: &mut Cx<'_>, end: u64) -> Option<Stop> {
-        let core = &mut self.core;
-        core.advance(core.granted - core.budget, core.pc, cx);
-        core.granted = 0;
-        core.budget = 0;
-        let mut stores = std::mem::take(&mut core.code_stores);
-        for (ram, offset) in stores.drain(..) {
-            self.blocks.stored(core, ram, offset);
-        }
-        core.code_stores = stores;
-        for ram in 0..core.rams.len() {
-            if core.rams[ram].any_stale() {
-                for page in core.rams[ram].take_stale() {
-                    self.blocks.invalidate(core, (ram as u32, page));
-                }
-            }
-        }
-        let generation = cx.map_generation();
-        if self.generation != Some(generation) || self.blocks.full() {
-            self.generation = Some(generation);
-            self.blocks.clear(core);
-        }
-        core.sample(cx);
-        if core.instructions >= end {
-            return Some(Stop::Limit);
-        }
-        let (now, deadline) = (cx.now(), cx.deadline());
-        if core.cp0.status & status::EXL == 0 {
-            core.notices.left_exception_level(now);
-        } else {
-            core.tell_endless(cx);
-        }
-        if now >= deadline {
-            return Some(Stop::Deadline);
-        }
-        if core.nmi {
-            core.nmi = false;
-            core.waiting = false;
-            core.enter_nmi();
-        }
-        if core.waiting {
-            if !core.pending() {
-                return Some(Stop::Wait);
-            }
-            core.waiting = false;
-        }
-        if core.interrupted() {
-            core.enter(Exception::Interrupt, core.pc, false);
-        }
-        let cycles = (deadline - now)
-            .min(1_000_000_000)
-            .saturating_mul(core.rate)
-            .saturating_sub(core.carry)
-            .div_ceil(1_000_000_000);
-        core.granted = cycles.min(end - core.instructions).clamp(1, SLICE) as i64;
-        core.budget = core.granted;
-        None
-    }
-
-    /// Executes blocks until the budget is used up, or something has happened.
-    fn execute(&mut self, cx: &mut Cx<'_>) {
-        let Self { core, blocks, .. } = self;
-        // The block that was left, and by which way, as long as that can become a link.
-        let mut from = None;
-        while core.budget > 0 {
-            let mut id = match blocks.find(core, cx) {
-                Found::Block(id) => id,
-                Found::Once(code) => return only(core, cx, &code.ops, code.len),
-                Found::Raised => {
-                    from = None;
-                    continue;
-                }
-            };
-            if let Some((from, way)) = from.take() {
-                blocks.link(from, way, id);
-            }
-            while let Some(code) = blocks.list.get(id as usize) {
-                let native = code.native;
-                if native != 0 {
-                    match blocks.enter(core, cx, native) {
-                        Left::Event => return,
-                        Left::Budget => {
-                            blocks.sample(core, cx);
-                            return rest(core, cx);
-                        }
-                        Left::Unknown => {}
-                        Left::Interpret => {
-                            if !interpret(core, blocks, cx) {
-                                return;
-                            }
-                        }
-                    }
-                    break;
-                }
-                if blocks.warmed(core, cx, id) {
-                    continue;
-                }
-                let Some(code) = blocks.list.get(id as usize) else {
-                    break;
-                };
-                core.budget -= i64::from(code.len);
-                if core.budget < 0 {
-                    core.budget += i64::from(code.len);
-                    return rest(core, cx);
-                }
-                core.len = code.len;
-                let way = exec::run(core, &code.ops, cx) as usize;
-                if way > Exit::Goto as usize {
-                    return;
-                }
-                match code.links.get(way) {
-                    Some(link) if blocks.list.get(*link as usize).is_some() => id = *link,
-                    _ => {
-                        from = Some((id, way));
-                        break;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Executes what is left of the budget, which is less than a block.
-fn rest(core: &mut Core, cx: &mut Cx<'_>) {
-    if core.budget > 0
-        && let Found::Once(code) = once(core, cx, (core.budget as usize).min(MAX))
-    {
-        only(core, cx, &code.ops, code.len);
-    }
-}
-
-/// Interprets the block at the CPU's address, which has generated code; says whether others may follow.
-fn interpret(core: &mut Core, blocks: &mut Blocks, cx: &mut Cx<'_>) -> bool {
-    let Found::Block(id) = blocks.find(core, cx) else {
-        return false;
-    };
-    let Some(code) = blocks.list.get(id as usize) else {
-        return false;
-    };
-    core.budget -= i64::from(code.len);
-    if core.budget < 0 {
-        core.budget += i64::from(code.len);
-        rest(core, cx);
-        return false;
-    }
-    core.len = code.len;
-    exec::run(core, &code.ops, cx) as usize <= Exit::Goto as usize
 }
 
 /// The place of a floating point register, as long as they are in pairs.
@@ -302,72 +142,26 @@ fn half(register: usize) -> u8 {
     (register / 2 * 4 + register % 2) as u8
 }
 
-/// Executes ops that are no block.
-fn only(core: &mut Core, cx: &mut Cx<'_>, ops: &[exec::Op], len: u32) {
-    core.budget -= i64::from(len);
-    core.len = len;
-    // However it is left, the caller looks at everything anew.
-    exec::run(core, ops, cx);
-}
-
 impl Processor for Mips32Cpu {
     fn run(&mut self, cx: &mut Cx<'_>, limit: u64) -> Stop {
         self.core.tell_nothing_to_execute(cx);
-        let begin = self.core.instructions;
-        let end = begin.saturating_add(limit);
-        loop {
-            if let Some(stop) = self.attend(cx, end) {
-                self.blocks.counts.executed += self.core.instructions - begin;
-                self.core.settle_fcsr();
-                return stop;
-            }
-            self.execute(cx);
-        }
+        self.engine.run(&mut self.core, cx, limit)
     }
 
     fn set_pace(&mut self, per_cycle: f64) {
-        let clock = self.core.identity.clock;
-        self.core.rate = ((clock as f64 * per_cycle) as u64).max(clock);
+        self.core.vcpu.set_pace(per_cycle);
     }
 
     fn instructions(&self) -> u64 {
-        self.core.instructions
+        self.core.vcpu.instructions
     }
 
-    fn set_engine(&mut self, engine: Engine) -> bool {
-        let there = engine == Engine::Interp || crate::jit::AVAILABLE;
-        if there {
-            self.blocks.engine = engine;
-            // What was generated is not used any more.
-            self.blocks.clear(&mut self.core);
-        }
-        there
+    fn set_engine(&mut self, engine: model::Engine) -> bool {
+        self.engine.choose(&mut self.core, engine)
     }
 
     fn engine_info(&self) -> EngineInfo {
-        let counts = self.blocks.counts;
-        let (interpreted, native) = self.blocks.tiers();
-        EngineInfo {
-            engine: self.blocks.engine,
-            interpreter: Tier {
-                blocks: interpreted as u64,
-                instructions: counts.executed - counts.native_executed,
-            },
-            native: Tier {
-                blocks: native as u64,
-                instructions: counts.native_executed,
-            },
-            hits: counts.hits,
-            misses: counts.misses,
-            generated: counts.generated,
-            generated_instructions: counts.generated_instructions,
-            loops: counts.loops,
-            code_bytes: self.blocks.native_bytes() as u64,
-            generating_ns: counts.generating_ns,
-            entries: counts.entries,
-            invalidated: counts.invalidated,
-            flushes: counts.flushes,
-        }
+        self.engine.info()
     }
 
     fn pc(&self) -> u64 {

@@ -2,9 +2,11 @@
 //!
 //! MIPS32 Architecture volume III (MD00090), chapter "Interrupts and Exceptions".
 
+use solderless_engine::Exit;
+
 use crate::core::Core;
 use crate::cp0::{cause, status};
-use crate::exec::{Exit, Op};
+use crate::exec::Op;
 use crate::tlb::VPN2;
 
 /// Where reset and NMI go.

@@ -1,21 +1,13 @@
-//! CPU engines: the MIPS32 Release 2 CPUs of the Malta board.
+//! The MIPS32 Release 2 CPUs of the Malta board.
 //!
 //! The way of an instruction: `decode` makes an `ir` instruction of a word, `translate` a block of straight
-//! code with delay slots resolved, `exec` a chain of functions of it, which `block` keeps and `cpu` runs; `jit` makes host
-//! code of blocks that are executed often. `core` has the registers, `cp0`, `tlb` and `exception` what privileged software sees, `fpu` the floating point arithmetic.
+//! code with delay slots resolved, `exec` a chain of functions of it; `templates` make host code of blocks that are executed
+//! often. `core` has the registers, `cp0`, `tlb` and `exception` what privileged software sees, `fpu` the floating point
+//! arithmetic, `isa` what the engine ([`solderless_engine`]) has to know.
 
-// Code is installed by `jit`, and nothing else here needs it.
+// What templates promise, and nothing else.
 #![deny(unsafe_code)]
-#![cfg_attr(
-    not(all(target_arch = "x86_64", unix)),
-    allow(
-        dead_code,
-        unused_imports,
-        reason = "what only a code generator asks for"
-    )
-)]
 
-mod block;
 mod core;
 mod cp0;
 mod cpu;
@@ -23,17 +15,11 @@ mod decode;
 mod exception;
 mod exec;
 pub mod fpu;
-mod generate;
 mod ir;
-#[cfg(all(target_arch = "x86_64", unix))]
-mod jit;
-#[cfg(not(all(target_arch = "x86_64", unix)))]
-#[path = "jit/none.rs"]
-mod jit;
-mod links;
-mod loops;
+mod isa;
 mod model;
 mod notices;
+mod templates;
 mod tlb;
 mod translate;
 mod victims;

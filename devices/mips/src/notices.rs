@@ -3,13 +3,14 @@
 //! Nothing of it is looked for where code is executed: an instruction that traps is seen as it traps, and a guest that stays
 //! at exception level between two slices.
 
+use solderless_engine::Physical;
 use solderless_model::memory::PAGE;
 use solderless_model::{Cx, Page};
 
-use crate::block;
 use crate::core::Core;
-use crate::exception::RESET_VECTOR;
+use crate::exception::{Access, RESET_VECTOR};
 use crate::exec::Op;
+use crate::isa::in_order;
 use crate::model::Extension;
 use crate::tlb::Entry;
 
@@ -105,6 +106,17 @@ impl Core {
         }
     }
 
+    /// The instruction at an address, if that is in memory.
+    fn word_at(&mut self, cx: &Cx<'_>, va: u32) -> Option<u32> {
+        let (pa, _) = self.translate(va, Access::Fetch).ok()?;
+        let Physical::Memory { ram, offset, .. } = self.vcpu.frame(cx, pa.into()) else {
+            return None;
+        };
+        let ram = self.vcpu.memory.rams.get(ram as usize)?;
+        let raw = ram.read_u32(offset + u64::from(pa) % PAGE).ok()?;
+        Some(in_order(self, raw))
+    }
+
     /// An instruction is reserved.
     #[cold]
     pub fn tell_reserved(&mut self, op: &Op, cx: &mut Cx<'_>) {
@@ -112,7 +124,7 @@ impl Core {
             return;
         }
         let pc = self.address_of(op);
-        if let Some(word) = block::word(self, cx, pc)
+        if let Some(word) = self.word_at(cx, pc)
             && let Some(extension) = Extension::of(word)
         {
             self.tell_left_out(cx, pc, extension, &format!("the instruction {word:#010x}"));
@@ -171,7 +183,7 @@ impl Core {
     fn look_at_reset_vector(&mut self, cx: &mut Cx<'_>) {
         const AT: u32 = RESET_VECTOR & 0x1fff_ffff;
         // What the CPU is about to fetch anyway.
-        self.advance(0, RESET_VECTOR, cx);
+        self.vcpu.advance(0, RESET_VECTOR.into(), cx);
         let first = cx.bus_read(AT.into(), 4);
         let what = match first {
             Err(_) => "nothing answers there",

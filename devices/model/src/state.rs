@@ -102,6 +102,8 @@ pub struct Field {
     pub was: Option<&'static str>,
     /// What it is where a stream of an earlier version is loaded, encoded.
     pub default: Option<Vec<u8>>,
+    /// It is a structure whose fields stand in its place.
+    flat: bool,
 }
 
 impl Field {
@@ -113,7 +115,14 @@ impl Field {
             since: 1,
             was: None,
             default: None,
+            flat: false,
         }
+    }
+
+    /// The same, if it is a structure, with its fields in its place.
+    #[must_use]
+    pub fn flat(self) -> Self {
+        Self { flat: true, ..self }
     }
 
     /// It came with a state version, and is this where an earlier stream does not have it.
@@ -160,6 +169,11 @@ impl Shape {
             let new = field.since > parts.version;
             match field.was {
                 _ if field.shape == Shape::Absent => {}
+                _ if field.flat
+                    && let Self::Struct(_, fields) = field.shape =>
+                {
+                    kept.extend(fields)
+                }
                 Some(was) if new => kept.push(Field::new(was, field.shape)),
                 None if new => {}
                 _ => kept.push(field),

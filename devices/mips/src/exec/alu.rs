@@ -1,9 +1,10 @@
 //! Arithmetic, logic and shifts.
 
+use solderless_engine::Exit;
 use solderless_model::Cx;
 
 use super::pair::{Piece, single};
-use super::{Exit, Handler, Op, next};
+use super::{Handler, Op, next};
 use crate::core::Core;
 use crate::exception::Exception;
 use crate::ir::{HI, Kind, LO};

@@ -1,9 +1,10 @@
 //! Control transfers: what latches a condition, and the ends of blocks.
 
+use solderless_engine::Exit;
 use solderless_model::Cx;
 
 use super::pair::{Piece, single};
-use super::{Exit, Handler, Op, next};
+use super::{Handler, Op, next};
 use crate::core::Core;
 use crate::ir::{Block, Cond, End, Kind};
 
@@ -64,7 +65,7 @@ impl Ending for Always {
 impl Ending for Fall {
     #[inline(always)]
     fn go(core: &mut Core, _: u32, _: u32, _: u32) -> Exit {
-        core.pc = core.pc.wrapping_add(core.len * 4);
+        core.pc = core.pc.wrapping_add(core.vcpu.len * 4);
         Exit::Fall
     }
 }
@@ -92,7 +93,7 @@ impl Ending for Latched {
 impl Ending for Jump {
     #[inline(always)]
     fn go(core: &mut Core, _: u32, _: u32, imm: u32) -> Exit {
-        let slot = core.pc.wrapping_add(core.len * 4).wrapping_sub(4);
+        let slot = core.pc.wrapping_add(core.vcpu.len * 4).wrapping_sub(4);
         core.pc = slot & 0xf000_0000 | imm;
         Exit::Goto
     }

@@ -3,10 +3,11 @@
 //! With Status.FR clear, a 64-bit value is in an even register, whose upper half then is what the odd one above it names.
 //! The decoder has made places of register numbers, so that nothing here depends on it.
 
+use solderless_engine::Exit;
 use solderless_model::Cx;
 
 use super::memory::{Done, finish};
-use super::{Exit, Handler, Mode, Op, after, next};
+use super::{Handler, Mode, Op, after, next};
 use crate::core::Core;
 use crate::exception::Exception;
 use crate::fpu::{self, Fcsr, FpTrap};
@@ -478,7 +479,7 @@ fn load32<A: Address, const BIG: bool>(
     cx: &mut Cx<'_>,
 ) -> Exit {
     let va = A::of(core, op);
-    let done = match core.soft.read_u32(va) {
+    let done = match core.vcpu.soft.read_u32(va) {
         Some(raw) => Ok(Done::Quiet(raw.into())),
         None => core.load(op, cx, va, 4),
     };
@@ -497,7 +498,7 @@ fn store32<A: Address, const BIG: bool>(
     let va = A::of(core, op);
     let value = core.fpr32(op.c);
     let raw = if BIG { value.swap_bytes() } else { value };
-    if core.soft.write_u32(va, raw) {
+    if core.vcpu.soft.write_u32(va, raw) {
         return next(core, rest, cx);
     }
     let done = core.store(op, cx, va, 4, raw.into());
@@ -511,7 +512,7 @@ fn load64<A: Address, const BIG: bool>(
     cx: &mut Cx<'_>,
 ) -> Exit {
     let va = A::of(core, op);
-    let done = match core.soft.read_u64(va) {
+    let done = match core.vcpu.soft.read_u64(va) {
         Some(raw) => Ok(Done::Quiet(raw)),
         None => core.load(op, cx, va, 8),
     };
@@ -529,7 +530,7 @@ fn store64<A: Address, const BIG: bool>(
     let va = A::of(core, op);
     let value = core.fpr64(op.c);
     let raw = if BIG { value.swap_bytes() } else { value };
-    if core.soft.write_u64(va, raw) {
+    if core.vcpu.soft.write_u64(va, raw) {
         return next(core, rest, cx);
     }
     let done = core.store(op, cx, va, 8, raw);

@@ -3,11 +3,12 @@
 //! The quick way is a hit in the soft TLB. A miss goes through [`Core::load`] or [`Core::store`], which translate, fill the
 //! soft TLB, ask the bus where there is no memory, or raise the exception.
 
+use solderless_engine::{Exit, Physical};
 use solderless_model::Cx;
 
 use super::pair::{Piece, single};
-use super::{DONE, Exit, Handler, Mode, Op, after, next, place};
-use crate::core::{Core, Frame};
+use super::{DONE, Handler, Mode, Op, after, next, place};
+use crate::core::Core;
 use crate::exception::{Access, Exception, Fault};
 use crate::ir::{Kind, Step};
 
@@ -35,12 +36,12 @@ impl Core {
     #[inline(never)]
     pub fn load(&mut self, op: &Op, cx: &mut Cx<'_>, va: u32, size: u8) -> Result<Done<u64>, Exit> {
         let (pa, dirty) = self.reach(op, va, size, Access::Load)?;
-        if let Frame::Memory {
+        if let Physical::Memory {
             ram,
             offset,
             writable,
-        } = self.frame(cx, pa)
-            && let Some(ram) = self.rams.get(ram as usize)
+        } = self.vcpu.frame(cx, pa.into())
+            && let Some(ram) = self.vcpu.memory.rams.get(ram as usize)
         {
             let at = offset + u64::from(pa & 0xfff);
             let value = match size {
@@ -51,7 +52,7 @@ impl Core {
             };
             if let Ok(value) = value {
                 let writable = writable && dirty && !ram.is_code((at >> 12) as u32);
-                self.soft.fill(va, ram, offset, writable);
+                self.vcpu.soft.fill(va, ram, offset, writable);
                 return Ok(Done::Quiet(value));
             }
         }
@@ -77,12 +78,12 @@ impl Core {
         value: u64,
     ) -> Result<Done<()>, Exit> {
         let (pa, _) = self.reach(op, va, size, Access::Store)?;
-        if let Frame::Memory {
+        if let Physical::Memory {
             ram: index,
             offset,
             writable: true,
-        } = self.frame(cx, pa)
-            && let Some(ram) = self.rams.get(index as usize)
+        } = self.vcpu.frame(cx, pa.into())
+            && let Some(ram) = self.vcpu.memory.rams.get(index as usize)
         {
             let at = offset + u64::from(pa & 0xfff);
             let code = ram.is_code((at >> 12) as u32);
@@ -96,10 +97,10 @@ impl Core {
                 if code {
                     // The page is noted as stale; what is really stale is found by the address.
                     ram.forget_stale();
-                    self.code_stores.push((index, at));
+                    self.vcpu.code_stored(index, at);
                     return Ok(Done::Event(()));
                 }
-                self.soft.fill(va, ram, offset, true);
+                self.vcpu.soft.fill(va, ram, offset, true);
                 return Ok(Done::Quiet(()));
             }
         }
@@ -174,7 +175,6 @@ impl Missed {
     }
 
     /// Instructions from the start of the block, and of the block.
-    #[cfg(debug_assertions)]
     pub fn place(self) -> (u8, u8) {
         (self.op().at(), (self.0 >> 8) as u8)
     }
@@ -193,7 +193,7 @@ impl Missed {
 pub fn missed(core: &mut Core, what: Missed, va: u32, cx: &mut Cx<'_>) -> Exit {
     let op = what.op();
     let register = (what.0 >> 16) as u8;
-    core.len = what.0 >> 8 & 0xff;
+    core.vcpu.len = what.0 >> 8 & 0xff;
     let big = core.identity.big_endian;
     let done = match what.kind() {
         Kind::Lb => core.missed_load(&op, cx, va, 1, |core, raw| {
@@ -288,7 +288,7 @@ macro_rules! loads {
             #[inline(always)]
             fn quick(core: &mut Core, b: u32, _: u32, imm: u32) -> Option<u32> {
                 let va = b.wrapping_add(imm);
-                core.soft.$read(va).map(Self::register)
+                core.vcpu.soft.$read(va).map(Self::register)
             }
             fn slow(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Result<Done<()>, Exit> {
                 let va = core.r[op.b].wrapping_add(op.imm);
@@ -320,7 +320,7 @@ macro_rules! stores {
                 let va = b.wrapping_add(imm);
                 let value = c as $ty;
                 let raw = if BIG { value.swap_bytes() } else { value };
-                core.soft.$write(va, raw).then_some(0)
+                core.vcpu.soft.$write(va, raw).then_some(0)
             }
             fn slow(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Result<Done<()>, Exit> {
                 let va = core.r[op.b].wrapping_add(op.imm);
@@ -368,7 +368,7 @@ fn load_part<const BIG: bool, const LEFT: bool>(
     cx: &mut Cx<'_>,
 ) -> Exit {
     let va = core.r[op.b].wrapping_add(op.imm);
-    match core.soft.read_u32(va & !3) {
+    match core.vcpu.soft.read_u32(va & !3) {
         Some(raw) => {
             core.r[op.a] = part::<BIG, LEFT>(raw, core.r[op.c], va);
             next(core, rest, cx)
@@ -413,7 +413,7 @@ fn store_part<const BIG: bool, const LEFT: bool>(
 ) -> Exit {
     let va = core.r[op.b].wrapping_add(op.imm);
     let value = core.r[op.c];
-    let Some(raw) = core.soft.read_u32(va & !3) else {
+    let Some(raw) = core.vcpu.soft.read_u32(va & !3) else {
         return store_part_slow::<BIG, LEFT>(core, op, rest, cx);
     };
     let old = if BIG { raw.swap_bytes() } else { raw };
@@ -423,7 +423,7 @@ fn store_part<const BIG: bool, const LEFT: bool>(
         false => value << shift | old & !(u32::MAX << shift),
     };
     let raw = if BIG { new.swap_bytes() } else { new };
-    if core.soft.write_u32(va & !3, raw) {
+    if core.vcpu.soft.write_u32(va & !3, raw) {
         next(core, rest, cx)
     } else {
         store_part_slow::<BIG, LEFT>(core, op, rest, cx)
@@ -495,7 +495,7 @@ fn store_conditional<const BIG: bool>(
     let raw = if BIG { value.swap_bytes() } else { value };
     let succeeds = std::mem::take(&mut core.ll_bit) && core.ll_va == va;
     if succeeds {
-        if core.soft.write_u32(va, raw) {
+        if core.vcpu.soft.write_u32(va, raw) {
             core.r[op.a] = 1;
             return next(core, rest, cx);
         }

@@ -4,6 +4,7 @@
 //! unoptimised ones nest calls, no deeper than a block is long. What is rare (misses, faults, devices) is in functions
 //! of its own, so that the frequent case needs no stack.
 
+use solderless_engine::Exit;
 use solderless_model::Cx;
 
 use crate::core::Core;
@@ -18,24 +19,6 @@ mod system;
 
 pub use fp::{Due, due};
 pub use memory::{Missed, missed};
-
-/// How execution left a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// By its branch, which was taken.
-    Taken,
-    /// At its end.
-    Fall,
-    /// To the address in [`Core::pc`].
-    Goto,
-    /// To the address in [`Core::pc`], and something has happened that must be looked at first.
-    Event,
-    /// The same, to wait for an interrupt.
-    Wait,
-    /// Not at all: it goes on with the next instruction, which is for the caller to execute.
-    Next,
-}
 
 /// Executes one op and all that follow in the block.
 pub type Handler = fn(&mut Core, &Op, &[Op], &mut Cx<'_>) -> Exit;
@@ -90,7 +73,6 @@ impl Op {
     }
 
     /// Whether both are the same instruction at the same place.
-    #[cfg(debug_assertions)]
     pub fn same(&self, other: &Self) -> bool {
         let key = |o: &Self| (o.imm, o.imm2, o.a, o.b, o.c, o.place);
         std::ptr::fn_addr_eq(self.run, other.run) && key(self) == key(other)
@@ -142,7 +124,7 @@ fn anew(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
 #[inline(always)]
 fn stop(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>, exit: Exit) -> Exit {
     if op.slot() {
-        core.attention();
+        core.vcpu.attention();
         next(core, rest, cx)
     } else {
         core.leave(op);

@@ -4,12 +4,13 @@
 //! frequent instructions are executed in pairs where they follow one another, and where the second takes the first's
 //! result as its first source (a chain), it gets it in a host register.
 
+use solderless_engine::Exit;
 use solderless_model::Cx;
 
 use super::alu::{Addiu, Addu, And, Andi, Li, Move, Or, Rotr, Sll, Sltiu, Sltu, Srl, Subu, Xor};
 use super::flow::{self, Ending, Link};
 use super::memory::{Done, Lbu, Lhu, Lw, Sb, Sw};
-use super::{Exit, Handler, Mode, Op, after, next, place};
+use super::{Handler, Mode, Op, after, next, place};
 use crate::core::Core;
 use crate::ir::{Block, Cond, End, Inst, Kind, Step};
 
@@ -116,7 +117,7 @@ fn then_end_slow<A: Piece, E: Ending>(
 ) -> Exit {
     match A::slow(core, op, cx) {
         Ok(Done::Quiet(())) => {}
-        Ok(Done::Event(())) if op.slot() => core.attention(),
+        Ok(Done::Event(())) if op.slot() => core.vcpu.attention(),
         Ok(Done::Event(())) => return after(core, op, rest, cx),
         Err(exit) => return exit,
     }

@@ -1,8 +1,9 @@
 //! Coprocessor 0, traps and system calls.
 
+use solderless_engine::Exit;
 use solderless_model::Cx;
 
-use super::{Exit, Handler, Op, after, anew, next};
+use super::{Handler, Op, after, anew, next};
 use crate::core::Core;
 use crate::cp0::{Effect, status};
 use crate::exception::Exception;

@@ -5,6 +5,8 @@
 //! A field that is not state says so and why: `#[state(skip = "wiring")]`. A skipped field keeps
 //! the value it has when a stream is loaded. A field whose type has no `State` does not compile.
 //!
+//! The fields of a field's structure can stand among those of this one: `#[state(flatten)]`.
+//!
 //! What changes after a release says so, with the state version that the change makes:
 //!
 //! - `#[state(since = 3, default = 0)]`: a field that is new, and what it is where an older stream is loaded;
@@ -82,6 +84,7 @@ fn ranges(input: &DeriveInput) -> Result<TokenStream> {
 #[derive(Default)]
 struct Said {
     skip: bool,
+    flatten: bool,
     since: Option<syn::LitInt>,
     default: Option<syn::Expr>,
     renamed: Option<LitStr>,
@@ -100,6 +103,7 @@ fn said(attrs: &[syn::Attribute]) -> Result<Said> {
                     }
                     said.skip = true;
                 }
+                Some("flatten") => said.flatten = true,
                 Some("since") => {
                     let since: syn::LitInt = meta.value()?.parse()?;
                     if since.base10_parse::<u32>()? < 2 {
@@ -111,7 +115,7 @@ fn said(attrs: &[syn::Attribute]) -> Result<Said> {
                 Some("renamed") => said.renamed = Some(meta.value()?.parse()?),
                 _ => {
                     return Err(meta.error(
-                        "unknown key; there are `skip = \"why this is not state\"`, `since`, `default` and `renamed`",
+                        "unknown key; there are `skip = \"why this is not state\"`, `flatten`, `since`, `default` and `renamed`",
                     ));
                 }
             }
@@ -130,9 +134,11 @@ struct Kept {
     change: Change,
 }
 
-/// What a state version did to it.
+/// What makes it more than a field with a name: what a state version did to it, for one.
 enum Change {
     None,
+    /// The fields of its structure stand in its place.
+    Flat,
     Added(syn::LitInt, Box<syn::Expr>),
     Renamed(syn::LitInt, LitStr),
 }
@@ -145,10 +151,11 @@ fn kept(fields: &Fields) -> Result<Vec<Kept>> {
         if said.skip {
             continue;
         }
-        let change = match (said.since, said.default, said.renamed) {
-            (None, None, None) => Change::None,
-            (Some(since), Some(default), None) => Change::Added(since, Box::new(default)),
-            (Some(since), None, Some(was)) => Change::Renamed(since, was),
+        let change = match (said.flatten, said.since, said.default, said.renamed) {
+            (false, None, None, None) => Change::None,
+            (true, None, None, None) => Change::Flat,
+            (false, Some(since), Some(default), None) => Change::Added(since, Box::new(default)),
+            (false, Some(since), None, Some(was)) => Change::Renamed(since, was),
             _ => {
                 return Err(Error::new_spanned(
                     field,
@@ -179,6 +186,7 @@ impl Kept {
         };
         match &self.change {
             Change::None => field,
+            Change::Flat => quote! { #field.flat() },
             Change::Added(since, default) => quote! {
                 #field.added(#since, &{ let default: #ty = #default; default })
             },
@@ -204,6 +212,7 @@ impl Kept {
             ::solderless_model::State::load(&mut self.#member, from).map_err(|e| e.inside(#name))?;
         };
         match &self.change {
+            Change::Flat => quote! { ::solderless_model::State::load(&mut self.#member, from)?; },
             Change::Added(since, default) => quote! {
                 if from.version() >= #since { #load } else { self.#member = #default; }
             },
@@ -276,6 +285,7 @@ fn expand_enum(name: &syn::Ident, data: &syn::DataEnum) -> Result<Bodies> {
             u32::try_from(index).map_err(|_| Error::new_spanned(ident, "too many variants"))?;
         let Said {
             skip: false,
+            flatten: false,
             since,
             default: None,
             renamed: None,

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap as HashMap;
 
-use crate::block::{Home, To};
+use crate::generate::{Home, To};
 
 /// See the module. A site is the place of a jump's displacement, from the start of the cache.
 #[derive(Debug, Default)]
@@ -63,10 +63,10 @@ mod tests {
     #[test]
     fn jumps_into_a_page_wait_again_when_it_is_gone() {
         let (a, b) = ((0, 1), (0, 2));
-        let to = |home, word| To {
+        let to = |home, unit| To {
             home,
             kind: 0,
-            word,
+            unit,
         };
         let mut links = Links::default();
         links.want(10, a, to(b, 3));

@@ -1,0 +1,241 @@
+//! Guest registers in terms of the host's: what templates use besides the host's [`Assembler`] itself, which [`Asm`] gives
+//! access to.
+//!
+//! The general registers that programs use most are in host registers as long as generated code runs, the others in the CPU's
+//! structure. Operations here have the width of the guest's registers.
+
+use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
+
+use crate::frame::{Frame, Homes, REGISTERS};
+use crate::host::{Assembler, Binary, Label, Mem, Operand, Pair, Reg, Shift, Size, T0, Width};
+
+/// Where a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Src {
+    /// In a host register.
+    Reg(Reg),
+    /// In memory, at this displacement from [`BASE`](crate::host::BASE).
+    Mem(i32),
+    /// Known.
+    Imm(i32),
+}
+
+/// Code in the making.
+pub struct Asm<A> {
+    host: A,
+    pub(crate) frame: &'static Frame,
+    /// The place of a general register whose value is in [`T0`] as well, as long as the next instruction is here.
+    held: Option<(i32, usize)>,
+    /// The general registers in host registers.
+    pub(crate) homes: Homes,
+    /// How often general registers are used: what one use counts for, and the sums.
+    pub(crate) weight: u64,
+    pub(crate) uses: [Cell<u64>; REGISTERS],
+}
+
+impl<A> Deref for Asm<A> {
+    type Target = A;
+    fn deref(&self) -> &A {
+        &self.host
+    }
+}
+
+impl<A> DerefMut for Asm<A> {
+    fn deref_mut(&mut self) -> &mut A {
+        &mut self.host
+    }
+}
+
+impl<A: Assembler> Asm<A> {
+    pub(crate) fn new(frame: &'static Frame, homes: Homes) -> Self {
+        Self {
+            host: A::new(),
+            frame,
+            held: None,
+            homes,
+            weight: 1,
+            uses: [const { Cell::new(0) }; REGISTERS],
+        }
+    }
+
+    pub(crate) fn finish(self, near: u32, end: u32) -> Option<crate::host::Code> {
+        self.host.finish(near, end)
+    }
+
+    fn width(&self) -> Width {
+        self.frame.width
+    }
+
+    fn size(&self) -> Size {
+        match self.width() {
+            Width::W32 => Size::B4,
+            Width::W64 => Size::B8,
+        }
+    }
+
+    fn place_of(&self, register: u8) -> Src {
+        match self.homes.of(A::HOMES, register) {
+            Some(host) => Src::Reg(host),
+            None if self.frame.zero == Some(register) => Src::Imm(0),
+            None => Src::Mem((self.frame.home)(register)),
+        }
+    }
+
+    /// Where a general register is, for one use of it.
+    pub fn src(&self, register: u8) -> Src {
+        if register < self.frame.registers
+            && self.frame.zero != Some(register)
+            && let Some(uses) = self.uses.get(usize::from(register))
+        {
+            uses.set(uses.get().saturating_add(self.weight));
+        }
+        self.place_of(register)
+    }
+
+    /// Where the pair is, for one use of it.
+    pub fn pair(&self) -> Pair {
+        match self.src(self.frame.pair?) {
+            Src::Reg(host) => Some(host),
+            _ => None,
+        }
+    }
+
+    /// Does what does not change [`T0`].
+    fn beside_t0(&mut self, emit: impl FnOnce(&mut A)) {
+        let held = self.held.filter(|held| held.1 == self.here());
+        emit(&mut self.host);
+        self.held = held.map(|(place, _)| (place, self.here()));
+    }
+
+    /// The value of this place is in [`T0`].
+    fn holds(&self, place: i32) -> bool {
+        self.held == Some((place, self.here()))
+    }
+
+    /// A general register in memory has its value in [`T0`] as well.
+    pub fn hold(&mut self, register: u8) {
+        if let Src::Mem(place) = self.place_of(register) {
+            self.held = Some((place, self.here()));
+        }
+    }
+
+    /// Whether a value is in [`T0`] although its place is in memory.
+    pub fn is_held(&self, from: Src) -> bool {
+        matches!(from, Src::Mem(place) if self.holds(place))
+    }
+
+    /// Where a value can be read.
+    fn operand(&self, from: Src) -> Operand {
+        match from {
+            Src::Reg(from) => Operand::Reg(from),
+            Src::Mem(place) if self.holds(place) => Operand::Reg(T0),
+            Src::Mem(place) => Operand::Mem(Mem::field(place)),
+            Src::Imm(value) => Operand::Imm(value),
+        }
+    }
+
+    /// Emits an operation.
+    pub fn op(&mut self, operation: Binary, to: Reg, from: Src) {
+        let (width, from) = (self.width(), self.operand(from));
+        if to == T0 || matches!(from, Operand::Imm(_)) {
+            self.host.binary(width, operation, to, from);
+        } else {
+            self.beside_t0(|host| host.binary(width, operation, to, from));
+        }
+    }
+
+    /// Moves, unless it is there already.
+    pub fn set(&mut self, to: Reg, from: Src) {
+        let (width, from) = (self.width(), self.operand(from));
+        if to == T0 || matches!(from, Operand::Imm(_)) {
+            self.host.mov(width, to, from);
+        } else {
+            self.beside_t0(|host| host.mov(width, to, from));
+        }
+    }
+
+    /// The sum of a register and a number.
+    pub fn add_number(&mut self, to: Reg, base: Reg, by: i32) {
+        let width = self.width();
+        self.host.add_to(width, to, base, by);
+    }
+
+    /// Shifts by a known number, or by that in [`T1`](crate::host::T1).
+    pub fn shift_by(&mut self, shift: Shift, register: Reg, by: Option<u8>) {
+        let width = self.width();
+        self.host.shift(width, shift, register, by);
+    }
+
+    /// Compares a register with zero.
+    pub fn test_zero(&mut self, register: Reg) {
+        let width = self.width();
+        self.beside_t0(|host| host.test(width, register, register));
+    }
+
+    /// The value of a general register in a host register, which is `scratch` if it is in none.
+    pub fn value(&mut self, register: u8, scratch: Reg) -> Reg {
+        match self.src(register) {
+            Src::Reg(host) => host,
+            from => {
+                self.set(scratch, from);
+                scratch
+            }
+        }
+    }
+
+    /// The host register to compute a general register's new value in.
+    pub fn target(&self, register: u8, scratch: Reg) -> Reg {
+        match self.src(register) {
+            Src::Reg(host) => host,
+            _ => scratch,
+        }
+    }
+
+    /// Gives a general register the value in a host register.
+    pub fn put(&mut self, register: u8, from: Reg) {
+        match self.src(register) {
+            Src::Reg(host) => self.set(host, Src::Reg(from)),
+            Src::Mem(to) => {
+                let size = self.size();
+                self.beside_t0(|host| host.store(size, from, Mem::field(to)));
+                if from == T0 {
+                    self.hold(register);
+                } else if self.holds(to) {
+                    self.held = None;
+                }
+            }
+            Src::Imm(_) => {}
+        }
+    }
+
+    /// Gives a general register a known value.
+    pub fn put_imm(&mut self, register: u8, value: i32) {
+        match self.src(register) {
+            Src::Reg(host) => self.set(host, Src::Imm(value)),
+            Src::Mem(to) => {
+                let size = self.size();
+                self.host.store_imm(size, value, Mem::field(to));
+            }
+            Src::Imm(_) => {}
+        }
+    }
+
+    /// Reads a field of the width of registers.
+    pub fn get_field(&mut self, to: Reg, at: i32) {
+        let width = self.width();
+        self.host.mov(width, to, Operand::Mem(Mem::field(at)));
+    }
+
+    /// Writes a field of the width of registers.
+    pub fn put_field(&mut self, at: i32, from: Reg) {
+        let size = self.size();
+        self.host.store(size, from, Mem::field(at));
+    }
+
+    /// Who jumps here may have something else in [`T0`].
+    pub fn bind(&mut self, label: Label) {
+        self.host.bind(label);
+        self.held = None;
+    }
+}

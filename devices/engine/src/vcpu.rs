@@ -1,0 +1,379 @@
+//! What the engine keeps for each CPU besides the guest's registers: time, and what it knows of pages.
+
+use solderless_model::memory::{PAGE, Ram, SoftTlb};
+use solderless_model::{Cx, Page, State};
+
+/// Places for virtual pages of code.
+pub const CODE_PAGES: usize = 512;
+/// Places for physical pages.
+const FRAMES: usize = 1024;
+/// The number of no physical page.
+const UNUSED: u64 = u64::MAX;
+/// The mode that no code is for.
+const NO_MODE: u8 = u8::MAX;
+
+/// Where generated code finds fields of the [`Vcpu`].
+pub(crate) mod at {
+    use super::Vcpu;
+    use solderless_model::memory::layout;
+    use std::mem::offset_of;
+
+    pub const BUDGET: i32 = offset_of!(Vcpu, budget) as i32;
+    pub const CODE_KEY: i32 = offset_of!(Vcpu, code_key) as i32;
+    pub const CODE_PAGES: i32 = offset_of!(Vcpu, code_pages) as i32;
+    pub const VIEW: i32 = (offset_of!(Vcpu, soft) + layout::VIEW) as i32;
+}
+
+/// A virtual page of code, for finding blocks. Generated code reads it too.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(32))]
+pub(crate) struct CodePage {
+    /// The page, and the key it is seen by.
+    pub tag: u64,
+    /// Where the table of its generated code is in the host's memory.
+    pub native: usize,
+    /// The table of its blocks.
+    pub table: u32,
+}
+
+const NO_CODE: CodePage = CodePage {
+    // No address and key look like this.
+    tag: u64::MAX,
+    native: 0,
+    table: 0,
+};
+
+/// What is at a physical page, as the machine said it was.
+#[derive(Debug, Clone, Copy)]
+pub enum Frame {
+    /// Memory: which of [`Vcpu::rams`], where in it, and whether it may be written.
+    Memory {
+        ram: u32,
+        offset: u64,
+        writable: bool,
+    },
+    /// Registers.
+    Registers,
+}
+
+/// A physical page, and the table of blocks that its code had when it was last executed at an address that is translated.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(32))]
+struct KnownFrame {
+    number: u64,
+    /// Which of [`Vcpu::rams`]; none if it has registers.
+    ram: u32,
+    /// Its number in the memory.
+    page: u32,
+    table: u32,
+    /// What the code was for.
+    mode: u8,
+    writable: bool,
+    native: usize,
+}
+
+const NO_FRAME: KnownFrame = KnownFrame {
+    number: UNUSED,
+    ram: u32::MAX,
+    page: 0,
+    table: 0,
+    mode: NO_MODE,
+    writable: false,
+    native: 0,
+};
+
+/// Physical pages that were looked up.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Empty until one is.
+    known: Box<[KnownFrame]>,
+    /// The memories they are of.
+    pub rams: Vec<Ram>,
+}
+
+impl Memory {
+    /// What is known of a physical page.
+    fn look(&mut self, cx: &Cx<'_>, pa: u64) -> KnownFrame {
+        let number = pa >> 12;
+        let place = number as usize % FRAMES;
+        if let Some(frame) = self.known.get(place)
+            && frame.number == number
+        {
+            return *frame;
+        }
+        let mut frame = KnownFrame { number, ..NO_FRAME };
+        if let Page::Memory {
+            ram,
+            offset,
+            writable,
+        } = cx.page(pa)
+        {
+            let index = self
+                .rams
+                .iter()
+                .position(|r| r.same(&ram))
+                .unwrap_or_else(|| {
+                    self.rams.push(ram);
+                    self.rams.len() - 1
+                });
+            frame.ram = index as u32;
+            frame.page = (offset / PAGE) as u32;
+            frame.writable = writable;
+        }
+        if self.known.is_empty() {
+            self.known = vec![NO_FRAME; FRAMES].into();
+        }
+        self.known[place] = frame;
+        frame
+    }
+
+    /// What is at a physical page.
+    pub fn frame(&mut self, cx: &Cx<'_>, pa: u64) -> Frame {
+        let known = self.look(cx, pa);
+        match known.ram {
+            u32::MAX => Frame::Registers,
+            ram => Frame::Memory {
+                ram,
+                offset: u64::from(known.page) * PAGE,
+                writable: known.writable,
+            },
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug, State)]
+pub struct Vcpu {
+    /// Instructions executed since power-on.
+    pub instructions: u64,
+    /// Instructions × 10⁹ that have not made a whole nanosecond yet.
+    carry: u64,
+    #[state(
+        skip = "the host's choice: instructions executed in a second, of which the clock's rate is the least"
+    )]
+    pub(crate) rate: u64,
+    #[state(skip = "a property: cycles in a second")]
+    clock: u64,
+    #[state(skip = "derived: what is behind virtual pages")]
+    pub soft: SoftTlb,
+    #[state(skip = "derived: what virtual pages of code are asked for with")]
+    code_key: u64,
+    #[state(skip = "derived: what is behind physical pages")]
+    pub memory: Memory,
+    #[state(skip = "derived: virtual pages of code")]
+    code_pages: [CodePage; CODE_PAGES],
+    #[state(skip = "within a run: instructions of the block that runs")]
+    pub len: u32,
+    #[state(skip = "within a run: instructions that may still be executed")]
+    pub budget: i64,
+    #[state(skip = "within a run: what the budget was when time was last advanced")]
+    pub(crate) granted: i64,
+    #[state(skip = "within a run: stores to pages with decoded code: memory and offset")]
+    pub(crate) code_stores: Vec<(u32, u64)>,
+}
+
+impl Vcpu {
+    /// One that has executed nothing, with a clock in Hz.
+    pub fn new(clock: u64) -> Self {
+        Self {
+            instructions: 0,
+            carry: 0,
+            rate: clock,
+            clock,
+            soft: SoftTlb::default(),
+            code_key: u64::MAX,
+            memory: Memory::default(),
+            code_pages: [NO_CODE; CODE_PAGES],
+            len: 0,
+            budget: 0,
+            granted: 0,
+            code_stores: Vec::new(),
+        }
+    }
+
+    /// Has so many instructions be executed in a cycle, 1 or more.
+    pub fn set_pace(&mut self, per_cycle: f64) {
+        self.rate = ((self.clock as f64 * per_cycle) as u64).max(self.clock);
+    }
+
+    /// Has generated code look for pages with a key: what must be the same besides the page. It has no bits where an address
+    /// of a page has some, and is not all ones.
+    pub fn set_code_key(&mut self, key: u64) {
+        self.code_key = key;
+    }
+
+    /// Forgets every virtual page.
+    pub fn forget_pages(&mut self) {
+        self.soft.clear();
+        self.code_pages.fill(NO_CODE);
+    }
+
+    /// Forgets every virtual and physical page.
+    pub fn forget_memory(&mut self) {
+        self.forget_pages();
+        self.memory.known.fill(NO_FRAME);
+        self.memory.rams.clear();
+    }
+
+    /// Forgets the code of a virtual page, whatever its key.
+    pub fn forget_code_page(&mut self, va: u64) {
+        let page = self.code_page(va);
+        if (page.tag ^ va) & PAGE_BITS == 0 {
+            *page = NO_CODE;
+        }
+    }
+
+    #[inline]
+    fn code_page(&mut self, va: u64) -> &mut CodePage {
+        &mut self.code_pages[(va >> 12) as usize % CODE_PAGES]
+    }
+
+    /// The table of blocks of the page that holds `va`, if it is known.
+    #[inline]
+    pub(crate) fn code_table(&self, va: u64, key: Option<u64>) -> Option<u32> {
+        let page = &self.code_pages[(va >> 12) as usize % CODE_PAGES];
+        (page.tag == va & !0xfff | key?).then_some(page.table)
+    }
+
+    /// Notes the table of blocks of the page that holds `va`, which is at `pa`, and where that of their generated code is.
+    pub(crate) fn note_code_table(&mut self, code: CodeAt, table: u32, native: usize) {
+        self.enter_code(code.va, code.key, table, native);
+        if let Some(frame) = self.memory.known.get_mut((code.pa >> 12) as usize % FRAMES)
+            && code.translated
+            && frame.number == code.pa >> 12
+        {
+            (frame.mode, frame.table, frame.native) = (code.mode, table, native);
+        }
+    }
+
+    fn enter_code(&mut self, va: u64, key: Option<u64>, table: u32, native: usize) {
+        if let Some(key) = key {
+            *self.code_page(va) = CodePage {
+                tag: va & !0xfff | key,
+                native,
+                table,
+            };
+        }
+    }
+
+    /// The table of generated code of pages with this table of blocks is elsewhere.
+    pub(crate) fn move_native_table(&mut self, table: u32, native: usize) {
+        for page in self
+            .code_pages
+            .iter_mut()
+            .filter(|p| p.table == table && p.native != 0)
+        {
+            page.native = native;
+        }
+        for frame in self
+            .memory
+            .known
+            .iter_mut()
+            .filter(|f| f.table == table && f.native != 0)
+        {
+            frame.native = native;
+        }
+    }
+
+    /// Forgets what is known of code.
+    pub(crate) fn forget_code(&mut self) {
+        self.code_pages.fill(NO_CODE);
+        for frame in self.memory.known.iter_mut() {
+            (frame.mode, frame.native) = (NO_MODE, 0);
+        }
+    }
+
+    /// What is at a physical page.
+    pub fn frame(&mut self, cx: &Cx<'_>, pa: u64) -> Frame {
+        self.memory.frame(cx, pa)
+    }
+
+    /// Makes generated code known at a virtual page that is translated to a physical one, if that page has some for this mode.
+    pub fn know_code(&mut self, cx: &Cx<'_>, code: CodeAt) -> bool {
+        let frame = self.memory.look(cx, code.pa);
+        let known = frame.mode == code.mode && frame.native != 0;
+        if known {
+            self.enter_code(code.va, code.key, frame.table, frame.native);
+        }
+        known
+    }
+
+    /// Makes a page known that is likely to be accessed next: its memory, and the code in it. `writable` says what the
+    /// translation allows. False if it is not memory.
+    pub fn expect_page(&mut self, cx: &Cx<'_>, code: CodeAt, writable: bool) -> bool {
+        let frame = self.memory.look(cx, code.pa);
+        let Some(ram) = self.memory.rams.get(frame.ram as usize) else {
+            return false;
+        };
+        let writable = writable && frame.writable && !ram.is_code(frame.page);
+        let offset = u64::from(frame.page) * PAGE;
+        self.soft.fill(code.va as u32, ram, offset, writable);
+        if frame.mode == code.mode {
+            self.enter_code(code.va, code.key, frame.table, frame.native);
+        }
+        true
+    }
+
+    /// Ends the run of blocks after this one, so that what has happened is looked at.
+    #[inline]
+    pub fn attention(&mut self) {
+        self.granted -= self.budget;
+        self.budget = 0;
+    }
+
+    /// Instructions that were executed and have not advanced time yet, but for those of the block that were not reached.
+    #[inline]
+    pub fn executed(&self, not_reached: i64) -> i64 {
+        self.granted - self.budget - not_reached
+    }
+
+    /// Lets the time pass that instructions have taken, up to the one at `pc`.
+    pub fn advance(&mut self, executed: i64, pc: u64, cx: &mut Cx<'_>) {
+        let executed = executed.max(0);
+        self.granted -= executed;
+        let executed = executed as u64;
+        self.instructions = self.instructions.wrapping_add(executed);
+        let cycles = executed
+            .saturating_mul(1_000_000_000)
+            .saturating_add(self.carry);
+        self.carry = cycles % self.rate;
+        cx.advance(cycles / self.rate, pc);
+    }
+
+    /// Instructions that may be executed until the deadline, at least one and no more than `most`.
+    pub(crate) fn grant(&mut self, until_deadline: u64, most: u64) {
+        let instructions = until_deadline
+            .min(1_000_000_000)
+            .saturating_mul(self.rate)
+            .saturating_sub(self.carry)
+            .div_ceil(1_000_000_000);
+        self.granted = instructions.min(most).clamp(1, SLICE) as i64;
+        self.budget = self.granted;
+    }
+
+    /// A store hit a page with decoded code.
+    pub fn code_stored(&mut self, ram: u32, at: u64) {
+        self.code_stores.push((ram, at));
+    }
+}
+
+/// Instructions in a slice at most.
+const SLICE: u64 = 1 << 30;
+
+/// The bits of an address of a page that a tag has.
+const PAGE_BITS: u64 = 0xffff_f000;
+
+/// Where code is, and what it is for.
+#[derive(Debug, Clone, Copy)]
+pub struct CodeAt {
+    /// Its virtual address.
+    pub va: u64,
+    /// What it is looked for with, besides its page; `None` if that does not last.
+    pub key: Option<u64>,
+    /// Its physical address.
+    pub pa: u64,
+    /// The address is one that something translates.
+    pub translated: bool,
+    /// The mode it is decoded for.
+    pub mode: u8,
+}

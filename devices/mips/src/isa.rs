@@ -1,0 +1,260 @@
+//! What the engine has to know of MIPS.
+
+use solderless_engine::{Bytes, Exit, Isa, Straight, Vcpu};
+use solderless_model::{Cx, Stop};
+
+use crate::core::{Core, mapped};
+use crate::cp0::status;
+use crate::decode::{self, Decoded};
+use crate::exception::{Access, Exception, Fault};
+use crate::exec::{self, Missed, Mode, Op};
+use crate::ir::{Block, Step};
+use crate::model::Extension;
+use crate::translate::{MAX, slot, translate};
+
+/// The instruction set of a [`Core`].
+#[derive(Debug)]
+pub enum Mips {}
+
+impl Straight for Block {
+    fn instructions(&self) -> u8 {
+        self.len
+    }
+
+    fn bytes(&self) -> u32 {
+        self.past()
+    }
+
+    fn taken(&self) -> Option<u32> {
+        Block::taken(self)
+    }
+
+    fn followers(&self) -> Vec<u32> {
+        Block::followers(self).collect()
+    }
+
+    fn is_computed(&self) -> bool {
+        Block::is_computed(self)
+    }
+}
+
+/// What functions are chosen by.
+pub fn mode(core: &Core) -> Mode {
+    Mode {
+        big_endian: core.identity.big_endian,
+    }
+}
+
+pub fn in_order(core: &Core, raw: u32) -> u32 {
+    if core.identity.big_endian {
+        raw.swap_bytes()
+    } else {
+        raw
+    }
+}
+
+/// Reads words; gives those that are there.
+fn words<'a>(core: &Core, bytes: &Bytes<'_>, words: &'a mut [u32]) -> &'a [u32] {
+    let mut count = 0;
+    for (n, word) in words.iter_mut().enumerate() {
+        let Some(raw) = bytes.u32(4 * n) else { break };
+        *word = in_order(core, raw);
+        count += 1;
+    }
+    &words[..count]
+}
+
+impl Isa for Mips {
+    type Core = Core;
+    type Block = Block;
+    type Op = Op;
+    type Fault = Fault;
+
+    const UNIT_BITS: u8 = 2;
+    /// A branch and what is in its slot.
+    const LONGEST: usize = 8;
+    const MOST: usize = MAX;
+
+    #[inline(always)]
+    fn vcpu(core: &Core) -> &Vcpu {
+        &core.vcpu
+    }
+
+    #[inline(always)]
+    fn vcpu_mut(core: &mut Core) -> &mut Vcpu {
+        &mut core.vcpu
+    }
+
+    #[inline(always)]
+    fn pc(core: &Core) -> u64 {
+        core.pc.into()
+    }
+
+    fn mode(core: &Core) -> u8 {
+        core.mode.number()
+    }
+
+    #[inline(always)]
+    fn code_key(core: &Core, va: u64) -> Option<u64> {
+        core.code_key(va as u32, core.mode)
+    }
+
+    /// An address of kseg0.
+    fn direct(_: &Core, va: u64) -> Option<u64> {
+        (va as u32 >> 29 == 4).then_some(va & 0x1fff_ffff)
+    }
+
+    fn translated(_: &Core, va: u64) -> bool {
+        mapped(va as u32)
+    }
+
+    fn translate(core: &mut Core, va: u64) -> Result<u64, Fault> {
+        if va & 3 != 0 {
+            return Err(Fault::Address);
+        }
+        let (pa, _) = core.translate(va as u32, Access::Fetch)?;
+        Ok(pa.into())
+    }
+
+    fn fetch(_: &mut Core, cx: &mut Cx<'_>, pa: u64, to: &mut Vec<u8>) -> Result<(), Fault> {
+        match cx.bus_read(pa, 4) {
+            Ok(raw) => {
+                to.extend((raw as u32).to_le_bytes());
+                Ok(())
+            }
+            Err(_) => Err(Fault::Bus),
+        }
+    }
+
+    fn fetch_fault(core: &mut Core, cx: &mut Cx<'_>, fault: Fault, va: u64, second: bool) {
+        if va & 1 != 0 {
+            let what = "the code at this odd address";
+            core.tell_left_out(cx, va as u32, Extension::Mips16e, what);
+        }
+        core.fetch_fault(fault, va as u32, second);
+    }
+
+    fn decode(core: &Core, bytes: Bytes<'_>, most: usize) -> Option<Block> {
+        // Most are short, and need no more words than these.
+        const SHORT: usize = 16;
+        let mut all = [0; MAX + 1];
+        let first = words(core, &bytes, &mut all[..=SHORT.min(most)]);
+        let short = translate(first, most, core.fp)?;
+        if usize::from(short.len) < SHORT {
+            return Some(short);
+        }
+        translate(
+            words(core, &bytes, &mut all[..=most.min(MAX)]),
+            most,
+            core.fp,
+        )
+    }
+
+    fn lower(core: &Core, block: &Block) -> Vec<Op> {
+        exec::lower(block, mode(core))
+    }
+
+    #[inline(always)]
+    fn run(core: &mut Core, ops: &[Op], cx: &mut Cx<'_>) -> Exit {
+        exec::run(core, ops, cx)
+    }
+
+    #[inline(always)]
+    fn one(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Exit {
+        exec::one(core, op, cx)
+    }
+
+    fn missed(core: &mut Core, what: u32, with: u64, cx: &mut Cx<'_>) -> Exit {
+        match Missed::from_bits(what) {
+            Some(missed) => exec::missed(core, missed, with as u32, cx),
+            None => Exit::Event,
+        }
+    }
+
+    fn find_code(core: &mut Core, cx: &Cx<'_>) -> bool {
+        core.find_code(cx)
+    }
+
+    fn sample(core: &mut Core, cx: &mut Cx<'_>) {
+        core.sample(cx);
+        match core.cp0.status & status::EXL {
+            0 => core.notices.left_exception_level(cx.now()),
+            _ => core.tell_endless(cx),
+        }
+    }
+
+    fn poll(core: &mut Core) -> Option<Stop> {
+        if core.nmi {
+            core.nmi = false;
+            core.waiting = false;
+            core.enter_nmi();
+        }
+        if core.waiting {
+            if !core.pending() {
+                return Some(Stop::Wait);
+            }
+            core.waiting = false;
+        }
+        if core.interrupted() {
+            core.enter(Exception::Interrupt, core.pc, false);
+        }
+        None
+    }
+
+    fn settle(core: &mut Core) {
+        core.settle_fcsr();
+    }
+
+    fn forget_memory(core: &mut Core) {
+        core.vcpu.forget_memory();
+        core.local_kernel_pages = false;
+    }
+
+    fn check_op(core: &Core, op: &Op, code: &dyn Fn(u32) -> Option<u32>) {
+        let at = u32::from(op.at());
+        let pc = core.pc.wrapping_add(at * 4);
+        assert!(
+            core.vcpu.budget >= 0 && at < core.vcpu.len,
+            "{op:?} at {pc:#x}"
+        );
+        // The page may not be mapped any more, and what stands for a branch is no instruction.
+        let Some(word) = code(at * 4).map(|raw| in_order(core, raw)) else {
+            return;
+        };
+        let inst = match decode::decode(word, core.fp) {
+            _ if op.slot() => slot(word, core.fp),
+            Decoded::Plain(inst) => inst,
+            _ => return,
+        };
+        let step = Step {
+            inst,
+            at: op.at(),
+            slot: op.slot(),
+        };
+        assert!(
+            op.same(&exec::op(&step, mode(core))),
+            "{op:?} at {pc:#x}, where {inst:?} is"
+        );
+    }
+
+    fn check_missed(core: &Core, what: u32, code: &dyn Fn(u32) -> Option<u32>) {
+        let Some(missed) = Missed::from_bits(what) else {
+            return;
+        };
+        let (at, len) = missed.place();
+        let pc = core.pc.wrapping_add(u32::from(at) * 4);
+        assert!(core.vcpu.budget >= 0 && at < len, "{missed:?} at {pc:#x}");
+        // The page may not be mapped any more.
+        let Some(word) = code(u32::from(at) * 4).map(|raw| in_order(core, raw)) else {
+            return;
+        };
+        let step = |slot| match decode::decode(word, core.fp) {
+            Decoded::Plain(inst) => Missed::new(&Step { inst, at, slot }, len),
+            _ => None,
+        };
+        assert!(
+            [step(false), step(true)].contains(&Some(missed)),
+            "{missed:?} at {pc:#x}, where {word:#x} is"
+        );
+    }
+}

@@ -1,0 +1,392 @@
+//! Arithmetic, logic and shifts.
+
+use solderless_engine::Src;
+use solderless_engine::host::{
+    Assembler, Binary, Extend, If, Operand, Reg, Shift, Size, T0, T1, T2, Width,
+};
+
+use super::{Emitter, flow, slow};
+use crate::ir::{Cond, HI, Inst, Kind, LO, SINK};
+
+/// Emits an instruction of this family; false if it is of another.
+pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
+    let Inst {
+        kind,
+        a,
+        b,
+        c,
+        imm,
+        imm2,
+    } = *inst;
+    let imm_src = Src::Imm(imm.cast_signed());
+    let asm = &mut e.asm;
+    if a == SINK && writes_only_a(kind) {
+        return true;
+    }
+    match kind {
+        Kind::Nop => {}
+        Kind::Li | Kind::Move if matches!(a, HI | LO) => {
+            let from = match kind {
+                Kind::Li => imm_src,
+                _ => asm.src(b),
+            };
+            asm.set(T0, from);
+            let pair = asm.pair();
+            match a {
+                LO => asm.put_low(pair),
+                _ => asm.put_high(pair),
+            }
+        }
+        Kind::Move if matches!(b, HI | LO) => {
+            let to = asm.target(a, T0);
+            let pair = asm.pair();
+            match b {
+                LO => asm.get_low(to, pair),
+                _ => asm.get_high(to, pair),
+            }
+            asm.put(a, to);
+        }
+        Kind::Li => asm.put_imm(a, imm.cast_signed()),
+        Kind::Move => match (asm.src(a), asm.src(b)) {
+            (Src::Reg(to), from) => asm.set(to, from),
+            (_, Src::Imm(value)) => asm.put_imm(a, value),
+            _ => {
+                let from = asm.value(b, T0);
+                asm.put(a, from);
+            }
+        },
+        Kind::Addu if let (Src::Reg(b), Src::Reg(c)) = (asm.src(b), asm.src(c)) => {
+            let to = asm.target(a, T0);
+            asm.sum(Width::W32, to, b, c);
+            asm.put(a, to);
+        }
+        Kind::Addu => binary(e, a, b, e.asm.src(c), Binary::Add, true),
+        Kind::Subu => binary(e, a, b, e.asm.src(c), Binary::Sub, false),
+        Kind::And => binary(e, a, b, e.asm.src(c), Binary::And, true),
+        Kind::Or => binary(e, a, b, e.asm.src(c), Binary::Or, true),
+        Kind::Xor => binary(e, a, b, e.asm.src(c), Binary::Xor, true),
+        Kind::Mul => binary(e, a, b, e.asm.src(c), Binary::Mul, true),
+        Kind::Nor => {
+            asm.set(T0, asm.src(b));
+            asm.op(Binary::Or, T0, asm.src(c));
+            asm.not(Width::W32, T0);
+            asm.put(a, T0);
+        }
+        Kind::Addiu => match asm.src(b) {
+            Src::Reg(from) if asm.target(a, T0) != from => {
+                let to = asm.target(a, T0);
+                asm.add_number(to, from, imm.cast_signed());
+                asm.put(a, to);
+            }
+            _ => binary(e, a, b, imm_src, Binary::Add, true),
+        },
+        Kind::Andi => binary(e, a, b, imm_src, Binary::And, true),
+        Kind::Ori => binary(e, a, b, imm_src, Binary::Or, true),
+        Kind::Xori => binary(e, a, b, imm_src, Binary::Xor, true),
+        Kind::Slt => compare(e, a, b, e.asm.src(c), If::Less),
+        Kind::Sltu => compare(e, a, b, e.asm.src(c), If::Below),
+        Kind::Slti => compare(e, a, b, imm_src, If::Less),
+        Kind::Sltiu => compare(e, a, b, imm_src, If::Below),
+        Kind::Sll | Kind::Srl | Kind::Sra | Kind::Rotr => {
+            let to = asm.target(a, T0);
+            asm.set(to, asm.src(b));
+            asm.shift_by(shift(kind), to, Some((imm & 31) as u8));
+            asm.put(a, to);
+        }
+        Kind::Sllv | Kind::Srlv | Kind::Srav | Kind::Rotrv => {
+            asm.set(T1, asm.src(c));
+            let to = asm.target(a, T0);
+            asm.set(to, asm.src(b));
+            asm.shift_by(shift(kind), to, None);
+            asm.put(a, to);
+        }
+        Kind::Movn | Kind::Movz => conditional_move(e, inst),
+        Kind::Clz | Kind::Clo => {
+            asm.set(T0, asm.src(b));
+            if kind == Kind::Clo {
+                asm.not(Width::W32, T0);
+            }
+            asm.leading_zeros();
+            asm.put(a, T0);
+        }
+        Kind::Seb | Kind::Seh => {
+            asm.set(T0, asm.src(b));
+            let size = match kind {
+                Kind::Seb => Size::B1,
+                _ => Size::B2,
+            };
+            asm.extend(size, Extend::Sign, T0, T0);
+            asm.put(a, T0);
+        }
+        Kind::Wsbh => {
+            asm.set(T0, asm.src(b));
+            asm.swap_in_halves(T0);
+            asm.put(a, T0);
+        }
+        Kind::Ext => {
+            let to = asm.target(a, T0);
+            asm.set(to, asm.src(b));
+            asm.shift_by(Shift::Shr, to, Some((imm & 31) as u8));
+            asm.op(Binary::And, to, Src::Imm(imm2.cast_signed()));
+            asm.put(a, to);
+        }
+        Kind::Ins => {
+            asm.set(T1, asm.src(b));
+            asm.shift_by(Shift::Shl, T1, Some((imm & 31) as u8));
+            asm.op(Binary::And, T1, Src::Imm(imm2.cast_signed()));
+            asm.set(T0, asm.src(c));
+            asm.op(Binary::And, T0, Src::Imm(!imm2.cast_signed()));
+            asm.op(Binary::Or, T0, Src::Reg(T1));
+            asm.put(a, T0);
+        }
+        Kind::Add => checked(e, inst, e.asm.src(c), Binary::Add),
+        Kind::Sub => checked(e, inst, e.asm.src(c), Binary::Sub),
+        Kind::Addi => checked(e, inst, imm_src, Binary::Add),
+        Kind::Mult | Kind::Multu => {
+            product(e, inst, kind == Kind::Mult);
+            let pair = e.asm.pair();
+            e.asm.put_pair(pair);
+        }
+        Kind::Madd | Kind::Maddu => {
+            product(e, inst, kind == Kind::Madd);
+            let pair = e.asm.pair();
+            e.asm.add_pair(pair);
+        }
+        Kind::Msub | Kind::Msubu => {
+            product(e, inst, kind == Kind::Msub);
+            let pair = e.asm.pair();
+            e.asm.sub_pair(pair);
+        }
+        Kind::Div | Kind::Divu => divide(e, inst),
+        _ => return false,
+    }
+    true
+}
+
+fn binary<A: Assembler>(
+    e: &mut Emitter<'_, A>,
+    a: u8,
+    b: u8,
+    c: Src,
+    operation: Binary,
+    commutes: bool,
+) {
+    let asm = &mut e.asm;
+    let to = asm.target(a, T0);
+    if c == Src::Reg(to) {
+        if commutes {
+            match asm.src(b) {
+                Src::Imm(_) => {
+                    let b = asm.value(b, T0);
+                    asm.op(operation, to, Src::Reg(b));
+                }
+                b => asm.op(operation, to, b),
+            }
+            return;
+        }
+        asm.set(T0, asm.src(b));
+        asm.op(operation, T0, c);
+        asm.put(a, T0);
+        return;
+    }
+    let (b, c) = match c {
+        // What is in the scratch register first.
+        _ if commutes && asm.is_held(c) && asm.src(b) != Src::Reg(to) => (c, asm.src(b)),
+        _ => (asm.src(b), c),
+    };
+    asm.set(to, b);
+    asm.op(operation, to, c);
+    asm.put(a, to);
+}
+
+fn compare<A: Assembler>(e: &mut Emitter<'_, A>, a: u8, b: u8, c: Src, condition: If) {
+    let asm = &mut e.asm;
+    match asm.src(a) {
+        // Where it is not compared itself, the register is cleared first, as only its lowest byte is set.
+        Src::Reg(to) if asm.src(b) != Src::Reg(to) && c != Src::Reg(to) => {
+            let b = asm.value(b, T0);
+            asm.set(to, Src::Imm(0));
+            asm.op(Binary::Cmp, b, c);
+            asm.set_byte_if(condition, to);
+        }
+        _ => {
+            let b = asm.value(b, T0);
+            asm.op(Binary::Cmp, b, c);
+            asm.set_if(condition, T0);
+            asm.put(a, T0);
+        }
+    }
+}
+
+/// Makes a comparison again, so that a branch need not wait for its result. Gives the condition that says whether it holds;
+/// `None`, with nothing emitted, if an operand would have to be read first.
+fn compare_again<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> Option<If> {
+    let asm = &mut e.asm;
+    let signed = matches!(inst.kind, Kind::Slt | Kind::Slti);
+    let c = match inst.kind {
+        Kind::Slt | Kind::Sltu => asm.src(inst.c),
+        _ => Src::Imm(inst.imm.cast_signed()),
+    };
+    let (left, right, condition) = match (asm.src(inst.b), c) {
+        (Src::Reg(b), c) if signed => (b, c, If::Less),
+        (Src::Reg(b), c) => (b, c, If::Below),
+        (b, Src::Reg(c)) if signed => (c, b, If::Greater),
+        (b, Src::Reg(c)) => (c, b, If::Above),
+        _ => return None,
+    };
+    asm.op(Binary::Cmp, left, right);
+    Some(condition)
+}
+
+fn shift(kind: Kind) -> Shift {
+    match kind {
+        Kind::Sll | Kind::Sllv => Shift::Shl,
+        Kind::Srl | Kind::Srlv => Shift::Shr,
+        Kind::Sra | Kind::Srav => Shift::Sar,
+        _ => Shift::Ror,
+    }
+}
+
+fn conditional_move<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
+    let asm = &mut e.asm;
+    let c = asm.value(inst.c, T1);
+    asm.test_zero(c);
+    let over = asm.label();
+    let moves = match inst.kind {
+        Kind::Movn => If::NotEqual,
+        _ => If::Equal,
+    };
+    match (asm.src(inst.a), asm.src(inst.b)) {
+        (Src::Reg(a), Src::Reg(b)) => asm.move_if(Width::W32, moves, a, b),
+        _ => {
+            asm.jump_if(!moves, over);
+            let b = asm.value(inst.b, T0);
+            asm.put(inst.a, b);
+        }
+    }
+    asm.bind(over);
+}
+
+/// An addition or subtraction that traps on overflow.
+fn checked<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, c: Src, operation: Binary) {
+    let slow = slow(e);
+    let asm = &mut e.asm;
+    asm.set(T0, asm.src(inst.b));
+    asm.op(operation, T0, c);
+    asm.jump_if(If::Overflow, slow.from);
+    asm.put(inst.a, T0);
+    e.back(slow);
+}
+
+/// The product of 64 bits, in the first scratch register.
+fn product<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, signed: bool) {
+    let asm = &mut e.asm;
+    let times = if signed {
+        let b = asm.value(inst.b, T0);
+        asm.extend(Size::B4, Extend::SignWide, T0, b);
+        let c = asm.value(inst.c, T2);
+        asm.extend(Size::B4, Extend::SignWide, T2, c);
+        T2
+    } else {
+        // What is computed on 32 bits is zero above them.
+        asm.set(T0, asm.src(inst.b));
+        asm.value(inst.c, T2)
+    };
+    asm.binary(Width::W64, Binary::Mul, T0, Operand::Reg(times));
+}
+
+fn divide<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
+    let slow = slow(e);
+    let asm = &mut e.asm;
+    asm.set(T1, asm.src(inst.c));
+    asm.test_zero(T1);
+    asm.jump_if(If::Equal, slow.from);
+    let signed = inst.kind == Kind::Div;
+    if signed {
+        // The one quotient that overflows has this divisor.
+        asm.op(Binary::Cmp, T1, Src::Imm(-1));
+        asm.jump_if(If::Equal, slow.from);
+    }
+    asm.set(T0, asm.src(inst.b));
+    asm.divide(signed);
+    asm.join();
+    let pair = asm.pair();
+    asm.put_pair(pair);
+    e.back(slow);
+}
+
+/// Compares two general registers; gives the condition that says whether `cond` holds.
+pub fn test_registers<A: Assembler>(e: &mut Emitter<'_, A>, cond: Cond, b: u8, c: u8) -> If {
+    let condition = match cond {
+        Cond::Eq => If::Equal,
+        Cond::Ne => If::NotEqual,
+        Cond::Lez => If::LessOrEqual,
+        Cond::Gtz => If::Greater,
+        Cond::Ltz => If::Less,
+        Cond::Gez => If::GreaterOrEqual,
+        Cond::FpFalse | Cond::FpTrue => return flow::test_fp(e, cond, b),
+    };
+    if matches!(cond, Cond::Eq | Cond::Ne)
+        && c == 0
+        && let Some(inst) = e.known.registers.compared(b)
+        && let Some(holds) = compare_again(e, &inst)
+    {
+        return match cond {
+            Cond::Ne => holds,
+            _ => !holds,
+        };
+    }
+    let asm = &mut e.asm;
+    let c = match cond {
+        Cond::Eq | Cond::Ne => asm.src(c),
+        _ => Src::Imm(0),
+    };
+    let b: Reg = asm.value(b, T0);
+    if c == Src::Imm(0) {
+        asm.test_zero(b);
+    } else {
+        asm.op(Binary::Cmp, b, c);
+    }
+    condition
+}
+
+/// Whether an instruction does nothing but write register `a`.
+pub fn writes_only_a(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Li
+            | Kind::Move
+            | Kind::Addu
+            | Kind::Subu
+            | Kind::And
+            | Kind::Or
+            | Kind::Xor
+            | Kind::Nor
+            | Kind::Slt
+            | Kind::Sltu
+            | Kind::Mul
+            | Kind::Sllv
+            | Kind::Srlv
+            | Kind::Srav
+            | Kind::Rotrv
+            | Kind::Movn
+            | Kind::Movz
+            | Kind::Addiu
+            | Kind::Slti
+            | Kind::Sltiu
+            | Kind::Andi
+            | Kind::Ori
+            | Kind::Xori
+            | Kind::Sll
+            | Kind::Srl
+            | Kind::Sra
+            | Kind::Rotr
+            | Kind::Clz
+            | Kind::Clo
+            | Kind::Seb
+            | Kind::Seh
+            | Kind::Wsbh
+            | Kind::Ext
+            | Kind::Ins
+    )
+}

@@ -1,0 +1,119 @@
+//! Control transfers: what prepares a branch, and the ways out of a block.
+
+use solderless_engine::Src;
+use solderless_engine::host::{Assembler, Binary, If, Mem, T0, Width};
+
+use super::{Emitter, alu, at, slow};
+use crate::ir::{Block, Cond, End, Inst, Kind, Test};
+
+/// Emits an instruction of this family; false if it is of another.
+pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
+    match inst.kind {
+        Kind::Link => {
+            let to = e.asm.target(inst.a, T0);
+            e.address_of(to, inst.imm);
+            e.asm.put(inst.a, to);
+        }
+        Kind::Latch(cond) => {
+            let condition = alu::test_registers(e, cond, inst.b, inst.c);
+            e.asm.set_if(condition, T0);
+            e.asm.put_field(at::LATCH, T0);
+        }
+        Kind::LatchTarget => {
+            let from = e.asm.value(inst.b, T0);
+            e.asm.put_field(at::LATCH, from);
+        }
+        Kind::Skip(cond) => {
+            let condition = alu::test_registers(e, cond, inst.b, inst.c);
+            leave_unless(e, condition);
+        }
+        Kind::SkipLatched => {
+            test_latch(e);
+            leave_unless(e, If::NotEqual);
+        }
+        Kind::Trap(test) => trap(e, inst, test, e.asm.src(inst.c)),
+        Kind::TrapImm(test) => trap(e, inst, test, Src::Imm(inst.imm.cast_signed())),
+        _ => return false,
+    }
+    true
+}
+
+fn trap<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, test: Test, c: Src) {
+    let slow = slow(e);
+    let b = e.asm.value(inst.b, T0);
+    e.asm.op(Binary::Cmp, b, c);
+    let condition = match test {
+        Test::Eq => If::Equal,
+        Test::Ne => If::NotEqual,
+        Test::Lt => If::Less,
+        Test::Ltu => If::Below,
+        Test::Ge => If::GreaterOrEqual,
+        Test::Geu => If::AboveOrEqual,
+    };
+    e.asm.jump_if(condition, slow.from);
+    e.back(slow);
+}
+
+fn test_latch<A: Assembler>(e: &mut Emitter<'_, A>) {
+    e.asm
+        .binary_at(Width::W32, Binary::Cmp, Mem::field(at::LATCH), 0);
+}
+
+/// Goes on behind the block, giving back the instructions that are not executed, unless a condition holds.
+fn leave_unless<A: Assembler>(e: &mut Emitter<'_, A>, condition: If) {
+    let at = e.known.step.map_or(0, |s| s.at);
+    e.leave_unless(condition, at);
+}
+
+/// Tests the condition of the block's branch; gives the one that says whether it holds.
+pub fn condition<A: Assembler>(e: &mut Emitter<'_, A>, block: &Block) -> If {
+    match block.end {
+        End::Branch { cond, b, c, .. } => alu::test_registers(e, cond, b, c),
+        _ => {
+            test_latch(e);
+            If::NotEqual
+        }
+    }
+}
+
+/// Emits the end of the block.
+pub fn end<A: Assembler>(e: &mut Emitter<'_, A>, block: &Block) {
+    match block.end {
+        End::Branch { taken, .. } | End::Latched { taken } => {
+            let condition = condition(e, block);
+            e.branch(condition, taken);
+        }
+        End::Always { taken } => e.end_at(taken),
+        End::Fall => e.end_at(block.past()),
+        End::Jump { target } => {
+            let region = e
+                .direct()
+                .map(|page| page & 0xf000_0000 | u64::from(target));
+            if !region.is_some_and(|va| e.go_direct(va)) {
+                e.asm.get_field(T0, at::PC);
+                let region = 0xf000_0000_u32.cast_signed();
+                e.asm.op(Binary::And, T0, Src::Imm(region));
+                e.asm.op(Binary::Or, T0, Src::Imm(target.cast_signed()));
+                e.look_up_code();
+            }
+        }
+        End::Register { b } => {
+            e.asm.set(T0, e.asm.src(b));
+            e.jump_to_address(block.is_computed());
+        }
+        End::LatchedRegister => {
+            e.asm.get_field(T0, at::LATCH);
+            e.jump_to_address(block.is_computed());
+        }
+    }
+}
+
+/// Tests a floating point condition code; gives the condition that says whether `cond` holds.
+pub fn test_fp<A: Assembler>(e: &mut Emitter<'_, A>, cond: Cond, code: u8) -> If {
+    let bit = crate::fpu::Fcsr::cc_bit(code.into()).cast_signed();
+    e.asm.test_at(Mem::field(at::FCSR), bit);
+    match cond {
+        Cond::FpTrue => If::NotEqual,
+        _ => If::Equal,
+    }
+}

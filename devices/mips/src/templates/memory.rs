@@ -1,0 +1,260 @@
+//! Loads and stores: a hit in the soft TLB is generated, everything else is left to the interpreter.
+
+use solderless_engine::host::{
+    Assembler, Binary, Extend, Mem, Operand, Reach, Reg, Shift, Size, T0, T1, T2, Width,
+};
+use solderless_engine::{Slow, Src};
+
+use super::{Emitter, at, missed, slow};
+use crate::ir::{Inst, Kind};
+
+/// What an access is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    Read,
+    Write,
+}
+
+/// The place of a floating point register's word.
+pub fn fpr(place: u8) -> Mem {
+    Mem::field(at::FPR + i32::from(place & 63) * 4)
+}
+
+/// The place of a 64-bit floating point register.
+pub fn fpr64(place: u8) -> Mem {
+    fpr(place & !1)
+}
+
+/// Emits an instruction of this family; false if it is of another.
+pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
+    match inst.kind {
+        Kind::Lb | Kind::Lbu | Kind::Lh | Kind::Lhu | Kind::Lw => load(e, inst),
+        Kind::Sb | Kind::Sh | Kind::Sw => store(e, inst),
+        Kind::Lwl | Kind::Lwr => load_part(e, inst),
+        Kind::Swl | Kind::Swr => store_part(e, inst),
+        Kind::Lwc1 | Kind::Lwxc1 => load_fp(e, inst, Size::B4),
+        Kind::Ldc1 | Kind::Ldxc1 | Kind::Luxc1 => load_fp(e, inst, Size::B8),
+        Kind::Swc1 | Kind::Swxc1 => store_fp(e, inst, Size::B4),
+        Kind::Sdc1 | Kind::Sdxc1 | Kind::Suxc1 => store_fp(e, inst, Size::B8),
+        _ => return false,
+    }
+    true
+}
+
+/// The address of an access: a host register and a displacement that is a multiple of `low + 1`.
+fn address<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, low: u8) -> (Reg, i32) {
+    let by = inst.imm.cast_signed();
+    if let Some(base) = known_address(e, inst) {
+        e.asm.set(T0, Src::Imm(base.cast_signed()));
+        return (T0, 0);
+    }
+    let base = e.asm.value(inst.b, T0);
+    match inst.kind {
+        Kind::Lwxc1 | Kind::Swxc1 | Kind::Ldxc1 | Kind::Sdxc1 | Kind::Luxc1 | Kind::Suxc1 => {
+            e.asm.set(T0, Src::Reg(base));
+            e.asm.op(Binary::Add, T0, e.asm.src(inst.imm as u8));
+            if matches!(inst.kind, Kind::Luxc1 | Kind::Suxc1) {
+                e.asm.op(Binary::And, T0, Src::Imm(!7));
+            }
+            (T0, 0)
+        }
+        _ if inst.imm & u32::from(low) != 0 => {
+            e.asm.add_number(T0, base, by);
+            (T0, 0)
+        }
+        _ => (base, by),
+    }
+}
+
+/// The address of an access, if it is known.
+fn known_address<A: Assembler>(e: &Emitter<'_, A>, inst: &Inst) -> Option<u32> {
+    let indexed = matches!(
+        inst.kind,
+        Kind::Lwxc1 | Kind::Swxc1 | Kind::Ldxc1 | Kind::Sdxc1 | Kind::Luxc1 | Kind::Suxc1
+    );
+    let base = e.known.registers.value(inst.b).filter(|_| !indexed)?;
+    Some(base.wrapping_add(inst.imm))
+}
+
+/// Gives the place in the host's memory, or goes on at `slow`. `low` are the bits of the address that must be zero.
+fn reach<A: Assembler>(
+    e: &mut Emitter<'_, A>,
+    inst: &Inst,
+    low: u8,
+    access: For,
+    slow: &mut Slow,
+) -> Mem {
+    let (base, by) = address(e, inst, low);
+    slow.with(base, by);
+    let known = known_address(e, inst);
+    e.asm.reach(&Reach {
+        base,
+        by,
+        known,
+        write: access == For::Write,
+        low,
+        slow: slow.from,
+    })
+}
+
+/// The bits of a word's address that must be zero, but for those that are known to be.
+fn word_bits<A: Assembler>(e: &Emitter<'_, A>, inst: &Inst) -> u8 {
+    match e.known.registers.aligned(inst.b) && inst.imm & 3 == 0 {
+        true => 0,
+        false => 3,
+    }
+}
+
+fn load<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
+    let mut slow = missed(e);
+    let (low, size, extend) = match inst.kind {
+        Kind::Lb => (0, Size::B1, Extend::Sign),
+        Kind::Lbu => (0, Size::B1, Extend::Zero),
+        Kind::Lh => (1, Size::B2, Extend::Sign),
+        Kind::Lhu => (1, Size::B2, Extend::Zero),
+        _ => (word_bits(e, inst), Size::B4, Extend::Zero),
+    };
+    let place = reach(e, inst, low, For::Read, &mut slow);
+    let to = e.asm.target(inst.a, T0);
+    match (size, e.known.mode.big_endian) {
+        (Size::B2, true) => {
+            e.asm.load(size, Extend::Zero, T0, place);
+            e.asm.swap_bytes(size, T0);
+            e.asm.extend(size, extend, to, T0);
+        }
+        (Size::B4, true) => {
+            e.asm.load(size, extend, to, place);
+            e.asm.swap_bytes(size, to);
+        }
+        _ => e.asm.load(size, extend, to, place),
+    }
+    e.asm.put(inst.a, to);
+    if to == T0 {
+        slow.holds(inst.a);
+    }
+    e.back(slow);
+}
+
+fn store<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
+    let mut slow = missed(e);
+    let (low, size) = match inst.kind {
+        Kind::Sb => (0, Size::B1),
+        Kind::Sh => (1, Size::B2),
+        _ => (word_bits(e, inst), Size::B4),
+    };
+    let place = reach(e, inst, low, For::Write, &mut slow);
+    if size == Size::B4 && e.asm.src(inst.c) == Src::Imm(0) {
+        e.asm.store_imm(size, 0, place);
+    } else {
+        let mut from = e.asm.value(inst.c, T2);
+        if e.known.mode.big_endian && size != Size::B1 {
+            e.asm.set(T2, Src::Reg(from));
+            from = T2;
+            e.asm.swap_bytes(size, T2);
+        }
+        e.asm.store(size, from, place);
+    }
+    e.back(slow);
+}
+
+/// Makes the host's address in the first scratch register that of the word, and gives in the second by how many bits what is
+/// addressed is into the word, from the low end (for LWR and SWR) or the high one.
+fn split<A: Assembler>(e: &mut Emitter<'_, A>, left: bool) {
+    e.asm.set(T1, Src::Reg(T0));
+    e.asm.op(Binary::And, T1, Src::Imm(3));
+    e.asm.shift_by(Shift::Shl, T1, Some(3));
+    e.asm.binary(Width::W64, Binary::And, T0, Operand::Imm(-4));
+    // `shift` of the interpreter is 8 × (va & 3), or 24 less that; the left ones shift by 24 less `shift`.
+    if left != e.known.mode.big_endian {
+        e.asm.op(Binary::Xor, T1, Src::Imm(24));
+    }
+}
+
+fn load_part<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
+    let left = inst.kind == Kind::Lwl;
+    let mut slow = slow(e);
+    let place = reach(e, inst, 0, For::Read, &mut slow);
+    e.asm.address(T0, place);
+    split(e, left);
+    e.asm.load(Size::B4, Extend::Zero, T0, Mem::at(T0, 0));
+    if e.known.mode.big_endian {
+        e.asm.swap_bytes(Size::B4, T0);
+    }
+    e.asm.set(T2, Src::Imm(-1));
+    let shift = if left { Shift::Shl } else { Shift::Shr };
+    e.asm.shift_by(shift, T0, None);
+    e.asm.shift_by(shift, T2, None);
+    e.asm.not(Width::W32, T2);
+    e.asm.op(Binary::And, T2, e.asm.src(inst.c));
+    e.asm.op(Binary::Or, T0, Src::Reg(T2));
+    e.asm.put(inst.a, T0);
+    e.back(slow);
+}
+
+fn store_part<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
+    let left = inst.kind == Kind::Swl;
+    let mut slow = slow(e);
+    let place = reach(e, inst, 0, For::Write, &mut slow);
+    e.asm.address(T0, place);
+    split(e, left);
+    // new = old & !mask | value, both shifted: old & !(MAX >> n) | value >> n, where the n upper bits stay, or the other way round.
+    e.asm.set(T2, e.asm.src(inst.c));
+    let shift = if left { Shift::Shr } else { Shift::Shl };
+    let swap = |e: &mut Emitter<'_, A>| {
+        if e.known.mode.big_endian {
+            e.asm.swap_bytes(Size::B4, T2);
+        }
+    };
+    e.asm.shift_by(shift, T2, None);
+    swap(e);
+    e.asm.store(Size::B4, T2, A::STACK);
+    e.asm.set(T2, Src::Imm(-1));
+    e.asm.shift_by(shift, T2, None);
+    swap(e);
+    e.asm.not(Width::W32, T2);
+    let word = Mem::at(T0, 0);
+    e.asm
+        .binary(Width::W32, Binary::And, T2, Operand::Mem(word));
+    e.asm
+        .binary(Width::W32, Binary::Or, T2, Operand::Mem(A::STACK));
+    e.asm.store(Size::B4, T2, word);
+    e.back(slow);
+}
+
+/// The place of a floating point register for a value of this size.
+fn register(size: Size, place: u8) -> Mem {
+    match size {
+        Size::B8 => fpr64(place),
+        _ => fpr(place),
+    }
+}
+
+/// The bits of an address that must be zero.
+fn alignment(size: Size) -> u8 {
+    match size {
+        Size::B8 => 7,
+        _ => 3,
+    }
+}
+
+fn load_fp<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, size: Size) {
+    let mut slow = missed(e);
+    let place = reach(e, inst, alignment(size), For::Read, &mut slow);
+    e.asm.load(size, Extend::Zero, T1, place);
+    if e.known.mode.big_endian {
+        e.asm.swap_bytes(size, T1);
+    }
+    e.asm.store(size, T1, register(size, inst.c));
+    e.back(slow);
+}
+
+fn store_fp<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, size: Size) {
+    let mut slow = missed(e);
+    let place = reach(e, inst, alignment(size), For::Write, &mut slow);
+    e.asm.load(size, Extend::Zero, T2, register(size, inst.c));
+    if e.known.mode.big_endian {
+        e.asm.swap_bytes(size, T2);
+    }
+    e.asm.store(size, T2, place);
+    e.back(slow);
+}

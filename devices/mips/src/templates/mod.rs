@@ -1,0 +1,173 @@
+//! Templates: host code for the frequent instructions, against the engine's assembler.
+//!
+//! What is frequent is generated: arithmetic, branches, loads and stores that hit the soft TLB, floating point with
+//! ordinary numbers. Everything else, and every case that is not quickly done, is left to the interpreter's function for the
+//! instruction. The way in which control leaves a block that ends in a branch is in `flow`.
+
+use std::mem::offset_of;
+
+use solderless_engine::host::{Assembler, Binary, If, T0, Width};
+use solderless_engine::{Emitter as Emission, Frame, Slow, Src, Templates};
+
+use crate::core::Core;
+use crate::exec::{self, Missed, Mode};
+use crate::fpu::Fcsr;
+use crate::ir::{Block, HI, Kind, Step};
+use crate::isa::{Mips, mode};
+
+mod alu;
+mod flow;
+mod fp;
+mod known;
+mod memory;
+mod system;
+
+use known::Known;
+
+/// The engine's emitter, for these templates.
+type Emitter<'a, A> = Emission<'a, Mips, A>;
+
+/// The base of all displacements is this much into the [`Core`], so that the general registers are within a short one.
+const BIAS: usize = offset_of!(Core, r) + 64;
+
+/// The displacement of what is at an offset in the [`Core`].
+const fn place(offset: usize) -> i32 {
+    offset as i32 - BIAS as i32
+}
+
+/// The displacement of a general register's place in the core.
+const fn home(register: u8) -> i32 {
+    register as i32 * 4 - 64
+}
+
+/// The displacements of fields of the [`Core`].
+mod at {
+    use super::{Core, offset_of, place};
+    use crate::exec::Due;
+
+    pub const PC: i32 = place(offset_of!(Core, pc));
+    pub const LATCH: i32 = place(offset_of!(Core, latch));
+    pub const FCSR: i32 = place(offset_of!(Core, fcsr));
+    pub const FPR: i32 = place(offset_of!(Core, fpr));
+    pub const DUE: i32 = place(offset_of!(Core, fp_due) + offset_of!(Due, again));
+    pub const DUE_OPERANDS: i32 = place(offset_of!(Core, fp_due) + offset_of!(Due, operands));
+}
+
+/// What is known while a block is emitted.
+#[derive(Debug)]
+pub struct Context {
+    registers: Known,
+    mode: Mode,
+    kernel: bool,
+    /// The step that is being emitted, and the instructions of its block.
+    step: Option<Step>,
+    len: u8,
+    /// CTC1 was executed.
+    fcsr_written: bool,
+}
+
+// SAFETY: the templates below read and write fields of the `Core` by their displacements, and guest memory by `reach`; they leave by
+// the emitter's ways only.
+#[allow(unsafe_code, reason = "see the crate's documentation")]
+unsafe impl<A: Assembler> Templates<A> for Mips {
+    const FRAME: Frame = Frame {
+        bias: BIAS,
+        width: Width::W32,
+        unit_bits: 2,
+        pc: at::PC,
+        vcpu: place(offset_of!(Core, vcpu)),
+        home,
+        registers: HI + 1,
+        zero: Some(0),
+        // HI stands for HI and LO together.
+        pair: Some(HI),
+        // v0, v1, a0 to a3, s0, s1, sp.
+        usual: &[2, 3, 4, 5, 6, 7, 16, 17, 29],
+    };
+    type Known = Context;
+
+    fn known(core: &Core) -> Context {
+        Context {
+            registers: Known::NOTHING,
+            mode: mode(core),
+            kernel: core.mode.kernel(),
+            step: None,
+            len: 0,
+            fcsr_written: false,
+        }
+    }
+
+    fn begin(e: &mut Emitter<'_, A>, block: &Block) {
+        e.known.registers = Known::NOTHING;
+        e.known.len = block.len;
+    }
+
+    fn body(e: &mut Emitter<'_, A>, block: &Block) {
+        e.known.fcsr_written = false;
+        if block.steps.iter().any(|s| fp::is_arithmetic(s.inst.kind)) {
+            let from = e.asm.label();
+            e.asm.get_field(T0, at::FCSR);
+            let [mask, noted] = [Fcsr::NOTED_MASK, Fcsr::NOTED].map(u32::cast_signed);
+            e.asm.op(Binary::And, T0, Src::Imm(mask));
+            e.asm.op(Binary::Cmp, T0, Src::Imm(noted));
+            e.asm.jump_if(If::NotEqual, from);
+            e.interpret(from);
+        }
+        e.take();
+        for step in &block.steps {
+            e.known.step = Some(*step);
+            let inst = &e.known.registers.simplify(step.inst);
+            let done = alu::emit(e, inst)
+                || memory::emit(e, inst)
+                || flow::emit(e, inst)
+                || fp::emit(e, inst)
+                || system::emit(e, inst);
+            if !done {
+                let op = exec::op(step, e.known.mode);
+                e.leave_to_interpreter(op);
+                e.known.fcsr_written |= inst.kind == Kind::Ctc1;
+            }
+            e.known.registers.pass(inst);
+        }
+    }
+
+    fn end(e: &mut Emitter<'_, A>, block: &Block) {
+        flow::end(e, block);
+    }
+
+    fn again(e: &Emitter<'_, A>, block: &Block) -> Option<Context> {
+        let registers = e.known.registers.again(block)?;
+        Some(Context {
+            registers,
+            mode: e.known.mode,
+            kernel: e.known.kernel,
+            step: None,
+            len: block.len,
+            fcsr_written: false,
+        })
+    }
+
+    fn condition(e: &mut Emitter<'_, A>, block: &Block) -> If {
+        flow::condition(e, block)
+    }
+}
+
+/// A way to the interpreter for the step, and back behind what is generated for it.
+fn slow<A: Assembler>(e: &mut Emitter<'_, A>) -> Slow {
+    match e.known.step {
+        Some(step) => {
+            let op = exec::op(&step, e.known.mode);
+            e.slow(op)
+        }
+        None => e.way(0),
+    }
+}
+
+/// The same for a load or store, whose address is given with it.
+fn missed<A: Assembler>(e: &mut Emitter<'_, A>) -> Slow {
+    let (step, len) = (e.known.step, e.known.len);
+    match step.and_then(|step| Missed::new(&step, len)) {
+        Some(missed) => e.way(missed.bits()),
+        None => slow(e),
+    }
+}
