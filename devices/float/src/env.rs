@@ -67,7 +67,8 @@ impl Flags {
     pub const DENORMAL: Self = Self(1 << 5);
     /// The magnitude of the result is above the exact one: the x87's C1 (Intel SDM, volume 1, 8.1.3.2).
     pub const ROUNDED_UP: Self = Self(1 << 6);
-    /// The five exceptions of the standard. Their bits, from 0: inexact, underflow, overflow, division by zero, invalid.
+    /// The five exceptions of the standard. Their bits, from 0, are inexact, underflow, overflow, division by zero, invalid: those
+    /// of MIPS's FCSR and RISC-V's fflags.
     pub const IEEE: Self = Self(0x1f);
 
     /// All of them as a number.

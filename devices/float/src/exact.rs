@@ -29,6 +29,7 @@ pub(crate) enum Exact {
 }
 
 impl From<Unpacked> for Exact {
+    #[inline]
     fn from(x: Unpacked) -> Self {
         let negative = x.negative;
         match x.class {
@@ -45,13 +46,21 @@ impl From<Unpacked> for Exact {
 }
 
 /// Shifts right; what is lost sets the last bit.
+#[inline]
 pub(crate) fn shift_right_sticky(value: u128, amount: u32) -> u128 {
     let kept = value.checked_shr(amount).unwrap_or(0);
     let lost = kept.checked_shl(amount).unwrap_or(0) != value;
     kept | u128::from(lost)
 }
 
-/// `a + b`. Finite operands have 125 digits at most.
+/// A quotient and what is left, in one division.
+#[inline]
+pub(crate) fn divide(dividend: u128, divisor: u128) -> (u128, u128) {
+    let quotient = dividend / divisor;
+    (quotient, dividend - quotient * divisor)
+}
+
+/// `a + b`. Finite operands have their first digit at bit 126 or 127, and 125 digits at most.
 pub(crate) fn sum(a: Exact, b: Exact) -> Exact {
     use Exact::*;
     match (a, b) {
@@ -75,8 +84,8 @@ pub(crate) fn sum(a: Exact, b: Exact) -> Exact {
         ) => {
             // The first digit at bit 126 leaves one for the carry.
             let align = |exp: i32, sig: u128| {
-                let zeros = sig.leading_zeros();
-                (exp - zeros as i32 + 1, sig << zeros >> 1)
+                let first = sig >> 127;
+                (exp + first as i32, sig >> first)
             };
             let (a, b) = (align(a_exp, a_sig), align(b_exp, b_sig));
             let (negative, (exp, big), small) = if a >= b {
@@ -100,6 +109,7 @@ pub(crate) fn sum(a: Exact, b: Exact) -> Exact {
 }
 
 /// `a * b`.
+#[inline]
 pub(crate) fn product(a: Unpacked, b: Unpacked) -> Exact {
     let negative = a.negative != b.negative;
     match (a.class, b.class) {
@@ -115,6 +125,7 @@ pub(crate) fn product(a: Unpacked, b: Unpacked) -> Exact {
 }
 
 /// `a / b`.
+#[inline]
 pub(crate) fn quotient(a: Unpacked, b: Unpacked) -> Exact {
     let negative = a.negative != b.negative;
     match (a.class, b.class) {
@@ -124,12 +135,8 @@ pub(crate) fn quotient(a: Unpacked, b: Unpacked) -> Exact {
         (Class::Zero, _) | (_, Class::Infinity) => Exact::Zero { negative },
         _ => {
             let divisor = u128::from(b.sig);
-            let divide = |dividend: u128| (dividend / divisor, dividend % divisor);
-            let (high, rest) = divide(u128::from(a.sig) << 63);
-            let (low, rest) = match rest {
-                0 => (0, 0),
-                _ => divide(rest << 64),
-            };
+            let (high, rest) = divide(u128::from(a.sig) << 63, divisor);
+            let (low, rest) = divide(rest << 64, divisor);
             Exact::Finite {
                 negative,
                 exp: a.exp - b.exp,

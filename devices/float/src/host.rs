@@ -5,12 +5,12 @@
 //! [`Policy`](crate::Policy) has a bearing on such a result, nor have flushing and traps of underflow. Whether it is inexact is
 //! decided by arithmetic that is exact itself. The host rounds to nearest and keeps subnormals, as Rust requires.
 
-use std::cmp::Ordering;
 use std::ops::{Add, Div, Mul, Sub};
 
 use crate::env::Rounding;
 use crate::format::Format;
 use crate::integer::Integer;
+use crate::order::Relation;
 
 /// A result, and whether it is inexact.
 pub type Fast<T> = Option<(T, bool)>;
@@ -247,9 +247,9 @@ pub fn from_integer<I: Integer, F: Host>(a: I) -> (F::Bits, bool) {
 
 /// How `a` compares to `b`, which are no NaNs; `flush` says whether subnormals count as zeros.
 #[inline]
-pub fn compare<F: Host>(flush: bool, a: F::Bits, b: F::Bits) -> Option<Ordering> {
+pub fn compare<F: Host>(flush: bool, a: F::Bits, b: F::Bits) -> Option<Relation> {
+    let (x, y) = (F::from_bits(a), F::from_bits(b));
     let flushed = flush && (is_subnormal::<F>(a) || is_subnormal::<F>(b));
-    F::from_bits(a)
-        .partial_cmp(&F::from_bits(b))
-        .filter(|_| !flushed)
+    let ordered = x.partial_cmp(&y).is_some();
+    (ordered && !flushed).then(|| Relation::ordered(x == y, x < y, x > y))
 }

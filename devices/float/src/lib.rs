@@ -31,7 +31,7 @@ mod unpacked;
 pub use env::{Env, Flags, Outcome, Precision, Rounding};
 pub use format::{Extended, Format};
 pub use integer::Integer;
-pub use order::Extremum;
+pub use order::{Extremum, Relation};
 pub use policy::{Policy, Propagation, Tininess, Unfit};
 pub use rem::{Quotient, Remainder};
 pub use unpacked::Class;

@@ -1,6 +1,7 @@
 //! Comparisons, minimum and maximum.
 
 use std::cmp::Ordering;
+use std::ops::BitOr;
 
 use crate::env::{Env, Flags, Outcome};
 use crate::format::Format;
@@ -23,6 +24,48 @@ pub enum Extremum {
     Second,
 }
 
+/// How two values compare, one of four relations (IEEE 754-2019, 5.11), or a set of those, which is a predicate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relation(u32);
+
+impl Relation {
+    /// One is a NaN.
+    pub const UNORDERED: Self = Self(1 << 0);
+    /// The values are equal; zeros are, whatever their signs.
+    pub const EQUAL: Self = Self(1 << 1);
+    /// The first is less.
+    pub const LESS: Self = Self(1 << 2);
+    /// The first is greater.
+    pub const GREATER: Self = Self(1 << 3);
+
+    /// As a number: from bit 0 unordered, equal, less, greater.
+    #[inline]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Whether the relation is one of a set.
+    #[inline]
+    pub const fn is(self, set: Self) -> bool {
+        self.0 & set.0 != 0
+    }
+
+    /// The relation of ordered values.
+    #[inline]
+    pub(crate) const fn ordered(equal: bool, less: bool, greater: bool) -> Self {
+        Self((equal as u32) << 1 | (less as u32) << 2 | (greater as u32) << 3)
+    }
+}
+
+impl BitOr for Relation {
+    type Output = Self;
+
+    #[inline]
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
 /// Where a number is in the order of all, -0 and +0 at the same place.
 fn place(x: &Unpacked) -> i128 {
     let magnitude = match x.class {
@@ -34,20 +77,17 @@ fn place(x: &Unpacked) -> i128 {
 }
 
 impl Env {
-    /// How `a` compares to `b` (IEEE 754-2019, 5.11); `None` is unordered. That is invalid if an operand signals, or if
-    /// `signaling` asks for a predicate of table 5.2, not of table 5.3.
-    pub fn compare<F: Format>(
-        &self,
-        a: F::Bits,
-        b: F::Bits,
-        signaling: bool,
-    ) -> Outcome<Option<Ordering>> {
+    /// How `a` compares to `b` (IEEE 754-2019, 5.11). Unordered is invalid if an operand signals, or if `signaling` asks for a
+    /// predicate of table 5.2, not of table 5.3.
+    pub fn compare<F: Format>(&self, a: F::Bits, b: F::Bits, signaling: bool) -> Outcome<Relation> {
         let operands @ [a, b] = self.operands::<F, 2>([a, b]);
         if let Some((_, flags)) = self.policy.nan(&operands) {
-            return (None, flags | Flags::INVALID.only_if(signaling));
+            let flags = flags | Flags::INVALID.only_if(signaling);
+            return (Relation::UNORDERED, flags);
         }
-        let ordering = place(&a).cmp(&place(&b));
-        (Some(ordering), denormal(&operands, Flags::NONE))
+        let (a, b) = (place(&a), place(&b));
+        let relation = Relation::ordered(a == b, a < b, a > b);
+        (relation, denormal(&operands, Flags::NONE))
     }
 
     /// The smaller of `a` and `b`.

@@ -1,6 +1,7 @@
 //! What IEEE 754 leaves to an architecture.
 
-use crate::Flags;
+use crate::env::Flags;
+use crate::format::Format;
 use crate::unpacked::{Class, Unpacked};
 
 /// What IEEE 754 leaves to an architecture. An architecture's constant says it once for all operations.
@@ -73,6 +74,13 @@ impl Policy {
         (sig & Self::QUIET_BIT != 0) == self.signaling_bit
     }
 
+    /// The NaN that an invalid operation gives.
+    #[inline]
+    pub fn default_nan_of<F: Format>(&self) -> F::Bits {
+        let (negative, sig) = self.default_nan;
+        F::join(negative, F::TOP_EXPONENT, sig)
+    }
+
     pub(crate) fn default_nan(&self) -> Unpacked {
         let (negative, sig) = self.default_nan;
         Unpacked {
@@ -84,16 +92,23 @@ impl Policy {
     }
 
     /// The NaN of an operation with these operands, if one of them is, and whether that is invalid.
+    #[inline]
     pub(crate) fn nan(&self, operands: &[Unpacked]) -> Option<(Unpacked, Flags)> {
+        let first = operands.iter().find(|x| !x.class.is_number())?;
+        Some(self.nan_of(operands, first))
+    }
+
+    /// As [`Policy::nan`], of operands of which this is the first that is no number.
+    #[cold]
+    fn nan_of(&self, operands: &[Unpacked], first: &Unpacked) -> (Unpacked, Flags) {
         let signaling = || operands.iter().find(|x| x.class == Class::SignalingNan);
         let quiet = || operands.iter().find(|x| x.class == Class::QuietNan);
         if operands.iter().any(|x| x.class == Class::Unsupported) {
-            return Some((self.default_nan(), Flags::INVALID));
+            return (self.default_nan(), Flags::INVALID);
         }
-        let first = operands.iter().find(|x| x.class.is_nan())?;
         let flags = Flags::INVALID.only_if(signaling().is_some());
         let chosen = match self.propagation {
-            Propagation::Default => return Some((self.default_nan(), flags)),
+            Propagation::Default => return (self.default_nan(), flags),
             Propagation::DefaultIfSignaling | Propagation::SignalingFirst => {
                 signaling().unwrap_or(first)
             }
@@ -107,7 +122,7 @@ impl Policy {
                     .unwrap_or(first)
             }
         };
-        Some((self.quieted(*chosen), flags))
+        (self.quieted(*chosen), flags)
     }
 
     fn quieted(&self, nan: Unpacked) -> Unpacked {

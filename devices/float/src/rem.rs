@@ -1,7 +1,7 @@
 //! Remainders.
 
 use crate::env::{Env, Outcome};
-use crate::exact::Exact;
+use crate::exact::{self, Exact};
 use crate::format::Format;
 use crate::round::Shape;
 use crate::unpacked::{Class, Unpacked};
@@ -70,7 +70,7 @@ impl Env {
                 (Class::Zero, _) | (_, Class::Infinity) => a.into(),
                 _ => {
                     let exact;
-                    (exact, quotient) = divide(a, b, how, most);
+                    (exact, quotient) = reduce(a, b, how, most);
                     exact
                 }
             });
@@ -79,7 +79,7 @@ impl Env {
 }
 
 /// The remainder of finite numbers, and the quotient; if the exponents differ by more than `most`, a step toward it.
-fn divide(a: Unpacked, b: Unpacked, how: Quotient, most: u32) -> (Exact, Option<u64>) {
+fn reduce(a: Unpacked, b: Unpacked, how: Quotient, most: u32) -> (Exact, Option<u64>) {
     let finite = |negative, exp, sig: u128| match sig {
         0 => Exact::Zero {
             negative: a.negative,
@@ -115,9 +115,9 @@ fn divide(a: Unpacked, b: Unpacked, how: Quotient, most: u32) -> (Exact, Option<
     let mut rest = u128::from(a.sig) - divisor * u128::from(quotient);
     while digits > 0 {
         let some = digits.min(63);
-        let dividend = rest << some;
-        quotient = quotient << some | (dividend / divisor) as u64;
-        rest = dividend % divisor;
+        let more;
+        (more, rest) = exact::divide(rest << some, divisor);
+        quotient = quotient << some | more as u64;
         digits -= some;
     }
     if !whole {

@@ -29,6 +29,12 @@ impl Class {
     pub const fn is_nan(self) -> bool {
         matches!(self, Self::QuietNan | Self::SignalingNan)
     }
+
+    /// Whether it is a number or an infinity.
+    #[inline]
+    pub const fn is_number(self) -> bool {
+        !self.is_nan() && !matches!(self, Self::Unsupported)
+    }
 }
 
 /// A value taken apart.

@@ -1,12 +1,11 @@
 //! An x86 processor as the witness: results, flags and NaNs of SSE, FMA, AVX-512 and the x87.
 
 use std::arch::asm;
-use std::cmp::Ordering;
 
 use proptest::prelude::*;
 use solderless_float::{
     Class, Env, Extended, Extremum, Flags, Outcome, Policy, Precision, Propagation, Quotient,
-    Rounding, Tininess, Unfit,
+    Relation, Rounding, Tininess, Unfit,
 };
 
 use crate::operands::{DIRECTIONS, cases, pair, shortened, value};
@@ -170,7 +169,7 @@ sse_converting! {
 /// As [`sse_changing`], of instructions that compare.
 macro_rules! sse_comparing {
     ($($name:ident($type:ty) = $code:literal;)+) => {$(
-        fn $name(mxcsr: u32, a: $type, b: $type) -> (Option<Ordering>, Flags) {
+        fn $name(mxcsr: u32, a: $type, b: $type) -> (Relation, Flags) {
             let (mut control, mut saved) = (mxcsr, 0u32);
             let (parity, carry, zero): (u8, u8, u8);
             // SAFETY: MXCSR is as before at the end, and its exceptions are masked.
@@ -193,7 +192,7 @@ macro_rules! sse_comparing {
                     zero = out(reg_byte) zero,
                 );
             }
-            (ordering(parity, carry, zero), flags(control))
+            (relation(parity, carry, zero), flags(control))
         }
     )+};
 }
@@ -204,12 +203,12 @@ sse_comparing! {
 }
 
 /// What a comparison makes of the processor's flags.
-fn ordering(parity: u8, carry: u8, zero: u8) -> Option<Ordering> {
+fn relation(parity: u8, carry: u8, zero: u8) -> Relation {
     match (parity, carry, zero) {
-        (1, ..) => None,
-        (_, 1, _) => Some(Ordering::Less),
-        (.., 1) => Some(Ordering::Equal),
-        _ => Some(Ordering::Greater),
+        (1, ..) => Relation::UNORDERED,
+        (_, 1, _) => Relation::LESS,
+        (.., 1) => Relation::EQUAL,
+        _ => Relation::GREATER,
     }
 }
 
@@ -461,10 +460,10 @@ fn loaded<T>((value, flags): Outcome<T>) -> (T, Flags) {
 }
 
 /// What FCOM says.
-fn compared<T>(stored: Stored<T>) -> (Option<Ordering>, Flags) {
+fn compared<T>(stored: Stored<T>) -> (Relation, Flags) {
     let c = stored.conditions;
     (
-        ordering(c.c2().into(), c.c0().into(), c.c3().into()),
+        relation(c.c2().into(), c.c0().into(), c.c3().into()),
         stored.flags,
     )
 }

@@ -1,5 +1,7 @@
 //! The FPU control and status register and the three registers that show parts of it.
 
+use solderless_float::{Flags, Rounding};
+
 /// The operation gave a result that is not the exact one. A bit of a Cause, Enables or Flags field.
 pub const INEXACT: u32 = 1 << 0;
 /// The result is tiny: not zero, and below the smallest normal number after rounding.
@@ -33,20 +35,6 @@ const FENR_FS: u32 = 1 << 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FpTrap;
 
-/// A rounding mode, with the encoding of FCSR.RM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Rounding {
-    /// RN: to the nearest number, a tie to the one with an even significand.
-    Nearest = 0,
-    /// RZ: toward zero.
-    Zero = 1,
-    /// RP: toward plus infinity.
-    Up = 2,
-    /// RM: toward minus infinity.
-    Down = 3,
-}
-
 /// FCSR, the floating point control and status register (CP1 control register 31).
 ///
 /// Source: MIPS32 Architecture, volume I-A (MD00083), "Floating Point Control and Status Register".
@@ -58,7 +46,7 @@ pub enum Rounding {
 /// | 17:12 | Cause | E V Z O U I: what the last arithmetic operation raised |
 /// | 11:7 | Enables | V Z O U I: what traps |
 /// | 6:2 | Flags | V Z O U I: what was raised without a trap since software cleared it |
-/// | 1:0 | RM | rounding mode, see [`Rounding`] |
+/// | 1:0 | RM | rounding mode: 0 to nearest, 1 toward zero, 2 up, 3 down |
 ///
 /// The other bits read as zero and ignore writes: these cores have the legacy NaN encoding only (no
 /// NaN2008, no ABS2008).
@@ -188,7 +176,9 @@ impl Fcsr {
     /// Ends an arithmetic operation: its exceptions replace Cause, and are added to Flags unless
     /// one of them traps.
     #[inline]
-    pub(super) fn raise(&mut self, exceptions: u32) -> Result<(), FpTrap> {
+    pub(super) fn raise(&mut self, flags: Flags) -> Result<(), FpTrap> {
+        // They are at the same places there.
+        let exceptions = u32::from((flags & Flags::IEEE).bits());
         self.0 = self.0 & !CAUSE | exceptions << CAUSE_SHIFT;
         if exceptions & self.enables() != 0 {
             return Err(FpTrap);

@@ -1,4 +1,5 @@
-//! The arithmetic of the MIPS32 Release 2 floating point unit: formats S, D, W and L.
+//! The arithmetic of the MIPS32 Release 2 floating point unit: formats S, D, W and L. What belongs to no architecture is in
+//! `devices/float`.
 //!
 //! One function for each arithmetic instruction, named after it: [`add_d`] is ADD.D. A function
 //! takes FCSR and its operands as register bits, `u32` for S and W, `u64` for D and L, and gives
@@ -25,100 +26,128 @@
 //! - RECIP and RSQRT are as exact as a division, and a square root and a division.
 //! - No operation raises Unimplemented.
 
-mod fast;
 mod fcsr;
-mod soft;
 #[cfg(test)]
 mod tests;
 
 pub use fcsr::{
-    DIVIDE_BY_ZERO, Fcsr, FpTrap, INEXACT, INVALID, OVERFLOW, Rounding, UNDERFLOW, UNIMPLEMENTED,
+    DIVIDE_BY_ZERO, Fcsr, FpTrap, INEXACT, INVALID, OVERFLOW, UNDERFLOW, UNIMPLEMENTED,
+};
+pub use solderless_float::Rounding;
+
+use solderless_float::host::{self, Fast, Host};
+use solderless_float::{Class, Env, Flags, Integer, Outcome, Policy, Propagation, Tininess, Unfit};
+
+/// What MIPS32 Release 2 decides of what IEEE 754 leaves open.
+static POLICY: Policy = Policy {
+    signaling_bit: true,
+    // Every bit of the fraction but the signalling one.
+    default_nan: (false, !(1 << 62)),
+    propagation: Propagation::DefaultIfSignaling,
+    invalid_product_before_nan: true,
+    unfit: Unfit::Largest,
+    tininess: Tininess::AfterRounding,
 };
 
-use fast::{Fast, Host};
-use soft::{Context, D, Outcome, S};
+/// The parts of FCSR that an operation depends on.
+fn env(fcsr: Fcsr) -> Env {
+    Env {
+        rounding: fcsr.rm(),
+        flush_inputs: fcsr.fs(),
+        flush_results: fcsr.fs(),
+        traps_underflow: fcsr.enables() & UNDERFLOW != 0,
+        ..Env::new(&POLICY)
+    }
+}
 
 /// Ends an operation with what the host made of it, else with the exact arithmetic.
 #[inline]
-fn finish(
+fn finish<T>(
     fcsr: &mut Fcsr,
-    fast: Fast,
-    soft: impl FnOnce(Context) -> Outcome,
-) -> Result<u64, FpTrap> {
+    fast: Fast<T>,
+    exact: impl FnOnce(Env) -> Outcome<T>,
+) -> Result<T, FpTrap> {
     match fast {
         Some((result, inexact)) if fcsr.rounds_as_host() => {
             fcsr.set_inexact(inexact);
             Ok(result)
         }
-        _ => exactly(fcsr, soft),
+        _ => exactly(fcsr, exact),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn exactly<T>(fcsr: &mut Fcsr, soft: impl FnOnce(Context) -> Outcome<T>) -> Result<T, FpTrap> {
-    let (result, exceptions) = soft(Context::from(*fcsr));
-    fcsr.raise(exceptions)?;
+fn exactly<T>(fcsr: &mut Fcsr, exact: impl FnOnce(Env) -> Outcome<T>) -> Result<T, FpTrap> {
+    let (result, flags) = exact(env(*fcsr));
+    fcsr.raise(flags)?;
     Ok(result)
 }
 
 #[inline]
-fn add<F: Host>(fcsr: &mut Fcsr, fs: u64, ft: u64) -> Result<u64, FpTrap> {
-    finish(fcsr, fast::add::<F>(fs, ft), |soft| {
-        soft.add(F::FORMAT, fs, ft)
+fn add<F: Host>(fcsr: &mut Fcsr, fs: F::Bits, ft: F::Bits) -> Result<F::Bits, FpTrap> {
+    finish(fcsr, host::add::<F>(fs, ft), |env| env.add::<F>(fs, ft))
+}
+
+#[inline]
+fn sub<F: Host>(fcsr: &mut Fcsr, fs: F::Bits, ft: F::Bits) -> Result<F::Bits, FpTrap> {
+    finish(fcsr, host::sub::<F>(fs, ft), |env| env.sub::<F>(fs, ft))
+}
+
+#[inline]
+fn mul<F: Host>(fcsr: &mut Fcsr, fs: F::Bits, ft: F::Bits) -> Result<F::Bits, FpTrap> {
+    finish(fcsr, host::mul::<F>(fs, ft), |env| env.mul::<F>(fs, ft))
+}
+
+#[inline]
+fn div<F: Host>(fcsr: &mut Fcsr, fs: F::Bits, ft: F::Bits) -> Result<F::Bits, FpTrap> {
+    finish(fcsr, host::div::<F>(fs, ft), |env| env.div::<F>(fs, ft))
+}
+
+#[inline]
+fn sqrt<F: Host>(fcsr: &mut Fcsr, fs: F::Bits) -> Result<F::Bits, FpTrap> {
+    finish(fcsr, host::sqrt::<F>(fs), |env| env.sqrt::<F>(fs))
+}
+
+#[inline]
+fn recip<F: Host>(fcsr: &mut Fcsr, fs: F::Bits) -> Result<F::Bits, FpTrap> {
+    div::<F>(fcsr, F::one(), fs)
+}
+
+#[inline]
+fn rsqrt<F: Host>(fcsr: &mut Fcsr, fs: F::Bits) -> Result<F::Bits, FpTrap> {
+    let fast = host::sqrt::<F>(fs)
+        .and_then(|(root, rooting)| then(rooting, host::div::<F>(F::one(), root)));
+    finish(fcsr, fast, |env| {
+        let (root, rooting) = env.sqrt::<F>(fs);
+        let (result, dividing) = env.div::<F>(F::one(), root);
+        (result, rooting | dividing)
     })
 }
 
+/// A result after another, which was inexact or not.
 #[inline]
-fn sub<F: Host>(fcsr: &mut Fcsr, fs: u64, ft: u64) -> Result<u64, FpTrap> {
-    finish(fcsr, fast::sub::<F>(fs, ft), |soft| {
-        soft.sub(F::FORMAT, fs, ft)
-    })
+fn then<T>(inexact: bool, fast: Fast<T>) -> Fast<T> {
+    fast.map(|(result, more)| (result, inexact | more))
 }
 
 #[inline]
-fn mul<F: Host>(fcsr: &mut Fcsr, fs: u64, ft: u64) -> Result<u64, FpTrap> {
-    finish(fcsr, fast::mul::<F>(fs, ft), |soft| {
-        soft.mul(F::FORMAT, fs, ft)
-    })
+fn abs<F: Host>(fcsr: &mut Fcsr, fs: F::Bits) -> Result<F::Bits, FpTrap> {
+    change_sign::<F>(fcsr, fs, F::abs(fs))
 }
 
 #[inline]
-fn div<F: Host>(fcsr: &mut Fcsr, fs: u64, ft: u64) -> Result<u64, FpTrap> {
-    finish(fcsr, fast::div::<F>(fs, ft), |soft| {
-        soft.div(F::FORMAT, fs, ft)
-    })
+fn neg<F: Host>(fcsr: &mut Fcsr, fs: F::Bits) -> Result<F::Bits, FpTrap> {
+    change_sign::<F>(fcsr, fs, F::negate(fs))
 }
 
 #[inline]
-fn sqrt<F: Host>(fcsr: &mut Fcsr, fs: u64) -> Result<u64, FpTrap> {
-    finish(fcsr, fast::sqrt::<F>(fs), |soft| soft.sqrt(F::FORMAT, fs))
-}
-
-#[inline]
-fn recip<F: Host>(fcsr: &mut Fcsr, fs: u64) -> Result<u64, FpTrap> {
-    finish(fcsr, fast::recip::<F>(fs), |soft| soft.recip(F::FORMAT, fs))
-}
-
-#[inline]
-fn rsqrt<F: Host>(fcsr: &mut Fcsr, fs: u64) -> Result<u64, FpTrap> {
-    finish(fcsr, fast::rsqrt::<F>(fs), |soft| soft.rsqrt(F::FORMAT, fs))
-}
-
-#[inline]
-fn abs<F: Host>(fcsr: &mut Fcsr, fs: u64) -> Result<u64, FpTrap> {
-    change_sign::<F>(fcsr, fs, fs & !F::FORMAT.sign_bit())
-}
-
-#[inline]
-fn neg<F: Host>(fcsr: &mut Fcsr, fs: u64) -> Result<u64, FpTrap> {
-    change_sign::<F>(fcsr, fs, fs ^ F::FORMAT.sign_bit())
-}
-
-#[inline]
-fn change_sign<F: Host>(fcsr: &mut Fcsr, fs: u64, changed: u64) -> Result<u64, FpTrap> {
-    if fast::is_nan::<F>(fs) {
-        exactly(fcsr, |soft| soft.change_sign(F::FORMAT, fs, changed))
+fn change_sign<F: Host>(fcsr: &mut Fcsr, fs: F::Bits, changed: F::Bits) -> Result<F::Bits, FpTrap> {
+    if host::is_nan::<F>(fs) {
+        exactly(fcsr, |env| match env.policy.class::<F>(fs) {
+            Class::SignalingNan => (env.policy.default_nan_of::<F>(), Flags::INVALID),
+            _ => (changed, Flags::INVALID),
+        })
     } else {
         fcsr.set_inexact(false);
         Ok(changed)
@@ -126,68 +155,100 @@ fn change_sign<F: Host>(fcsr: &mut Fcsr, fs: u64, changed: u64) -> Result<u64, F
 }
 
 #[inline]
-fn madd<F: Host>(fcsr: &mut Fcsr, fr: u64, fs: u64, ft: u64) -> Result<u64, FpTrap> {
-    finish(fcsr, fast::madd::<F>(fs, ft, fr, false), |soft| {
-        soft.madd(F::FORMAT, fs, ft, fr, false)
+fn madd<F: Host>(
+    fcsr: &mut Fcsr,
+    fr: F::Bits,
+    fs: F::Bits,
+    ft: F::Bits,
+) -> Result<F::Bits, FpTrap> {
+    let fast = host::mul::<F>(fs, ft)
+        .and_then(|(product, multiplying)| then(multiplying, host::add::<F>(product, fr)));
+    finish(fcsr, fast, |env| {
+        let (product, multiplying) = env.mul::<F>(fs, ft);
+        let (result, adding) = env.add::<F>(product, fr);
+        (result, multiplying | adding)
     })
 }
 
 #[inline]
-fn msub<F: Host>(fcsr: &mut Fcsr, fr: u64, fs: u64, ft: u64) -> Result<u64, FpTrap> {
-    finish(fcsr, fast::madd::<F>(fs, ft, fr, true), |soft| {
-        soft.madd(F::FORMAT, fs, ft, fr, true)
+fn msub<F: Host>(
+    fcsr: &mut Fcsr,
+    fr: F::Bits,
+    fs: F::Bits,
+    ft: F::Bits,
+) -> Result<F::Bits, FpTrap> {
+    let fast = host::mul::<F>(fs, ft)
+        .and_then(|(product, multiplying)| then(multiplying, host::sub::<F>(product, fr)));
+    finish(fcsr, fast, |env| {
+        let (product, multiplying) = env.mul::<F>(fs, ft);
+        let (result, subtracting) = env.sub::<F>(product, fr);
+        (result, multiplying | subtracting)
     })
 }
 
 #[inline]
-fn nmadd<F: Host>(fcsr: &mut Fcsr, fr: u64, fs: u64, ft: u64) -> Result<u64, FpTrap> {
-    Ok(madd::<F>(fcsr, fr, fs, ft)? ^ F::FORMAT.sign_bit())
+fn nmadd<F: Host>(
+    fcsr: &mut Fcsr,
+    fr: F::Bits,
+    fs: F::Bits,
+    ft: F::Bits,
+) -> Result<F::Bits, FpTrap> {
+    madd::<F>(fcsr, fr, fs, ft).map(F::negate)
 }
 
 #[inline]
-fn nmsub<F: Host>(fcsr: &mut Fcsr, fr: u64, fs: u64, ft: u64) -> Result<u64, FpTrap> {
-    Ok(msub::<F>(fcsr, fr, fs, ft)? ^ F::FORMAT.sign_bit())
+fn nmsub<F: Host>(
+    fcsr: &mut Fcsr,
+    fr: F::Bits,
+    fs: F::Bits,
+    ft: F::Bits,
+) -> Result<F::Bits, FpTrap> {
+    msub::<F>(fcsr, fr, fs, ft).map(F::negate)
 }
 
 #[inline]
-fn to_fixed<F: Host>(
+fn to_fixed<F: Host, I: Integer>(
     fcsr: &mut Fcsr,
     rounding: Rounding,
-    width: u32,
-    fs: u64,
-) -> Result<i64, FpTrap> {
-    match fast::to_fixed::<F>(rounding, width, fs) {
+    fs: F::Bits,
+) -> Result<I, FpTrap> {
+    match host::to_integer::<F, I>(rounding, fs) {
         Some((result, inexact)) if !(inexact && fcsr.traps_inexact()) => {
             fcsr.set_inexact(inexact);
             Ok(result)
         }
-        _ => exactly(fcsr, |soft| {
-            Context { rounding, ..soft }.to_fixed(F::FORMAT, width, fs)
-        }),
+        _ => exactly(fcsr, |env| Env { rounding, ..env }.to_integer::<F, I>(fs)),
     }
 }
 
 #[inline]
-fn from_fixed<F: Host>(fcsr: &mut Fcsr, fs: i64) -> Result<u64, FpTrap> {
-    let (result, inexact) = fast::from_fixed::<F>(fs);
+fn from_fixed<F: Host, I: Integer>(fcsr: &mut Fcsr, fs: I) -> Result<F::Bits, FpTrap> {
+    let (result, inexact) = host::from_integer::<I, F>(fs);
     if !inexact || fcsr.rounds_as_host() {
         fcsr.set_inexact(inexact);
         Ok(result)
     } else {
-        exactly(fcsr, |soft| soft.convert_fixed(F::FORMAT, fs))
+        exactly(fcsr, |env| env.from_integer::<I, F>(fs))
     }
 }
 
 #[inline]
-fn c_cond<F: Host>(fcsr: &mut Fcsr, cond: u32, cc: u32, fs: u64, ft: u64) -> Result<(), FpTrap> {
-    let holds = match fast::compare::<F>(fcsr.fs(), cond, fs, ft) {
-        Some(holds) => {
+fn c_cond<F: Host>(
+    fcsr: &mut Fcsr,
+    cond: u32,
+    cc: u32,
+    fs: F::Bits,
+    ft: F::Bits,
+) -> Result<(), FpTrap> {
+    let relation = match host::compare::<F>(fcsr.fs(), fs, ft) {
+        Some(relation) => {
             fcsr.set_inexact(false);
-            holds
+            relation
         }
-        None => exactly(fcsr, |soft| soft.compare(F::FORMAT, cond, fs, ft))?,
+        None => exactly(fcsr, |env| env.compare::<F>(fs, ft, cond & 8 != 0))?,
     };
-    fcsr.set_cc(cc, holds);
+    // Three of the relations have the same bits there.
+    fcsr.set_cc(cc, cond & 7 & relation.bits() != 0);
     Ok(())
 }
 
@@ -199,7 +260,7 @@ macro_rules! arithmetic {
         #[doc = "Format S. `Err` if an exception traps."]
         #[inline]
         pub fn $s(fcsr: &mut Fcsr, $($operand: u32),+) -> Result<u32, FpTrap> {
-            $op::<f32>(fcsr, $($operand.into()),+).map(|result| result as u32)
+            $op::<f32>(fcsr, $($operand),+)
         }
 
         $(#[$doc])*
@@ -252,7 +313,7 @@ macro_rules! to_fixed {
         #[doc = "S to W. `Err` if an exception traps."]
         #[inline]
         pub fn $w_s($fcsr: &mut Fcsr, fs: u32) -> Result<u32, FpTrap> {
-            to_fixed::<f32>($fcsr, $rounding, 32, fs.into()).map(|result| result as u32)
+            to_fixed::<f32, i32>($fcsr, $rounding, fs).map(i32::cast_unsigned)
         }
 
         $(#[$doc])*
@@ -260,7 +321,7 @@ macro_rules! to_fixed {
         #[doc = "D to W. `Err` if an exception traps."]
         #[inline]
         pub fn $w_d($fcsr: &mut Fcsr, fs: u64) -> Result<u32, FpTrap> {
-            to_fixed::<f64>($fcsr, $rounding, 32, fs).map(|result| result as u32)
+            to_fixed::<f64, i32>($fcsr, $rounding, fs).map(i32::cast_unsigned)
         }
 
         $(#[$doc])*
@@ -268,7 +329,7 @@ macro_rules! to_fixed {
         #[doc = "S to L. `Err` if an exception traps."]
         #[inline]
         pub fn $l_s($fcsr: &mut Fcsr, fs: u32) -> Result<u64, FpTrap> {
-            to_fixed::<f32>($fcsr, $rounding, 64, fs.into()).map(i64::cast_unsigned)
+            to_fixed::<f32, i64>($fcsr, $rounding, fs).map(i64::cast_unsigned)
         }
 
         $(#[$doc])*
@@ -276,7 +337,7 @@ macro_rules! to_fixed {
         #[doc = "D to L. `Err` if an exception traps."]
         #[inline]
         pub fn $l_d($fcsr: &mut Fcsr, fs: u64) -> Result<u64, FpTrap> {
-            to_fixed::<f64>($fcsr, $rounding, 64, fs).map(i64::cast_unsigned)
+            to_fixed::<f64, i64>($fcsr, $rounding, fs).map(i64::cast_unsigned)
         }
     )+};
 }
@@ -302,43 +363,43 @@ to_fixed! {
 /// CVT.S.D: `fs` in single precision. `Err` if an exception traps.
 #[inline]
 pub fn cvt_s_d(fcsr: &mut Fcsr, fs: u64) -> Result<u32, FpTrap> {
-    finish(fcsr, fast::narrow(fs), |soft| soft.convert(D, S, fs)).map(|result| result as u32)
+    finish(fcsr, host::narrow(fs), |env| env.convert::<f64, f32>(fs))
 }
 
 /// CVT.D.S: `fs` in double precision. `Err` if an exception traps.
 #[inline]
 pub fn cvt_d_s(fcsr: &mut Fcsr, fs: u32) -> Result<u64, FpTrap> {
-    match fast::widen(fs.into()) {
+    match host::widen(fs) {
         Some(result) => {
             fcsr.set_inexact(false);
             Ok(result)
         }
-        None => exactly(fcsr, |soft| soft.convert(S, D, fs.into())),
+        None => exactly(fcsr, |env| env.convert::<f32, f64>(fs)),
     }
 }
 
 /// CVT.S.W: the 32-bit integer `fs` in single precision. `Err` if an exception traps.
 #[inline]
 pub fn cvt_s_w(fcsr: &mut Fcsr, fs: u32) -> Result<u32, FpTrap> {
-    from_fixed::<f32>(fcsr, fs.cast_signed().into()).map(|result| result as u32)
+    from_fixed::<f32, i32>(fcsr, fs.cast_signed())
 }
 
 /// CVT.D.W: the 32-bit integer `fs` in double precision; always exact. `Err` is not given.
 #[inline]
 pub fn cvt_d_w(fcsr: &mut Fcsr, fs: u32) -> Result<u64, FpTrap> {
-    from_fixed::<f64>(fcsr, fs.cast_signed().into())
+    from_fixed::<f64, i32>(fcsr, fs.cast_signed())
 }
 
 /// CVT.S.L: the 64-bit integer `fs` in single precision. `Err` if an exception traps.
 #[inline]
 pub fn cvt_s_l(fcsr: &mut Fcsr, fs: u64) -> Result<u32, FpTrap> {
-    from_fixed::<f32>(fcsr, fs.cast_signed()).map(|result| result as u32)
+    from_fixed::<f32, i64>(fcsr, fs.cast_signed())
 }
 
 /// CVT.D.L: the 64-bit integer `fs` in double precision. `Err` if an exception traps.
 #[inline]
 pub fn cvt_d_l(fcsr: &mut Fcsr, fs: u64) -> Result<u64, FpTrap> {
-    from_fixed::<f64>(fcsr, fs.cast_signed())
+    from_fixed::<f64, i64>(fcsr, fs.cast_signed())
 }
 
 /// C.cond.S: sets condition code `cc` (0 to 7) to whether `fs` and `ft` are as `cond` says, bits
@@ -346,7 +407,7 @@ pub fn cvt_d_l(fcsr: &mut Fcsr, fs: u64) -> Result<u64, FpTrap> {
 /// unordered. `Err` if that traps; `cc` is then as it was.
 #[inline]
 pub fn c_cond_s(fcsr: &mut Fcsr, cond: u32, cc: u32, fs: u32, ft: u32) -> Result<(), FpTrap> {
-    c_cond::<f32>(fcsr, cond, cc, fs.into(), ft.into())
+    c_cond::<f32>(fcsr, cond, cc, fs, ft)
 }
 
 /// C.cond.D: sets condition code `cc` (0 to 7) to whether `fs` and `ft` are as `cond` says, bits

@@ -1,7 +1,7 @@
 mod execute;
 
-use super::fast;
-use super::soft::{Context, D, Format, Outcome, S};
+use solderless_float::Format;
+
 use super::*;
 use execute::{Effect, NAMES, execute};
 
@@ -503,177 +503,73 @@ impl Random {
     }
 
     /// A value of a format, mostly one where something happens.
-    fn value(&mut self, f: Format) -> u64 {
-        let top = (1 << f.exp) - 1;
+    fn value<F: Format>(&mut self) -> u64 {
+        let top = u64::from(F::TOP_EXPONENT);
+        let fraction_bits = F::PRECISION - 1;
         let exp = match self.below(8) {
             0 => 0,
             1 => 1 + self.below(3),
             2 => top - self.below(3),
             3 => self.next() & top,
             4 => top / 4 + self.below(8),
-            _ => top / 2 - 4 + self.below(u64::from(f.frac) + 16),
+            _ => top / 2 - 4 + self.below(u64::from(fraction_bits) + 16),
         };
         let fraction = match self.below(6) {
             0 => 0,
             1 => !0,
             2 => self.below(4),
-            3 => self.next() << self.below(u64::from(f.frac)),
-            4 => !(1 << self.below(u64::from(f.frac))),
+            3 => self.next() << self.below(fraction_bits.into()),
+            4 => !(1 << self.below(fraction_bits.into())),
             _ => self.next(),
         };
-        (self.next() & 1) << (f.exp + f.frac) | exp << f.frac | fraction & ((1 << f.frac) - 1)
+        (self.next() & 1) << (F::EXPONENT_BITS + fraction_bits)
+            | exp << fraction_bits
+            | fraction & ((1 << fraction_bits) - 1)
     }
 }
 
-/// Compares the host's results with exact arithmetic, for all operations of a format.
-fn fast_is_exact<F: Host>(seed: u64) {
-    let f = F::FORMAT;
-    let nearest = Context::from(Fcsr(0));
-    let flushing = Context::from(Fcsr(FS | enabled(U)));
-    let mut random = Random(seed);
-    let mut hits = [0; 16];
-    for _ in 0..40_000 {
-        let (a, mut b, mut c) = (random.value(f), random.value(f), random.value(f));
-        match random.below(4) {
-            0 => b = a ^ random.below(4),
-            1 => c = (F::from_raw(a) * F::from_raw(b)).raw() ^ random.below(4),
-            _ => {}
-        }
-        type Soft<'a> = &'a dyn Fn(Context) -> Outcome;
-        let cases: [(fast::Fast, Soft); 8] = [
-            (fast::add::<F>(a, b), &|soft| soft.add(f, a, b)),
-            (fast::sub::<F>(a, b), &|soft| soft.sub(f, a, b)),
-            (fast::mul::<F>(a, b), &|soft| soft.mul(f, a, b)),
-            (fast::div::<F>(a, b), &|soft| soft.div(f, a, b)),
-            (fast::sqrt::<F>(a), &|soft| soft.sqrt(f, a)),
-            (fast::rsqrt::<F>(a), &|soft| soft.rsqrt(f, a)),
-            (fast::madd::<F>(a, b, c, false), &|soft| {
-                soft.madd(f, a, b, c, false)
-            }),
-            (fast::madd::<F>(a, b, c, true), &|soft| {
-                soft.madd(f, a, b, c, true)
-            }),
-        ];
-        for (n, (fast, soft)) in cases.into_iter().enumerate() {
-            if let Some((result, inexact)) = fast {
-                hits[n] += 1;
-                let want = (result, u32::from(inexact));
-                assert_eq!(soft(nearest), want, "{n}: {a:x} {b:x} {c:x}");
-                assert_eq!(soft(flushing), want, "{n}, FS: {a:x} {b:x} {c:x}");
-            }
-        }
-        for (n, rounding) in [
-            Rounding::Nearest,
-            Rounding::Zero,
-            Rounding::Up,
-            Rounding::Down,
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            for width in [32, 64] {
-                if let Some((result, inexact)) = fast::to_fixed::<F>(rounding, width, a) {
-                    hits[8 + n] += 1;
-                    let soft = Context {
-                        rounding,
-                        ..nearest
+/// What takes two operations raises what either does, whoever computes it.
+#[test]
+fn two_operations_in_one() {
+    fn check<F: Host>(seed: u64, names: [&str; 3]) {
+        let mut random = Random(seed);
+        for _ in 0..20_000 {
+            let (a, b) = (random.value::<F>(), random.value::<F>());
+            let product = |env: Env| env.mul::<F>(bits::<F>(a), bits::<F>(b));
+            // The sum often cancels.
+            let c = match random.below(2) {
+                0 => random.value::<F>(),
+                _ => product(env(Fcsr(0))).0.into() ^ random.below(4),
+            };
+            for fcsr in [0, FS] {
+                let env = env(Fcsr(fcsr));
+                let (p, multiplying) = product(env);
+                let (root, rooting) = env.sqrt::<F>(bits::<F>(a));
+                let (sum, adding) = env.add::<F>(p, bits::<F>(c));
+                let (difference, subtracting) = env.sub::<F>(p, bits::<F>(c));
+                let (reciprocal, dividing) = env.div::<F>(F::one(), root);
+                let wants = [
+                    (sum, multiplying | adding),
+                    (difference, multiplying | subtracting),
+                    (reciprocal, rooting | dividing),
+                ];
+                for (op, (result, flags)) in names.into_iter().zip(wants) {
+                    let exceptions = u32::from((flags & Flags::IEEE).bits());
+                    let want = Effect {
+                        result: Some(result.into()),
+                        fcsr: fcsr | exceptions << 12 | exceptions << 2,
                     };
-                    assert_eq!(
-                        soft.to_fixed(f, width, a),
-                        (result, u32::from(inexact)),
-                        "{rounding:?} {width}: {a:x}"
-                    );
-                }
-            }
-        }
-        let integer = random.next().cast_signed() >> random.below(64) << random.below(64);
-        let (result, inexact) = fast::from_fixed::<F>(integer);
-        assert_eq!(
-            nearest.convert_fixed(f, integer),
-            (result, u32::from(inexact)),
-            "{integer}"
-        );
-        for cond in 0..16 {
-            for soft in [nearest, flushing] {
-                if let Some(holds) = fast::compare::<F>(soft.flush, cond, a, b) {
-                    hits[12] += 1;
-                    assert_eq!(
-                        soft.compare(f, cond, a, b),
-                        (holds, 0),
-                        "C.{cond}: {a:x} {b:x}"
-                    );
+                    let effect = execute(op, fcsr, a, b, c);
+                    assert_eq!(effect, want, "{op} FCSR={fcsr:x} {a:x} {b:x} {c:x}");
                 }
             }
         }
     }
-    assert!(
-        hits[..13].iter().all(|&n| n > 5_000),
-        "the host is hardly used: {hits:?}"
-    );
-}
-
-#[test]
-fn host_results_are_exact_single() {
-    fast_is_exact::<f32>(1);
-}
-
-#[test]
-fn host_results_are_exact_double() {
-    fast_is_exact::<f64>(2);
-}
-
-#[test]
-fn host_conversions_between_formats_are_exact() {
-    let nearest = Context::from(Fcsr(0));
-    let mut random = Random(3);
-    for _ in 0..40_000 {
-        let (s, d) = (random.value(S), random.value(D));
-        if let Some(result) = fast::widen(s) {
-            assert_eq!(nearest.convert(S, D, s), (result, 0), "{s:x}");
-        }
-        // Most doubles are out of range.
-        for d in [
-            d,
-            f64::from(f32::from_bits(s as u32)).to_bits() ^ random.next() >> random.below(64),
-        ] {
-            if let Some((result, inexact)) = fast::narrow(d) {
-                assert_eq!(
-                    nearest.convert(D, S, d),
-                    (result, u32::from(inexact)),
-                    "{d:x}"
-                );
-            }
-        }
+    fn bits<F: Host>(value: u64) -> F::Bits {
+        F::truncate(value.into())
     }
-}
-
-/// The host's own arithmetic is an independent witness for results to nearest, subnormals included.
-#[test]
-fn exact_arithmetic_agrees_with_the_host() {
-    fn compare<F: Host>(seed: u64) {
-        let (f, soft, mut random) = (F::FORMAT, Context::from(Fcsr(0)), Random(seed));
-        for _ in 0..40_000 {
-            let (a, b) = (random.value(f), random.value(f));
-            let (x, y) = (F::from_raw(a), F::from_raw(b));
-            let cases = [
-                (x + y, soft.add(f, a, b)),
-                (x - y, soft.sub(f, a, b)),
-                (x * y, soft.mul(f, a, b)),
-                (x / y, soft.div(f, a, b)),
-                (x.sqrt(), soft.sqrt(f, a)),
-            ];
-            for (n, (host, (result, _))) in cases.into_iter().enumerate() {
-                let is_nan = fast::is_nan::<F>(result);
-                assert_eq!(fast::is_nan::<F>(host.raw()), is_nan, "{n}: {a:x} {b:x}");
-                assert!(
-                    is_nan || host.raw() == result,
-                    "{n}: {a:x} {b:x}: {result:x}"
-                );
-            }
-        }
-    }
-    compare::<f32>(4);
-    compare::<f64>(5);
+    check::<f32>(1, ["madd_s", "msub_s", "rsqrt_s"]);
+    check::<f64>(2, ["madd_d", "msub_d", "rsqrt_d"]);
 }
 
 /// Directed results are next to each other, with the nearest among them, and are one number if
@@ -682,18 +578,25 @@ fn exact_arithmetic_agrees_with_the_host() {
 fn rounding_modes_enclose_the_exact_result() {
     let mut random = Random(6);
     for _ in 0..20_000 {
-        for (f, ops) in [
-            (S, ["add_s", "mul_s", "div_s"]),
-            (D, ["add_d", "mul_d", "div_d"]),
+        for (sign, (a, b), ops) in [
+            (
+                MINUS_S,
+                (random.value::<f32>(), random.value::<f32>()),
+                ["add_s", "mul_s", "div_s"],
+            ),
+            (
+                MINUS,
+                (random.value::<f64>(), random.value::<f64>()),
+                ["add_d", "mul_d", "div_d"],
+            ),
         ] {
-            let (a, b) = (random.value(f), random.value(f));
             for op in ops {
                 let [nearest, zero, up, down] = [RN, RZ, RP, RM].map(|rm| execute(op, rm, a, b, 0));
                 let inexact = nearest.fcsr & I << 12 != 0;
                 let order = |e: Effect| {
                     let bits = e.result.unwrap_or(0);
-                    let magnitude = (bits & (f.sign_bit() - 1)).cast_signed();
-                    if bits & f.sign_bit() != 0 {
+                    let magnitude = (bits & (sign - 1)).cast_signed();
+                    if bits & sign != 0 {
                         -magnitude
                     } else {
                         magnitude
@@ -728,8 +631,13 @@ fn cause_flags_and_traps_agree() {
         .collect();
     for _ in 0..2_000 {
         for op in &ops {
-            let f = if op.ends_with("_s") { S } else { D };
-            let operands = [random.value(f), random.value(f), random.value(f)];
+            let operands = [(); 3].map(|()| {
+                if op.ends_with("_s") {
+                    random.value::<f32>()
+                } else {
+                    random.value::<f64>()
+                }
+            });
             let before = Fcsr(random.next() as u32 & Fcsr::WRITABLE);
             let effect = execute(op, before.0, operands[0], operands[1], operands[2]);
             let after = Fcsr(effect.fcsr);
