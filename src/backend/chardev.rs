@@ -2,17 +2,22 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use super::outside::{Feed, Gone, To};
+use super::outlet::{Level, PATIENCE};
+use super::outside::{Feed, Gone, spawn};
 use super::terminal::{self, Keys, Typed};
-use super::{BackendError, Form, and, read};
-use crate::machine::{Event, Sink};
+use super::{BackendError, Form, LOST, Outlet, and, read as read_form, socket};
+use crate::machine::Event;
 
 /// The status of a program whose output nobody reads any more: 128 + SIGPIPE.
 const BROKEN_PIPE: u8 = 141;
@@ -70,14 +75,14 @@ pub(super) const FORMS: &[Form<Chardev>] = &[
         name: "unix",
         args: ":PATH[,server]",
         about: "connects to a Unix socket, or listens at it, for one peer after another",
-        parse: |rest| socket(rest).map(|(path, server)| Chardev::Unix(path.into(), server)),
+        parse: |rest| address(rest).map(|(path, server)| Chardev::Unix(path.into(), server)),
     },
     Form {
         name: "tcp",
         args: ":HOST:PORT[,server]",
         about: "connects to a TCP address, or listens at it, for one peer after another",
         parse: |rest| {
-            let (address, server) = socket(rest).filter(|(address, _)| address.contains(':'))?;
+            let (address, server) = address(rest).filter(|(address, _)| address.contains(':'))?;
             Some(Chardev::Tcp(address, server))
         },
     },
@@ -87,7 +92,7 @@ pub(super) const FORMS: &[Form<Chardev>] = &[
 const SILENT: &[&str] = &["console", "null", "file"];
 
 /// Where a socket is, and whether to listen there: QEMU's spelling, but that one never waits for its peer here.
-fn socket(rest: &str) -> Option<(String, bool)> {
+fn address(rest: &str) -> Option<(String, bool)> {
     let mut words = rest.split(',');
     let place = words.next().filter(|place| !place.is_empty())?;
     let mut server = false;
@@ -111,7 +116,7 @@ impl Chardev {
         let backend = match text {
             "none" => return Ok(Self::Null),
             _ if SILENT.contains(&name) => None,
-            _ => read(FORMS, "", text).ok(),
+            _ => read_form(FORMS, "", text).ok(),
         };
         backend.ok_or_else(|| {
             let forms: Vec<_> = monitor_forms().collect();
@@ -135,234 +140,329 @@ pub fn monitor_forms() -> impl Iterator<Item = String> {
     std::iter::once("none".to_owned()).chain(forms.map(Form::to_string))
 }
 
-type Writer = Box<dyn Write + Send>;
-
-/// A sink that may lose its writer, or get one later.
-struct Stream(Arc<Mutex<Option<Writer>>>);
-
-impl Sink for Stream {
-    fn send(&mut self, bytes: &[u8]) {
-        let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(w) = &mut *writer
-            && let Err(e) = w.write_all(bytes).and_then(|()| w.flush())
-            && e.kind() != ErrorKind::WouldBlock
-        {
-            *writer = None;
-        }
-    }
-}
-
-/// Standard output. When its reader has gone, the run has no purpose left.
-struct Stdout(Feed);
-
-impl Sink for Stdout {
-    fn send(&mut self, bytes: &[u8]) {
-        let mut out = std::io::stdout().lock();
-        if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
-            let _ = self.0.send(Event::Quit(BROKEN_PIPE));
-        }
-    }
-}
-
-/// Standard output.
-pub(super) fn stdout(feed: &Feed) -> Box<dyn Sink> {
-    Box::new(Stdout(feed.clone()))
-}
-
-struct Nothing;
-
-impl Sink for Nothing {
-    fn send(&mut self, _: &[u8]) {}
-}
-
-/// Opens a backend; what comes in goes to `feed`. On a terminal the keys switch to the monitor of this number.
+/// Opens a backend; what comes in goes to `feed`. On a terminal the keys switch to the monitor, if there is a way to it.
+/// Nothing is plugged in by [`Chardev::Null`].
 pub(super) fn open(
-    to: To,
-    monitor: Option<usize>,
     name: &str,
     backend: &Chardev,
-    feed: &Feed,
-) -> Result<Box<dyn Sink>, BackendError> {
+    feed: Feed,
+    monitor: Option<Feed>,
+) -> Result<Option<Outlet>, BackendError> {
     let failed = |what: &str, e: &dyn std::fmt::Display| {
         BackendError::new(format!("{name}: cannot {what}: {e}"))
     };
-    let feed = feed.clone();
-    Ok(match backend {
-        Chardev::Null => Box::new(Nothing),
+    Ok(Some(match backend {
+        Chardev::Null => return Ok(None),
         Chardev::Stdio => {
-            let out = stdout(&feed);
+            let outlet = stdout(name, &feed)?;
             let raw = terminal::take();
-            std::thread::spawn(move || {
-                let _ = if raw {
-                    read_terminal(to, monitor, &feed)
-                } else {
-                    feed.opened(to, None)
-                        .and_then(|()| read_all(to, &mut std::io::stdin(), &feed))
-                        .and_then(|()| feed.closed(to))
+            spawn(name, move || {
+                // Nobody is left to tell when the machine has gone.
+                let _ = match raw {
+                    true => read_terminal(&feed, monitor.as_ref()),
+                    false => read_all(&mut std::io::stdin(), &feed),
                 };
-            });
-            out
+            })?;
+            outlet
         }
         Chardev::File(path) => {
-            let file = File::create(path)
-                .map_err(|e| failed(&format!("write to {}", path.display()), &e))?;
-            Box::new(sink(file))
+            let writing = |e| failed(&format!("write to {}", path.display()), &e);
+            if is_fifo(path) {
+                let fifo = Fifo(path.clone(), None);
+                plain(name, path, Some(PATIENCE), &feed, fifo)?
+            } else {
+                let file = File::create(path).map_err(writing)?;
+                plain(name, path, None, &feed, file)?
+            }
         }
         Chardev::Unix(path, false) => {
             let stream = UnixStream::connect(path)
                 .map_err(|e| failed(&format!("connect to {}", path.display()), &e))?;
-            connected(to, stream, UnixStream::try_clone, feed)
-                .map_err(|e| failed("use the socket", &e))?
+            connected(name, stream, feed)?
         }
         Chardev::Tcp(address, false) => {
             let stream = TcpStream::connect(address)
                 .map_err(|e| failed(&format!("connect to {address}"), &e))?;
-            connected(to, stream, TcpStream::try_clone, feed)
-                .map_err(|e| failed("use the socket", &e))?
+            connected(name, stream, feed)?
         }
         Chardev::Unix(path, true) => {
-            let listener = listen_unix(path)
+            let listener = socket::listen(path)
                 .map_err(|e| failed(&format!("listen at {}", path.display()), &e))?;
-            serve(
-                to,
-                feed,
-                move || listener.accept().map(|(s, _)| s),
-                UnixStream::try_clone,
-            )
+            serve(name, feed, listener, |l| l.accept().map(|(s, _)| s))?
         }
         Chardev::Tcp(address, true) => {
             let listener = TcpListener::bind(address)
                 .map_err(|e| failed(&format!("listen at {address}"), &e))?;
-            serve(
-                to,
-                feed,
-                move || listener.accept().map(|(s, _)| s),
-                TcpStream::try_clone,
-            )
+            serve(name, feed, listener, |l| l.accept().map(|(s, _)| s))?
         }
         Chardev::Pty => {
             let (file, path) = open_pty().map_err(|e| failed("open a pseudo-terminal", &e))?;
-            eprintln!("{name} is {path}");
-            let reader = file
+            let mut reader = file
                 .try_clone()
                 .map_err(|e| failed("open a pseudo-terminal", &e))?;
-            std::thread::spawn(move || read_pty(to, reader, &feed));
-            Box::new(sink(file))
+            let outlet = plain(name, Path::new(&path), Some(PATIENCE), &feed, file)?;
+            terminal::say(&format!("{name} is {path}\n"));
+            spawn(name, move || {
+                let _ = read_all(&mut reader, &feed);
+            })?;
+            outlet
         }
-    })
+    }))
 }
 
-fn sink(writer: impl Write + Send + 'static) -> Stream {
-    Stream(Arc::new(Mutex::new(Some(Box::new(writer)))))
+/// Standard output. When its reader has gone, or its disk is full, the run has no purpose left.
+fn stdout(name: &str, feed: &Feed) -> Result<Outlet, BackendError> {
+    let out = std::io::stdout().as_fd().try_clone_to_owned();
+    let out = out
+        .map_err(|e| BackendError::new(format!("{name}: cannot write to standard output: {e}")))?;
+    let post = feed.post.clone();
+    let failed = move |e: std::io::Error| {
+        let status = match e.kind() {
+            ErrorKind::BrokenPipe => BROKEN_PIPE,
+            _ => {
+                terminal::say(&format!("error: cannot write to standard output: {e}\n"));
+                LOST
+            }
+        };
+        let _ = post.event(Event::Quit(status));
+    };
+    let outlet = Outlet::new(name, None, feed.post.clone(), File::from(out), failed)?;
+    Ok(outlet.0)
 }
 
-/// A socket whose last user was killed leaves its name behind; nobody answers there.
-fn listen_unix(path: &Path) -> std::io::Result<UnixListener> {
-    match UnixListener::bind(path) {
-        Err(e) if e.kind() == ErrorKind::AddrInUse && UnixStream::connect(path).is_err() => {
-            std::fs::remove_file(path)?;
-            UnixListener::bind(path)
+/// A place that output goes to until it takes no more.
+fn plain(
+    name: &str,
+    path: &Path,
+    patience: Option<Duration>,
+    feed: &Feed,
+    out: impl Write + Send + 'static,
+) -> Result<Outlet, BackendError> {
+    let lost = format!("{name}: cannot write to {}", path.display());
+    let failed = move |e| tracing::warn!("{lost}: {e}; what it sends from here on is lost");
+    Ok(Outlet::new(name, patience, feed.post.clone(), out, failed)?.0)
+}
+
+fn is_fifo(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo())
+}
+
+/// A named pipe, whose readers come and go: it is opened where that may wait for one.
+struct Fifo(PathBuf, Option<File>);
+
+impl Write for Fifo {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        loop {
+            if self.1.is_none() {
+                self.1 = Some(File::options().write(true).open(&self.0)?);
+            }
+            match self.1.as_mut().map(|file| file.write(bytes)) {
+                Some(Err(e)) if e.kind() == ErrorKind::BrokenPipe => self.1 = None,
+                Some(result) => return result,
+                None => {}
+            }
         }
-        result => result,
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
-fn connected<S: Read + Write + Send + 'static>(
-    to: To,
-    stream: S,
-    clone: impl Fn(&S) -> std::io::Result<S>,
-    feed: Feed,
-) -> std::io::Result<Box<dyn Sink>> {
-    let mut reader = clone(&stream)?;
-    std::thread::spawn(move || {
-        // Nobody is left to tell when the machine has gone.
-        let _ = feed
-            .opened(to, None)
-            .and_then(|()| read_all(to, &mut reader, &feed))
-            .and_then(|()| feed.closed(to));
-    });
-    Ok(Box::new(sink(stream)))
+/// A connection of either kind of socket.
+trait Connection: Read + Write + AsFd + Send + Sized + 'static {
+    fn copy(&self) -> std::io::Result<Self>;
+    /// Ends it for every copy; one that is being written to too.
+    fn end(&self);
+}
+
+impl Connection for UnixStream {
+    fn copy(&self) -> std::io::Result<Self> {
+        self.try_clone()
+    }
+
+    fn end(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+impl Connection for TcpStream {
+    fn copy(&self) -> std::io::Result<Self> {
+        self.try_clone()
+    }
+
+    fn end(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+fn connected(name: &str, mut stream: impl Connection, feed: Feed) -> Result<Outlet, BackendError> {
+    let copy = stream
+        .copy()
+        .map_err(|e| BackendError::new(format!("{name}: cannot use the socket: {e}")))?;
+    // A peer that leaves takes its output with it.
+    let outlet = Outlet::new(name, Some(PATIENCE), feed.post.clone(), copy, |_| {})?;
+    spawn(name, move || {
+        let _ = read_all(&mut stream, &feed);
+    })?;
+    Ok(outlet.0)
+}
+
+/// Where what is sent goes: to the present peer, or nowhere. The lock is between two threads of the backend.
+struct Peer<S>(Arc<Mutex<Option<S>>>);
+
+impl<S> Peer<S> {
+    fn set(&self, peer: Option<S>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = peer;
+    }
+}
+
+impl<S: Write> Write for Peer<S> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut peer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match peer.as_mut().map(|peer| peer.write(bytes)) {
+            Some(Ok(written @ 1..)) => Ok(written),
+            Some(Err(e)) if e.kind() == ErrorKind::Interrupted => Err(e),
+            _ => {
+                *peer = None;
+                Ok(bytes.len())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Takes one peer after another; without one, output is dropped.
-fn serve<S: Read + Write + Send + 'static>(
-    to: To,
+fn serve<L: AsFd + Send + 'static, S: Connection>(
+    name: &str,
     feed: Feed,
-    accept: impl Fn() -> std::io::Result<S> + Send + 'static,
-    clone: impl Fn(&S) -> std::io::Result<S> + Send + 'static,
-) -> Box<dyn Sink> {
-    let writer = Arc::new(Mutex::new(None));
-    let sink = Stream(writer.clone());
-    std::thread::spawn(move || {
-        while let Ok(mut stream) = accept() {
-            let Ok(copy) = clone(&stream) else { continue };
-            // The monitor answers each peer itself: what one has asked is not for the next.
-            let served = match to {
-                To::Monitor(_) => feed.opened(to, Some(Box::new(self::sink(copy)))),
-                To::Slot(_) => {
-                    *writer.lock().unwrap_or_else(PoisonError::into_inner) =
-                        Some(Box::new(copy) as Writer);
+    listener: L,
+    accept: fn(&L) -> std::io::Result<S>,
+) -> Result<Outlet, BackendError> {
+    let peer = Peer(Arc::new(Mutex::new(None)));
+    let out = Peer(peer.0.clone());
+    let (outlet, level) = Outlet::new(name, Some(PATIENCE), feed.post.clone(), out, |_| {})?;
+    spawn(name, move || {
+        loop {
+            let served = match accept(&listener) {
+                Ok(stream) => attend(stream, &peer, &level, &feed, &listener),
+                // There may be too many open files; later there may be fewer.
+                Err(_) => {
+                    std::thread::sleep(Duration::from_millis(100));
                     Ok(())
                 }
             };
-            let served = served.and_then(|()| read_all(to, &mut stream, &feed));
-            *writer.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            // A slot's next peer goes on where this one left off.
-            if served.is_err() || matches!(to, To::Monitor(_)) && feed.closed(to).is_err() {
+            if served.is_err() {
                 return;
             }
         }
-    });
-    Box::new(sink)
+    })?;
+    Ok(outlet)
+}
+
+/// Serves one peer to its end. A slot's next one goes on where this one left off; the monitor's begins anew.
+fn attend<S: Connection>(
+    mut stream: S,
+    peer: &Peer<S>,
+    level: &Level,
+    feed: &Feed,
+    listener: &impl AsFd,
+) -> Result<(), Gone> {
+    let Ok(copy) = stream.copy() else {
+        return Ok(());
+    };
+    peer.set(Some(copy));
+    feed.opened()?;
+    // One that has left, and whose input nobody takes, makes room for another at the door.
+    let left = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    read(&mut stream, feed, |stream| {
+        ready(stream, left) && ready(listener, PollFlags::IN)
+    })?;
+    if feed.commands() {
+        feed.closed()?;
+        feed.heard_closed();
+    }
+    // It has said all it has to say, and may still want its answer.
+    level.settle();
+    stream.end();
+    peer.set(None);
+    level.settle();
+    Ok(())
+}
+
+/// Whether one of these is true of a socket now.
+fn ready(socket: &impl AsFd, what: PollFlags) -> bool {
+    let now = Timespec::default();
+    let mut fds = [PollFd::new(socket, what)];
+    poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 /// Passes on what comes until its end.
-fn read_all(to: To, reader: &mut dyn Read, feed: &Feed) -> Result<(), Gone> {
-    let mut buffer = [0; 4096];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(len) => feed.text(to, &buffer[..len])?,
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return Ok(()),
-        }
-    }
+fn read_all(reader: &mut impl Read, feed: &Feed) -> Result<(), Gone> {
+    feed.opened()?;
+    read(reader, feed, |_| false)?;
+    feed.closed()
 }
 
-/// Passes on what is typed, and does what the escape key asks for.
-fn read_terminal(to: To, monitor: Option<usize>, feed: &Feed) -> Result<(), Gone> {
+/// Passes on what comes until its end, or until `give_up` says so where nothing more is taken.
+fn read<R: Read>(reader: &mut R, feed: &Feed, give_up: impl Fn(&R) -> bool) -> Result<(), Gone> {
+    let mut buffer = [0; 4096];
+    while let Some(room) = feed.allowance(&|| give_up(reader)) {
+        let room = room.min(buffer.len());
+        match reader.read(&mut buffer[..room]) {
+            Ok(0) => break,
+            Ok(length) => drop(feed.text(&buffer[..length])?),
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    Ok(())
+}
+
+/// Passes on what is typed, and does what the escape key asks for. It is read even if nothing is taken, for the escape key's
+/// sake; what is too much then is lost, with a beep.
+fn read_terminal(console: &Feed, monitor: Option<&Feed>) -> Result<(), Gone> {
     let (mut keys, mut buffer) = (Keys::default(), [0; 4096]);
-    let mut now = to;
-    feed.opened(to, None)?;
-    while let Ok(len) = std::io::stdin().read(&mut buffer) {
-        if len == 0 {
+    let mut now = console;
+    console.opened()?;
+    while let Ok(length) = std::io::stdin().read(&mut buffer) {
+        if length == 0 {
             break;
         }
-        for typed in keys.sort(&buffer[..len]) {
-            match (typed, to, monitor) {
-                (Typed::Text(text), ..) => feed.text(now, &text)?,
-                (Typed::Break, To::Slot(slot), _) => feed.send(Event::Break(slot))?,
-                (Typed::Quit, ..) => feed.send(Event::Quit(0))?,
-                (Typed::Switch, _, Some(number)) if now == to => {
-                    now = To::Monitor(number);
-                    feed.opened(now, None)?;
+        for typed in keys.sort(&buffer[..length]) {
+            match (typed, monitor) {
+                (Typed::Text(text), _) => {
+                    if !now.text(&text)? {
+                        terminal::say("\x07");
+                    }
                 }
-                (Typed::Switch, _, Some(_)) => {
-                    feed.closed(now)?;
-                    now = to;
+                (Typed::Break, _) if console.commands() => {
+                    terminal::say("\r\nthe console is not on this terminal\r\n");
                 }
-                (Typed::Switch, ..) => eprint!("\r\nthere is nothing else on this terminal\r\n"),
-                (Typed::Break, To::Monitor(_), _) => {
-                    eprint!("\r\nthe console is not on this terminal\r\n");
+                (Typed::Break, _) => console.send_break()?,
+                (Typed::Quit, _) => console.post.event(Event::Quit(0))?,
+                (Typed::Switch, Some(monitor)) if now.commands() => {
+                    monitor.closed()?;
+                    now = console;
                 }
-                (Typed::Say(text), ..) => eprint!("{text}"),
+                (Typed::Switch, Some(monitor)) => {
+                    now = monitor;
+                    monitor.opened()?;
+                }
+                (Typed::Switch, None) => {
+                    terminal::say("\r\nthere is nothing else on this terminal\r\n");
+                }
+                (Typed::Say(text), _) => terminal::say(text),
             }
         }
     }
     Ok(())
 }
 
-/// A pseudo-terminal's controlling side, which never blocks on writing, and the name of the other side.
+/// A pseudo-terminal's controlling side and the name of the other side.
 fn open_pty() -> rustix::io::Result<(File, String)> {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
     grantpt(&controller)?;
@@ -380,27 +480,5 @@ fn open_pty() -> rustix::io::Result<(File, String)> {
     settings.make_raw();
     rustix::termios::tcsetattr(&far, rustix::termios::OptionalActions::Now, &settings)?;
     std::mem::forget(far);
-    rustix::io::ioctl_fionbio(&controller, true)?;
     Ok((File::from(controller), name))
-}
-
-fn read_pty(to: To, mut reader: File, feed: &Feed) {
-    use rustix::event::{PollFd, PollFlags, poll};
-    if feed.opened(to, None).is_err() {
-        return;
-    }
-    loop {
-        let mut fds = [PollFd::new(&reader, PollFlags::IN)];
-        if poll(&mut fds, None).is_err() {
-            continue;
-        }
-        let mut buffer = [0; 4096];
-        match reader.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(len) if feed.text(to, &buffer[..len]).is_err() => return,
-            Ok(_) => {}
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            Err(_) => return,
-        }
-    }
 }

@@ -4,7 +4,10 @@
 mod chardev;
 mod image;
 mod netdev;
+mod outlet;
 mod outside;
+mod signals;
+mod socket;
 mod terminal;
 
 use std::fmt;
@@ -14,7 +17,12 @@ use solderless_model::SlotKind;
 pub use chardev::{Chardev, monitor_forms};
 pub use image::{Image, rom};
 pub use netdev::Netdev;
-pub use outside::{Heard, Outside, Said};
+pub use outlet::{Outlet, PATIENCE};
+pub use outside::{Heard, Outside, Said, To};
+pub use terminal::say;
+
+/// The status of a run whose result is lost: the machine could not be saved at its end, or the console's output not written.
+pub const LOST: u8 = 3;
 
 /// A backend, of the kind of its slot.
 #[derive(Debug, Clone, PartialEq, Eq)]

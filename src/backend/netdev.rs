@@ -3,15 +3,16 @@
 //! A network is a pair of datagram sockets, one frame to a datagram: what QEMU's `-netdev dgram` speaks, so that the other
 //! end can be another machine here or one of QEMU's.
 
-use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::outside::Feed;
-use super::{BackendError, Form};
-use crate::machine::{Event, Sink};
+use rustix::net::{SendFlags, send};
+
+use super::outside::{Feed, spawn};
+use super::{BackendError, Form, socket};
+use crate::machine::Sink;
 
 /// The shortest frame on a network, and the shortest that says what it is: the header.
 const SHORTEST: usize = 60;
@@ -56,18 +57,16 @@ fn ends(rest: &str) -> Option<(&str, &str)> {
         .filter(|(own, peer)| !own.is_empty() && !peer.is_empty())
 }
 
-/// Opens a backend; the frames that come in go to `events`.
+/// Opens a backend; the frames that come in go to `feed`. Nothing is plugged in by [`Netdev::Null`].
 pub(super) fn open(
-    slot: usize,
     name: &str,
     backend: &Netdev,
-    events: &Feed,
-) -> Result<Box<dyn Sink>, BackendError> {
+    feed: Feed,
+) -> Result<Option<Box<dyn Sink>>, BackendError> {
     let failed =
         |what: String, e: std::io::Error| BackendError::new(format!("{name}: cannot {what}: {e}"));
-    let events = events.clone();
     Ok(match backend {
-        Netdev::Null => Box::new(Udp(None)),
+        Netdev::Null => None,
         Netdev::Udp(own, peer) => {
             let socket = UdpSocket::bind(own).map_err(|e| failed(format!("listen at {own}"), e))?;
             socket
@@ -75,29 +74,27 @@ pub(super) fn open(
                 .map_err(|e| failed(format!("send to {peer}"), e))?;
             let socket = Arc::new(socket);
             let from = socket.clone();
-            std::thread::spawn(move || take(slot, |buffer| from.recv(buffer), &events));
-            Box::new(Udp(Some(socket)))
+            spawn(name, move || take(|buffer| from.recv(buffer), &feed))?;
+            Some(Box::new(Udp(socket)))
         }
         Netdev::Unix(own, peer) => {
             let at = || format!("listen at {}", own.display());
-            let from = bind(own).map_err(|e| failed(at(), e))?;
+            let from = socket::datagrams(own).map_err(|e| failed(at(), e))?;
             // A socket of its own: a peer that does not read must not hold the machine.
             let to = UnixDatagram::unbound().and_then(|to| to.set_nonblocking(true).map(|()| to));
             let to = to.map_err(|e| failed("make a socket".to_owned(), e))?;
-            std::thread::spawn(move || take(slot, |buffer| from.recv(buffer), &events));
-            Box::new(Unix(to, peer.clone()))
+            spawn(name, move || take(|buffer| from.recv(buffer), &feed))?;
+            Some(Box::new(Unix(to, peer.clone())))
         }
     })
 }
 
-/// A frame that cannot be sent is lost, as on any network: the other end may not be there yet, or may be busy.
-struct Udp(Option<Arc<UdpSocket>>);
+/// A frame that cannot be sent at once is lost, as on any network: the other end may not be there yet, or may be busy.
+struct Udp(Arc<UdpSocket>);
 
 impl Sink for Udp {
     fn send(&mut self, frame: &[u8]) {
-        if let Some(socket) = &self.0 {
-            let _ = socket.send(frame);
-        }
+        let _ = send(&self.0, frame, SendFlags::DONTWAIT);
     }
 }
 
@@ -109,26 +106,11 @@ impl Sink for Unix {
     }
 }
 
-/// A socket whose last user has ended leaves its name behind; nobody listens there.
-fn bind(path: &Path) -> std::io::Result<UnixDatagram> {
-    let live = || {
-        UnixDatagram::unbound()
-            .and_then(|s| s.connect(path))
-            .is_ok()
-    };
-    match UnixDatagram::bind(path) {
-        Err(e) if e.kind() == ErrorKind::AddrInUse && !live() => {
-            std::fs::remove_file(path)?;
-            UnixDatagram::bind(path)
-        }
-        result => result,
-    }
-}
-
 /// Passes on every frame, padded to the length that a network has, until nobody wants them.
-fn take(slot: usize, receive: impl Fn(&mut [u8]) -> std::io::Result<usize>, events: &Feed) {
+fn take(receive: impl Fn(&mut [u8]) -> std::io::Result<usize>, feed: &Feed) {
     let mut buffer = [0; 1 << 16];
-    loop {
+    // Those for which there is no room wait in the socket, and are lost where that is full.
+    while feed.allowance(&|| false).is_some() {
         // An error tells that an earlier frame was lost, because the other end was not there.
         let Ok(length) = receive(&mut buffer) else {
             continue;
@@ -138,7 +120,7 @@ fn take(slot: usize, receive: impl Fn(&mut [u8]) -> std::io::Result<usize>, even
         }
         let mut frame = buffer[..length].to_vec();
         frame.resize(length.max(SHORTEST), 0);
-        if events.send(Event::Input(slot, frame)).is_err() {
+        if feed.frame(frame).is_err() {
             return;
         }
     }
@@ -146,8 +128,11 @@ fn take(slot: usize, receive: impl Fn(&mut [u8]) -> std::io::Result<usize>, even
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::backend::Heard;
+    use crate::backend::{Heard, Outside};
+    use crate::machine::Event;
 
     #[test]
     fn two_ends_exchange_frames() {
@@ -156,11 +141,11 @@ mod tests {
         let (one, other) = (path("one"), path("other"));
         // Left behind by one that has ended.
         drop(UnixDatagram::bind(&one).unwrap());
-        let (sender, events) = std::sync::mpsc::channel();
-        let feed = Feed(sender);
-        let open = |slot, own: &PathBuf, peer: &PathBuf| {
+        let mut outside = Outside::new().unwrap();
+        let mut open = |slot, own: &PathBuf, peer: &PathBuf| {
             let backend = Netdev::Unix(own.clone(), peer.clone());
-            super::open(slot, "net", &backend, &feed)
+            let sink = outside.connect(slot, "net", &backend)?;
+            Ok::<_, BackendError>(sink.expect("it is plugged in"))
         };
         let mut first = open(1, &one, &other).unwrap();
         first.send(&[1; 20]);
@@ -169,10 +154,13 @@ mod tests {
         first.send(&[3; 20]);
         second.send(&[4; 1500]);
         assert!(open(3, &one, &other).is_err(), "it is in use");
-        let mut came = [(); 2].map(|()| match events.recv().unwrap() {
-            Heard::Event(event) => event,
-            Heard::Monitor(..) => panic!("this is no monitor"),
-        });
+        let mut came =
+            [(); 2].map(
+                |()| match outside.wait(Some(Duration::from_secs(60))).unwrap() {
+                    Heard::Event(event) => event,
+                    Heard::Monitor(..) => panic!("this is no monitor"),
+                },
+            );
         came.sort_by_key(|event| matches!(event, Event::Input(2, _)));
         let padded = [vec![3; 20], vec![0; 40]].concat();
         assert_eq!(

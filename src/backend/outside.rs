@@ -1,17 +1,28 @@
-//! The outside of a machine: everything that comes to it, in one queue, and signals.
+//! The outside of a machine: everything that comes to it, in one queue.
+//!
+//! What comes is bounded: whoever reads from a backend has a credit of bytes or frames, which the machine gives back as the
+//! guest takes them. A reader without credit does not read, so the peer waits, not the program's memory.
 
 use std::collections::VecDeque;
-use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::iterator::Signals;
-
-use super::{BackendError, Chardev, Netdev, chardev, netdev, terminal};
+use super::signals::Signals;
+use super::{BackendError, Chardev, Netdev, Outlet, chardev, netdev, terminal};
 use crate::machine::{Event, Sink};
 
+/// Characters that wait for a slot's device at most.
+const CHARACTERS: usize = 1 << 20;
+/// Frames that wait for a slot's device at most.
+const FRAMES: usize = 256;
+/// Characters that wait for the monitor at most.
+const COMMANDS: usize = 1 << 16;
+
 /// Something that came from outside.
+#[derive(Debug)]
 pub enum Heard {
     /// For the machine.
     Event(Event),
@@ -20,9 +31,10 @@ pub enum Heard {
 }
 
 /// What somebody says to the monitor.
+#[derive(Debug)]
 pub enum Said {
-    /// Here I am, to be answered there from now on if not where the monitor was opened.
-    Opened(Option<Box<dyn Sink + Send>>),
+    /// Here I am.
+    Opened,
     /// What was typed.
     Text(Vec<u8>),
     /// There is nobody any more.
@@ -31,109 +43,228 @@ pub enum Said {
 
 /// Who gets what comes in from a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum To {
+pub enum To {
     /// A slot of the board.
     Slot(usize),
     /// The monitor, from the one with this number.
     Monitor(usize),
 }
 
-/// Puts what comes from outside into the queue.
+/// Puts something into the machine's queue.
 #[derive(Debug, Clone)]
-pub(super) struct Feed(pub(super) Sender<Heard>);
+pub(super) struct Post(Sender<Heard>);
 
 /// The machine is no more.
 #[derive(Debug)]
 pub(super) struct Gone;
 
-impl Feed {
-    pub(super) fn send(&self, event: Event) -> Result<(), Gone> {
+impl Post {
+    pub(super) fn event(&self, event: Event) -> Result<(), Gone> {
         self.hear(Heard::Event(event))
     }
 
-    pub(super) fn hear(&self, heard: Heard) -> Result<(), Gone> {
+    fn hear(&self, heard: Heard) -> Result<(), Gone> {
         self.0.send(heard).map_err(|_| Gone)
     }
+}
 
-    pub(super) fn opened(&self, to: To, answer: Option<Box<dyn Sink + Send>>) -> Result<(), Gone> {
-        match to {
-            To::Slot(_) => Ok(()),
-            To::Monitor(number) => self.hear(Heard::Monitor(number, Said::Opened(answer))),
-        }
-    }
+/// How much more the reader of a backend may read.
+#[derive(Debug)]
+struct Credit {
+    left: AtomicUsize,
+    most: usize,
+    reader: OnceLock<Thread>,
+}
 
-    pub(super) fn text(&self, to: To, bytes: &[u8]) -> Result<(), Gone> {
-        self.hear(match to {
-            To::Slot(slot) => Heard::Event(Event::Input(slot, bytes.to_vec())),
-            To::Monitor(number) => Heard::Monitor(number, Said::Text(bytes.to_vec())),
+impl Credit {
+    fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            left: AtomicUsize::new(most),
+            most,
+            reader: OnceLock::new(),
         })
     }
 
+    /// Gives some back, from the machine's thread.
+    fn give(&self, count: usize) {
+        let more = |left: usize| Some(left.saturating_add(count).min(self.most));
+        let _ = self.left.fetch_update(SeqCst, SeqCst, more);
+        if let Some(reader) = self.reader.get() {
+            reader.unpark();
+        }
+    }
+
+    /// Waits until there is some; `None` if `give_up`, which is asked now and then, says so.
+    fn wait(&self, give_up: &dyn Fn() -> bool) -> Option<usize> {
+        self.reader.get_or_init(thread::current);
+        loop {
+            match self.left.load(SeqCst) {
+                0 if give_up() => return None,
+                0 => thread::park_timeout(Duration::from_millis(500)),
+                left => return Some(left),
+            }
+        }
+    }
+
+    /// Takes so much, if there is as much.
+    fn spend(&self, count: usize) -> bool {
+        let less = |left: usize| left.checked_sub(count);
+        self.left.fetch_update(SeqCst, SeqCst, less).is_ok()
+    }
+}
+
+/// The way in from one backend.
+#[derive(Debug, Clone)]
+pub(super) struct Feed {
+    pub(super) post: Post,
+    to: To,
+    credit: Arc<Credit>,
+    /// For one peer at a time: that its end was heard.
+    peers: Arc<Credit>,
+}
+
+impl Feed {
+    /// Whether it leads to the monitor.
+    pub(super) fn commands(&self) -> bool {
+        matches!(self.to, To::Monitor(_))
+    }
+
+    /// Waits until more may come in, and says how much; `None` if `give_up` says so.
+    pub(super) fn allowance(&self, give_up: &dyn Fn() -> bool) -> Option<usize> {
+        self.credit.wait(give_up)
+    }
+
+    /// Somebody is there. For a monitor the last one's end has been heard before.
+    pub(super) fn opened(&self) -> Result<(), Gone> {
+        match self.to {
+            To::Slot(_) => Ok(()),
+            To::Monitor(number) => self.post.hear(Heard::Monitor(number, Said::Opened)),
+        }
+    }
+
+    /// Passes on what came. What was not allowed is dropped; the answer says whether it was.
+    pub(super) fn text(&self, bytes: &[u8]) -> Result<bool, Gone> {
+        if !self.credit.spend(bytes.len()) {
+            return Ok(false);
+        }
+        self.post.hear(match self.to {
+            To::Slot(slot) => Heard::Event(Event::Input(slot, bytes.to_vec())),
+            To::Monitor(number) => Heard::Monitor(number, Said::Text(bytes.to_vec())),
+        })?;
+        Ok(true)
+    }
+
+    /// Passes on a frame.
+    pub(super) fn frame(&self, frame: Vec<u8>) -> Result<(), Gone> {
+        match self.to {
+            To::Slot(slot) if self.credit.spend(1) => self.post.event(Event::Input(slot, frame)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A break condition.
+    pub(super) fn send_break(&self) -> Result<(), Gone> {
+        match self.to {
+            To::Slot(slot) => self.post.event(Event::Break(slot)),
+            To::Monitor(_) => Ok(()),
+        }
+    }
+
     /// No more will come, or none from the present peer of a socket.
-    pub(super) fn closed(&self, to: To) -> Result<(), Gone> {
-        self.hear(match to {
+    pub(super) fn closed(&self) -> Result<(), Gone> {
+        self.peers.spend(1);
+        self.post.hear(match self.to {
             To::Slot(slot) => Heard::Event(Event::InputEnd(slot)),
             To::Monitor(number) => Heard::Monitor(number, Said::Closed),
         })
     }
+
+    /// Waits until the monitor has heard that a peer has gone.
+    pub(super) fn heard_closed(&self) {
+        self.peers.wait(&|| false);
+    }
+}
+
+/// Starts a thread of a backend.
+pub(super) fn spawn(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<Thread, BackendError> {
+    // The kernel keeps fifteen bytes of it.
+    let thread = thread::Builder::new().name(name.chars().take(15).collect());
+    let started = thread.spawn(work);
+    started
+        .map(|started| started.thread().clone())
+        .map_err(|e| BackendError::new(format!("{name}: cannot start a thread: {e}")))
+}
+
+/// A backend that something comes from.
+#[derive(Debug)]
+struct Source {
+    to: To,
+    credit: Arc<Credit>,
+    peers: Arc<Credit>,
+    /// What the machine has taken and has not given back yet.
+    owed: usize,
 }
 
 /// Everything that can happen to a machine from outside, in one queue.
+#[derive(Debug)]
 pub struct Outside {
-    feed: Feed,
+    post: Post,
     events: Receiver<Heard>,
+    signals: Signals,
     /// What was already taken from the queue.
     early: VecDeque<Heard>,
+    sources: Vec<Source>,
     /// Where the monitor answers, by number, and whether a terminal is there.
-    monitors: Vec<(Box<dyn Sink>, bool)>,
+    monitors: Vec<(Outlet, bool)>,
     /// The monitor can be reached from the terminal of a console.
     switch: bool,
     interactive: bool,
-}
-
-impl fmt::Debug for Outside {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Outside({} monitors)", self.monitors.len())
-    }
+    /// What comes from a file or pipe has all been there so far whenever the guest could ask for it, and the guest's input is
+    /// to depend on nothing else.
+    steady: Option<To>,
 }
 
 impl Outside {
-    /// Starts to listen for the signals that end the program. One asks the machine to stop; a second one ends the
-    /// program where it is.
+    /// Starts to listen for the signals that end the program: [`Signals`].
     ///
     /// # Errors
-    /// The host refuses a signal handler.
+    /// The host refuses a signal handler, or a thread.
     pub fn new() -> std::io::Result<Self> {
         let (sender, events) = channel();
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCONT])?;
-        let feed = Feed(sender);
-        let quit = feed.clone();
-        std::thread::spawn(move || {
-            let mut asked = false;
-            for signal in signals.forever() {
-                if signal == SIGCONT {
-                    terminal::resume();
-                    continue;
-                }
-                let status = 128 + signal as u8;
-                if asked || quit.send(Event::Quit(status)).is_err() {
-                    terminal::restore();
-                    std::process::exit(i32::from(status));
-                }
-                asked = true;
-            }
-        });
+        let post = Post(sender);
         Ok(Self {
-            feed,
+            signals: Signals::listen(post.clone())?,
+            post,
             events,
             early: VecDeque::new(),
+            sources: Vec::new(),
             monitors: Vec::new(),
             switch: true,
             interactive: false,
+            steady: None,
         })
     }
 
-    /// Opens what is plugged into a chardev slot.
+    fn feed(&mut self, to: To, most: usize) -> Feed {
+        let (credit, peers) = (Credit::new(most), Credit::new(1));
+        self.sources.push(Source {
+            to,
+            credit: credit.clone(),
+            peers: peers.clone(),
+            owed: 0,
+        });
+        Feed {
+            post: self.post.clone(),
+            to,
+            credit,
+            peers,
+        }
+    }
+
+    /// Opens what is plugged into a chardev slot; nothing comes of one with nothing in it.
     ///
     /// # Errors
     /// It cannot be opened.
@@ -142,14 +273,18 @@ impl Outside {
         slot: usize,
         name: &str,
         backend: &Chardev,
-    ) -> Result<Box<dyn Sink>, BackendError> {
+    ) -> Result<Option<Box<dyn Sink>>, BackendError> {
         self.interactive |= backend.is_interactive();
         let terminal = *backend == Chardev::Stdio && backend.is_interactive();
-        let monitor = (terminal && self.switch).then_some(self.monitors.len());
-        if monitor.is_some() {
-            self.monitors.push((chardev::stdout(&self.feed), true));
+        let monitor = To::Monitor(self.monitors.len());
+        let monitor = (terminal && self.switch).then(|| self.feed(monitor, COMMANDS));
+        let shared = monitor.is_some();
+        let feed = self.feed(To::Slot(slot), CHARACTERS);
+        let outlet = chardev::open(name, backend, feed, monitor)?;
+        if let Some(outlet) = outlet.clone().filter(|_| shared) {
+            self.monitors.push((outlet, true));
         }
-        chardev::open(To::Slot(slot), monitor, name, backend, &self.feed)
+        Ok(outlet.map(|outlet| Box::new(outlet) as Box<dyn Sink>))
     }
 
     /// Opens a place from which commands come to the monitor.
@@ -162,9 +297,10 @@ impl Outside {
             backend => *backend == Chardev::Pty,
         };
         self.interactive |= terminal;
-        let to = To::Monitor(self.monitors.len());
-        let sink = chardev::open(to, None, "monitor", backend, &self.feed)?;
-        self.monitors.push((sink, terminal));
+        let feed = self.feed(To::Monitor(self.monitors.len()), COMMANDS);
+        if let Some(outlet) = chardev::open("monitor", backend, feed, None)? {
+            self.monitors.push((outlet, terminal));
+        }
         Ok(())
     }
 
@@ -174,11 +310,11 @@ impl Outside {
     }
 
     /// Where the monitor answers, by number, and whether a terminal is there.
-    pub fn take_monitors(&mut self) -> Vec<(Box<dyn Sink>, bool)> {
+    pub fn take_monitors(&mut self) -> Vec<(Outlet, bool)> {
         std::mem::take(&mut self.monitors)
     }
 
-    /// Opens what is plugged into a netdev slot.
+    /// Opens what is plugged into a netdev slot; nothing comes of one with nothing in it.
     ///
     /// # Errors
     /// It cannot be opened.
@@ -187,26 +323,73 @@ impl Outside {
         slot: usize,
         name: &str,
         backend: &Netdev,
-    ) -> Result<Box<dyn Sink>, BackendError> {
-        netdev::open(slot, name, backend, &self.feed)
+    ) -> Result<Option<Box<dyn Sink>>, BackendError> {
+        let feed = self.feed(To::Slot(slot), FRAMES);
+        netdev::open(name, backend, feed)
     }
 
-    /// Takes in all of standard input before the machine starts, if it ends within `patience`: what comes later comes
-    /// at an instant of guest time that no two runs share.
-    pub fn gather(&mut self, patience: Duration) {
-        let start = Instant::now();
-        while let Some(left) = patience.checked_sub(start.elapsed()) {
-            let Ok(event) = self.events.recv_timeout(left) else {
+    /// Takes in what standard input has before the machine starts: all of it, or as much as may wait, if that comes within
+    /// `patience`. What comes later comes at an instant of guest time that no two runs share, unless it is there whenever the
+    /// guest has taken what was before it.
+    pub fn gather(&mut self, from: To) {
+        let most = self.sources.iter().find(|source| source.to == from);
+        let most = most.map_or(0, |source| source.credit.most);
+        self.steady = Some(from);
+        self.refill(from, most);
+    }
+
+    /// Waits until so much more has come, or all there is.
+    fn refill(&mut self, from: To, count: usize) {
+        let (start, mut left) = (Instant::now(), count);
+        while left > 0 {
+            let patience = INPUT_PATIENCE.saturating_sub(start.elapsed());
+            let Ok(heard) = self.events.recv_timeout(patience) else {
+                tracing::info!("input comes late: it reaches the guest when it does");
+                self.steady = None;
                 return;
             };
-            let ended = matches!(
-                event,
-                Heard::Event(Event::InputEnd(_) | Event::Quit(_)) | Heard::Monitor(_, Said::Closed)
-            );
-            self.early.push_back(event);
-            if ended {
-                return;
+            match (&heard, from) {
+                (Heard::Event(Event::Input(slot, bytes)), To::Slot(from)) if *slot == from => {
+                    left = left.saturating_sub(bytes.len());
+                }
+                (Heard::Monitor(number, Said::Text(bytes)), To::Monitor(from))
+                    if *number == from =>
+                {
+                    left = left.saturating_sub(bytes.len());
+                }
+                (Heard::Event(Event::InputEnd(_)) | Heard::Monitor(_, Said::Closed), _) => {
+                    self.steady = None;
+                    left = 0;
+                }
+                (Heard::Event(Event::Quit(_)), _) => left = 0,
+                _ => {}
             }
+            self.early.push_back(heard);
+        }
+    }
+
+    /// As much of what came was taken: more may come.
+    pub fn taken(&mut self, from: To, count: usize) {
+        let Some(source) = self.sources.iter_mut().find(|source| source.to == from) else {
+            return;
+        };
+        source.owed += count;
+        // A reader is woken for more than a character or two.
+        if source.owed < source.credit.most / 2 {
+            return;
+        }
+        let owed = std::mem::take(&mut source.owed);
+        source.credit.give(owed);
+        if self.steady == Some(from) {
+            self.refill(from, owed);
+        }
+    }
+
+    /// The monitor has heard that the peer with this number has gone: another may come.
+    pub fn next_peer(&self, number: usize) {
+        let to = To::Monitor(number);
+        if let Some(source) = self.sources.iter().find(|source| source.to == to) {
+            source.peers.give(1);
         }
     }
 
@@ -224,12 +407,23 @@ impl Outside {
 
     /// What comes within this time; `None` for the time means for ever.
     pub fn wait(&mut self, time: Option<Duration>) -> Option<Heard> {
+        if let Some(heard) = self.early.pop_front() {
+            return Some(heard);
+        }
         match time {
             Some(time) => self.events.recv_timeout(time).ok(),
             None => self.events.recv().ok(),
         }
     }
+
+    /// There is a machine that a signal can ask to stop.
+    pub fn begin(&self) {
+        self.signals.begin();
+    }
 }
+
+/// How long a deterministic run waits for input that it was started with.
+const INPUT_PATIENCE: Duration = Duration::from_millis(200);
 
 impl Drop for Outside {
     fn drop(&mut self) {

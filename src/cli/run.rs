@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use object::ReadCache;
 use solderless_model::{Engine, SlotKind};
 
-use crate::backend::{self, Backend, Chardev, Image, Outside};
+use crate::backend::{self, Backend, Chardev, Image, LOST, Outside, To};
 use crate::board::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::graph::plan::{Boot, Plan};
@@ -20,9 +20,6 @@ use crate::state::{self, Description, Stream, Uri, snapshots};
 
 /// Calendar time at power-on in deterministic mode: 2024-01-01 00:00:00 UTC.
 const FIXED_EPOCH: i64 = 1_704_067_200;
-
-/// How long a deterministic run waits for the end of its input before it starts.
-const INPUT_PATIENCE: Duration = Duration::from_millis(200);
 
 /// The arguments of `solderless run`.
 #[derive(Debug, Clone, clap::Args)]
@@ -199,20 +196,10 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     let monitor = args.monitor.as_deref().map(monitor).transpose()?;
     let backends = backends(args, loaded, saved.is_some(), monitor.as_ref())?;
     let mut outside = Outside::new().context("cannot handle signals")?;
-    let mut stdio = (monitor == Some(Chardev::Stdio)).then_some("the monitor");
     if monitor == Some(Chardev::Null) {
         outside.no_switch();
     }
-    for (slot, backend) in plan.slots.iter().zip(&backends) {
-        if *backend == Some(Backend::Chardev(Chardev::Stdio))
-            && let Some(first) = stdio.replace(&slot.name)
-        {
-            bail!(
-                "{first} and {} both want standard input and output",
-                slot.name
-            );
-        }
-    }
+    let stdio = stdio(plan, &backends, monitor.as_ref())?;
     let mut machine = match saved {
         Some((stream, own)) => {
             let machine = stream.build(&own, plan, Fittings::default())?;
@@ -234,15 +221,17 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         let sink = match backend {
             Some(Backend::Chardev(backend)) => outside.plug(index, name, backend)?,
             Some(Backend::Netdev(backend)) => outside.connect(index, name, backend)?,
-            Some(Backend::Image(_)) | None => continue,
+            Some(Backend::Image(_)) | None => None,
         };
-        machine.plug(index, sink);
+        if let Some(sink) = sink {
+            machine.plug(index, sink);
+        }
     }
     if let Some(backend) = monitor.filter(|b| *b != Chardev::Null) {
         outside.monitor(&backend)?;
     }
-    if args.deterministic && stdio.is_some() && !outside.interactive() {
-        outside.gather(INPUT_PATIENCE);
+    if let Some(stdio) = stdio.filter(|_| args.deterministic && !outside.interactive()) {
+        outside.gather(stdio);
     }
     let pace = match (args.deterministic, outside.interactive()) {
         (true, _) => Pace::Deterministic,
@@ -250,7 +239,8 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         (false, false) => Pace::Free,
     };
     let monitors = outside.take_monitors();
-    let mut sessions = Sessions::new(outside, monitors);
+    outside.begin();
+    let sessions = Sessions::new(outside, monitors);
     let mut vm = Vm {
         machine,
         loaded,
@@ -262,9 +252,8 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         snapshots: &args.snapshots,
         paused: args.stopped,
     };
-    let end = vm.drive(&mut sessions);
+    let end = vm.drive(sessions);
     let machine = vm.machine;
-    drop(sessions);
     if args.state_hash {
         eprintln!(
             "state {:032x} at {} ns",
@@ -283,7 +272,11 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         let saved = state::save(&machine, &description, uri, &mut |done, of| {
             bar.at(done, of)
         });
-        saved.with_context(|| format!("the machine was not saved to {uri}"))?;
+        if let Err(e) = saved {
+            drop(bar);
+            backend::say(&format!("error: the machine was not saved to {uri}: {e}\n"));
+            return Ok(LOST);
+        }
     }
     Ok(match end {
         End::PowerOff | End::Reset | End::Paused => 0,
@@ -389,6 +382,27 @@ fn backends(
     }
     refuse(loaded, problems)?;
     Ok(backends)
+}
+
+/// Who has standard input and output.
+fn stdio(
+    plan: &Plan,
+    backends: &[Option<Backend>],
+    monitor: Option<&Chardev>,
+) -> Result<Option<To>> {
+    let slots = (0..).zip(backends);
+    let slots = slots.filter(|(_, b)| **b == Some(Backend::Chardev(Chardev::Stdio)));
+    let slots = slots.map(|(slot, _)| (To::Slot(slot), plan.slots[slot].name.as_str()));
+    let monitor = monitor.filter(|monitor| **monitor == Chardev::Stdio);
+    let mut all = monitor
+        .map(|_| (To::Monitor(0), "the monitor"))
+        .into_iter()
+        .chain(slots);
+    let first = all.next();
+    if let (Some((_, first)), Some((_, second))) = (first, all.next()) {
+        bail!("{first} and {second} both want standard input and output");
+    }
+    Ok(first.map(|(to, _)| to))
 }
 
 /// Where `--monitor` says that commands come from.

@@ -11,6 +11,7 @@ pub(super) mod state;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::time::Duration;
 
 use solderless_model::{
     Access, Backing, BusError, BusKind, Cx, DevId, Device, END_OF_TIME, Fabric, Pin, Region,
@@ -31,8 +32,28 @@ const WHOLE_BUS: RegionId = RegionId(u8::MAX);
 
 /// Where what a device sends to a slot of the board goes: characters, or for a network one frame at a time.
 pub trait Sink {
-    /// Takes it all, or drops it if nobody listens.
+    /// Takes it all, or drops it if nobody listens. It never waits.
     fn send(&mut self, bytes: &[u8]);
+
+    /// While it has too little room, the machine stands still, until [`Event::Room`](super::Event::Room) or for this long;
+    /// then it is asked again.
+    fn wait(&mut self) -> Option<Duration> {
+        None
+    }
+
+    /// What it has taken and not passed on yet.
+    fn backlog(&self) -> Backlog {
+        Backlog::default()
+    }
+}
+
+/// What a sink has not passed on yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Bytes.
+    pub bytes: usize,
+    /// It is to be passed on however long that takes.
+    pub patient: bool,
 }
 
 /// A bus: its spaces, and who sits on it.
@@ -85,6 +106,8 @@ pub struct Domain {
     sinks: Vec<Box<dyn Sink>>,
     /// By slot of the board: what has come from outside and waits for the guest to take it.
     pub(super) input: Vec<Pending>,
+    /// A sink may be full.
+    full: bool,
     edges: VecDeque<(DevId, Pin, bool)>,
     timers: BTreeSet<(u64, DevId, TimerId)>,
     armed: BTreeMap<(DevId, TimerId), u64>,
@@ -139,6 +162,7 @@ impl Domain {
             views: BTreeMap::new(),
             sinks: Vec::new(),
             input: Vec::new(),
+            full: false,
             edges: VecDeque::new(),
             timers: BTreeSet::new(),
             armed: BTreeMap::new(),
@@ -282,6 +306,7 @@ impl Domain {
     /// Takes over the sinks of another domain of the same board.
     pub(super) fn take_sinks(&mut self, other: &mut Self) {
         self.sinks = std::mem::take(&mut other.sinks);
+        self.full = other.full;
     }
 
     /// Adds a window of a region: where it lies, its length, and where in the region it starts. `view` is the space that it
@@ -489,6 +514,30 @@ impl Domain {
     fn board_slot(&self, dev: DevId, slot: SlotId) -> Option<usize> {
         let slots = &self.places[dev.0 as usize].slots;
         slots.get(usize::from(slot.0)).copied().flatten()
+    }
+
+    /// Whether the CPU was stopped because a sink was full.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// How long to stand still because a sink is full, before this is asked again.
+    pub(super) fn full(&mut self) -> Option<Duration> {
+        if !self.full {
+            return None;
+        }
+        let wait = self.sinks.iter_mut().filter_map(|sink| sink.wait()).min();
+        self.full = wait.is_some();
+        wait
+    }
+
+    /// What the sinks have not passed on yet.
+    pub(super) fn backlog(&self) -> Backlog {
+        let sinks = self.sinks.iter().map(|sink| sink.backlog());
+        sinks.fold(Backlog::default(), |sum, one| Backlog {
+            bytes: sum.bytes + one.bytes,
+            patient: sum.patient || one.patient && one.bytes > 0,
+        })
     }
 
     /// Writes memory as a loader does: read-only memory takes it too.

@@ -12,8 +12,8 @@ use solderless_model::{
 };
 
 pub use boot::{BootError, Firmware, Kernel, KernelFiles, Memory, firmware_image};
-pub use domain::Sink;
 pub use domain::state::{CLOCK, Clock, LINES};
+pub use domain::{Backlog, Sink};
 pub use run::{End, Event, Host, Pace, Run};
 
 use crate::graph::plan::{Address, Bus, Plan};
@@ -72,6 +72,9 @@ pub struct Machine {
     consumers: Vec<Option<Consumer>>,
     /// The names of the board's slots.
     slots: Vec<String>,
+    /// For each board slot: how much that has come from outside was not yet said to be taken. What a restored machine has
+    /// waiting, and what a device has given back, is no part of it.
+    counted: Vec<usize>,
     /// When input is looked at next, in guest time: 0, or the end of a slice that a run has ended in the middle of. A guest
     /// that waits for it is not kept waiting so long.
     look_at: u64,
@@ -132,6 +135,11 @@ impl Machine {
         self.domain.plug(slot, sink);
     }
 
+    /// What has been sent to the slots and is not outside yet.
+    pub fn backlog(&self) -> Backlog {
+        self.domain.backlog()
+    }
+
     /// Goes on as another machine of the same plan; what is plugged in and the engine stay.
     pub fn replace(&mut self, mut other: Self) {
         let engine = self.cpu().map(|cpu| cpu.engine_info().engine);
@@ -139,6 +147,7 @@ impl Machine {
             cpu.set_engine(engine);
         }
         other.domain.take_sinks(&mut self.domain);
+        other.counted = std::mem::take(&mut self.counted);
         *self = other;
     }
 
@@ -242,6 +251,7 @@ impl Machine {
             cpu,
             names,
             slots: plan.slots.iter().map(|s| s.name.clone()).collect(),
+            counted: vec![0; plan.slots.len()],
             look_at: 0,
             pace: 1.0,
             consumers,

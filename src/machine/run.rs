@@ -28,6 +28,8 @@ pub enum Event {
     Break(usize),
     /// Have the machine stand still; it goes on when it is run again.
     Pause,
+    /// A sink that was full may have room again.
+    Room,
     /// End the program with this status.
     Quit(u8),
 }
@@ -38,6 +40,8 @@ pub trait Host {
     fn poll(&mut self) -> Option<Event>;
     /// What happens within this time; `None` for the time means for ever.
     fn wait(&mut self, time: Option<Duration>) -> Option<Event>;
+    /// A slot's device has taken so many of the characters or frames that came, or the machine has dropped them.
+    fn taken(&mut self, _slot: usize, _count: usize) {}
 }
 
 /// How guest time relates to the wall clock.
@@ -89,11 +93,16 @@ pub(super) enum Pending {
 }
 
 impl Pending {
-    fn is_empty(&self) -> bool {
+    /// How many characters or frames wait.
+    fn len(&self) -> usize {
         match self {
-            Self::Characters(queue) => queue.is_empty(),
-            Self::Frames(queue) => queue.is_empty(),
+            Self::Characters(queue) => queue.len(),
+            Self::Frames(queue) => queue.len(),
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The queue, which is state.
@@ -128,6 +137,13 @@ struct Clock {
 }
 
 impl Clock {
+    fn starting(base: u64) -> Self {
+        Self {
+            start: Instant::now(),
+            base,
+        }
+    }
+
     fn wall(&self) -> u64 {
         self.base + self.start.elapsed().as_nanos() as u64
     }
@@ -136,10 +152,7 @@ impl Clock {
 impl Machine {
     /// Runs until something ends it.
     pub fn run(&mut self, run: Run, host: &mut dyn Host) -> End {
-        let mut clock = Clock {
-            start: Instant::now(),
-            base: self.now(),
-        };
+        let mut clock = Clock::starting(self.now());
         let begin = Instant::now();
         // The end of the time allowed, if guest time decides.
         let last = match (run.pace, run.max_time) {
@@ -180,8 +193,18 @@ impl Machine {
                 tracing::warn!("guest time ends, after 292 years");
                 return End::TimeUp;
             }
+            if let Some(time) = self.domain.full() {
+                let left = run.max_time.filter(|_| run.pace != Pace::Deterministic);
+                let left = left.map_or(time, |limit| limit.saturating_sub(begin.elapsed()));
+                if let Some(end) = host.wait(Some(time.min(left))).and_then(|e| self.take(e)) {
+                    return end;
+                }
+                // Guest time stood still.
+                clock = Clock::starting(self.now());
+                continue;
+            }
             if self.now() >= self.look_at {
-                self.deliver();
+                self.deliver(host);
             }
             let slice_end = ((self.now() / SLICE_NS + 1) * SLICE_NS).min(END_OF_TIME);
             self.domain.set_slice_end(last.min(slice_end));
@@ -194,6 +217,9 @@ impl Machine {
             let cut = stop == Some(Stop::Deadline)
                 && self.now() < slice_end.min(self.domain.next_timer());
             self.look_at = if cut { slice_end } else { 0 };
+            if self.domain.is_full() {
+                continue;
+            }
             if stop != Some(Stop::Deadline) && self.can_deliver() {
                 continue;
             }
@@ -286,7 +312,11 @@ impl Machine {
         match event {
             Event::Input(slot, bytes) => {
                 // What nobody takes is not kept.
-                if self.consumers.get(slot).is_some_and(Option::is_some) {
+                if let Some(to) = self.consumers.get(slot).copied().flatten() {
+                    self.counted[slot] += match to.kind {
+                        SlotKind::Netdev => 1,
+                        _ => bytes.len(),
+                    };
                     self.domain.input[slot].push(bytes);
                 }
             }
@@ -297,7 +327,7 @@ impl Machine {
                     });
                 }
             }
-            Event::InputEnd(_) => {}
+            Event::InputEnd(_) | Event::Room => {}
             Event::Pause => return Some(End::Paused),
             Event::Quit(status) => return Some(End::Quit(status)),
         }
@@ -326,32 +356,40 @@ impl Machine {
         }
     }
 
-    fn deliver(&mut self) {
+    fn deliver(&mut self, host: &mut dyn Host) {
         for slot in 0..self.domain.input.len() {
-            let Some(to) = self.consumers[slot].filter(|_| !self.domain.input[slot].is_empty())
-            else {
-                continue;
-            };
-            let room = self.room(slot);
-            match &mut self.domain.input[slot] {
-                Pending::Characters(queue) => {
-                    let room = room.min(queue.len());
-                    if room > 0 {
-                        let bytes: Vec<u8> = queue.drain(..room).collect();
-                        self.domain.call(to.dev, |d, cx| {
-                            d.chardev().map(|c| c.receive(cx, to.slot, &bytes))
-                        });
-                    }
+            self.deliver_to(slot);
+            let waiting = self.domain.input[slot].len();
+            if let Some(taken @ 1..) = self.counted[slot].checked_sub(waiting) {
+                self.counted[slot] = waiting;
+                host.taken(slot, taken);
+            }
+        }
+    }
+
+    fn deliver_to(&mut self, slot: usize) {
+        let Some(to) = self.consumers[slot].filter(|_| !self.domain.input[slot].is_empty()) else {
+            return;
+        };
+        let room = self.room(slot);
+        match &mut self.domain.input[slot] {
+            Pending::Characters(queue) => {
+                let room = room.min(queue.len());
+                if room > 0 {
+                    let bytes: Vec<u8> = queue.drain(..room).collect();
+                    self.domain.call(to.dev, |d, cx| {
+                        d.chardev().map(|c| c.receive(cx, to.slot, &bytes))
+                    });
                 }
-                Pending::Frames(_) => {
-                    while self.room(slot) > 0
-                        && let Pending::Frames(queue) = &mut self.domain.input[slot]
-                        && let Some(frame) = queue.pop_front()
-                    {
-                        self.domain.call(to.dev, |d, cx| {
-                            d.netdev().map(|n| n.receive(cx, to.slot, &frame))
-                        });
-                    }
+            }
+            Pending::Frames(_) => {
+                while self.room(slot) > 0
+                    && let Pending::Frames(queue) = &mut self.domain.input[slot]
+                    && let Some(frame) = queue.pop_front()
+                {
+                    self.domain.call(to.dev, |d, cx| {
+                        d.netdev().map(|n| n.receive(cx, to.slot, &frame))
+                    });
                 }
             }
         }

@@ -45,7 +45,17 @@ type Outcome = Result<Done, String>;
 
 impl Vm<'_> {
     /// Runs the machine and carries out the commands that come, until something ends the run.
-    pub fn drive(&mut self, sessions: &mut Sessions) -> End {
+    pub fn drive(&mut self, mut sessions: Sessions) -> End {
+        let until = self
+            .run
+            .max_time
+            .filter(|_| self.run.pace != Pace::Deterministic);
+        let until = until.map(|limit| Instant::now() + limit);
+        let end = self.until_end(&mut sessions);
+        sessions.finish(&self.machine, end, until)
+    }
+
+    fn until_end(&mut self, sessions: &mut Sessions) -> End {
         let limit = self.run.max_time;
         let (begin, start) = (Instant::now(), self.machine.now());
         loop {

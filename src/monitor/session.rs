@@ -2,18 +2,20 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::commands;
 use super::editor::Editor;
-use crate::backend::{Heard, Outside, Said};
-use crate::machine::{Event, Host, Sink};
+use crate::backend::{Heard, Outlet, Outside, PATIENCE, Said, To};
+use crate::machine::{Backlog, End, Event, Host, Machine, Sink};
 
 /// What stands before a line.
 const PROMPT: &str = "(solderless) ";
 
-/// The longest line of a stream.
-const LONGEST: usize = 1 << 16;
+/// The longest line of a stream. What is longer is cut off.
+const LONGEST: usize = 1 << 14;
+/// Bytes that a terminal's editor is given at once: each may have the whole line drawn anew.
+const TYPED: usize = 64;
 
 /// The outside of a machine with the monitor's part of it taken out.
 #[derive(Debug)]
@@ -25,7 +27,13 @@ pub struct Sessions {
 }
 
 struct Session {
-    sink: Box<dyn Sink>,
+    outlet: Outlet,
+    /// What of an answer there was no room for. Until it is out, nothing more that this one says is looked at.
+    answer: VecDeque<u8>,
+    /// What was said and not looked at yet.
+    said: VecDeque<Said>,
+    /// A command was given and is not answered yet.
+    asked: bool,
     input: Input,
     greeted: bool,
 }
@@ -47,9 +55,12 @@ impl fmt::Debug for Session {
 
 impl Sessions {
     /// Takes over the outside. Each monitor has the number of its place, and says whether it is a terminal.
-    pub fn new(outside: Outside, monitors: Vec<(Box<dyn Sink>, bool)>) -> Self {
-        let session = |(sink, terminal)| Session {
-            sink,
+    pub fn new(outside: Outside, monitors: Vec<(Outlet, bool)>) -> Self {
+        let session = |(outlet, terminal)| Session {
+            outlet,
+            answer: VecDeque::new(),
+            said: VecDeque::new(),
+            asked: false,
             input: match terminal {
                 true => Input::Terminal(Editor::new(PROMPT)),
                 false => Input::Lines(Vec::new(), false),
@@ -70,22 +81,92 @@ impl Sessions {
 
     /// Answers whoever gave a command, and asks for the next.
     pub fn answer(&mut self, session: usize, text: &str) {
-        if let Some(session) = self.sessions.get_mut(session) {
-            session.say(text);
-            session.prompt();
+        if let Some(asker) = self.sessions.get_mut(session) {
+            asker.asked = false;
+            asker.say(text);
+            asker.prompt();
+            self.attend(session);
+        }
+    }
+
+    /// Looks at what one has said, up to the next command, if its last answer is out.
+    fn attend(&mut self, number: usize) {
+        let Some(session) = self.sessions.get_mut(number) else {
+            return;
+        };
+        while session.flush()
+            && !session.asked
+            && let Some(said) = session.said.pop_front()
+        {
+            let closed = matches!(said, Said::Closed);
+            let (line, taken) = session.hear(said);
+            if let Some(line) = line {
+                session.asked = true;
+                self.commands.push_back((number, line));
+            }
+            self.outside.taken(To::Monitor(number), taken);
+            if closed {
+                self.outside.next_peer(number);
+            }
         }
     }
 
     /// Takes out what is said to the monitor.
     fn sort(&mut self, heard: Heard) -> Option<Event> {
-        let (number, said) = match heard {
+        match heard {
+            Heard::Event(Event::Room) => (0..self.sessions.len()).for_each(|n| self.attend(n)),
             Heard::Event(event) => return Some(event),
-            Heard::Monitor(number, said) => (number, said),
-        };
-        let lines = self.sessions.get_mut(number)?.hear(said);
-        let commands = lines.into_iter().map(|line| (number, line));
-        self.commands.extend(commands);
-        (!self.commands.is_empty()).then_some(Event::Pause)
+            Heard::Monitor(number, said) => {
+                self.sessions.get_mut(number)?.said.push_back(said);
+                self.attend(number);
+            }
+        }
+        Some(match self.commands.is_empty() {
+            true => Event::Room,
+            false => Event::Pause,
+        })
+    }
+
+    /// Waits until all that was said to the outside is there: as long as that takes if the guest ended the run, unless a signal
+    /// or the time allowed ends it meanwhile, and otherwise as long as somebody reads. Returns how the run ends then.
+    pub fn finish(mut self, machine: &Machine, mut end: End, until: Option<Instant>) -> End {
+        let (mut last, mut since) = (usize::MAX, Instant::now());
+        loop {
+            let mut left = machine.backlog();
+            for session in &mut self.sessions {
+                session.flush();
+                let more = session.backlog();
+                left.bytes += more.bytes;
+                left.patient |= more.patient;
+            }
+            if left.bytes == 0 {
+                return end;
+            }
+            if left.bytes != last {
+                (last, since) = (left.bytes, Instant::now());
+            }
+            let own = matches!(end, End::PowerOff | End::Reset);
+            let mut patience = match own && left.patient {
+                true => Duration::MAX,
+                false => PATIENCE.saturating_sub(since.elapsed()),
+            };
+            if let Some(until) = until.filter(|_| own) {
+                let time = until.saturating_duration_since(Instant::now());
+                if time.is_zero() {
+                    end = End::TimeUp;
+                    continue;
+                }
+                patience = patience.min(time);
+            }
+            if patience.is_zero() {
+                return end;
+            }
+            // The other end may not have got as far as to say so.
+            let patience = patience.min(Duration::from_millis(100));
+            if let Some(Heard::Event(Event::Quit(status))) = self.outside.wait(Some(patience)) {
+                end = End::Quit(status);
+            }
+        }
     }
 }
 
@@ -94,12 +175,8 @@ impl Host for Sessions {
         if !self.commands.is_empty() {
             return Some(Event::Pause);
         }
-        loop {
-            let heard = self.outside.poll()?;
-            if let Some(event) = self.sort(heard) {
-                return Some(event);
-            }
-        }
+        let heard = self.outside.poll()?;
+        self.sort(heard)
     }
 
     fn wait(&mut self, time: Option<Duration>) -> Option<Event> {
@@ -109,21 +186,22 @@ impl Host for Sessions {
         let heard = self.outside.wait(time)?;
         self.sort(heard)
     }
+
+    fn taken(&mut self, slot: usize, count: usize) {
+        self.outside.taken(To::Slot(slot), count);
+    }
 }
 
 impl Session {
-    /// The lines that are whole now.
-    fn hear(&mut self, said: Said) -> Vec<String> {
+    /// Takes in what was said, up to the end of a line: the line, and how many bytes were taken.
+    fn hear(&mut self, said: Said) -> (Option<String>, usize) {
         match (said, &mut self.input) {
-            (Said::Opened(answer), input) => {
+            (Said::Opened, input) => {
                 if let Input::Lines(..) = input {
                     *input = Input::Lines(Vec::new(), false);
                     self.greeted = false;
                 } else {
                     self.say("\n");
-                }
-                if let Some(sink) = answer {
-                    self.sink = sink;
                 }
                 if !std::mem::replace(&mut self.greeted, true) {
                     let version = env!("CARGO_PKG_VERSION");
@@ -132,56 +210,97 @@ impl Session {
                     ));
                 }
                 self.prompt();
+                (None, 0)
             }
-            (Said::Closed, Input::Terminal(_)) => self.say("\n"),
+            (Said::Closed, Input::Terminal(_)) => {
+                self.say("\n");
+                (None, 0)
+            }
             // A line that its end cut short is none.
-            (Said::Closed, Input::Lines(partial, _)) => partial.clear(),
-            (Said::Text(bytes), Input::Terminal(editor)) => {
-                let (mut lines, mut echo, mut rest) = (Vec::new(), String::new(), &bytes[..]);
-                while !rest.is_empty() {
-                    let (line, used) = editor.feed(rest, &mut echo, &commands::complete);
-                    lines.extend(line);
-                    rest = &rest[used..];
-                }
-                self.sink.send(echo.as_bytes());
-                return lines;
+            (Said::Closed, Input::Lines(partial, _)) => {
+                partial.clear();
+                (None, 0)
             }
-            (Said::Text(bytes), Input::Lines(partial, returned)) => {
-                let mut lines = Vec::new();
-                for byte in bytes {
+            (Said::Text(mut bytes), Input::Terminal(editor)) => {
+                let mut echo = String::new();
+                let some = &bytes[..bytes.len().min(TYPED)];
+                let (line, used) = editor.feed(some, &mut echo, &commands::complete);
+                self.send(echo.as_bytes());
+                self.rest(bytes.split_off(used));
+                (line, used)
+            }
+            (Said::Text(mut bytes), Input::Lines(partial, returned)) => {
+                let mut whole = None;
+                for (used, byte) in (1..).zip(&bytes) {
                     match byte {
                         // Some end a line with both.
                         b'\n' if std::mem::take(returned) => {}
                         b'\n' | b'\r' => {
-                            *returned = byte == b'\r';
+                            *returned = *byte == b'\r';
                             let line = std::mem::take(partial);
-                            lines.push(String::from_utf8_lossy(&line).into_owned());
+                            whole = Some((String::from_utf8_lossy(&line).into_owned(), used));
+                            break;
                         }
                         byte => {
                             *returned = false;
                             if partial.len() < LONGEST {
-                                partial.push(byte);
+                                partial.push(*byte);
                             }
                         }
                     }
                 }
-                return lines;
+                let (line, used) = whole.unzip();
+                let used = used.unwrap_or(bytes.len());
+                self.rest(bytes.split_off(used));
+                (line, used)
             }
         }
-        Vec::new()
+    }
+
+    /// What is left of a text comes next.
+    fn rest(&mut self, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            self.said.push_front(Said::Text(bytes));
+        }
+    }
+
+    /// Sends as much of the answer as there is room for; whether that is all.
+    fn flush(&mut self) -> bool {
+        while !self.answer.is_empty() {
+            // Asked for before the last try: room that comes between the two is not missed.
+            self.outlet.want_room();
+            let sent = self.outlet.send_some(self.answer.as_slices().0);
+            if sent == 0 {
+                return false;
+            }
+            self.answer.drain(..sent);
+        }
+        true
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.answer.extend(bytes);
+        self.flush();
+    }
+
+    /// What it is still to be told.
+    fn backlog(&self) -> Backlog {
+        let mut left = self.outlet.backlog();
+        left.bytes += self.answer.len();
+        left
     }
 
     fn say(&mut self, text: &str) {
         match self.input {
-            Input::Terminal(_) => self.sink.send(text.replace('\n', "\r\n").as_bytes()),
-            Input::Lines(..) => self.sink.send(text.as_bytes()),
+            Input::Terminal(_) => self.send(text.replace('\n', "\r\n").as_bytes()),
+            Input::Lines(..) => self.send(text.as_bytes()),
         }
     }
 
     fn prompt(&mut self) {
         match &self.input {
-            Input::Terminal(editor) => self.sink.send(editor.draw().as_bytes()),
-            Input::Lines(..) => self.sink.send(PROMPT.as_bytes()),
+            Input::Terminal(editor) => self.send(editor.draw().into_bytes().as_slice()),
+            Input::Lines(..) => self.send(PROMPT.as_bytes()),
         }
     }
 }

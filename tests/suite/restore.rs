@@ -313,9 +313,15 @@ fn what_cannot_be_saved_or_loaded_ends_with_a_reason() {
         "--save-on-exit",
     ];
     let load = ["run", "--restore"];
+    for (place, reason) in [
+        ("file:/nonexistent/x", "was not saved"),
+        ("exec:exit 3", "exit status: 3"),
+    ] {
+        // Something was started.
+        let errors = ran(&[&save[..], &[place]].concat(), 3);
+        assert!(errors.contains(reason), "{place}: {errors}");
+    }
     for (args, reason) in [
-        ([&save[..], &["file:/nonexistent/x"]].concat(), "was not saved"),
-        ([&save[..], &["exec:exit 3"]].concat(), "exit status: 3"),
         ([&save[..], &["http:x"]].concat(), "there are file:PATH"),
         ([&load[..], &[file.as_str()]].concat(), "No such file"),
         ([&load[..], &["exec:true"]].concat(), "cut short"),
@@ -410,7 +416,7 @@ fn what_is_saved_is_nobody_elses_to_read() {
     assert_eq!(mode(), 0o640);
     let link = folder.path().join("link");
     std::os::unix::fs::symlink("nowhere", &link).expect("a link");
-    let errors = ran(&[&run[..5], &[&uri("file:", &link)]].concat(), 2);
+    let errors = ran(&[&run[..5], &[&uri("file:", &link)]].concat(), 3);
     assert!(
         errors.contains("it is a link to nowhere, which is not there"),
         "{errors}"

@@ -239,6 +239,7 @@ impl Fabric for Domain {
         let slot = self.board_slot(dev, slot);
         if let Some(sink) = slot.and_then(|s| self.sinks.get_mut(s)) {
             sink.send(bytes);
+            self.full |= sink.wait().is_some();
         }
     }
 
@@ -262,7 +263,7 @@ impl Fabric for Domain {
     }
 
     fn deadline(&self) -> u64 {
-        if self.request.is_some() {
+        if self.request.is_some() || self.full {
             0
         } else {
             self.next_timer.min(self.slice_end)

@@ -1,0 +1,75 @@
+//! Signals: every one that would end the program asks the machine to stop instead, so that the terminal is put back and the
+//! machine saved if that was asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use rustix::process::Signal;
+use signal_hook::iterator::Signals as Incoming;
+
+use super::outside::Post;
+use super::terminal;
+use crate::machine::Event;
+
+/// Those whose default is to end the program and that can be caught: all but SIGKILL, and the faults SIGILL, SIGBUS, SIGFPE
+/// and SIGSEGV, after which nothing can go on. SIGPIPE is ignored by every Rust program.
+const ENDING: &[Signal] = &[
+    Signal::HUP,
+    Signal::INT,
+    Signal::QUIT,
+    Signal::TRAP,
+    Signal::ABORT,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::ALARM,
+    Signal::TERM,
+    Signal::STKFLT,
+    Signal::XCPU,
+    Signal::VTALARM,
+    Signal::PROF,
+    Signal::IO,
+    Signal::POWER,
+    Signal::SYS,
+];
+
+/// What a signal means now.
+#[derive(Debug)]
+pub(super) struct Signals(Arc<AtomicBool>);
+
+impl Signals {
+    /// Takes over the signals that end the program. Before there is a machine one ends it at once. Then one asks the machine to
+    /// stop, and a second one ends the program where it is: the machine may be being saved to a place that takes nothing.
+    pub(super) fn listen(post: Post) -> std::io::Result<Self> {
+        // A write beyond the limit of a file's size is an error of that write.
+        let others = [Signal::CONT, Signal::XFSZ];
+        let numbers = ENDING.iter().chain(&others).map(|signal| signal.as_raw());
+        let mut incoming = Incoming::new(numbers)?;
+        let machine = Arc::new(AtomicBool::new(false));
+        let known = machine.clone();
+        let watch = move || {
+            for signal in incoming.forever() {
+                if signal == Signal::CONT.as_raw() {
+                    terminal::resume();
+                }
+                if !ENDING.iter().any(|ending| ending.as_raw() == signal) {
+                    continue;
+                }
+                let status = 128 + signal as u8;
+                let asked = !known.swap(false, SeqCst);
+                if asked || post.event(Event::Quit(status)).is_err() {
+                    terminal::restore();
+                    std::process::exit(i32::from(status));
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(watch)?;
+        Ok(Self(machine))
+    }
+
+    /// There is a machine now.
+    pub(super) fn begin(&self) {
+        self.0.store(true, SeqCst);
+    }
+}
