@@ -99,3 +99,94 @@ fn reached<B: Straight>(
     }
     Some(found)
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block of one unit, by what follows it.
+    #[derive(Debug, Clone)]
+    enum Block {
+        /// What is behind it.
+        Falls,
+        /// That, or what is at this unit.
+        Branches(u16),
+        Computed,
+        Returns,
+    }
+
+    #[derive(Debug)]
+    struct At(u16, Block);
+
+    impl Straight for At {
+        fn instructions(&self) -> u8 {
+            1
+        }
+        fn bytes(&self) -> u32 {
+            4
+        }
+        fn taken(&self) -> Option<u32> {
+            match self.1 {
+                Block::Branches(to) => {
+                    Some((u32::from(to) * 4).wrapping_sub(u32::from(self.0) * 4))
+                }
+                _ => None,
+            }
+        }
+        fn followers(&self) -> Vec<u32> {
+            match self.1 {
+                Block::Falls => vec![4],
+                Block::Branches(_) => self.taken().into_iter().chain([4]).collect(),
+                Block::Computed | Block::Returns => Vec::new(),
+            }
+        }
+        fn is_computed(&self) -> bool {
+            matches!(self.1, Block::Computed)
+        }
+    }
+
+    use Block::*;
+
+    /// The loop around a unit of a page with these blocks, and how deep its blocks are.
+    fn around(here: u16, known: &[u16], blocks: &[Block]) -> Option<Vec<(u16, u32)>> {
+        let to = To {
+            home: (0, 0),
+            kind: 0,
+            unit: here,
+        };
+        let decoded = |unit: u16| Some(At(unit, blocks.get(usize::from(unit))?.clone()));
+        let members = loop_around(to, 2, known, decoded)?;
+        Some(members.into_iter().map(|m| (m.unit, m.depth)).collect())
+    }
+
+    #[test]
+    fn loops_in_loops() {
+        let blocks = [Falls, Falls, Branches(2), Falls, Branches(1), Returns];
+        let known = [0, 1, 2, 3, 4, 5];
+        let whole = Some(vec![(1, 1), (2, 2), (3, 1), (4, 1)]);
+        assert_eq!(around(2, &known, &blocks), whole);
+        assert_eq!(around(4, &known, &blocks), whole);
+        // What leads in or out is not part of it.
+        assert_eq!(around(0, &known, &blocks), None);
+        assert_eq!(around(5, &known, &blocks), None);
+        // A block that was never executed.
+        assert_eq!(around(2, &[2, 4, 5], &blocks), Some(vec![(2, 1)]));
+    }
+
+    #[test]
+    fn computed_jumps_lead_to_what_nothing_else_leads_to() {
+        let blocks = [
+            Computed,
+            Falls,
+            Computed,
+            Branches(6),
+            Computed,
+            Falls,
+            Returns,
+        ];
+        let known = [0, 1, 2, 3, 4, 6];
+        assert_eq!(
+            around(0, &known, &blocks),
+            Some(vec![(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)])
+        );
+    }
+}
