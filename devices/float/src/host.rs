@@ -81,7 +81,7 @@ const fn fraction_bits<F: Host>() -> u32 {
     F::PRECISION - 1
 }
 
-#[inline]
+#[inline(always)]
 fn exponent<F: Host>(bits: F::Bits) -> u64 {
     bits.into() >> fraction_bits::<F>() & u64::from(F::TOP_EXPONENT)
 }
@@ -133,6 +133,14 @@ fn product_is_inexact<F: Host>(x: F::Bits, y: F::Bits, product: F::Bits) -> bool
         .wrapping_sub(exponent::<F>(x))
         .wrapping_sub(exponent::<F>(y));
     significand(x).wrapping_mul(significand(y)) != significand(product).wrapping_shl(shift as u32)
+}
+
+/// The bits of what the host made of any operands, if nothing but inexact can have been raised: it is a normal number, and not
+/// the smallest, which may have been tiny before rounding. Whether it is inexact is left open.
+#[inline(always)]
+pub fn plain<F: Host>(result: F) -> Option<F::Bits> {
+    let bits = result.to_bits();
+    (exponent::<F>(bits).wrapping_sub(2) < u64::from(F::TOP_EXPONENT) - 2).then_some(bits)
 }
 
 /// Whether a value is a NaN, of either kind.

@@ -1,9 +1,10 @@
 //! Conversions to and from integers.
 
 use crate::env::{Env, Flags, Outcome};
+use crate::exact::Exact;
 use crate::format::Format;
 use crate::policy::Unfit;
-use crate::round::{Rounded, denormal};
+use crate::round::{Rounded, Shape, denormal};
 use crate::unpacked::Class;
 
 /// An integer that values are converted to and from.
@@ -98,6 +99,17 @@ impl Env {
     /// `convertFromInt` (IEEE 754-2019, 5.4.1). Precision control does not matter.
     pub fn from_integer<I: Integer, F: Format>(&self, a: I) -> Outcome<F::Bits> {
         let value = a.value();
-        self.integer::<F>(value < 0, value.unsigned_abs() as u64)
+        self.convert_integer::<F>(value < 0, value.unsigned_abs() as u64)
+    }
+
+    fn convert_integer<F: Format>(&self, negative: bool, magnitude: u64) -> Outcome<F::Bits> {
+        self.finish::<F>(Shape::of::<F>(), &[], || match magnitude {
+            0 => Exact::Zero { negative },
+            _ => Exact::Finite {
+                negative,
+                exp: 127,
+                sig: magnitude.into(),
+            },
+        })
     }
 }

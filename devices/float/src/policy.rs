@@ -15,8 +15,8 @@ pub struct Policy {
     pub default_nan: (bool, u64),
     /// Which NaN operand a result comes from.
     pub propagation: Propagation,
-    /// Whether infinity times zero, plus a quiet NaN, is invalid (7.2 c leaves it open), with the default NaN if NaNs are not
-    /// propagated to that one anyway.
+    /// Whether infinity times zero, plus a quiet NaN, is invalid and gives the default NaN (RISC-V); else it is that NaN, and
+    /// raises nothing (x86). IEEE 754-2019, 7.2 c, leaves it open.
     pub invalid_product_before_nan: bool,
     /// The integer for what does not fit.
     pub unfit: Unfit,

@@ -227,8 +227,8 @@ impl Env {
     /// `fusedMultiplyAdd` (5.4.1): `a * b + c`, rounded once. The product must fit into 125 digits, so it is not for the
     /// extended format.
     ///
-    /// Of NaNs, `a` is the first, and `c` the last. The variants that negate the product or `c` change the sign of an operand
-    /// before; if that is a NaN, its sign too.
+    /// Of NaNs, `a` is the first, and `c` the last. For the variants that negate the product or `c`, negate `a` or `c` before; where
+    /// a NaN keeps its sign in them, as on x86, not a NaN.
     pub fn mul_add<F: Format>(&self, a: F::Bits, b: F::Bits, c: F::Bits) -> Outcome<F::Bits> {
         const { assert!(F::PRECISION <= 62) };
         let operands @ [a, b, c] = self.operands::<F, 3>([a, b, c]);
@@ -277,18 +277,6 @@ impl Env {
             }
         });
         (result, flags | more)
-    }
-
-    /// `convertFromInt` (5.4.1). An unsigned integer is `negative` false and its value.
-    pub(crate) fn integer<F: Format>(&self, negative: bool, magnitude: u64) -> Outcome<F::Bits> {
-        self.finish::<F>(Shape::of::<F>(), &[], || match magnitude {
-            0 => Exact::Zero { negative: false },
-            _ => Exact::Finite {
-                negative,
-                exp: 127,
-                sig: magnitude.into(),
-            },
-        })
     }
 
     fn shape<F: Format>(&self) -> Shape {

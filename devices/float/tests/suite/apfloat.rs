@@ -95,7 +95,9 @@ fn envs() -> impl Iterator<Item = (Env, Round)> {
 }
 
 fn arithmetic<F: Known>(a: F::Bits, b: F::Bits) -> Result<(), TestCaseError> {
-    prop_assume!(F::is_plain(a) && F::is_plain(b));
+    if !(F::is_plain(a) && F::is_plain(b)) {
+        return Ok(());
+    }
     let (x, y) = (F::other(a), F::other(b));
     for (env, round) in envs() {
         prop_assert_eq!(
@@ -195,7 +197,9 @@ fn from_integers<F: Known>(a: u64) -> Result<(), TestCaseError> {
 fn conversion<F: Known<Other: FloatConvert<G::Other>>, G: Known>(
     a: F::Bits,
 ) -> Result<(), TestCaseError> {
-    prop_assume!(F::is_plain(a));
+    if !F::is_plain(a) {
+        return Ok(());
+    }
     for (env, round) in envs() {
         let other: StatusAnd<G::Other> = F::other(a).convert_r(round, &mut false);
         prop_assert_eq!(
@@ -233,7 +237,9 @@ fn fused<F: Known>(
 
 /// The remainder, by steps too.
 fn remainder<F: Known>(a: F::Bits, b: F::Bits) -> Result<(), TestCaseError> {
-    prop_assume!(F::is_plain(a) && F::is_plain(b));
+    if !(F::is_plain(a) && F::is_plain(b)) {
+        return Ok(());
+    }
     let env = Env::new(&POLICY);
     let (x, y) = (F::other(a), F::other(b));
     for (how, other) in [

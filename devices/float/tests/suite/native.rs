@@ -199,6 +199,42 @@ fn agrees<F: Host>(fused: fn(F, F, F) -> F) {
     });
 }
 
+/// A plain result of the host is ours, which is inexact at most, unless operands are flushed.
+fn plain_is_exact<F: Host>(fused: fn(F, F, F) -> F) {
+    let env = Env::new(&POLICY);
+    let (mut all, mut hits) = (0, 0);
+    with_each((pair::<F>(), value::<F>()), |((a, b), c)| {
+        let [x, y, z] = [a, b, c].map(F::from_bits);
+        let results = [
+            (x + y, env.add::<F>(a, b)),
+            (x - y, env.sub::<F>(a, b)),
+            (x * y, env.mul::<F>(a, b)),
+            (x / y, env.div::<F>(a, b)),
+            (x.sqrt(), env.sqrt::<F>(a)),
+            (fused(x, y, z), env.mul_add::<F>(a, b, c)),
+        ];
+        for (host, (ours, flags)) in results {
+            all += 1;
+            if let Some(plain) = host::plain::<F>(host) {
+                hits += 1;
+                let raised = flags & Flags::IEEE;
+                assert_eq!(
+                    (plain, raised | Flags::INEXACT),
+                    (ours, Flags::INEXACT),
+                    "{a:x?} {b:x?} {c:x?}"
+                );
+            }
+        }
+    });
+    assert!(hits > all / 4, "{hits} of {all}");
+}
+
+#[test]
+fn plain_results_are_exact() {
+    plain_is_exact::<f32>(f32::mul_add);
+    plain_is_exact::<f64>(f64::mul_add);
+}
+
 #[test]
 fn single_is_what_rust_says() {
     agrees::<f32>(f32::mul_add);

@@ -61,6 +61,36 @@ pub fn value<F: Format>() -> impl Strategy<Value = F::Bits> {
     })
 }
 
+/// Zeros, the ends of each kind of number, infinities, NaNs of both kinds, and encodings that are no value.
+pub fn specials<F: Format>() -> Vec<F::Bits> {
+    let (first, quiet, last) = (1 << 63, 1 << 62, 1 << (64 - F::PRECISION));
+    let top = F::TOP_EXPONENT;
+    let magnitudes = [
+        (0, 0),
+        (0, last),
+        (0, !first),
+        (1, first),
+        (F::BIAS as u32, first),
+        (F::BIAS as u32, first | quiet),
+        (top - 1, u64::MAX),
+        (top, first),
+        (top, first | last),
+        (top, first | quiet >> 1),
+        (top, first | quiet),
+        (top, first | quiet | last),
+    ];
+    // A pseudo-denormal, two unnormals, a pseudo-infinity, a pseudo-NaN.
+    let odd = [(0, first), (1, 0), (top - 1, quiet), (top, 0), (top, quiet)];
+    let odd = if F::EXPLICIT { &odd[..] } else { &[] };
+    magnitudes
+        .iter()
+        .chain(odd)
+        .flat_map(|&(exponent, digits)| {
+            [false, true].map(|negative| F::join(negative, exponent, digits))
+        })
+        .collect()
+}
+
 /// Two values, often near each other.
 pub fn pair<F: Format>() -> impl Strategy<Value = (F::Bits, F::Bits)> {
     let near = (value::<F>(), 0..8u128, any::<bool>()).prop_map(|(a, low, negate)| {

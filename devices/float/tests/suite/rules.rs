@@ -38,6 +38,12 @@ const MIPS_2008: Policy = Policy {
     tininess: Tininess::AfterRounding,
 };
 
+/// An invention: as RISC-V, but NaNs are propagated.
+const PROPAGATING: Policy = Policy {
+    propagation: Propagation::SignalingFirst,
+    ..RISCV
+};
+
 /// An invention: as RISC-V, but tiny before rounding.
 const EARLY: Policy = Policy {
     tininess: Tininess::BeforeRounding,
@@ -115,6 +121,12 @@ fn an_invalid_product_and_a_nan() {
     assert_eq!(env.mul_add::<f32>(INF, 0, SET), (RISCV_NAN, INVALID));
     assert_eq!(env.mul_add::<f32>(INF, ONE, SET), (RISCV_NAN, NONE));
     assert_eq!(env.mul_add::<f32>(INF, 0, ONE), (RISCV_NAN, INVALID));
+    // That goes before a quiet NaN, not before one that signals, nor before a NaN as a factor.
+    let env = Env::new(&PROPAGATING);
+    assert_eq!(env.mul_add::<f32>(INF, 0, SET), (RISCV_NAN, INVALID));
+    let quieted = (CLEAR | QUIET_BIT, INVALID);
+    assert_eq!(env.mul_add::<f32>(INF, 0, CLEAR), quieted);
+    assert_eq!(env.mul_add::<f32>(SET, 0, SET2), (SET, NONE));
     assert_eq!(
         env.mul_add::<f32>(INF, ONE, INF | MINUS),
         (RISCV_NAN, INVALID)

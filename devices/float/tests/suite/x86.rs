@@ -1,14 +1,15 @@
 //! An x86 processor as the witness: results, flags and NaNs of SSE, FMA, AVX-512 and the x87.
 
 use std::arch::asm;
+use std::fmt::Debug;
 
 use proptest::prelude::*;
 use solderless_float::{
-    Class, Env, Extended, Extremum, Flags, Outcome, Policy, Precision, Propagation, Quotient,
-    Relation, Rounding, Tininess, Unfit,
+    Class, Env, Extended, Extremum, Flags, Format, Outcome, Policy, Precision, Propagation,
+    Quotient, Relation, Rounding, Tininess, Unfit,
 };
 
-use crate::operands::{DIRECTIONS, cases, pair, shortened, value};
+use crate::operands::{DIRECTIONS, cases, pair, shortened, specials, value};
 
 /// SSE's and AVX's policy.
 const SSE: Policy = Policy {
@@ -212,61 +213,100 @@ fn relation(parity: u8, carry: u8, zero: u8) -> Relation {
     }
 }
 
+type Agreement = Result<(), TestCaseError>;
+
+/// For a format, a function that compares our results and flags with the processor's.
+macro_rules! sse_agrees {
+    ($(
+        $name:ident: $format:ident, to $other:ident by $convert:ident,
+        [$($operation:ident $instruction:ident)+], $sqrt:ident $min:ident $max:ident $comis:ident $ucomis:ident $round:ident,
+        [$($integer:ident $to_integer:ident)+], [$($unsigned:ident $to_unsigned:ident)+];
+    )+) => {$(
+        fn $name(env: &Env, [a, b]: [<$format as Format>::Bits; 2]) -> Agreement {
+            let (x, y, csr) = ($format::from_bits(a), $format::from_bits(b), mxcsr(env));
+            let bits = |(value, flags): ($format, Flags)| (value.to_bits(), flags);
+            let second = Extremum::Second;
+            $(prop_assert_eq!(
+                exceptions(env.$operation::<$format>(a, b)), bits($instruction(csr, x, y)), "{}", stringify!($instruction)
+            );)+
+            prop_assert_eq!(exceptions(env.sqrt::<$format>(a)), bits($sqrt(csr, x)), "sqrt");
+            prop_assert_eq!(exceptions(env.min::<$format>(second, a, b)), bits($min(csr, x, y)), "min");
+            prop_assert_eq!(exceptions(env.max::<$format>(second, a, b)), bits($max(csr, x, y)), "max");
+            prop_assert_eq!(exceptions(env.compare::<$format>(a, b, true)), $comis(csr, x, y), "comis");
+            prop_assert_eq!(exceptions(env.compare::<$format>(a, b, false)), $ucomis(csr, x, y), "ucomis");
+            let (other, raised) = $convert(csr, x);
+            prop_assert_eq!(exceptions(env.convert::<$format, $other>(a)), (other.to_bits(), raised), "convert");
+            $(prop_assert_eq!(
+                but_denormal(env.to_integer::<$format, $integer>(a)), $to_integer(csr, x), "{}", stringify!($to_integer)
+            );)+
+            if is_x86_feature_detected!("sse4.1") {
+                prop_assert_eq!(but_denormal(env.round_to_integral::<$format>(a)), bits($round(csr, x)), "round");
+            }
+            if is_x86_feature_detected!("avx512f") {
+                $(prop_assert_eq!(
+                    but_denormal(env.to_integer::<$format, $unsigned>(a)), $to_unsigned(csr, x), "{}", stringify!($to_unsigned)
+                );)+
+            }
+            Ok(())
+        }
+    )+};
+}
+
+sse_agrees! {
+    single_agrees: f32, to f64 by cvtss2sd,
+        [add addss sub subss mul mulss div divss], sqrtss minss maxss comiss ucomiss roundss,
+        [i32 cvtss2si_32 i64 cvtss2si_64], [u32 cvtss2usi_32 u64 cvtss2usi_64];
+    double_agrees: f64, to f32 by cvtsd2ss,
+        [add addsd sub subsd mul mulsd div divsd], sqrtsd minsd maxsd comisd ucomisd roundsd,
+        [i32 cvtsd2si_32 i64 cvtsd2si_64], [u32 cvtsd2usi_32 u64 cvtsd2usi_64];
+}
+
+/// As [`sse_agrees`], of FMA. The forms differ in which operands are the factors, and so which NaN is the first.
+macro_rules! fma_agrees {
+    ($($name:ident: $format:ident, $form132:ident $form213:ident $form231:ident;)+) => {$(
+        fn $name(env: &Env, [a, b, c]: [<$format as Format>::Bits; 3]) -> Agreement {
+            if !is_x86_feature_detected!("fma") {
+                return Ok(());
+            }
+            let ([x, y, z], csr) = ([a, b, c].map($format::from_bits), mxcsr(env));
+            let bits = |(value, flags): ($format, Flags)| (value.to_bits(), flags);
+            prop_assert_eq!(exceptions(env.mul_add::<$format>(a, c, b)), bits($form132(csr, x, y, z)), "132");
+            prop_assert_eq!(exceptions(env.mul_add::<$format>(b, a, c)), bits($form213(csr, x, y, z)), "213");
+            prop_assert_eq!(exceptions(env.mul_add::<$format>(b, c, a)), bits($form231(csr, x, y, z)), "231");
+            Ok(())
+        }
+    )+};
+}
+
+fma_agrees! {
+    fused_single_agrees: f32, fma132ss fma213ss fma231ss;
+    fused_double_agrees: f64, fma132sd fma213sd fma231sd;
+}
+
 proptest! {
     #![proptest_config(cases(1_000))]
 
     #[test]
     fn sse_single((a, b) in pair::<f32>(), env in sse_env()) {
-        let (x, y, csr) = (f32::from_bits(a), f32::from_bits(b), mxcsr(&env));
-        let bits = |(value, flags): (f32, Flags)| (value.to_bits(), flags);
-        let second = Extremum::Second;
-        prop_assert_eq!(exceptions(env.add::<f32>(a, b)), bits(addss(csr, x, y)), "add");
-        prop_assert_eq!(exceptions(env.sub::<f32>(a, b)), bits(subss(csr, x, y)), "sub");
-        prop_assert_eq!(exceptions(env.mul::<f32>(a, b)), bits(mulss(csr, x, y)), "mul");
-        prop_assert_eq!(exceptions(env.div::<f32>(a, b)), bits(divss(csr, x, y)), "div");
-        prop_assert_eq!(exceptions(env.sqrt::<f32>(a)), bits(sqrtss(csr, x)), "sqrt");
-        prop_assert_eq!(exceptions(env.min::<f32>(second, a, b)), bits(minss(csr, x, y)), "min");
-        prop_assert_eq!(exceptions(env.max::<f32>(second, a, b)), bits(maxss(csr, x, y)), "max");
-        prop_assert_eq!(exceptions(env.compare::<f32>(a, b, true)), comiss(csr, x, y), "comis");
-        prop_assert_eq!(exceptions(env.compare::<f32>(a, b, false)), ucomiss(csr, x, y), "ucomis");
-        prop_assert_eq!(but_denormal(env.to_integer::<f32, i32>(a)), cvtss2si_32(csr, x), "si 32");
-        prop_assert_eq!(but_denormal(env.to_integer::<f32, i64>(a)), cvtss2si_64(csr, x), "si 64");
-        let (wide, raised) = cvtss2sd(csr, x);
-        prop_assert_eq!(exceptions(env.convert::<f32, f64>(a)), (wide.to_bits(), raised), "double");
-        if is_x86_feature_detected!("sse4.1") {
-            prop_assert_eq!(but_denormal(env.round_to_integral::<f32>(a)), bits(roundss(csr, x)), "round");
-        }
-        if is_x86_feature_detected!("avx512f") {
-            prop_assert_eq!(but_denormal(env.to_integer::<f32, u32>(a)), cvtss2usi_32(csr, x), "usi 32");
-            prop_assert_eq!(but_denormal(env.to_integer::<f32, u64>(a)), cvtss2usi_64(csr, x), "usi 64");
-        }
+        single_agrees(&env, [a, b])?;
     }
 
     #[test]
     fn sse_double((a, b) in pair::<f64>(), env in sse_env()) {
-        let (x, y, csr) = (f64::from_bits(a), f64::from_bits(b), mxcsr(&env));
-        let bits = |(value, flags): (f64, Flags)| (value.to_bits(), flags);
-        let second = Extremum::Second;
-        prop_assert_eq!(exceptions(env.add::<f64>(a, b)), bits(addsd(csr, x, y)), "add");
-        prop_assert_eq!(exceptions(env.sub::<f64>(a, b)), bits(subsd(csr, x, y)), "sub");
-        prop_assert_eq!(exceptions(env.mul::<f64>(a, b)), bits(mulsd(csr, x, y)), "mul");
-        prop_assert_eq!(exceptions(env.div::<f64>(a, b)), bits(divsd(csr, x, y)), "div");
-        prop_assert_eq!(exceptions(env.sqrt::<f64>(a)), bits(sqrtsd(csr, x)), "sqrt");
-        prop_assert_eq!(exceptions(env.min::<f64>(second, a, b)), bits(minsd(csr, x, y)), "min");
-        prop_assert_eq!(exceptions(env.max::<f64>(second, a, b)), bits(maxsd(csr, x, y)), "max");
-        prop_assert_eq!(exceptions(env.compare::<f64>(a, b, true)), comisd(csr, x, y), "comis");
-        prop_assert_eq!(exceptions(env.compare::<f64>(a, b, false)), ucomisd(csr, x, y), "ucomis");
-        prop_assert_eq!(but_denormal(env.to_integer::<f64, i32>(a)), cvtsd2si_32(csr, x), "si 32");
-        prop_assert_eq!(but_denormal(env.to_integer::<f64, i64>(a)), cvtsd2si_64(csr, x), "si 64");
-        let (narrow, raised) = cvtsd2ss(csr, x);
-        prop_assert_eq!(exceptions(env.convert::<f64, f32>(a)), (narrow.to_bits(), raised), "single");
-        if is_x86_feature_detected!("sse4.1") {
-            prop_assert_eq!(but_denormal(env.round_to_integral::<f64>(a)), bits(roundsd(csr, x)), "round");
-        }
-        if is_x86_feature_detected!("avx512f") {
-            prop_assert_eq!(but_denormal(env.to_integer::<f64, u32>(a)), cvtsd2usi_32(csr, x), "usi 32");
-            prop_assert_eq!(but_denormal(env.to_integer::<f64, u64>(a)), cvtsd2usi_64(csr, x), "usi 64");
-        }
+        double_agrees(&env, [a, b])?;
+    }
+
+    #[test]
+    fn fma_single((a, c) in pair::<f32>(), b in value::<f32>(), near in prop::option::of(0..4u32), env in sse_env()) {
+        // The product itself as the third operand cancels.
+        let c = near.map_or(c, |low| f32::negate(env.mul::<f32>(b, a).0 ^ low));
+        fused_single_agrees(&env, [a, b, c])?;
+    }
+
+    #[test]
+    fn fma_double((a, c) in pair::<f64>(), b in value::<f64>(), near in prop::option::of(0..4u64), env in sse_env()) {
+        let c = near.map_or(c, |low| f64::negate(env.mul::<f64>(b, a).0 ^ low));
+        fused_double_agrees(&env, [a, b, c])?;
     }
 
     #[test]
@@ -286,37 +326,41 @@ proptest! {
             prop_assert_eq!(exceptions(env.from_integer::<u64, f64>(a)), double(cvtusi2sd_64(csr, a)));
         }
     }
+}
 
-    #[test]
-    fn fma_single((a, c) in pair::<f32>(), b in value::<f32>(), near in prop::option::of(0..4u32), env in sse_env()) {
-        if !is_x86_feature_detected!("fma") {
-            return Ok(());
+/// Every special value with every other, and with every third one.
+#[test]
+fn sse_special_values() {
+    let (single, double) = (specials::<f32>(), specials::<f64>());
+    for rounding in DIRECTIONS {
+        for flush in 0..4 {
+            let env = Env {
+                rounding,
+                flush_inputs: flush & 1 != 0,
+                flush_results: flush & 2 != 0,
+                ..Env::new(&SSE)
+            };
+            for (&(a, b), &(c, d)) in pairs(&single).iter().zip(&pairs(&double)) {
+                assert_agrees(&env, [a, b], single_agrees);
+                assert_agrees(&env, [c, d], double_agrees);
+                for (&e, &f) in single.iter().zip(&double) {
+                    assert_agrees(&env, [a, b, e], fused_single_agrees);
+                    assert_agrees(&env, [c, d, f], fused_double_agrees);
+                }
+            }
         }
-        let csr = mxcsr(&env);
-        let (x, y) = (f32::from_bits(a), f32::from_bits(b));
-        // The product itself as the third operand cancels.
-        let c = near.map_or(c, |low| mulss(csr, x, y).0.to_bits() ^ low ^ 1 << 31);
-        let z = f32::from_bits(c);
-        let bits = |(value, flags): (f32, Flags)| (value.to_bits(), flags);
-        prop_assert_eq!(exceptions(env.mul_add::<f32>(a, c, b)), bits(fma132ss(csr, x, y, z)), "132");
-        prop_assert_eq!(exceptions(env.mul_add::<f32>(b, a, c)), bits(fma213ss(csr, x, y, z)), "213");
-        prop_assert_eq!(exceptions(env.mul_add::<f32>(b, c, a)), bits(fma231ss(csr, x, y, z)), "231");
     }
+}
 
-    #[test]
-    fn fma_double((a, c) in pair::<f64>(), b in value::<f64>(), near in prop::option::of(0..4u64), env in sse_env()) {
-        if !is_x86_feature_detected!("fma") {
-            return Ok(());
-        }
-        let csr = mxcsr(&env);
-        let (x, y) = (f64::from_bits(a), f64::from_bits(b));
-        let c = near.map_or(c, |low| mulsd(csr, x, y).0.to_bits() ^ low ^ 1 << 63);
-        let z = f64::from_bits(c);
-        let bits = |(value, flags): (f64, Flags)| (value.to_bits(), flags);
-        prop_assert_eq!(exceptions(env.mul_add::<f64>(a, c, b)), bits(fma132sd(csr, x, y, z)), "132");
-        prop_assert_eq!(exceptions(env.mul_add::<f64>(b, a, c)), bits(fma213sd(csr, x, y, z)), "213");
-        prop_assert_eq!(exceptions(env.mul_add::<f64>(b, c, a)), bits(fma231sd(csr, x, y, z)), "231");
+fn assert_agrees<T: Copy + Debug>(env: &Env, operands: T, agreement: fn(&Env, T) -> Agreement) {
+    if let Err(error) = agreement(env, operands) {
+        panic!("{operands:x?} {env:?}: {error}");
     }
+}
+
+fn pairs<T: Copy>(values: &[T]) -> Vec<(T, T)> {
+    let with = |&a: &T| values.iter().map(move |&b| (a, b));
+    values.iter().flat_map(with).collect()
 }
 
 /// What the x87 gives: the value, the flags, and C3 to C0.
@@ -355,11 +399,12 @@ fn control_word(env: &Env) -> u16 {
     0x3f | precision << 8 | (rounding_control(env.rounding) as u16) << 10
 }
 
+const PRECISIONS: [Precision; 3] = [Precision::Single, Precision::Double, Precision::Extended];
+
 fn x87_env() -> impl Strategy<Value = Env> {
-    let precisions = [Precision::Single, Precision::Double, Precision::Extended];
     (
         prop::sample::select(&DIRECTIONS),
-        prop::sample::select(precisions.to_vec()),
+        prop::sample::select(&PRECISIONS),
     )
         .prop_map(|(rounding, precision)| Env {
             rounding,
@@ -481,20 +526,83 @@ fn divisor_of(a: u128, distance: u16, digits: u64) -> u128 {
     exponent << 64 | u128::from(digits | 1 << 63)
 }
 
+fn extended_agrees(env: &Env, [a, b]: [u128; 2]) -> Agreement {
+    let control = control_word(env);
+    prop_assert_eq!(
+        env.add::<Extended>(a, b),
+        rounded(fadd(control, a, b)),
+        "fadd"
+    );
+    prop_assert_eq!(
+        env.sub::<Extended>(a, b),
+        rounded(fsub(control, a, b)),
+        "fsub"
+    );
+    prop_assert_eq!(
+        env.mul::<Extended>(a, b),
+        rounded(fmul(control, a, b)),
+        "fmul"
+    );
+    prop_assert_eq!(
+        env.div::<Extended>(a, b),
+        rounded(fdiv(control, a, b)),
+        "fdiv"
+    );
+    prop_assert_eq!(env.sqrt::<Extended>(a), rounded(fsqrt(control, a)), "fsqrt");
+    prop_assert_eq!(
+        env.compare::<Extended>(a, b, true),
+        compared(fcom(control, a, b)),
+        "fcom"
+    );
+    prop_assert_eq!(
+        env.compare::<Extended>(a, b, false),
+        compared(fucom(control, a, b)),
+        "fucom"
+    );
+    prop_assert_eq!(
+        env.round_to_integral::<Extended>(a),
+        rounded(frndint(control, a)),
+        "frndint"
+    );
+    Ok(())
+}
+
+fn remainders_agree(env: &Env, [a, b]: [u128; 2]) -> Agreement {
+    let control = control_word(env);
+    for (how, stored) in [
+        (Quotient::Truncated, fprem(control, a, b)),
+        (Quotient::Nearest, fprem1(control, a, b)),
+    ] {
+        let (step, raised) = env.partial_remainder::<Extended>(a, b, how);
+        let low = step.quotient.map(|quotient| quotient & 7);
+        prop_assert_eq!((step.value, low, raised), reduced(stored), "{:?}", how);
+    }
+    Ok(())
+}
+
+#[test]
+fn x87_special_values() {
+    for rounding in DIRECTIONS {
+        for precision in PRECISIONS {
+            let env = Env {
+                rounding,
+                precision,
+                ..Env::new(&X87)
+            };
+            for (a, b) in pairs(&specials::<Extended>()) {
+                assert_agrees(&env, [a, b], extended_agrees);
+                assert_agrees(&env, [a, b], remainders_agree);
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(cases(1_000))]
 
     #[test]
     fn x87_arithmetic((a, b) in pair::<Extended>(), env in x87_env()) {
-        let control = control_word(&env);
-        prop_assert_eq!(env.add::<Extended>(a, b), rounded(fadd(control, a, b)), "fadd");
-        prop_assert_eq!(env.sub::<Extended>(a, b), rounded(fsub(control, a, b)), "fsub");
-        prop_assert_eq!(env.mul::<Extended>(a, b), rounded(fmul(control, a, b)), "fmul");
-        prop_assert_eq!(env.div::<Extended>(a, b), rounded(fdiv(control, a, b)), "fdiv");
-        prop_assert_eq!(env.sqrt::<Extended>(a), rounded(fsqrt(control, a)), "fsqrt");
-        prop_assert_eq!(env.compare::<Extended>(a, b, true), compared(fcom(control, a, b)), "fcom");
-        prop_assert_eq!(env.compare::<Extended>(a, b, false), compared(fucom(control, a, b)), "fucom");
-        prop_assert_eq!(env.round_to_integral::<Extended>(a), rounded(frndint(control, a)), "frndint");
+        extended_agrees(&env, [a, b])?;
     }
 
     #[test]
@@ -524,16 +632,8 @@ proptest! {
         near in prop::option::of((0..160u16, any::<u64>())),
         env in x87_env(),
     ) {
-        let control = control_word(&env);
         let b = near.map_or(b, |(distance, digits)| divisor_of(a, distance, digits));
-        for (how, stored) in [
-            (Quotient::Truncated, fprem(control, a, b)),
-            (Quotient::Nearest, fprem1(control, a, b)),
-        ] {
-            let (step, raised) = env.partial_remainder::<Extended>(a, b, how);
-            let low = step.quotient.map(|quotient| quotient & 7);
-            prop_assert_eq!((step.value, low, raised), reduced(stored), "{:?}", how);
-        }
+        remainders_agree(&env, [a, b])?;
     }
 
     #[test]

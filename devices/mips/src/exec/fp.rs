@@ -4,6 +4,7 @@
 //! The decoder has made places of register numbers, so that nothing here depends on it.
 
 use solderless_engine::Exit;
+use solderless_float::host;
 use solderless_model::Cx;
 
 use super::memory::{Done, finish};
@@ -188,29 +189,15 @@ fn compute_exactly<A: Arithmetic>(core: &mut Core, op: &Op, rest: &[Op], cx: &mu
     }
 }
 
-/// A result if it is normal, and not the smallest normal number, which could be tiny before rounding.
-#[inline(always)]
-fn normal_s(value: f32) -> Option<u32> {
-    let raw = value.to_bits();
-    ((raw >> 23 & 0xff).wrapping_sub(2) < 0xfd).then_some(raw)
-}
-
-/// As [`normal_s`].
-#[inline(always)]
-fn normal_d(value: f64) -> Option<u64> {
-    let raw = value.to_bits();
-    ((raw >> 52 & 0x7ff).wrapping_sub(2) < 0x7fd).then_some(raw)
-}
-
 macro_rules! arithmetic {
     (unary $($name:ident: $from:ty => $to:ty;)*) => {
         $(arithmetic!(@ $name, $from, $to, fpu::$name, (fs, _ft, _fr), (fs));)*
     };
-    (binary $($name:ident: $from:ty, $normal:ident($host:ident, $operator:tt);)*) => {
+    (binary $($name:ident: $from:ty, $host:ident $operator:tt;)*) => {
         $(arithmetic!(@ $name, $from, $from, fpu::$name, (fs, ft, _fr), (fs, ft()),
             #[inline(always)]
             fn quick(fs: $from, ft: impl FnOnce() -> $from) -> Option<$from> {
-                $normal($host::from_bits(fs) $operator $host::from_bits(ft()))
+                host::plain($host::from_bits(fs) $operator $host::from_bits(ft()))
             }
         );)*
     };
@@ -238,8 +225,8 @@ macro_rules! arithmetic {
 }
 
 arithmetic! { binary
-    add_s: u32, normal_s(f32, +); sub_s: u32, normal_s(f32, -); mul_s: u32, normal_s(f32, *); div_s: u32, normal_s(f32, /);
-    add_d: u64, normal_d(f64, +); sub_d: u64, normal_d(f64, -); mul_d: u64, normal_d(f64, *); div_d: u64, normal_d(f64, /);
+    add_s: u32, f32 +; sub_s: u32, f32 -; mul_s: u32, f32 *; div_s: u32, f32 /;
+    add_d: u64, f64 +; sub_d: u64, f64 -; mul_d: u64, f64 *; div_d: u64, f64 /;
 }
 arithmetic! { ternary
     madd_s: u32; msub_s: u32; nmadd_s: u32; nmsub_s: u32;
