@@ -22,6 +22,7 @@ mod parts;
 mod restore;
 mod rom;
 mod schemas;
+mod serial;
 mod state;
 mod strangers;
 mod stress;

@@ -76,6 +76,51 @@ fn uboot_works_as_in_qemu_and_saves_its_environment() {
     );
 }
 
+/// Commands that print for ever, or for minutes.
+const ENDLESS: [&str; 2] = [
+    "while true; do echo looping; done",
+    "md.l 0x80000000 0x400000",
+];
+
+#[test]
+fn ctrl_c_is_heard_while_the_guest_prints() {
+    let Some(image) = guests::uboot() else { return };
+    let mut console = start(Emulator::ours(PROGRAM, Endian::Little), &image);
+    console.expect(PROMPT);
+    for (command, printed) in ENDLESS.iter().zip(["looping\r\n", "80000200: "]) {
+        console.send(&format!("{command}\r"));
+        console.expect(printed);
+        console.send("\x03");
+        let rest = console.expect(PROMPT);
+        assert!(!rest.contains("80fffff0: "), "it has come to its end");
+        assert_eq!(console.run("echo \"well\"done", PROMPT), "welldone\n");
+    }
+}
+
+#[test]
+fn a_script_is_piped_in_whole_and_its_ctrl_c_comes_when_the_guest_looks() {
+    let Some(image) = guests::uboot() else { return };
+    let run = || {
+        let emulator = Emulator::ours(PROGRAM, Endian::Little).firmware(&image, Endian::Little);
+        let args = ["--deterministic", "--no-reboot", "--state-hash"];
+        let mut console = Console::start(emulator.ram(256).args(args).command());
+        // The first character ends the countdown to the start of a system.
+        console.send(" ");
+        for command in ENDLESS {
+            console.send(&format!("{command}\r\x03"));
+        }
+        console.send(&"echo \"well\"done\r".repeat(20));
+        console.send("reset\r");
+        console.close_input();
+        let ended = console.wait();
+        assert_eq!(ended.code(), Some(0), "{}", ended.output);
+        (ended.output, ended.errors)
+    };
+    let (output, state) = run();
+    assert_eq!(output.matches("welldone\r").count(), 20, "{output}");
+    assert_eq!((output, state), run());
+}
+
 #[test]
 fn a_reset_ends_the_program_where_that_is_wanted() {
     let Some(image) = guests::uboot() else { return };

@@ -21,8 +21,9 @@ const INTR: Pin = Pin(0);
 
 /// Characters in each FIFO.
 const FIFO_DEPTH: usize = 16;
-/// Reads that find nothing to receive before the guest counts as waiting for input.
-const PATIENCE: u8 = 64;
+/// How long whoever sends to a receiver that was cleared pauses, in guest ns, unless it interrupts for what it receives:
+/// drivers read it once or twice more before they use it, and throw away what they find.
+const PAUSE_NS: u64 = 10_000_000;
 
 const RBR_THR_DLL: u8 = 0;
 const IER_DLM: u8 = 1;
@@ -72,6 +73,8 @@ const LSR_TEMT: u8 = 1 << 6;
 const LSR_FIFO_ERROR: u8 = 1 << 7;
 /// Errors that belong to one character.
 const LSR_CHARACTER: u8 = LSR_PE | LSR_FE | LSR_BI;
+/// Beside the errors of a character: nobody has sent it, as it is a break or came by loopback.
+const UNSENT: u8 = 1 << 0;
 
 const MSR_DCTS: u8 = 1 << 0;
 const MSR_DDSR: u8 = 1 << 1;
@@ -92,7 +95,7 @@ pub struct Uart16550 {
     number: u8,
     #[state(skip = "fixed by the device")]
     intr: Option<Pin>,
-    /// Received characters, each with the LSR error bits that come with it.
+    /// Received characters, each with the LSR error bits that come with it, and `UNSENT`.
     rx: VecDeque<(u8, u8)>,
     ier: u8,
     fcr: u8,
@@ -106,9 +109,10 @@ pub struct Uart16550 {
     /// The transmitter became empty, and neither IIR nor THR has been accessed since.
     thre_pending: bool,
     timeout_pending: bool,
-    /// When the characters in the FIFO will have waited for four character times, in guest ns.
+    /// When the characters in the FIFO will have waited for four character times, in guest ns; while there are none, when
+    /// the sender's pause ends.
     timeout_at: Option<u64>,
-    /// Reads that found nothing to receive since the guest last sent a character, up to `PATIENCE`.
+    /// Says nothing. For programs of state version 2 and before, 64 is a guest that wants its input.
     idle_polls: u8,
 }
 
@@ -140,13 +144,14 @@ impl Uart16550 {
             thre_pending: false,
             timeout_pending: false,
             timeout_at: None,
-            idle_polls: 0,
+            idle_polls: 64,
         }
     }
 
     /// Master reset. Beyond table I of the datasheet SCR and the divisor return to their power-on values
     /// too, so that a reset machine equals a fresh one, and OUT2 comes up set, as PC firmware leaves it.
     pub fn reset(&mut self, cx: &mut Cx<'_>) {
+        self.give_back(cx);
         *self = Self {
             intr: self.intr,
             ..Self::numbered(self.baudbase, self.number)
@@ -198,7 +203,7 @@ impl Uart16550 {
         }
     }
 
-    /// The timer fired: characters have waited for four character times.
+    /// The timer fired: characters have waited for four character times, or the sender's pause is over.
     pub fn timer(&mut self, cx: &mut Cx<'_>) {
         self.timeout_at = None;
         self.timeout_pending = !self.rx.is_empty();
@@ -257,7 +262,6 @@ impl Uart16550 {
 
     fn read_rbr(&mut self, cx: &mut Cx<'_>) -> u8 {
         let Some((character, _)) = self.rx.pop_front() else {
-            self.note_idle_poll();
             return 0;
         };
         self.reveal_errors();
@@ -267,12 +271,11 @@ impl Uart16550 {
     }
 
     fn write_thr(&mut self, cx: &mut Cx<'_>, character: u8) {
-        self.idle_polls = 0;
         // The interrupt goes away with the write and comes back once the character is out: an edge.
         self.thre_pending = false;
         self.drive(cx);
         if self.looped() {
-            self.take(character, 0);
+            self.take(character, UNSENT);
             self.restart_timeout(cx);
         } else {
             cx.send(SlotId(self.number), &[character]);
@@ -292,29 +295,36 @@ impl Uart16550 {
 
     fn write_fcr(&mut self, cx: &mut Cx<'_>, value: u8) {
         let enabled = value & FCR_ENABLE != 0;
-        if enabled != self.fifo() || (enabled && value & FCR_CLEAR_RX != 0) {
-            self.rx.clear();
-            self.line_errors &= !LSR_CHARACTER;
-        }
+        let clears = enabled != self.fifo() || (enabled && value & FCR_CLEAR_RX != 0);
         // The other bits take effect only together with the enable bit. The transmit FIFO is always empty.
         self.fcr = if enabled {
             value & (FCR_ENABLE | FCR_DMA | FCR_TRIGGER)
         } else {
             0
         };
-        self.restart_timeout(cx);
+        if clears {
+            self.give_back(cx);
+            self.line_errors &= !LSR_CHARACTER;
+            self.timeout_pending = false;
+            self.arm(cx, PAUSE_NS);
+        }
         self.drive(cx);
+    }
+
+    /// Empties the receiver. Characters that the guest has not read are sent again.
+    fn give_back(&mut self, cx: &mut Cx<'_>) {
+        let sent = self.rx.drain(..).filter(|(_, marks)| marks & UNSENT == 0);
+        let sent: Vec<_> = sent.map(|(character, _)| character).collect();
+        cx.give_back(SlotId(self.number), &sent);
     }
 
     fn read_lsr(&mut self, cx: &mut Cx<'_>) -> u8 {
         let mut lsr = LSR_THRE | LSR_TEMT | self.line_errors;
-        if self.rx.is_empty() {
-            self.note_idle_poll();
-        } else {
+        if !self.rx.is_empty() {
             lsr |= LSR_DR;
         }
-        let flagged =
-            self.line_errors & LSR_CHARACTER != 0 || self.rx.iter().any(|(_, errors)| *errors != 0);
+        let flagged = self.line_errors & LSR_CHARACTER != 0
+            || self.rx.iter().any(|(_, marks)| marks & LSR_CHARACTER != 0);
         if flagged && self.fifo() {
             lsr |= LSR_FIFO_ERROR;
         }
@@ -326,19 +336,12 @@ impl Uart16550 {
     }
 
     fn read_msr(&mut self, cx: &mut Cx<'_>) -> u8 {
-        self.note_idle_poll();
         let msr = self.msr;
         if msr & MSR_DELTAS != 0 {
             self.msr &= !MSR_DELTAS;
             self.drive(cx);
         }
         msr
-    }
-
-    fn note_idle_poll(&mut self) {
-        if !self.looped() && self.idle_polls < PATIENCE {
-            self.idle_polls += 1;
-        }
     }
 
     /// The modem inputs change with MCR in loopback mode; otherwise a terminal is always there.
@@ -371,7 +374,7 @@ impl Uart16550 {
     }
 
     /// A character arrives in the receiver.
-    fn take(&mut self, character: u8, errors: u8) {
+    fn take(&mut self, character: u8, marks: u8) {
         if self.rx.len() >= self.depth() {
             self.line_errors |= LSR_OE;
             // A full FIFO keeps what it has; a full buffer register is overwritten.
@@ -380,14 +383,15 @@ impl Uart16550 {
             }
             self.rx.clear();
         }
-        self.rx.push_back((character, errors));
+        self.rx.push_back((character, marks));
         self.reveal_errors();
     }
 
     /// The errors of the character on top become visible in LSR.
     fn reveal_errors(&mut self) {
-        if let Some((_, errors)) = self.rx.front_mut() {
-            self.line_errors |= std::mem::take(errors);
+        if let Some((_, marks)) = self.rx.front_mut() {
+            self.line_errors |= *marks & LSR_CHARACTER;
+            *marks &= !LSR_CHARACTER;
         }
     }
 
@@ -395,12 +399,16 @@ impl Uart16550 {
     fn restart_timeout(&mut self, cx: &mut Cx<'_>) {
         self.timeout_pending = false;
         if self.fifo() && !self.rx.is_empty() {
-            let at = cx.now().saturating_add(4 * self.character_ns());
-            self.timeout_at = Some(at);
-            cx.arm(TimerId(self.number), at);
+            self.arm(cx, 4 * self.character_ns());
         } else if self.timeout_at.take().is_some() {
             cx.disarm(TimerId(self.number));
         }
+    }
+
+    fn arm(&mut self, cx: &mut Cx<'_>, ns: u64) {
+        let at = cx.now().saturating_add(ns);
+        self.timeout_at = Some(at);
+        cx.arm(TimerId(self.number), at);
     }
 
     /// How long a character takes on the line, in guest ns.
@@ -443,17 +451,15 @@ impl Uart16550 {
     }
 }
 
-/// Host input waits until the guest is ready for it: input that is piped in would otherwise pass while
-/// firmware and drivers probe the chip and clear its FIFOs. A driver that receives by interrupt is ready
-/// once it enables that interrupt and raises DTR or RTS; one that polls, once it has polled for a while.
+/// The sender fills the receiver as soon as there is room, whatever the guest does. Input that is piped in would so be lost
+/// while firmware and drivers probe the chip and clear its FIFOs: what was cleared is sent again, after a pause.
 impl CharFrontend for Uart16550 {
     fn can_receive(&self, _: SlotId) -> usize {
-        let interrupts = self.ier & IER_RDI != 0 && self.mcr & (MCR_DTR | MCR_RTS) != 0;
-        if !self.looped() && (interrupts || self.idle_polls >= PATIENCE) {
-            self.depth().saturating_sub(self.rx.len())
-        } else {
-            0
+        let pauses = self.timeout_at.is_some() && self.rx.is_empty() && self.ier & IER_RDI == 0;
+        if self.looped() || pauses {
+            return 0;
         }
+        self.depth().saturating_sub(self.rx.len())
     }
 
     fn receive(&mut self, cx: &mut Cx<'_>, _: SlotId, bytes: &[u8]) {
@@ -471,7 +477,7 @@ impl CharFrontend for Uart16550 {
         if self.looped() {
             return;
         }
-        self.take(0, LSR_BI);
+        self.take(0, LSR_BI | UNSENT);
         self.restart_timeout(cx);
         self.drive(cx);
     }

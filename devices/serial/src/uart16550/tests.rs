@@ -159,6 +159,7 @@ fn trigger_levels_and_time_out() {
     b.advance(4_166_664);
     assert_eq!(get(&mut b, IIR_FCR), 0xcc);
     put(&mut b, IIR_FCR, 0xc3);
+    b.advance(PAUSE_NS);
     assert_eq!((get(&mut b, IIR_FCR), get(&mut b, LSR)), (0xc1, 0x60));
     assert!(b.around.timers.is_empty());
 }
@@ -217,37 +218,72 @@ fn interrupts_have_priorities() {
     assert!(!b.output(INTR));
 }
 
+fn room(b: &Com) -> usize {
+    b.dev.uart.can_receive(CHR)
+}
+
 #[test]
-fn input_waits_for_a_guest_that_listens() {
+fn input_comes_whatever_the_guest_does() {
     let mut b = com();
-    put(&mut b, IIR_FCR, 7);
-    put(&mut b, MCR, 3);
-    assert_eq!(
-        b.dev.uart.can_receive(CHR),
-        0,
-        "an early console sets RTS and reads nothing"
-    );
-    for _ in 1..PATIENCE {
-        get(&mut b, LSR);
+    assert_eq!(room(&b), 1, "from power-on");
+    for mcr in [0, MCR_OUT2, MCR_DTR | MCR_RTS] {
+        put(&mut b, MCR, mcr);
+        for c in b"Some output, and a look for input after each character of it." {
+            put(&mut b, 0, *c);
+            assert_eq!(room(&b), 1, "MCR {mcr:#x}");
+            type_in(&mut b, b"i");
+            assert_eq!(room(&b), 0);
+            assert_eq!(get(&mut b, LSR) & LSR_DR, LSR_DR);
+            assert_eq!(get(&mut b, 0), b'i');
+        }
     }
-    assert_eq!(b.dev.uart.can_receive(CHR), 0);
-    get(&mut b, LSR);
-    assert_eq!(b.dev.uart.can_receive(CHR), 16);
-    type_in(&mut b, b"abc");
-    assert_eq!(b.dev.uart.can_receive(CHR), 13);
-    put(&mut b, 0, b'>');
-    assert_eq!(b.dev.uart.can_receive(CHR), 0);
-    put(&mut b, IER_DLM, IER_RDI);
-    assert_eq!(b.dev.uart.can_receive(CHR), 13);
+    put(&mut b, MCR, MCR_LOOP);
+    assert_eq!(room(&b), 0, "the line is not connected");
+}
+
+#[test]
+fn what_is_cleared_unread_is_sent_again_after_a_pause() {
+    let mut b = com();
+    put(&mut b, IIR_FCR, 1);
+    b.advance(PAUSE_NS);
+    assert_eq!(room(&b), 16);
+    for (value, depth) in [(7, 16), (0, 1), (1, 16), (3, 16)] {
+        let typed = &b"abcdefghijklmnop"[..room(&b)];
+        type_in(&mut b, typed);
+        b.around.given_back.clear();
+        put(&mut b, IIR_FCR, value);
+        assert_eq!(b.around.given_back[&CHR], typed, "FCR {value}");
+        assert_eq!(get(&mut b, LSR) & LSR_DR, 0, "FCR {value}");
+        assert_eq!(room(&b), 0, "FCR {value}: a pause");
+        // A driver that interrupts for input has nothing to fear.
+        put(&mut b, IER_DLM, IER_RDI);
+        assert_eq!(room(&b), depth, "FCR {value}");
+        put(&mut b, IER_DLM, 0);
+        b.advance(PAUSE_NS - 1);
+        assert_eq!(room(&b), 0, "FCR {value}");
+        b.advance(1);
+        assert_eq!(room(&b), depth, "FCR {value}: no more");
+        assert!(b.around.timers.is_empty(), "FCR {value}");
+    }
+    // Neither a break nor what the guest has sent to itself was typed, and an overrun does not change what was.
+    put(&mut b, MCR, MCR_LOOP);
+    put(&mut b, 0, b'x');
     put(&mut b, MCR, 0);
-    assert_eq!(
-        b.dev.uart.can_receive(CHR),
-        0,
-        "probing IER is not listening"
-    );
-    put(&mut b, MCR, 1);
-    put(&mut b, IIR_FCR, 0);
-    assert_eq!(b.dev.uart.can_receive(CHR), 1);
+    b.with(|d, cx| d.uart.receive_break(cx, CHR));
+    assert_eq!(get(&mut b, LSR) & LSR_FIFO_ERROR, LSR_FIFO_ERROR);
+    type_in(&mut b, b"typed");
+    assert_eq!(get(&mut b, 0), b'x');
+    assert_eq!(get(&mut b, LSR) & LSR_BI, LSR_BI);
+    b.around.given_back.clear();
+    put(&mut b, IIR_FCR, 3);
+    assert_eq!(b.around.given_back[&CHR], b"typed");
+    // At a reset it comes again too.
+    b.advance(PAUSE_NS);
+    type_in(&mut b, b"more");
+    b.around.given_back.clear();
+    b.reset();
+    assert_eq!(b.around.given_back[&CHR], b"more");
+    assert_eq!(room(&b), 1);
 }
 
 #[test]
