@@ -8,7 +8,7 @@
 // Code is installed by `native` and the host's stubs, and nothing else here needs it.
 #![deny(unsafe_code)]
 #![cfg_attr(
-    not(all(target_arch = "x86_64", unix)),
+    not(generator),
     allow(dead_code, reason = "what only a code generator asks for")
 )]
 
@@ -21,9 +21,9 @@ pub mod host;
 mod isa;
 mod links;
 mod loops;
-#[cfg(all(target_arch = "x86_64", unix))]
+#[cfg(generator)]
 mod native;
-#[cfg(not(all(target_arch = "x86_64", unix)))]
+#[cfg(not(generator))]
 #[path = "none.rs"]
 mod native;
 mod run;
@@ -38,13 +38,13 @@ pub use run::Engine;
 pub use vcpu::{CodeAt, Frame as Physical, Vcpu};
 
 /// An instruction set that this host can run: with templates for its assembler, if it has one.
-#[cfg(all(target_arch = "x86_64", unix))]
+#[cfg(generator)]
 pub trait Guest: Templates<host::Assembled> {}
-#[cfg(all(target_arch = "x86_64", unix))]
+#[cfg(generator)]
 impl<I: Templates<host::Assembled>> Guest for I {}
 
 /// An instruction set that this host can run.
-#[cfg(not(all(target_arch = "x86_64", unix)))]
+#[cfg(not(generator))]
 pub trait Guest: Isa {}
-#[cfg(not(all(target_arch = "x86_64", unix)))]
+#[cfg(not(generator))]
 impl<I: Isa> Guest for I {}

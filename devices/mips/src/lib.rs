@@ -27,8 +27,8 @@ mod victims;
 pub use cpu::Mips32Cpu;
 pub use model::{CpuModel, Identity, Props};
 
-/// The same tests with generated code.
-#[cfg(all(test, target_arch = "x86_64", unix))]
+/// The same tests with generated code, if there is some for this host.
+#[cfg(test)]
 #[path = "tests/mod.rs"]
 #[allow(clippy::duplicate_mod, reason = "see above")]
 mod generated;

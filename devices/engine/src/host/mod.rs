@@ -5,10 +5,10 @@
 //! displacement, conditions that the last comparison has set. A host that has no such operand makes several instructions of
 //! it. Raw encodings are in the host's files only, and templates name no host.
 
-#[cfg(all(target_arch = "x86_64", unix))]
+#[cfg(generator)]
 mod x86_64;
 
-#[cfg(all(target_arch = "x86_64", unix))]
+#[cfg(generator)]
 pub use x86_64::{Assembled, Stubs};
 
 use crate::frame::{Frame, Homes};
