@@ -131,6 +131,8 @@ pub struct Blocks<I: Isa> {
     across: HashMap<(To, Home), u32>,
     /// `None` until there is a warm block.
     generated: Option<Generated<I>>,
+    /// Where physical pages are that generated code jumps to without looking.
+    assumed: HashMap<u64, Home>,
     /// Whether code is generated.
     pub engine: Engine,
     pub counts: Counts,
@@ -172,6 +174,7 @@ impl<I: Guest> Blocks<I> {
             pages: HashMap::default(),
             across: HashMap::default(),
             generated: None,
+            assumed: HashMap::default(),
             engine: match AVAILABLE {
                 true => Engine::JIT,
                 false => Engine::Interp,
@@ -401,16 +404,19 @@ impl<I: Guest> Blocks<I> {
         let emitted = {
             let mode = here.kind;
             let core: &I::Core = core;
+            let assumed = &mut self.assumed;
             let mut find = |va: u64| {
                 let pa = I::direct(core, va)?;
-                match frames.frame(cx, pa) {
-                    Frame::Memory { ram, offset, .. } => Some(To {
-                        home: home(ram, offset),
-                        kind: mode,
-                        unit: unit::<I>(va) as u16,
-                    }),
-                    Frame::Registers => None,
-                }
+                let home = match frames.frame(cx, pa) {
+                    Frame::Memory { ram, offset, .. } => home(ram, offset),
+                    Frame::Registers => return None,
+                };
+                assumed.insert(pa / PAGE, home);
+                Some(To {
+                    home,
+                    kind: mode,
+                    unit: unit::<I>(va) as u16,
+                })
             };
             let place = Place {
                 here,
@@ -624,6 +630,22 @@ impl<I: Guest> Blocks<I> {
             || self.generated.as_ref().is_some_and(|g| g.code.full())
     }
 
+    /// The machine's memory map has changed: forgets what is known of pages. Code is kept by where it is in memory, and as long as
+    /// what it jumps to is where it was, so is the code.
+    pub fn map_changed(&mut self, core: &mut I::Core, cx: &Cx<'_>) {
+        I::forget_pages(core);
+        let memory = &mut I::vcpu_mut(core).memory;
+        memory.forget_map();
+        let mut assumed = self.assumed.iter();
+        let holds = assumed.all(|(page, assumed)| match memory.frame(cx, page * PAGE) {
+            Frame::Memory { ram, offset, .. } => home(ram, offset) == *assumed,
+            Frame::Registers => false,
+        });
+        if !holds {
+            self.clear(core);
+        }
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self, core: &mut I::Core) {
         for (ram, page) in self.pages.keys() {
@@ -645,7 +667,8 @@ impl<I: Guest> Blocks<I> {
             },
             ..Self::new()
         };
-        I::forget_memory(core);
+        I::forget_pages(core);
+        I::vcpu_mut(core).memory.clear();
     }
 }
 

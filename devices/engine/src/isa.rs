@@ -175,9 +175,9 @@ pub trait Isa: Sized + 'static {
     fn poll(core: &mut Self::Core) -> Option<Stop>;
     /// The run is over: what was put off is done.
     fn settle(_core: &mut Self::Core) {}
-    /// Forgets what is known of pages, by [`Vcpu::forget_memory`] and beyond.
-    fn forget_memory(core: &mut Self::Core) {
-        Self::vcpu_mut(core).forget_memory();
+    /// Forgets what is known of virtual pages, by [`Vcpu::forget_pages`] and beyond.
+    fn forget_pages(core: &mut Self::Core) {
+        Self::vcpu_mut(core).forget_pages();
     }
 
     /// Panics if an op that generated code leaves to the interpreter is not the instruction in memory at its address, as far

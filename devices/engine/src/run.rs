@@ -71,9 +71,11 @@ impl<I: Guest> Engine<I> {
             }
         }
         let generation = cx.map_generation();
-        if self.generation != Some(generation) || self.blocks.full() {
-            self.generation = Some(generation);
+        if self.blocks.full() {
             self.blocks.clear(core);
+        }
+        if self.generation.replace(generation) != Some(generation) {
+            self.blocks.map_changed(core, cx);
         }
         I::sample(core, cx);
         let instructions = I::vcpu(core).instructions;

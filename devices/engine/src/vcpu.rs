@@ -127,6 +127,17 @@ impl Memory {
         frame
     }
 
+    /// Forgets where memory is.
+    pub(crate) fn forget_map(&mut self) {
+        self.known.fill(NO_FRAME);
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.forget_map();
+        self.rams.clear();
+    }
+
     /// What is at a physical page.
     pub fn frame(&mut self, cx: &Cx<'_>, pa: u64) -> Frame {
         let known = self.look(cx, pa);
@@ -206,13 +217,6 @@ impl Vcpu {
     pub fn forget_pages(&mut self) {
         self.soft.clear();
         self.code_pages.fill(NO_CODE);
-    }
-
-    /// Forgets every virtual and physical page.
-    pub fn forget_memory(&mut self) {
-        self.forget_pages();
-        self.memory.known.fill(NO_FRAME);
-        self.memory.rams.clear();
     }
 
     /// Forgets the code of a virtual page, whatever its key.

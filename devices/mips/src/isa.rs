@@ -205,9 +205,8 @@ impl Isa for Mips {
         core.settle_fcsr();
     }
 
-    fn forget_memory(core: &mut Core) {
-        core.vcpu.forget_memory();
-        core.local_kernel_pages = false;
+    fn forget_pages(core: &mut Core) {
+        core.forget_all();
     }
 
     fn check_op(core: &Core, op: &Op, code: &dyn Fn(u32) -> Option<u32>) {

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use solderless_engine::{Engine, GENERATES};
 use solderless_model::memory::Ram;
 use solderless_model::testing::Surroundings;
-use solderless_model::{Cx, DevId, Engine as Choice, EngineInfo};
+use solderless_model::{Cx, DevId, Engine as Choice, EngineInfo, RegionId};
 
 use isa::{Core, Toy, encode};
 use plain::Plain;
@@ -53,6 +53,10 @@ impl Machine {
     fn run(&mut self, limit: u64) {
         let mut cx = Cx::new(&mut self.around, DevId(0));
         self.engine.run(&mut self.core, &mut cx, limit);
+    }
+
+    fn change_map(&mut self) {
+        Cx::new(&mut self.around, DevId(0)).memory_changed(RegionId(0));
     }
 
     fn memory(&self) -> Vec<u8> {
@@ -287,6 +291,42 @@ fn code_that_is_written_to_is_decoded_again() {
     for choice in engines() {
         let info = compare(&memory, &[500, 3, 2000], choice);
         assert!(info.invalidated > 50, "{choice:?}: {info:?}");
+    }
+}
+
+#[test]
+fn code_stays_where_the_map_changes_unless_its_memory_has_moved() {
+    let memory = counting(1_000_000);
+    for choice in engines() {
+        let mut machine = Machine::new(&memory, choice);
+        let mut plain = Plain::new(memory.clone(), CODE);
+        let both = |machine: &mut Machine, plain: &mut Plain| {
+            machine.run(6000);
+            plain.run(6000);
+            assert_eq!(machine.core.r, plain.r, "{choice:?}");
+        };
+        // Until all code is there. Pieces end at the same instruction of the loop.
+        for _ in 0..3 {
+            both(&mut machine, &mut plain);
+        }
+        let before = machine.info();
+        machine.change_map();
+        both(&mut machine, &mut plain);
+        let after = machine.info();
+        assert_eq!(
+            (before.misses, before.flushes),
+            (after.misses, after.flushes),
+            "{choice:?}"
+        );
+        // Other memory is there from now on: it adds another register.
+        let other = Ram::new(MEMORY).unwrap();
+        let at = CODE as usize + 10 + 1;
+        assert_eq!(plain.memory[at], 3 << 4 | 1);
+        plain.memory[at] = 3 << 4 | 2;
+        other.write(0, &plain.memory).unwrap();
+        machine.around.ram = Some(other);
+        machine.change_map();
+        both(&mut machine, &mut plain);
     }
 }
 
