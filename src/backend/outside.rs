@@ -430,3 +430,71 @@ impl Drop for Outside {
         terminal::restore();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How much of slot 1 has come, and whether its end has.
+    fn come(outside: &mut Outside) -> (usize, bool) {
+        let (mut length, mut ended) = (0, false);
+        while let Some(heard) = outside.poll() {
+            match heard {
+                Heard::Event(Event::Input(1, bytes)) => length += bytes.len(),
+                Heard::Event(Event::InputEnd(1)) => ended = true,
+                other => panic!("{other:?}"),
+            }
+        }
+        (length, ended)
+    }
+
+    /// Reads from a source with this much, as far as it may.
+    fn read(feed: Feed, mut length: usize) {
+        thread::spawn(move || {
+            while length > 0 {
+                let most = feed.allowance(&|| false).expect("nobody gives up");
+                let some = most.min(length).min(1000);
+                // As slow as a busy host is.
+                if length.is_multiple_of(7) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                assert!(feed.text(&vec![b'x'; some]).expect("it is heard"));
+                length -= some;
+            }
+            feed.closed().expect("it is heard");
+        });
+    }
+
+    #[test]
+    fn what_comes_is_bounded_and_there_when_the_guest_can_ask_for_it() {
+        let mut outside = Outside::new().unwrap();
+        let feed = outside.feed(To::Slot(1), 64_000);
+        read(feed.clone(), 200_000);
+        outside.gather(To::Slot(1));
+        assert_eq!(come(&mut outside), (64_000, false));
+        // A reader is not woken for a few.
+        outside.taken(To::Slot(1), 31_999);
+        thread::sleep(Duration::from_millis(20));
+        assert_eq!(come(&mut outside), (0, false));
+        assert!(!feed.text(b"x").unwrap(), "there is no credit");
+        outside.taken(To::Slot(1), 1);
+        assert_eq!(come(&mut outside), (32_000, false));
+        for _ in 0..3 {
+            outside.taken(To::Slot(1), 32_000);
+            assert_eq!(come(&mut outside), (32_000, false));
+        }
+        outside.taken(To::Slot(1), 64_000);
+        assert_eq!(come(&mut outside), (8_000, true));
+    }
+
+    #[test]
+    fn credit_grows_to_its_bound_alone() {
+        let credit = Credit::new(10);
+        assert!(!credit.spend(11) && credit.spend(10) && !credit.spend(1));
+        credit.give(4);
+        credit.give(100);
+        assert_eq!(credit.wait(&|| false), Some(10));
+        assert!(credit.spend(10));
+        assert_eq!(credit.wait(&|| true), None);
+    }
+}

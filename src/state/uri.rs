@@ -126,7 +126,8 @@ impl Uri {
                     Ok(_) => None,
                     Err(_) => ended(&mut child).filter(|status| !status.success()),
                 };
-                thread::spawn(move || child.wait());
+                // Without a thread for it, it is not waited for.
+                let _ = thread::Builder::new().spawn(move || child.wait());
                 match failure {
                     Some(status) => Err(failed(command, status).into()),
                     None => result,

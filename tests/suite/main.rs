@@ -19,6 +19,7 @@ mod monitor;
 mod notices;
 mod pace;
 mod parts;
+mod peers;
 mod restore;
 mod rom;
 mod schemas;

@@ -89,6 +89,48 @@ fn the_terminal_is_as_it_was_after_every_way_out() {
 }
 
 #[test]
+fn the_terminal_is_as_it_was_after_any_signal() {
+    // SIGKILL and SIGSTOP cannot be caught, and after a fault nothing can go on.
+    let faults = [Signal::ILL, Signal::BUS, Signal::FPE, Signal::SEGV];
+    let others = [
+        Signal::KILL,
+        Signal::STOP,
+        Signal::TSTP,
+        Signal::TTIN,
+        Signal::TTOU,
+    ];
+    for number in 1..32 {
+        let signal = Signal::from_named_raw(number).expect("all of these have names");
+        if faults.contains(&signal) || others.contains(&signal) {
+            continue;
+        }
+        let terminal = Terminal::new();
+        let before = terminal.settings();
+        let mut console = terminal.start(malta(&[]));
+        console.expect(PROMPT);
+        console.signal(signal);
+        if [
+            Signal::CHILD,
+            Signal::CONT,
+            Signal::PIPE,
+            Signal::URG,
+            Signal::XFSZ,
+            Signal::WINCH,
+        ]
+        .contains(&signal)
+        {
+            // It has nothing to say, and the machine goes on.
+            console.run("help reset", PROMPT);
+            console.signal(Signal::TERM);
+            assert_eq!(console.wait().code(), Some(143), "{signal:?}");
+        } else {
+            assert_eq!(console.wait().code(), Some(128 + number), "{signal:?}");
+        }
+        assert_eq!(modes(&terminal.settings()), modes(&before), "{signal:?}");
+    }
+}
+
+#[test]
 fn the_escape_key_reaches_the_program_and_all_others_the_guest() {
     let terminal = Terminal::new();
     let mut console = terminal.start(malta(&[]));
