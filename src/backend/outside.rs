@@ -228,7 +228,8 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// Starts to listen for the signals that end the program: [`Signals`].
+    /// Starts to listen for the signals that would end the program. Before [`Outside::begin`] one ends it at once; then one asks
+    /// the machine to stop, and a second one ends the program where it is.
     ///
     /// # Errors
     /// The host refuses a signal handler, or a thread.
