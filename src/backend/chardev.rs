@@ -16,7 +16,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use super::outlet::{Level, PATIENCE};
 use super::outside::{Feed, Gone, spawn};
 use super::terminal::{self, Keys, Typed};
-use super::{BackendError, Form, LOST, Outlet, and, read as read_form, socket};
+use super::{BackendError, Form, LOST, Outlet, and, read as read_form, say, socket};
 use crate::machine::Event;
 
 /// The status of a program whose output nobody reads any more: 128 + SIGPIPE.
@@ -201,7 +201,7 @@ pub(super) fn open(
                 .try_clone()
                 .map_err(|e| failed("open a pseudo-terminal", &e))?;
             let outlet = plain(name, Path::new(&path), Some(PATIENCE), &feed, file)?;
-            terminal::say(&format!("{name} is {path}\n"));
+            say(&format!("{name} is {path}\n"));
             spawn(name, move || {
                 let _ = read_all(&mut reader, &feed);
             })?;
@@ -220,7 +220,7 @@ fn stdout(name: &str, feed: &Feed) -> Result<Outlet, BackendError> {
         let status = match e.kind() {
             ErrorKind::BrokenPipe => BROKEN_PIPE,
             _ => {
-                terminal::say(&format!("error: cannot write to standard output: {e}\n"));
+                say(&format!("error: cannot write to standard output: {e}\n"));
                 LOST
             }
         };
@@ -436,11 +436,11 @@ fn read_terminal(console: &Feed, monitor: Option<&Feed>) -> Result<(), Gone> {
             match (typed, monitor) {
                 (Typed::Text(text), _) => {
                     if !now.text(&text)? {
-                        terminal::say("\x07");
+                        say("\x07");
                     }
                 }
                 (Typed::Break, _) if console.commands() => {
-                    terminal::say("\r\nthe console is not on this terminal\r\n");
+                    say("\r\nthe console is not on this terminal\r\n");
                 }
                 (Typed::Break, _) => console.send_break()?,
                 (Typed::Quit, _) => console.post.event(Event::Quit(0))?,
@@ -453,9 +453,9 @@ fn read_terminal(console: &Feed, monitor: Option<&Feed>) -> Result<(), Gone> {
                     monitor.opened()?;
                 }
                 (Typed::Switch, None) => {
-                    terminal::say("\r\nthere is nothing else on this terminal\r\n");
+                    say("\r\nthere is nothing else on this terminal\r\n");
                 }
-                (Typed::Say(text), _) => terminal::say(text),
+                (Typed::Say(text), _) => say(text),
             }
         }
     }

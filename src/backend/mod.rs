@@ -3,6 +3,7 @@
 
 mod chardev;
 mod image;
+mod log;
 mod netdev;
 mod outlet;
 mod outside;
@@ -16,10 +17,10 @@ use solderless_model::SlotKind;
 
 pub use chardev::{Chardev, monitor_forms};
 pub use image::{Image, rom};
+pub use log::{Line, flush, say};
 pub use netdev::Netdev;
 pub use outlet::{Outlet, PATIENCE};
 pub use outside::{Heard, Outside, Said, To};
-pub use terminal::say;
 
 /// The status of a run whose result is lost: the machine could not be saved at its end, or the console's output not written.
 pub const LOST: u8 = 3;

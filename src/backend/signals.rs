@@ -12,7 +12,7 @@ use super::terminal;
 use crate::machine::Event;
 
 /// Those whose default is to end the program and that can be caught: all but SIGKILL, and the faults SIGILL, SIGBUS, SIGFPE
-/// and SIGSEGV, after which nothing can go on. SIGPIPE is ignored by every Rust program.
+/// and SIGSEGV, after which nothing can go on. SIGPIPE and SIGXFSZ are errors of a write.
 const ENDING: &[Signal] = &[
     Signal::HUP,
     Signal::INT,
@@ -40,9 +40,8 @@ impl Signals {
     /// Takes over the signals that end the program. Before there is a machine one ends it at once. Then one asks the machine to
     /// stop, and a second one ends the program where it is: the machine may be being saved to a place that takes nothing.
     pub(super) fn listen(post: Post) -> std::io::Result<Self> {
-        // A write beyond the limit of a file's size is an error of that write.
-        let others = [Signal::CONT, Signal::XFSZ];
-        let numbers = ENDING.iter().chain(&others).map(|signal| signal.as_raw());
+        let numbers = ENDING.iter().chain(&[Signal::CONT]);
+        let numbers = numbers.map(|signal| signal.as_raw());
         let mut incoming = Incoming::new(numbers)?;
         let machine = Arc::new(AtomicBool::new(false));
         let known = machine.clone();
@@ -50,8 +49,6 @@ impl Signals {
             for signal in incoming.forever() {
                 if signal == Signal::CONT.as_raw() {
                     terminal::resume();
-                }
-                if !ENDING.iter().any(|ending| ending.as_raw() == signal) {
                     continue;
                 }
                 let status = 128 + signal as u8;

@@ -1,6 +1,6 @@
 //! The terminal: raw while a machine has it, as it was before on every way out.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::{Mutex, Once, PoisonError};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -61,11 +61,6 @@ pub fn restore() {
 /// Makes the terminal raw again after the program was stopped and continued.
 pub fn resume() {
     apply(true);
-}
-
-/// Says something on standard error; if that has gone too, there is nobody to tell.
-pub fn say(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// What the keys typed so far mean.

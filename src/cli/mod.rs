@@ -24,6 +24,7 @@ use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 use anyhow::Context;
 use signal_hook::consts::SIGXFSZ;
 
+use crate::backend;
 use crate::board::{self, Loaded, Options};
 use crate::diagnostics::Report;
 use crate::graph::plan::Plan;
@@ -283,7 +284,7 @@ fn log(verbose: u8) {
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(io::stderr)
+        .with_writer(|| backend::Line)
         .without_time()
         .init();
 }

@@ -126,7 +126,9 @@ impl From<EngineName> for Engine {
 /// Runs the command. Bad input ends with status 2 before anything is started.
 pub fn run(args: &Args) -> ExitCode {
     super::log(args.verbose);
-    match prepare_and_run(args) {
+    let result = prepare_and_run(args);
+    backend::flush();
+    match result {
         Ok(status) => ExitCode::from(status),
         Err(e) => super::refused(&e),
     }
@@ -255,11 +257,8 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     let end = vm.drive(sessions);
     let machine = vm.machine;
     if args.state_hash {
-        eprintln!(
-            "state {:032x} at {} ns",
-            machine.state_hash(),
-            machine.now()
-        );
+        let (hash, now) = (machine.state_hash(), machine.now());
+        backend::say(&format!("state {hash:032x} at {now} ns\n"));
     }
     machine.sum_up();
     tracing::info!(

@@ -150,6 +150,15 @@ fn stalled(way: &str, folder: &Path, args: &[&str]) -> (Running, Other) {
             command.args(backend("pty".to_owned()));
             (Running::start(&mut command), Box::new(()))
         }
+        "standard error" => {
+            let (ours, theirs) = rustix::pipe::pipe().expect("a pipe");
+            // Until it is full.
+            rustix::io::ioctl_fionbio(&theirs, true).expect("a pipe");
+            while rustix::io::write(&theirs, &[b'.'; 4096]).is_ok() {}
+            rustix::io::ioctl_fionbio(&theirs, false).expect("a pipe");
+            command.args(["-vv", "--state-hash"]).stderr(theirs);
+            (Running::start(&mut command), Box::new(ours))
+        }
         "the monitor" => {
             command.args(backend("null".to_owned()));
             let place = format!("unix:{},server", at("monitor").display());
@@ -168,8 +177,9 @@ fn stalled(way: &str, folder: &Path, args: &[&str]) -> (Running, Other) {
     }
 }
 
-const WAYS: [&str; 7] = [
+const WAYS: [&str; 8] = [
     "standard output",
+    "standard error",
     "a socket of ours",
     "a socket of theirs",
     "a FIFO",
@@ -655,8 +665,12 @@ fn no_lock_is_on_the_guests_path() {
     let locked = all
         .iter()
         .filter(|(_, line)| locks.iter().any(|lock| line.contains(lock)));
-    // Behind the queues: the terminal's settings, a socket's peer, and who waits for credit.
-    let behind = ["src/backend/terminal.rs", "src/backend/chardev.rs"];
+    // Behind the queues: the log, the terminal's settings, a socket's peer, and who waits for credit.
+    let behind = [
+        "src/backend/log.rs",
+        "src/backend/terminal.rs",
+        "src/backend/chardev.rs",
+    ];
     let known = |at: &str, line: &str| {
         behind.iter().any(|file| at.starts_with(file))
             || at.starts_with("src/backend/outside.rs") && line.contains("OnceLock")
