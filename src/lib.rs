@@ -9,6 +9,7 @@ pub mod backend;
 pub mod board;
 pub mod cli;
 pub mod diagnostics;
+pub mod files;
 pub mod graph;
 pub mod machine;
 pub mod monitor;

@@ -313,7 +313,10 @@ impl Reader<'_> {
                     let problem = Problem::error("not-a-value", format!("`{path}` is a table"));
                     let problem = problem.at(*at, "one of its values has to be named");
                     return Err(match (&keys[0].0[..], depth) {
-                        ("dev", 1 | 2) => problem.help(self.properties(&keys[1].0)),
+                        ("dev", 1) => problem.help(self.within(&keys[1].0, inner)),
+                        ("dev", 2) if !KEYS.contains(&name.as_str()) => {
+                            problem.help(self.properties(&keys[1].0))
+                        }
                         _ if all.is_empty() => problem,
                         _ => problem.help(format!("the keys are {}", all.join(", "))),
                     });
@@ -335,7 +338,25 @@ impl Reader<'_> {
         Ok(String::new())
     }
 
-    /// Help for who named a device alone.
+    /// Help for who named a device alone: its properties, and what else it says.
+    fn within(&self, device: &str, table: &Table) -> String {
+        let mut help = self.properties(device);
+        let others = table.iter().filter(|(key, _)| KEYS.contains(&key.as_str()));
+        let others = others.flat_map(|(key, entry)| match entry.node.as_table() {
+            Some(inner) => inner.keys().map(|name| format!("{key}.{name}")).collect(),
+            None => vec![key.clone()],
+        });
+        let others: Vec<_> = others.collect();
+        if !others.is_empty() {
+            help += &format!("\nthe other keys are {}", others.join(", "));
+        }
+        if self.loaded.board.params.contains_key(device) {
+            help += &format!("\nthe parameter of this name is param.{device}");
+        }
+        help
+    }
+
+    /// Help about a device's properties.
     fn properties(&self, device: &str) -> String {
         let device = self.loaded.plan.devices.iter().find(|d| d.path == device);
         let all = device.and_then(|d| d.props.as_object());
@@ -410,7 +431,8 @@ impl Reader<'_> {
 
 fn place(sources: &Sources, span: Span) -> String {
     match sources.name(span.file) {
-        set::SET => set::SET.to_owned(),
+        // An option of the command line has one line.
+        option if option.starts_with("--") => option.to_owned(),
         name => format!("{name}:{}", sources.line(span)),
     }
 }

@@ -1,13 +1,8 @@
 //! From names to trees: finding the files of boards, chips, overlays and runs, reading them, and laying layer over layer.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::rc::Rc;
-
-use rustix::fs::{OFlags, fcntl_setfl};
 
 use super::chips::{self, Chip, Instances, Library};
 use super::decode::section;
@@ -19,6 +14,7 @@ use super::tree::{Entry, Node, Table};
 use super::trust::Origin;
 use super::{BUILT_IN, BUILT_IN_CHIPS, Options, merge, parse, renew, set};
 use crate::diagnostics::{FileId, Problem, Severity, Sources, Span, suggest};
+use crate::files;
 
 /// A text to read.
 pub struct Found {
@@ -62,31 +58,13 @@ fn is_path(name: &str) -> bool {
     name.contains('/') || name.ends_with(".toml")
 }
 
-/// The most that a file can hold. A text may name any file, also one without an end.
-const MAX_BYTES: u64 = 64 << 20;
-
-/// Reads a file up to a limit. It may be a pipe, such as a shell's `<(…)`; one that nobody writes to is not waited for.
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = OFlags::NONBLOCK.bits() as i32;
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    // Only opening it must not wait.
-    fcntl_setfl(&file, OFlags::empty())?;
-    let pipe = file.metadata()?.file_type().is_fifo();
-    let mut bytes = Vec::new();
-    match file.take(MAX_BYTES + 1).read_to_end(&mut bytes)? {
-        0 if pipe => Err(io::Error::other("it is a pipe that nobody writes to")),
-        _ => Ok(bytes),
-    }
-}
+/// The most bytes that a board's file, or one of those that it is made of, can have.
+pub const MAX_BYTES: u64 = 64 << 20;
 
 fn read(origin: Origin, path: &Path) -> Result<Found, Problem> {
-    let bytes = bytes(path).map_err(|e| {
+    let bytes = files::read(path, MAX_BYTES).map_err(|e| {
         Problem::error("unreadable", format!("cannot read {}: {e}", path.display()))
     })?;
-    if bytes.len() as u64 > MAX_BYTES {
-        let problem = format!("{} has more than {} MiB", path.display(), MAX_BYTES >> 20);
-        return Err(Problem::error("unreadable", problem));
-    }
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         Problem::error(
@@ -305,6 +283,21 @@ impl Loader {
             Some(run) => (run.settings, run.file),
             None => (Vec::new(), RunFile::default()),
         };
+        for (option, param, value) in &options.params {
+            let file = self.sources.add(*option, value.as_str());
+            self.origins.push(user.clone());
+            let span = Span {
+                file,
+                start: 0,
+                end: value.len(),
+            };
+            settings.push(Setting {
+                name: (*param).to_owned(),
+                value: Given::Text(value.clone()),
+                key: span,
+                span,
+            });
+        }
         if !options.set.is_empty() {
             let text = set::set_text(&options.set);
             let file = self.sources.add(set::SET, text);

@@ -21,6 +21,7 @@ pub mod write;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+pub use load::MAX_BYTES;
 pub use load::RunFile;
 use load::{Found, Loader, RunText, find};
 use params::{Params, Setting};
@@ -58,8 +59,17 @@ pub struct Options {
     pub run_file: Option<PathBuf>,
     /// Values by path, the later stronger: `("param.ram", "256MiB")`, `("dev.com1.isa-serial.baudbase", "9600")`.
     pub set: Vec<(String, String)>,
+    /// Values of parameters that have options of their own, weaker than `set`: the option, the parameter, the value.
+    pub params: Vec<(&'static str, &'static str, String)>,
     /// Files can name any others, and backends of all kinds.
     pub trust: bool,
+}
+
+impl Options {
+    /// Whether anything is laid over a board.
+    pub fn lay_over(&self) -> bool {
+        !(self.overlays.is_empty() && self.set.is_empty() && self.params.is_empty())
+    }
 }
 
 /// A board with its layers merged and its chips put in.

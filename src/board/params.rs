@@ -260,8 +260,8 @@ impl ParamType {
     /// What a value of the type is, in words.
     pub fn expected(self) -> &'static str {
         match self {
-            ParamType::Size => "a size such as \"128MiB\"",
-            ParamType::Frequency => "a frequency such as \"100MHz\"",
+            ParamType::Size => Size::FORM,
+            ParamType::Frequency => Hertz::FORM,
             ParamType::Int => "an integer",
             ParamType::Bool => "true or false",
             ParamType::String => "a string",

@@ -55,6 +55,10 @@ pub fn set(
             let Some((keys, node)) = branch(over) else {
                 continue;
             };
+            if let Some(problem) = alone(root, &keys, &node) {
+                problems.push(problem);
+                continue;
+            }
             match spell_out(root, keys, library) {
                 Ok(keys) => overlay(root, grow(keys, node)),
                 Err(problem) => problems.push(problem),
@@ -182,6 +186,30 @@ fn spell_out(root: &Table, keys: Keys, library: &mut dyn Library) -> Result<Keys
         level = &chip.tree;
     }
     Ok(out)
+}
+
+/// What to say of a name alone, to which no value can be given.
+fn alone(root: &Table, keys: &Keys, node: &Node) -> Option<Problem> {
+    let ([(name, at)], None) = (&keys[..], node.as_table()) else {
+        return None;
+    };
+    let there = |section: &str| member(root, section, name).is_some();
+    let (what, help) = if there("param") {
+        let what = if there("dev") { "device" } else { "parameter" };
+        (what, format!("did you mean `param.{name}`?"))
+    } else if there("slot") {
+        ("slot", format!("did you mean `run --backend {name}=…`?"))
+    } else if there("dev") || there("chip") || there("alias") {
+        let help = format!("name one of its properties: `{name}.PROPERTY=…`");
+        ("device", help)
+    } else {
+        return None;
+    };
+    let problem = Problem::error(
+        "not-a-value",
+        format!("`{name}` is a {what}, and has no value"),
+    );
+    Some(problem.at(*at, "").help(help))
 }
 
 fn typed(key: &str) -> bool {

@@ -12,7 +12,7 @@ use crate::graph::plan::Plan;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Boards' names (`malta`), or the paths of their files
-    #[arg(required = true)]
+    #[arg(required = true, add = super::complete::boards())]
     boards: Vec<String>,
     #[command(flatten)]
     layers: super::LayerArgs,

@@ -13,8 +13,10 @@ use crate::state::{Layout, Stream, Uri, drift, misfits, remedies};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What was saved: a board's name or file, or a stream's file
+    #[arg(add = super::complete::boards())]
     saved: String,
     /// What it should be loaded into: the same kinds
+    #[arg(add = super::complete::boards())]
     wanted: String,
     /// What is laid over the second
     #[command(flatten)]
@@ -72,7 +74,7 @@ impl Side {
         let stream = stream.with_context(|| name.to_owned())?;
         let own = stream.board(&Options::default())?;
         let drift = drift(&stream.description.about.devices, &own.plan);
-        let loaded = if options.set.is_empty() && options.overlays.is_empty() {
+        let loaded = if !options.lay_over() {
             own
         } else {
             stream.board(options)?

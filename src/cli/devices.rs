@@ -14,7 +14,7 @@ use crate::registry::{Entry, TYPES, find};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The type to describe
-    #[arg(value_name = "TYPE")]
+    #[arg(value_name = "TYPE", add = super::complete::types())]
     name: Option<String>,
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text)]

@@ -8,8 +8,10 @@ use crate::graph::diff::diff;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The first board's name (`malta`), or the path of its file
+    #[arg(add = super::complete::boards())]
     first: String,
     /// The second board's
+    #[arg(add = super::complete::boards())]
     second: String,
     /// What is laid over the second board
     #[command(flatten)]

@@ -8,8 +8,10 @@ use crate::board::explain::explain;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A board's name (`malta`), or the path of its file
+    #[arg(add = super::complete::boards())]
     board: String,
     /// The value: DEVICE.PROPERTY, param.NAME, or a path as in the file
+    #[arg(add = super::complete::values())]
     path: String,
     #[command(flatten)]
     layers: super::LayerArgs,

@@ -1,6 +1,6 @@
 //! `solderless fix`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::board::renew::{apply, fixes};
@@ -48,11 +48,11 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// Fixes one file, and says how many names were deprecated.
-fn one(path: &PathBuf, check: bool) -> Result<usize, ExitCode> {
+fn one(path: &Path, check: bool) -> Result<usize, ExitCode> {
     let failed = |what: &str, e: std::io::Error| {
         super::usage(&format!("cannot {what} {}: {e}", path.display()))
     };
-    let bytes = std::fs::read(path).map_err(|e| failed("read", e))?;
+    let bytes = crate::files::read(path, crate::board::MAX_BYTES).map_err(|e| failed("read", e))?;
     let mut text = String::from_utf8(bytes)
         .map_err(|_| super::usage(&format!("{} is not UTF-8 text", path.display())))?;
     let mut count = 0;

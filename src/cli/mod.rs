@@ -1,14 +1,18 @@
 //! The command line.
 
+mod boards;
 mod check;
 mod compat;
+mod complete;
 mod devices;
 mod diff;
 mod explain;
 mod fix;
 mod graph;
 mod layout;
+mod man;
 mod new;
+mod qemu;
 mod run;
 mod schema;
 mod show;
@@ -19,6 +23,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::error::ErrorKind as Misuse;
 use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 
 use anyhow::Context;
@@ -42,6 +47,8 @@ struct Cli {
 enum Command {
     /// Run a board: build it from its file and start it
     Run(Late<run::Args>),
+    /// List the boards that come with the program
+    Boards(Late<boards::Args>),
     /// Check boards and print every problem
     Check(Late<check::Args>),
     /// Print a board's graph: its buses, devices, parts, lines and slots
@@ -66,6 +73,10 @@ enum Command {
     Devices(Late<devices::Args>),
     /// Print the JSON Schema of a kind of file
     Schema(Late<schema::Args>),
+    /// Print the script with which a shell completes this program's commands, boards, settings and snapshots
+    Completions(Late<complete::Args>),
+    /// Print the manual page of the program or of a command, or write all of them
+    Man(Late<man::Args>),
 }
 
 /// Arguments of a subcommand, which are described to the parser when it is that subcommand's turn: to describe them all
@@ -101,7 +112,13 @@ impl<A: clap::Args> FromArgMatches for Late<A> {
 pub fn main() -> ExitCode {
     // Handled, it does not end the program: whoever writes to a file that is at its limit is told so.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
-    match Cli::parse().command {
+    complete::answer();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return misuse(&e),
+    };
+    match cli.command {
+        Command::Boards(args) => boards::run(&args.0),
         Command::Run(args) => run::run(&args.0),
         Command::Check(args) => check::run(&args.0),
         Command::Graph(args) => graph::run(&args.0),
@@ -115,13 +132,39 @@ pub fn main() -> ExitCode {
         Command::New(args) => new::run(&args.0),
         Command::Devices(args) => devices::run(&args.0),
         Command::Schema(args) => schema::run(&args.0),
+        Command::Completions(args) => complete::run(&args.0),
+        Command::Man(args) => man::run(&args.0),
     }
+}
+
+/// Says what is wrong with the command line, or gives the help that it asks for.
+fn misuse(error: &clap::Error) -> ExitCode {
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    let args: Vec<_> = args
+        .iter()
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
+    let board = |name: &&String| {
+        name.ends_with(".toml") || board::BUILT_IN.iter().any(|(known, _)| known == name)
+    };
+    if let Some(text) = qemu::translate(error, &args) {
+        return usage(&text);
+    }
+    if let (Misuse::InvalidSubcommand, Some(name)) = (error.kind(), args.first().filter(board)) {
+        return usage(&format!(
+            "`{name}` is a board; run it with `solderless run {name}`"
+        ));
+    }
+    // Help goes to standard output; a reader that has gone is no error.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 /// A board with what the command line lays over it.
 #[derive(Debug, clap::Args)]
 struct BoardArgs {
     /// A board's name (`malta`, `malta@1`), or the path of its file
+    #[arg(add = complete::boards())]
     board: String,
     #[command(flatten)]
     layers: LayerArgs,
@@ -134,7 +177,7 @@ struct LayerArgs {
     #[arg(long, value_name = "FILE")]
     overlay: Vec<PathBuf>,
     /// Set a parameter or property: param.NAME=VALUE or DEVICE.PROPERTY=VALUE
-    #[arg(long, value_name = "PATH=VALUE")]
+    #[arg(long, value_name = "PATH=VALUE", add = complete::settings())]
     set: Vec<String>,
     #[command(flatten)]
     trust: Trust,
@@ -169,6 +212,7 @@ impl LayerArgs {
             overlays: self.overlay.clone(),
             run_file: None,
             set: settings(&self.set)?,
+            params: Vec::new(),
             trust: self.trust.trust,
         })
     }
@@ -225,15 +269,15 @@ fn restore(
     })?;
     let loaded = if board.is_some() || options.run_file.is_some() {
         resolve(board, options)?
-    } else if options.set.is_empty() && options.overlays.is_empty() {
+    } else if !options.lay_over() {
         return Ok((stream, own.plan.clone(), own));
     } else {
         stream.board(options)?
     };
-    let mut refusals = stream.refusals(&own.plan, &loaded.plan);
+    let refusals = stream.refusals(&own.plan, &loaded.plan);
     if !refusals.is_empty() {
-        refusals.extend(state::remedies(&own.plan, &loaded));
-        return Err(state::Error::Misfit(refusals.join("\n")).into());
+        let remedies = state::remedies(&own.plan, &loaded);
+        return Err(state::Error::misfit(&own.plan, &loaded.plan, &refusals, &remedies).into());
     }
     Ok((stream, own.plan, loaded))
 }

@@ -15,7 +15,7 @@ pub struct Args {
     /// The new board's name; NAME.toml must not be there yet
     name: String,
     /// The board to start from: a name (`malta`), or the path of a file
-    #[arg(long, value_name = "BOARD")]
+    #[arg(long, value_name = "BOARD", add = super::complete::boards())]
     from: String,
     #[command(flatten)]
     trust: super::Trust,
@@ -25,6 +25,11 @@ pub struct Args {
 pub fn run(args: &Args) -> ExitCode {
     let Args { name, from, trust } = args;
     let options = trust.options();
+    if let Some(stem) = name.strip_suffix(".toml") {
+        return super::usage(&format!(
+            "`{name}` is a file's name, and a board's is wanted: solderless new {stem} --from {from}"
+        ));
+    }
     if name.is_empty() || write::path([name.as_str()]) != *name {
         return super::usage(&format!(
             "`{name}` cannot be a board's name: a name has letters, digits, `-` and `_`"
@@ -49,16 +54,22 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
+/// The schema's file, beside the board's.
+const SCHEMA: &str = "board.schema.json";
+
 /// The file. A comment without a space after its `#` is a line that changes nothing if it counts.
 fn text(name: &str, from: &str, base: &Loaded) -> String {
     let quoted = |text: &str| write::json(&text.into());
     let summary = format!("{name}, made from {}", base.plan.name);
+    let schema = match Path::new(SCHEMA).is_file() {
+        true => format!("#:schema {SCHEMA}\n"),
+        false => format!(
+            "# An editor completes and checks with `solderless schema board > {SCHEMA}` and, as the first line, `#:schema {SCHEMA}`.\n#\n"
+        ),
+    };
     let mut out = format!(
         "\
-#:schema board.schema.json
-# For an editor that completes and checks: solderless schema board > board.schema.json
-#
-# Whatever is not said here is as on the board extended; `solderless show` prints all of that. The lines that start with a
+{schema}# Whatever is not said here is as on the board extended; `solderless show` prints all of that. The lines that start with a
 # `#` and no space say what is so anyway: take it away, header and all, to change something.
 
 [board]

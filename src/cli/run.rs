@@ -1,6 +1,5 @@
 //! `solderless run`.
 
-use std::fs::File;
 use std::io::{Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,11 +7,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 use object::ReadCache;
-use solderless_model::{Engine, SlotKind};
+use solderless_model::{Engine, Interface, RegionKind, SlotKind};
 
 use crate::backend::{self, Backend, Chardev, Image, LOST, Outside, To};
 use crate::board::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
+use crate::files;
 use crate::graph::plan::{Boot, Plan};
 use crate::machine::{self, End, Fittings, Kernel, KernelFiles, Machine, Memory, Pace, Run};
 use crate::monitor::{Sessions, Vm};
@@ -25,7 +25,7 @@ const FIXED_EPOCH: i64 = 1_704_067_200;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// A board's name (`malta`, `malta@1`), or the path of its file
-    #[arg(required_unless_present_any = ["run_file", "restore"])]
+    #[arg(add = super::complete::boards())]
     board: Option<String>,
     /// A file that says what to run: board, overlays, params, backends, what to boot. Options are stronger
     #[arg(long, value_name = "FILE")]
@@ -50,10 +50,10 @@ pub struct Args {
     /// Command line for the kernel
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     append: Option<String>,
-    #[arg(long, value_name = "SLOT=BACKEND", help = backend_help())]
+    #[arg(long, value_name = "SLOT=BACKEND", help = backend_help(), add = super::complete::slots())]
     backend: Vec<String>,
     /// Go on from a saved machine: file:PATH, exec:COMMAND, unix:PATH, tcp:HOST:PORT or fd:N; a board that is named too must be the saved one's
-    #[arg(long, value_name = "URI", conflicts_with_all = ["firmware", "kernel", "initrd", "append"])]
+    #[arg(long, value_name = "URI", conflicts_with_all = ["firmware", "kernel", "initrd", "append"], add = super::complete::snapshots())]
     restore: Option<Uri>,
     /// Save the machine where the run ends, to a place as for --restore
     #[arg(long, value_name = "URI")]
@@ -125,6 +125,12 @@ impl From<EngineName> for Engine {
 
 /// Runs the command. Bad input ends with status 2 before anything is started.
 pub fn run(args: &Args) -> ExitCode {
+    if args.board.is_none() && args.run_file.is_none() && args.restore.is_none() {
+        return super::usage(&format!(
+            "name a board: one of these, or the path of a board's file\n{}",
+            super::boards::list()
+        ));
+    }
     super::log(args.verbose);
     let result = prepare_and_run(args);
     backend::flush();
@@ -153,10 +159,12 @@ fn prepare_and_run(args: &Args) -> Result<u8> {
 /// What is laid over the board. `--set` is stronger than the options that have names of their own.
 fn options(args: &Args) -> Result<Options, String> {
     let mut options = args.layers.options()?;
-    let named = [("ram", &args.ram), ("cpu", &args.cpu)];
-    let named = named.into_iter();
-    let named = named.filter_map(|(name, value)| Some((format!("param.{name}"), value.clone()?)));
-    options.set.splice(0..0, named);
+    for (option, param, value) in [("--ram", "ram", &args.ram), ("--cpu", "cpu", &args.cpu)] {
+        let value = value.iter().cloned();
+        options
+            .params
+            .extend(value.map(|value| (option, param, value)));
+    }
     options.run_file.clone_from(&args.run_file);
     Ok(options)
 }
@@ -298,7 +306,7 @@ fn power_on(args: &Args, plan: &Plan, backends: &[Option<Backend>]) -> Result<Ma
         images[index] = match (&kernel, boots, &backends[index]) {
             (Some(kernel), Some(_), _) => Some(kernel.firmware()),
             (None, Some(boot), Some(Backend::Image(image))) => Some(firmware(image, plan, boot)?),
-            (_, _, Some(Backend::Image(image))) => Some(content(image)?),
+            (_, _, Some(Backend::Image(image))) => Some(content(image, plan, index)?),
             _ => None,
         };
         match &images[index] {
@@ -412,26 +420,65 @@ fn monitor(text: &str) -> Result<Chardev> {
 fn boot<'a>(plan: &'a Plan, option: &str) -> Result<&'a Boot> {
     plan.boot.as_ref().ok_or_else(|| {
         anyhow!(
-            "{option}: the board {} has no [boot] table that says how",
-            plan.name
+            "{option}: the board {} has no [boot] table, which says what to do with it; one for this board, with what is known of it:\n\n{}\n\ndocs/board-format.md says what the keys mean",
+            plan.name,
+            boot_table(plan)
         )
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+/// A `[boot]` table for a board without one. What the board does not say is in capital letters.
+fn boot_table(plan: &Plan) -> String {
+    let device = |fits: &dyn Fn(&Interface) -> bool| {
+        let mut devices = plan.devices.iter();
+        let found = devices.find(|d| fits(&d.interface));
+        found.map_or("DEVICE", |d| &d.path)
+    };
+    let memory = |i: &Interface| {
+        let first = i.regions.first();
+        i.slots.is_empty() && first.is_some_and(|r| r.kind == RegionKind::Memory)
+    };
+    let image = plan.slots.iter().find(|s| s.kind == SlotKind::Image);
+    format!(
+        "[boot]\nfirmware = \"{}\"      # the slot of the memory that the CPU starts from\nmemory = \"{}\"\ncpu = \"{}\"\nprotocol = \"none\"      # or \"yamon\"\nlow-memory = \"256MiB\"  # or less",
+        image.map_or("SLOT", |s| &s.name),
+        device(&memory),
+        device(&|i| i.initiator)
+    )
 }
 
-/// The content of a memory.
-fn content(image: &Image) -> Result<Vec<u8>> {
+fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    files::read(path, most).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The most that the memory holds whose slot this is.
+fn most(plan: &Plan, slot: usize) -> u64 {
+    let devices = plan.devices.iter();
+    let mut devices = devices.filter(|d| d.backends.contains(&Some(slot)));
+    let regions = devices
+        .next()
+        .map(|d| d.interface.regions.iter().map(|r| r.size));
+    regions.and_then(Iterator::max).unwrap_or(0)
+}
+
+/// The content of the memory whose slot this is.
+fn content(image: &Image, plan: &Plan, slot: usize) -> Result<Vec<u8>> {
     match image {
-        Image::File(path) => read(path),
+        Image::File(path) => {
+            tracing::info!(
+                "{}: {} as it is now; what the guest writes there is not written back",
+                plan.slots[slot].name,
+                path.display()
+            );
+            let of = format!("{} for the slot {}", path.display(), plan.slots[slot].name);
+            files::read(path, most(plan, slot)).with_context(|| format!("cannot read {of}"))
+        }
         Image::Rom(name) => Ok(backend::rom(name).map_err(anyhow::Error::msg)?.to_vec()),
     }
 }
 
 fn firmware(image: &Image, plan: &Plan, boot: &Boot) -> Result<Vec<u8>> {
-    let bytes = content(image)?;
+    let bytes = content(image, plan, boot.firmware)?;
     let firmware = machine::firmware_image(&bytes, big_endian(plan, boot))
         .with_context(|| image.to_string())?;
     if firmware.swapped {
@@ -464,7 +511,9 @@ fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
         bail!("a kernel boots without firmware: name one of the two");
     }
     let boot = boot(plan, "--kernel")?;
-    let initrd = args.initrd.as_deref().map(read).transpose()?;
+    let memory = Memory::of(plan, boot);
+    let initrd = args.initrd.as_deref();
+    let initrd = initrd.map(|path| read(path, memory.low)).transpose()?;
     let image = kernel_image(path).with_context(|| format!("cannot read {}", path.display()))?;
     let files = KernelFiles {
         name: &path.to_string_lossy(),
@@ -473,19 +522,27 @@ fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
         append: args.append.as_deref().unwrap_or(""),
         fixed_seed: args.deterministic,
     };
-    let memory = Memory::of(plan, boot);
     let kernel = Kernel::new(files, boot, &memory, big_endian(plan, boot));
     kernel.map(Some).with_context(|| path.display().to_string())
 }
 
+/// The most bytes of a kernel that comes from a pipe.
+const KERNEL_MOST: u64 = 1 << 30;
+/// As many bytes tell what a file is.
+const HEAD: u64 = 64;
+
 /// A kernel's file, which may be large for its symbols. Of one that is no plain file, such as a pipe, all is read.
 fn kernel_image(path: &Path) -> std::io::Result<ReadCache<Box<dyn Seekable>>> {
-    let mut file = File::open(path)?;
+    let mut file = files::open(path)?;
     if file.metadata()?.is_file() {
         return Ok(ReadCache::new(Box::new(file)));
     }
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    (&mut file).take(HEAD).read_to_end(&mut bytes)?;
+    // What is no ELF file may have no end.
+    if bytes.is_empty() || bytes.starts_with(b"\x7fELF") {
+        bytes.extend(files::read_open(&mut file, KERNEL_MOST)?);
+    }
     Ok(ReadCache::new(Box::new(Cursor::new(bytes))))
 }
 

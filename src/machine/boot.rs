@@ -342,6 +342,9 @@ impl Kernel {
         let mut command_line = files.append.to_owned();
         if let Some(initrd) = files.initrd {
             let size = initrd.len() as u64;
+            if size == 0 {
+                return refuse("the initial RAM disk is empty");
+            }
             let top = (start + low)
                 .saturating_sub(size + INITRD_GAP)
                 .next_multiple_of(INITRD_ALIGN);
@@ -357,9 +360,7 @@ impl Kernel {
             // Linux wants the kseg0 address sign-extended to 64 bits, whatever the kernel's width.
             let start = i64::from((KSEG0 | top as u32) as i32);
             command_line = format!("rd_start={start:#x} rd_size={size} {}", files.append);
-            if size > 0 {
-                segments.0.push((top, block(initrd, size)?));
-            }
+            segments.0.push((top, block(initrd, size)?));
         }
         let overlaps = |block: u64| {
             elf.ranges

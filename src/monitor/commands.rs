@@ -97,9 +97,15 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         names: &["xp"],
-        args: "/FORMAT ADDRESS",
+        args: "[/FORMAT] ADDRESS",
         help: "print memory by physical address: /4xw is four words in hexadecimal",
-        run: |vm, args| dump(vm, &args[0], &args[1]),
+        run: |vm, args| match args {
+            [format, address] => dump(vm, format, address),
+            [format] if format.starts_with('/') => {
+                Err("too few arguments; an address comes behind the format".to_owned())
+            }
+            _ => dump(vm, "/", &args[0]),
+        },
     },
 ];
 

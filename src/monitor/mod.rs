@@ -86,7 +86,12 @@ impl Vm<'_> {
     }
 
     fn execute(&mut self, line: &str) -> Outcome {
-        let words = words::words(line)?;
+        let mut words = words::words(line)?;
+        // A format can stand without a blank: xp/4xw.
+        if let Some(slash) = words.first().and_then(|name| name.find('/')) {
+            let format = words[0].split_off(slash);
+            words.insert(1, format);
+        }
         let Some((name, args)) = words.split_first() else {
             return Ok(Done::Say(String::new()));
         };

@@ -46,6 +46,31 @@ pub enum Error {
     State(#[from] StateError),
 }
 
+impl Error {
+    /// A stream of one plan does not fit another. Of many differences the first are told, and how many there are; all
+    /// remedies are.
+    pub fn misfit(from: &Plan, to: &Plan, misfits: &[String], remedies: &[String]) -> Self {
+        const TOLD: usize = 10;
+        let mut lines = Vec::new();
+        let told = match misfits.len() {
+            ..=TOLD => misfits.len(),
+            count => {
+                let boards = match from.name == to.name {
+                    true => String::new(),
+                    false => format!("it is of the board {}, this is {}; ", from.name, to.name),
+                };
+                lines.push(format!(
+                    "{boards}{count} lines tell what differs, which `solderless compat` prints; the first:"
+                ));
+                TOLD
+            }
+        };
+        let told = misfits[..told].iter();
+        lines.extend(told.chain(remedies).cloned());
+        Self::Misfit(lines.join("\n"))
+    }
+}
+
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::Stream(error.into())
@@ -143,7 +168,7 @@ impl Stream {
     ) -> Result<Machine, Error> {
         let misfits = self.refusals(board, plan);
         if !misfits.is_empty() {
-            return Err(Error::Misfit(misfits.join("\n")));
+            return Err(Error::misfit(board, plan, &misfits, &[]));
         }
         let wanted = Layout::of(plan);
         let conversion = fit(&self.description.about.layout, &wanted);

@@ -99,7 +99,7 @@ fn path(folder: &Path, name: &str) -> io::Result<PathBuf> {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!(
-                "\"{name}\" cannot be a snapshot's name; it has letters, digits and any of -_.+@"
+                "\"{name}\" cannot be a snapshot's name; it has letters, digits, blanks and any of -_.+@, and no dot in front"
             ),
         ));
     }

@@ -43,7 +43,7 @@ fn commands_end_with_the_right_status_and_print_in_the_right_place() {
             &["check", "/dev/zero"],
             2,
             "",
-            "/dev/zero has more than 64 MiB",
+            "cannot read /dev/zero: it has more than 64MiB",
         ),
         (
             &["check", "malta", "--set", "param.ram=1MiB"],
@@ -279,4 +279,238 @@ fn a_new_board_is_the_one_it_extends_until_it_says_otherwise() {
         assert!(refused.contains(why), "{refused}");
     }
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
+}
+
+#[test]
+fn options_of_qemu_are_answered_with_ours() {
+    let line = "run malta -m 256 -nographic -kernel vmlinux -append console=ttyS0 -s -drive file=x -serial null";
+    let output = solderless(&line.split(' ').collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    for answer in [
+        "  -m: --ram 256MiB\n",
+        "  -nographic: nothing",
+        "  -kernel: --kernel vmlinux\n",
+        "  -append: --append console=ttyS0\n",
+        "  -s: nothing",
+        "  -drive: nothing",
+        "  -serial: --backend serial0=null\n",
+    ] {
+        assert!(said.contains(answer), "{answer} not in {said}");
+    }
+    for option in [
+        "M", "cpu", "bios", "monitor", "hda", "cdrom", "netdev", "smp", "device",
+    ] {
+        let option = format!("-{option}");
+        for arguments in [&["run", "malta", &option][..], &[&option, "x"]] {
+            let output = solderless(arguments);
+            let said = text(&output.stderr);
+            assert!(said.contains(&format!("  {option}: ")), "{said}");
+            assert_eq!(output.status.code(), Some(2), "{said}");
+        }
+    }
+    // What is the kernel's, and what QEMU does not have either.
+    let output = solderless(&["run", "malta", "--append", "-m", "--nonsense"]);
+    let said = text(&output.stderr);
+    assert!(said.contains("unexpected argument '--nonsense'"), "{said}");
+    assert!(!said.contains("--ram"), "{said}");
+}
+
+/// How a shell is told that a line goes on; the last word is the one to complete.
+fn completed(words: &[&str]) -> Vec<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_solderless"))
+        .args(["--", "solderless"])
+        .args(words)
+        .env("SOLDERLESS_COMPLETE", "bash")
+        .env("_CLAP_IFS", "\n")
+        .env("_CLAP_COMPLETE_INDEX", words.len().to_string())
+        .current_dir(tempfile_with_snapshot())
+        .output()
+        .unwrap();
+    text(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// A folder that is kept for the whole run of the tests, with one snapshot and one board in it.
+fn tempfile_with_snapshot() -> &'static Path {
+    static FOLDER: std::sync::OnceLock<tempfile::TempDir> = std::sync::OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("snapshots")).unwrap();
+        fs::write(folder.path().join("snapshots/before.snap"), "").unwrap();
+        let board = "[board]\nname = \"mine\"\nextends = \"wren\"\n";
+        fs::write(folder.path().join("mine.toml"), board).unwrap();
+        folder
+    });
+    folder.path()
+}
+
+#[test]
+fn a_shell_completes_what_there_is() {
+    for (words, ways) in [
+        (&["bo"][..], &["boards"][..]),
+        (&["run", "mipssim"], &["mipssim", "mipssim-be"]),
+        (&["run", "mi"], &["mipssim", "mipssim-be", "mine.toml"]),
+        (&["devices", "PIIX4_"], &["PIIX4_PM"]),
+        (&["run", "malta", "--set", "param.r"], &["param.ram="]),
+        (&["run", "malta", "--set", "com1."], &["com1.baudbase="]),
+        (&["check", "mine.toml", "--set", "cpu.cl"], &["cpu.clock="]),
+        (&["run", "malta", "--backend", "disp"], &["display="]),
+        (&["explain", "malta", "param.c"], &["param.cpu"]),
+        (&["run", "--restore", ""], &["file:snapshots/before.snap"]),
+        (&["run", "no-such-board", "--set", ""], &[]),
+    ] {
+        assert_eq!(completed(words), ways, "{words:?}");
+    }
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = solderless(&["completions", shell]);
+        let script = text(&output.stdout);
+        assert!(script.contains("SOLDERLESS_COMPLETE"), "{shell}: {script}");
+    }
+    // bash takes the script, and asks.
+    let script = "complete() { :; }; source /dev/stdin; COMP_WORDS=(solderless run malta --set param.r); \
+                  COMP_CWORD=4; COMP_TYPE=9; _clap_complete_solderless solderless param.r --set 2>/dev/null; echo \"${COMPREPLY[@]}\"";
+    let program = Path::new(env!("CARGO_BIN_EXE_solderless"))
+        .parent()
+        .unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let file = tempfile_with_snapshot().join("script");
+    fs::write(&file, solderless(&["completions", "bash"]).stdout).unwrap();
+    let output = Command::new("bash")
+        .args(["-c", script])
+        .env("PATH", format!("{}:{path}", program.display()))
+        .stdin(fs::File::open(file).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(text(&output.stdout), "param.ram=\n", "{output:?}");
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    assert_eq!(
+        solderless(&["man", "--folder", path]).status.code(),
+        Some(0)
+    );
+    let help = solderless(&["help"]);
+    let commands = text(&help.stdout)
+        .lines()
+        .skip_while(|line| *line != "Commands:");
+    let commands = commands.skip(1).take_while(|line| !line.is_empty());
+    let commands: Vec<_> = commands
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(commands.len() > 10, "{commands:?}");
+    for command in commands.into_iter().filter(|command| *command != "help") {
+        let page = solderless(&["man", command]).stdout;
+        assert!(text(&page).contains(".SH SYNOPSIS"), "{command}");
+        let file = folder.path().join(format!("solderless-{command}.1"));
+        assert!(
+            text(&fs::read(file).unwrap()).contains(".SH SYNOPSIS"),
+            "{command}"
+        );
+    }
+    assert!(text(&solderless(&["man"]).stdout).contains(".TH solderless 1"));
+}
+
+#[test]
+fn remedies_name_what_can_be_written() {
+    for (arguments, said) in [
+        ("run", "malta-quad  MIPS Malta with five more serial ports"),
+        ("malta", "run it with `solderless run malta`"),
+        ("run malta --set ram=64MiB", "did you mean `param.ram`?"),
+        ("run malta --set cpu=24Kc", "did you mean `param.cpu`?"),
+        (
+            "check malta --set serial0=null",
+            "`run --backend serial0=…`",
+        ),
+        ("check malta --set com1=9600", "`com1.PROPERTY=…`"),
+        ("run malta --ram 256M", "[--ram:1:1]"),
+        ("run malta --ram 256", "(units B, KiB, MiB, GiB, TiB)"),
+        ("run wren --cpu 24Kc", "the board has no param `cpu`"),
+        (
+            "new foo.toml --from malta",
+            "solderless new foo --from malta",
+        ),
+        ("explain malta com1.irq", "the keys are intr"),
+        (
+            "explain malta com1",
+            "the other keys are at, backend.chr, irq.intr",
+        ),
+        (
+            "explain malta cpu",
+            "the parameter of this name is param.cpu",
+        ),
+        ("man nope", "there is no command `nope`"),
+    ] {
+        let output = solderless(&arguments.split(' ').collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(2), "{arguments}");
+        let errors = text(&output.stderr);
+        assert!(errors.contains(said), "{arguments}: {errors}");
+    }
+}
+
+#[test]
+fn no_more_of_a_file_is_read_than_can_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    // It has no content on the disk, and would take all memory.
+    let large = fs::File::create(path("large")).unwrap();
+    large.set_len(1 << 40).unwrap();
+    fs::write(path("empty"), "").unwrap();
+    let elf = [&b"\x7fELF\x01\x01\x01"[..], &[0; 100]].concat();
+    fs::write(path("elf"), elf).unwrap();
+    let made = Command::new("mkfifo").arg(path("fifo")).status();
+    assert!(made.unwrap().success());
+    let (large, empty, elf, fifo) = (path("large"), path("empty"), path("elf"), path("fifo"));
+    for (arguments, said) in [
+        (&["--firmware", &*large][..], "it has more than 4MiB"),
+        (&["--firmware", "/dev/zero"], "it has more than 4MiB"),
+        (
+            &["--backend", "bios=file:/dev/zero"],
+            "it has more than 4MiB",
+        ),
+        (&["--kernel", &large], "not an ELF file"),
+        (&["--kernel", "/dev/zero"], "not an ELF file"),
+        (&["--kernel", &fifo], "a pipe that nobody writes to"),
+        (
+            &["--kernel", &elf, "--initrd", &large],
+            "it has more than 256MiB",
+        ),
+        (
+            &["--kernel", &elf, "--initrd", "/dev/zero"],
+            "it has more than 256MiB",
+        ),
+    ] {
+        let output = solderless(&[&["run", "malta"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let errors = text(&output.stderr);
+        assert!(errors.contains(said), "{arguments:?}: {errors}");
+    }
+    let output = solderless(&["fix", "/dev/zero"]);
+    assert_eq!(output.status.code(), Some(2));
+    let (hello, little) = ("hello.S", solderless_testing::Endian::Little);
+    let Some(hello) = solderless_testing::guests::bare_metal(hello, little, 0x8010_0000) else {
+        return;
+    };
+    let kernel = hello.to_str().unwrap();
+    let output = solderless(&["run", "malta", "--kernel", kernel, "--initrd", &empty]);
+    let errors = text(&output.stderr);
+    assert!(errors.contains("the initial RAM disk is empty"), "{errors}");
+}
+
+#[test]
+fn a_machine_of_another_board_is_refused_in_few_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("file:{}", folder.path().join("a.snap").display());
+    let saved = solderless(&["run", "malta", "--max-time", "1ms", "--save-on-exit", &file]);
+    assert_eq!(saved.status.code(), Some(124));
+    let output = solderless(&["run", "mipssim", "--restore", &file]);
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        errors.contains("it is of the board malta, this is mipssim; "),
+        "{errors}"
+    );
+    assert!(errors.lines().count() < 25, "{errors}");
 }

@@ -1,12 +1,13 @@
 //! Every command and board in the README and the guides works as it stands there.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use solderless::graph::lints::LINTS;
-use solderless_testing::{Console, guests};
+use solderless_testing::{Console, Endian, guests};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
 /// Commands that CI runs itself, or that the machine's owner runs.
@@ -34,11 +35,11 @@ fn documents() -> Vec<(String, String)> {
 
 /// The fenced blocks of a language in a text.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
-    let fence = format!("```{language}\n");
-    let starts = text.match_indices(&fence);
-    starts
-        .map(|(at, _)| &text[at + fence.len()..])
-        .map(|rest| &rest[..rest.find("```").expect("the end of a block")])
+    let blocks = text.split("```").skip(1).step_by(2);
+    let blocks = blocks.filter_map(|block| block.split_once('\n'));
+    blocks
+        .filter(|(fence, _)| *fence == language)
+        .map(|(_, body)| body)
         .collect()
 }
 
@@ -127,20 +128,90 @@ fn every_command_works_as_written() {
     assert!(tried > 5, "the documents' commands were not found");
 }
 
+/// What the program prints on standard output, with this on its standard input.
+fn printed(arguments: &[&str], input: &str) -> String {
+    let mut child = Command::new(PROGRAM)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program");
+    let mut stdin = child.stdin.take().expect("it is a pipe");
+    stdin.write_all(input.as_bytes()).expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("the program");
+    String::from_utf8(output.stdout).expect("text")
+}
+
 #[test]
-fn the_readmes_boards_check() {
+fn a_board_to_copy_runs_and_takes_kernels() {
     let folder = folder();
-    let text = fs::read_to_string(guests::repository().join("README.md")).expect("the README");
-    let boards = blocks(&text, "toml");
-    assert!(!boards.is_empty());
-    for (index, board) in boards.iter().enumerate() {
-        let path = folder.path().join(format!("board{index}.toml"));
-        fs::write(&path, board).expect("a file");
-        try_out(
-            &format!("solderless check {}", path.display()),
-            folder.path(),
-        );
+    let hello = guests::bare_metal("mipssim.c", Endian::Little, 0x8010_0000);
+    for document in ["README.md", "docs/board-format.md"] {
+        let text = fs::read_to_string(guests::repository().join(document)).expect("a document");
+        let path = folder.path().join("tiny.toml");
+        fs::write(&path, blocks(&text, "toml")[0]).expect("a file");
+        let path = path.to_string_lossy();
+        let limits = ["--deterministic", "--max-time", "20ms"];
+        let run = [&["run", &*path], &limits[..]].concat();
+        let said = printed(&run, "");
+        assert!(said.ends_with("rom> "), "{document}: {said}");
+        if let Some(hello) = &hello {
+            let kernel = hello.to_string_lossy();
+            let said = printed(&[&run[..], &["--kernel", &kernel]].concat(), "");
+            assert!(
+                !said.is_empty() && !said.contains("ROM"),
+                "{document}: {said}"
+            );
+        }
     }
+}
+
+/// A text with `#` for every number.
+fn without_numbers(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '.' if out.ends_with('#') => {}
+            c if c.is_ascii_digit() => {
+                if !out.ends_with('#') {
+                    out.push('#');
+                }
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[test]
+fn samples_are_what_the_program_prints() {
+    let mut tried = 0;
+    for (document, text) in documents() {
+        // The guide has a test of its own.
+        if document.ends_with("docs/boards.md") {
+            continue;
+        }
+        for block in blocks(&text, "") {
+            if let Some((command, sample)) = block.split_once('\n')
+                && let Some(command) = command.strip_prefix("$ solderless ")
+            {
+                let said = printed(&command.split(' ').collect::<Vec<_>>(), "");
+                assert_eq!(said, sample, "{document}: {command}");
+                tried += 1;
+            } else if let Some((command, sample)) = block.split_once('\n')
+                && let Some(command) = command.strip_prefix("(solderless) info ")
+            {
+                let run = ["run", "malta", "--stopped", "--monitor", "stdio"];
+                let said = printed(&run, &format!("info {command}\nquit\n"));
+                let said = said.split("(solderless) ").nth(1).expect("an answer");
+                let alike = [said, sample].map(without_numbers);
+                assert_eq!(alike[0], alike[1], "{document}: {command}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried >= 2, "the samples were not found");
 }
 
 #[test]

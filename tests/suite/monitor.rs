@@ -273,6 +273,9 @@ fn a_machine_can_start_standing_still() {
     assert_eq!(words, expected + "\n");
     let revision = "000000001fc00010: 0x00000420\n";
     assert_eq!(ask(&mut console, "xp / 0x1fc00010"), revision);
+    assert_eq!(ask(&mut console, "xp/ 0x1fc00010"), revision);
+    assert_eq!(ask(&mut console, "xp 0x1fc00010"), revision);
+    assert_eq!(ask(&mut console, "xp/4xw 0x1fc00000"), words);
     assert_eq!(
         ask(&mut console, "xp /1ub 532676624"),
         "000000001fc00010: 32\n"
@@ -289,7 +292,7 @@ fn a_machine_can_start_standing_still() {
         ("xp /99999999999x 0", "is no format"),
         ("xp /65537x 0", "65537 are too many to print; at most 65536"),
         ("xp /x ten", "'ten' is no address"),
-        ("xp /x", "too few arguments; usage: xp /FORMAT ADDRESS"),
+        ("xp /x", "too few arguments"),
         (
             "xp /2g 0xffffffffffffff00",
             "nothing answers at 0xffffffffffffff00",

@@ -55,6 +55,11 @@ macro_rules! quantity {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         pub struct $name(pub u64);
 
+        impl $name {
+            /// How it is written, in words.
+            pub const FORM: &'static str = $what;
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&print(self.0, &$units))
