@@ -247,9 +247,13 @@ impl Description {
             let text = format!(": a bus of kind {}", word(&port.kind));
             (port.name.to_owned(), text)
         });
-        let inputs = numbered(&i.inputs)
-            .into_iter()
-            .map(|(numbers, pins)| (pin(pins), format!(" ({numbers})")));
+        let inputs = numbered(&i.inputs).into_iter().map(|(numbers, pins)| {
+            let text = match pins.inside {
+                [] => format!(" ({numbers})"),
+                _ => format!(" ({numbers}); of the others, {}", pins.why_inside),
+            };
+            (pin(pins), text)
+        });
         let outputs = i.outputs.iter().map(|pins| (pin(pins), String::new()));
         let slots = i.slots.iter().map(|slot| {
             let text = format!(": {}", word(&slot.kind));
@@ -302,8 +306,24 @@ struct Property<'a> {
 fn pin(pins: &Pins) -> String {
     match pins.count {
         1 => pins.name.to_owned(),
-        count => format!("{}[0-{}]", pins.name, count.saturating_sub(1)),
+        _ => format!("{}[{}]", pins.name, runs(pins, 0).join(",")),
     }
+}
+
+/// The numbers of a group that are pins, as runs of them, counted from a number.
+fn runs(pins: &Pins, from: u16) -> Vec<String> {
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for n in (0..pins.count).filter(|n| !pins.inside.contains(n)) {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == n => *last = n,
+            _ => runs.push((n, n)),
+        }
+    }
+    let run = |(first, last): (u16, u16)| match first == last {
+        true => (from + first).to_string(),
+        false => format!("{}-{}", from + first, from + last),
+    };
+    runs.into_iter().map(run).collect()
 }
 
 /// The groups with their numbers among all pins, as a line can name them.
@@ -311,13 +331,7 @@ fn numbered(groups: &[Pins]) -> Vec<(String, &Pins)> {
     let mut out = Vec::new();
     let mut first = 0;
     for pins in groups {
-        let last = first + pins.count.saturating_sub(1);
-        let numbers = if first == last {
-            first.to_string()
-        } else {
-            format!("{first} to {last}")
-        };
-        out.push((numbers, pins));
+        out.push((runs(pins, first).join(", ").replace('-', " to "), pins));
         first += pins.count;
     }
     out

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use solderless_model::{BusKind, PortId};
+use solderless_model::{BusKind, ISA_MEMORY, PortId};
 
 use super::devices::Draft;
 use super::plan::{Address, Bus};
@@ -210,9 +210,6 @@ fn address(kind: BusKind, text: &str) -> Result<Address, &'static str> {
         }
     }
 }
-
-/// The first byte past the memory of an ISA bus (24 address lines).
-pub const ISA_MEMORY: u64 = 1 << 24;
 
 /// A number as an address has it.
 pub fn number(text: &str) -> Option<u64> {

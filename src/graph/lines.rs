@@ -175,7 +175,15 @@ fn targets<'n>(node: &'n Node, problems: &mut Vec<Problem>) -> Vec<&'n Node> {
 /// Why a selection of pins is wrong.
 enum Wrong {
     Name(String),
-    Range { group: String, count: u16 },
+    Range {
+        group: String,
+        count: u16,
+    },
+    /// The number is of something inside the device.
+    Inside {
+        pin: String,
+        why: &'static str,
+    },
     Form,
 }
 
@@ -194,6 +202,10 @@ impl Wrong {
                     Some(last) => problem.help(format!("they are numbered 0 to {last}")),
                     None => problem,
                 }
+            }
+            Self::Inside { pin, why } => {
+                Problem::error("no-pin", format!("`{pin}` of `{device}` is no pin"))
+                    .help(format!("it is inside the device: {why}"))
             }
             Self::Form => Problem::error("bad-pin", format!("this names no {what} of `{device}`"))
                 .help("pins are written `name`, `name[3]`, `name[0-7]` or `name[0-3,6]`"),
@@ -254,7 +266,9 @@ fn select_inputs(interface: &Interface, selection: &str) -> Result<Vec<Pin>, Wro
     let mut pins = Vec::new();
     for item in selection.split(',').map(str::trim) {
         if item.starts_with(|c: char| c.is_ascii_digit()) {
-            pins.extend(numbers(item, all, "")?.into_iter().map(Pin));
+            for number in numbers(item, all, "")? {
+                pins.push(wired(&interface.inputs, Pin(number))?);
+            }
             continue;
         }
         let (name, within) = match item.split_once('.') {
@@ -268,11 +282,31 @@ fn select_inputs(interface: &Interface, selection: &str) -> Result<Vec<Pin>, Wro
             group(&interface.inputs, name).ok_or_else(|| Wrong::Name(name.to_owned()))?;
         let numbers = match within {
             Some(within) => numbers(within, group.count, &format!("of `{name}`"))?,
-            None => (0..group.count).collect(),
+            None => (0..group.count)
+                .filter(|n| !group.inside.contains(n))
+                .collect(),
         };
-        pins.extend(numbers.into_iter().map(|n| Pin(first + n)));
+        for number in numbers {
+            pins.push(wired(&interface.inputs, Pin(first + number))?);
+        }
     }
     Ok(pins)
+}
+
+/// The pin, if it is one.
+fn wired(groups: &[Pins], pin: Pin) -> Result<Pin, Wrong> {
+    let mut first = 0;
+    for group in groups {
+        if (first..first + group.count).contains(&pin.0) && group.inside.contains(&(pin.0 - first))
+        {
+            return Err(Wrong::Inside {
+                pin: pin_name(groups, pin),
+                why: group.why_inside,
+            });
+        }
+        first += group.count;
+    }
+    Ok(pin)
 }
 
 /// A group of pins by name, and the number of its first pin.
@@ -321,7 +355,9 @@ mod tests {
         let interface = Interface::default()
             .inputs("in", 8)
             .inputs("gate", 1)
-            .inputs("x", 3);
+            .inputs("x", 3)
+            .inputs("ip", 4)
+            .inside(&[0, 2], "a reason");
         for (text, expected) in [
             ("3", Some(vec![3])),
             ("0-2,7", Some(vec![0, 1, 2, 7])),
@@ -331,6 +367,13 @@ mod tests {
             ("x.0-1, 0", Some(vec![9, 10, 0])),
             ("in.8", None),
             ("12", None),
+            ("13", Some(vec![13])),
+            ("12-13", None),
+            ("14", None),
+            ("16", None),
+            ("ip", Some(vec![13, 15])),
+            ("ip.3", Some(vec![15])),
+            ("ip.2", None),
             ("99999999", None),
             ("2-1", None),
             ("", None),

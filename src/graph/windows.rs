@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use solderless_model::memory::PAGE;
-use solderless_model::{BusKind, Interface, Placement, Region, RegionId, RegionKind, Space};
+use solderless_model::{BusKind, Interface, Placement, Region, RegionId, RegionKind};
 
-use super::address::{ISA_MEMORY, Names, Place, kind_name, place, show};
+use super::address::{Names, Place, kind_name, place, show};
 use super::devices::Draft;
 use super::plan::{Address, Bus, Seat, Window};
 use crate::board::decode::section;
@@ -388,12 +388,7 @@ impl Placer<'_> {
         if size == 0 {
             return;
         }
-        let last = match (self.kind, region.space) {
-            (BusKind::Isa, Space::Io) => 0xffff,
-            (BusKind::Isa, Space::Memory) => ISA_MEMORY - 1,
-            (BusKind::Pci, _) => u64::from(u32::MAX),
-            _ => u64::MAX,
-        };
+        let last = self.kind.last(region.space).unwrap_or(u64::MAX);
         if at.checked_add(size - 1).is_none_or(|end| end > last) {
             return self.outside(region, span);
         }

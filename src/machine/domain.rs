@@ -8,14 +8,16 @@ mod errors;
 mod fabric;
 mod map;
 pub(super) mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
 use solderless_model::{
-    Access, Backing, BusError, BusKind, Cx, DevId, Device, END_OF_TIME, Fabric, Pin, Region,
-    RegionId, RegionKind, Request, SlotId, Space as SpaceKind, TimerId,
+    Access, Backing, BusError, BusKind, Cx, DevId, Device, END_OF_TIME, Fabric, Pin, PinLevels,
+    Region, RegionId, RegionKind, Request, SlotId, Space as SpaceKind, TimerId,
 };
 
 use self::errors::{GuestErrors, Master};
@@ -89,7 +91,7 @@ struct Place {
     /// How many outputs hold each input high.
     inputs: Vec<u32>,
     /// The input levels as delivered.
-    levels: u64,
+    levels: PinLevels,
     /// By slot of the device: the slot of the board.
     slots: Vec<Option<usize>>,
     stale_memory: bool,
@@ -183,19 +185,17 @@ impl Domain {
     }
 
     fn add_bus(&mut self, kind: BusKind, parent: Option<usize>, wait_ns: u32) -> usize {
-        let mut space = |last, open| {
+        let open = match kind {
+            BusKind::Isa => Open::Ones,
+            _ => Open::Error,
+        };
+        let mut space = |space| {
+            let last = kind.last(space)?;
             self.spaces.push(Space::new(last, open, wait_ns));
             Some(SpaceId(self.spaces.len() - 1))
         };
-        let (memory, io) = match kind {
-            BusKind::System => (space(u64::MAX, Open::Error), None),
-            BusKind::Pci => (
-                space(u64::from(u32::MAX), Open::Error),
-                space(u64::from(u32::MAX), Open::Error),
-            ),
-            BusKind::Isa => (None, space(0xffff, Open::Ones)),
-            BusKind::I2c => (None, None),
-        };
+        let memory = space(SpaceKind::Memory);
+        let io = space(SpaceKind::Io);
         self.buses.push(BusState {
             kind,
             memory,
@@ -236,7 +236,7 @@ impl Domain {
                 })
                 .collect(),
             inputs: vec![0; seating.inputs],
-            levels: 0,
+            levels: PinLevels::new(),
             slots: seating.slots,
             stale_memory: true,
         });
@@ -406,9 +406,7 @@ impl Domain {
                 return;
             };
             let place = &mut self.places[dev.0 as usize];
-            if pin.0 < 64 {
-                place.levels = place.levels & !(1 << pin.0) | u64::from(high) << pin.0;
-            }
+            place.levels.set(pin, high);
             // A running CPU reads its levels itself.
             if place.device.is_some() {
                 self.visit(dev, |d, cx| d.line(cx, pin, high));
@@ -464,7 +462,7 @@ impl Domain {
         self.edges.clear();
         self.spaces.iter_mut().for_each(Space::remove_placed);
         for place in &mut self.places {
-            place.levels = 0;
+            place.levels = PinLevels::new();
             place.inputs.fill(0);
             place.outputs.iter_mut().for_each(|o| o.high = false);
         }

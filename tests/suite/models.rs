@@ -6,8 +6,8 @@ use solderless::registry::{Entry, TYPES};
 use solderless::state::layout::contents;
 use solderless::state::payload::show;
 use solderless_model::memory::Ram;
-use solderless_model::testing::{Bench, Noise, exercise};
-use solderless_model::{Device, Interface, RegionKind, Wires};
+use solderless_model::testing::{Bench, Noise, exercise, step};
+use solderless_model::{Device, Interface, Pin, PortId, RegionKind, Space, Wires};
 
 /// Values that a property may take if its default does not fit, in the order they are tried.
 const VALUES: [fn() -> Value; 6] = [
@@ -89,6 +89,90 @@ fn every_type_stands_random_accesses_and_keeps_its_state() {
             exercise(|| bench(entry, &props, &interface));
         }
         exercise(|| bench(entry, &props, &interface));
+    }
+}
+
+/// Whether a device is the same with an input high as with it low, as far as can be seen from outside, through random steps.
+fn makes_no_difference(new: impl Fn() -> Bench<Box<dyn Device>>, pin: Pin) -> bool {
+    let differs = |seed: u64| {
+        let mut noise = Noise(seed);
+        let (mut low, mut high) = (new(), new());
+        for n in 0..300 {
+            // The steps before the difference are different ones, too.
+            if n >= 100 {
+                low.line(pin, false);
+                high.line(pin, true);
+            }
+            let mut again = noise.clone();
+            let seen = [(&mut low, &mut noise), (&mut high, &mut again)].map(|(bench, noise)| {
+                let answer = step(bench, noise);
+                let cpu = bench.dev.processor().map(|cpu| cpu.registers());
+                let around = &bench.around;
+                let lines = (around.outputs.clone(), around.timers.clone());
+                (answer, cpu, lines, around.sent.clone())
+            });
+            if seen[0] != seen[1] {
+                return true;
+            }
+        }
+        low.save() != high.save()
+    };
+    !(0..200).any(differs)
+}
+
+#[test]
+fn every_input_is_of_use_and_what_is_inside_is_not() {
+    for entry in TYPES {
+        let (props, interface) = properties(entry);
+        let mut all = with_parts(entry, &props, &interface);
+        all.push((props, interface));
+        // With one of all parts that it can have, each input has to be of use.
+        let mut useless: Option<Vec<String>> = None;
+        for (props, interface) in all {
+            let mut first = 0;
+            let mut here = Vec::new();
+            for group in &interface.inputs {
+                for number in 0..group.count {
+                    let name = format!("{}.{}[{number}]", entry.name, group.name);
+                    let pin = Pin(first + number);
+                    let idle = makes_no_difference(|| bench(entry, &props, &interface), pin);
+                    if group.inside.contains(&number) {
+                        assert!(idle, "{name} is said to be inside and can be driven");
+                    } else if idle {
+                        here.push(name);
+                    }
+                }
+                first += group.count;
+            }
+            match &mut useless {
+                None => useless = Some(here),
+                Some(useless) => useless.retain(|name| here.contains(name)),
+            }
+        }
+        let useless = useless.unwrap_or_default();
+        assert!(useless.is_empty(), "these do nothing: {useless:?}");
+    }
+}
+
+#[test]
+fn every_space_of_a_bus_is_shown_by_the_type_that_offers_it() {
+    for entry in TYPES {
+        let (_, interface) = properties(entry);
+        for (number, port) in (0..).zip(&interface.ports) {
+            for space in [Space::Memory, Space::Io] {
+                let shown = interface.regions.iter().any(|region| {
+                    let port = PortId(number);
+                    region.kind == RegionKind::Bridge { port, space }
+                });
+                assert_eq!(
+                    shown,
+                    port.kind.last(space).is_some(),
+                    "{}.{}: {space:?}",
+                    entry.name,
+                    port.name
+                );
+            }
+        }
     }
 }
 

@@ -232,6 +232,7 @@ impl Model for I8257 {
             .region(Region::ports("pages", 0x10).placed(Placement::Board(0x80)))
             .region(Region::ports("dma2", 0x20).placed(Placement::Board(0xc0)))
             .optional_inputs("dreq", 8)
+            .inside(&[4], "the first controller's hold request is there")
             .optional_outputs("dack", 8)
             .optional_outputs("tc", 1))
     }

@@ -269,7 +269,7 @@ impl Part for Elcr {
 
 /// The master and slave 8259A and their edge/level control.
 ///
-/// Inputs `in[0-15]` are the ISA interrupt lines; `in[2]` is the cascade inside and leads nowhere.
+/// Inputs `in[0-15]` are the ISA interrupt lines; `in[2]` is the cascade inside and no pin.
 #[derive(Debug, State)]
 pub struct I8259 {
     master: Chip,
@@ -289,6 +289,7 @@ impl Model for I8259 {
             .region(Region::ports("master", 2))
             .region(Region::ports("slave", 2).placed(Placement::Board(0x80)))
             .inputs("in", 16)
+            .inside(&[2], "the second controller's output is there")
             .outputs("int", 1)
             .part::<Elcr>(&[("elcr", false)], props.elcr);
         Ok(match props.elcr {

@@ -20,7 +20,7 @@ use crate::isa::Mips;
 use crate::model::{Identity, Props};
 use crate::victims::Victims;
 
-/// Inputs "ip": pin n is Cause.IPn. 0 and 1 are software's, and their pins do nothing.
+/// Inputs "ip": pin n is Cause.IPn. 0 and 1 are software's, and no pins.
 const IP: u16 = 8;
 /// Input "nmi": a rising edge is a non-maskable interrupt.
 const NMI: u64 = 1 << IP;
@@ -60,6 +60,7 @@ impl Model for Mips32Cpu {
         Ok(Interface::on(BusKind::System)
             .initiator()
             .inputs("ip", IP)
+            .inside(&[0, 1], "software raises these interrupts, in Cause")
             .optional_inputs("nmi", 1)
             .part::<Victims>(&[("victim-tlb", false)], props.victim_tlb))
     }

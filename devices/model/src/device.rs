@@ -10,8 +10,8 @@ use solderless_memory::Ram;
 use crate::pci::PciFunction;
 use crate::props::Ranges;
 use crate::{
-    Fitted, Interface, Part, Parts, Pin, PortId, PropError, RegionId, SlotId, State, StateError,
-    TimerId,
+    Fitted, Interface, Part, Parts, Pin, PinLevels, PortId, PropError, RegionId, SlotId, State,
+    StateError, TimerId,
 };
 
 /// A device type: its properties, what it connects to, and how one is made.
@@ -419,7 +419,7 @@ pub trait Fabric {
     fn arm(&mut self, dev: DevId, id: TimerId, at: u64);
     fn disarm(&mut self, dev: DevId, id: TimerId);
     fn set(&mut self, dev: DevId, pin: Pin, high: bool);
-    fn levels(&self, dev: DevId) -> u64;
+    fn levels(&self, dev: DevId) -> &PinLevels;
     fn map(&mut self, dev: DevId, region: RegionId, at: u64, size: u64, target: u64);
     fn unmap(&mut self, dev: DevId, region: RegionId);
     fn memory_changed(&mut self, dev: DevId, region: RegionId);
@@ -506,12 +506,12 @@ impl<'a> Cx<'a> {
 
     /// The level of an input.
     pub fn level(&self, pin: Pin) -> bool {
-        pin.0 < 64 && self.levels() >> pin.0 & 1 != 0
+        self.fabric.levels(self.dev).get(pin)
     }
 
     /// The levels of the first 64 inputs, one bit each.
     pub fn levels(&self) -> u64 {
-        self.fabric.levels(self.dev)
+        self.fabric.levels(self.dev).first()
     }
 
     /// Puts a region that the device places itself at an address of its bus, replacing its earlier place. A

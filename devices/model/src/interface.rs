@@ -49,6 +49,24 @@ pub enum Space {
     Io,
 }
 
+/// Bytes of I/O space on an ISA bus: 16 address lines.
+pub const ISA_PORTS: u64 = 1 << 16;
+/// Bytes of memory space on an ISA bus: 24 address lines.
+pub const ISA_MEMORY: u64 = 1 << 24;
+
+impl BusKind {
+    /// The last address of a space of such a bus; `None` if it has no such space.
+    pub const fn last(self, space: Space) -> Option<u64> {
+        match (self, space) {
+            (Self::System, Space::Memory) => Some(u64::MAX),
+            (Self::Isa, Space::Memory) => Some(ISA_MEMORY - 1),
+            (Self::Isa, Space::Io) => Some(ISA_PORTS - 1),
+            (Self::Pci, _) => Some(u32::MAX as u64),
+            (Self::System, Space::Io) | (Self::I2c, _) => None,
+        }
+    }
+}
+
 /// What answers in a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -191,6 +209,41 @@ pub struct Pins {
     pub count: u16,
     /// Many boards leave all of them open.
     pub optional: bool,
+    /// The numbers of the group that are no pins: what has them is inside the device.
+    pub inside: &'static [u16],
+    /// What they are, if there are any: a phrase that says why nothing can be wired to them.
+    pub why_inside: &'static str,
+}
+
+/// The levels of a device's pins, however many it has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PinLevels(Vec<u64>);
+
+impl PinLevels {
+    /// All low.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets one.
+    pub fn set(&mut self, pin: Pin, high: bool) {
+        let (word, bit) = (usize::from(pin.0 / 64), pin.0 % 64);
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] = self.0[word] & !(1 << bit) | u64::from(high) << bit;
+    }
+
+    /// The level of one.
+    pub fn get(&self, pin: Pin) -> bool {
+        let word = self.0.get(usize::from(pin.0 / 64));
+        word.is_some_and(|word| word >> (pin.0 % 64) & 1 != 0)
+    }
+
+    /// The first 64, one bit each.
+    pub fn first(&self) -> u64 {
+        self.0.first().copied().unwrap_or(0)
+    }
 }
 
 /// What host resource a slot takes.
@@ -314,6 +367,8 @@ impl Interface {
             name,
             count,
             optional: false,
+            inside: &[],
+            why_inside: "",
         });
         self
     }
@@ -325,7 +380,19 @@ impl Interface {
             name,
             count,
             optional: true,
+            inside: &[],
+            why_inside: "",
         });
+        self
+    }
+
+    /// Some numbers of the group of inputs that was added last are no pins, so that the others keep theirs. A phrase says
+    /// what they are.
+    #[must_use]
+    pub fn inside(mut self, numbers: &'static [u16], why: &'static str) -> Self {
+        if let Some(group) = self.inputs.last_mut() {
+            (group.inside, group.why_inside) = (numbers, why);
+        }
         self
     }
 
@@ -336,6 +403,8 @@ impl Interface {
             name,
             count,
             optional: false,
+            inside: &[],
+            why_inside: "",
         });
         self
     }
@@ -347,6 +416,8 @@ impl Interface {
             name,
             count,
             optional: true,
+            inside: &[],
+            why_inside: "",
         });
         self
     }

@@ -22,8 +22,8 @@ pub use device::{
     Wires, lanes, merge,
 };
 pub use interface::{
-    BusKind, Interface, PartDecl, Pin, Pins, Placement, Port, PortId, PropError, Region, RegionId,
-    RegionKind, Slot, SlotId, SlotKind, Space, TimerId,
+    BusKind, ISA_MEMORY, ISA_PORTS, Interface, PartDecl, Pin, PinLevels, Pins, Placement, Port,
+    PortId, PropError, Region, RegionId, RegionKind, Slot, SlotId, SlotKind, Space, TimerId,
 };
 pub use props::{Bounded, Hertz, Ranges, Size};
 pub use solderless_derive::{Ranges, State};

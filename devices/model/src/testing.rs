@@ -12,7 +12,7 @@ pub use exercise::{Noise, exercise, goes_on_the_same, step};
 use crate::pci::{self, PciConfig};
 use crate::{
     Access, BusError, Cx, DevId, Device, Fabric, I2c, I2cTarget, Interface, Model, NEWEST, Page,
-    Pin, PortId, Reader, RegionId, Request, Section, SlotId, TimerId, Wires, Writer,
+    Pin, PinLevels, PortId, Reader, RegionId, Request, Section, SlotId, TimerId, Wires, Writer,
 };
 
 const DEV: DevId = DevId(0);
@@ -39,8 +39,8 @@ pub struct Surroundings {
     pub outputs: BTreeMap<Pin, bool>,
     /// Every change of an output, in order.
     pub edges: Vec<(Pin, bool)>,
-    /// Input levels, one bit each.
-    pub inputs: u64,
+    /// Input levels.
+    pub inputs: PinLevels,
     /// Regions the device has placed: address, size, target.
     pub mapped: BTreeMap<RegionId, (u64, u64, u64)>,
     /// Memory that it reaches as a bus master, from address 0 on.
@@ -103,8 +103,8 @@ impl Fabric for Surroundings {
             self.edges.push((pin, high));
         }
     }
-    fn levels(&self, _: DevId) -> u64 {
-        self.inputs
+    fn levels(&self, _: DevId) -> &PinLevels {
+        &self.inputs
     }
     fn map(&mut self, _: DevId, region: RegionId, at: u64, size: u64, target: u64) {
         self.generation += 1;
@@ -369,10 +369,8 @@ impl<D: Subject> Bench<D> {
 
     /// Drives an input.
     pub fn line(&mut self, pin: Pin, high: bool) {
-        let bit = 1u64.checked_shl(u32::from(pin.0)).unwrap_or(0);
-        let before = self.around.inputs;
-        self.around.inputs = if high { before | bit } else { before & !bit };
-        if self.around.inputs != before {
+        if self.around.inputs.get(pin) != high {
+            self.around.inputs.set(pin, high);
             self.with(|d, cx| d.device_mut().line(cx, pin, high));
         }
     }
@@ -416,7 +414,7 @@ impl<D: Subject> Bench<D> {
     /// code: panics on an error.
     pub fn load(&mut self, sections: &[Section], other: &Surroundings) {
         self.around.now = other.now;
-        self.around.inputs = other.inputs;
+        self.around.inputs = other.inputs.clone();
         self.around.outputs.clone_from(&other.outputs);
         self.around.timers.clear();
         self.around.mapped.clear();

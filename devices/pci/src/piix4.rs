@@ -9,8 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::pci::{PciConfig, PciFunction, PciId, STATUS};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pin, Placement, PortId,
-    PropError, Ranges, Region, RegionId, Request, Space, State, StateError, Wires,
+    Access, BuildError, BusError, BusKind, Cx, Device, ISA_MEMORY, ISA_PORTS, Interface, Model,
+    Pin, Placement, PortId, PropError, Ranges, Region, RegionId, Request, Space, State, StateError,
+    Wires,
 };
 
 /// The bridge has nothing to set.
@@ -77,12 +78,17 @@ impl Model for Piix4Isa {
     fn interface(_: &Piix4IsaProps) -> Result<Interface, PropError> {
         Ok(Interface::on(BusKind::Pci)
             .region(
-                Region::bridge("isa", 0x1_0000, ISA, Space::Io)
+                Region::bridge("isa", ISA_PORTS, ISA, Space::Io)
                     .io()
                     .placed(Placement::Fixed(0))
                     .background(),
             )
             .region(Region::ports("rc", 1).placed(Placement::Fixed(0xcf9)))
+            .region(
+                Region::bridge("isa-memory", ISA_MEMORY, ISA, Space::Memory)
+                    .placed(Placement::Fixed(0))
+                    .background(),
+            )
             .port("isa", BusKind::Isa, ISA_WAIT_NS)
             .optional_inputs("pirq", u16::from(PIRQ_COUNT))
             .outputs("irq", IRQ_COUNT))

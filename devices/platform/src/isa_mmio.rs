@@ -1,5 +1,6 @@
-//! An ISA bus whose I/O ports are seen at memory addresses, without a bridge chip: the board's own decoder turns CPU
-//! accesses to the window into I/O cycles. Boards without PCI have it, and so has QEMU's machine mipssim (`isa_mmio`).
+//! An ISA bus whose I/O ports are seen at memory addresses, and its memory where the board shows that too, without a bridge
+//! chip: the board's own decoder turns CPU accesses to the window into cycles of the bus. Boards without PCI have it, and so
+//! has QEMU's machine mipssim (`isa_mmio`), whose bus has ports alone.
 //!
 //! Ports keep their byte lanes. Nothing answers interrupt acknowledge cycles: an interrupt controller on the bus is
 //! asked by polling.
@@ -7,12 +8,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    BuildError, BusKind, Cx, Device, Interface, Model, PortId, PropError, Ranges, Region, Space,
-    State, Wires,
+    BuildError, BusKind, Cx, Device, ISA_MEMORY, ISA_PORTS, Interface, Model, Placement, PortId,
+    PropError, Ranges, Region, Space, State, Wires,
 };
 
 const ISA: PortId = PortId(0);
-const PORTS: u64 = 0x1_0000;
 
 /// Properties of `isa-mmio`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema, Ranges)]
@@ -22,7 +22,7 @@ pub struct IsaMmioProps {
     pub wait_ns: u32,
 }
 
-/// A window of 64 KiB onto the ports of an ISA bus.
+/// A window of 64 KiB onto the ports of an ISA bus, and one of up to 16 MiB onto its memory.
 #[derive(Debug, State)]
 pub struct IsaMmio {}
 
@@ -33,7 +33,10 @@ impl Model for IsaMmio {
 
     fn interface(props: &IsaMmioProps) -> Result<Interface, PropError> {
         Ok(Interface::on(BusKind::System)
-            .region(Region::bridge("io", PORTS, ISA, Space::Io))
+            .region(Region::bridge("io", ISA_PORTS, ISA, Space::Io))
+            .region(
+                Region::bridge("memory", ISA_MEMORY, ISA, Space::Memory).placed(Placement::View),
+            )
             .port("isa", BusKind::Isa, props.wait_ns))
     }
 

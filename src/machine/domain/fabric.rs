@@ -4,7 +4,7 @@ use std::fmt;
 
 use solderless_model::pci;
 use solderless_model::{
-    BusError, DevId, Fabric, I2c, Page, Pin, PortId, RegionId, Request, SlotId, TimerId,
+    BusError, DevId, Fabric, I2c, Page, Pin, PinLevels, PortId, RegionId, Request, SlotId, TimerId,
 };
 
 use super::errors::Master;
@@ -73,8 +73,8 @@ impl Fabric for Domain {
         }
     }
 
-    fn levels(&self, dev: DevId) -> u64 {
-        self.places[dev.0 as usize].levels
+    fn levels(&self, dev: DevId) -> &PinLevels {
+        &self.places[dev.0 as usize].levels
     }
 
     fn map(&mut self, dev: DevId, region: RegionId, at: u64, size: u64, target: u64) {

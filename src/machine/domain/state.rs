@@ -135,9 +135,7 @@ impl Domain {
         let place = &mut self.places[dev.0 as usize];
         if let Some(count) = place.inputs.get_mut(usize::from(input.0)) {
             *count += 1;
-            if input.0 < 64 {
-                place.levels |= 1 << input.0;
-            }
+            place.levels.set(input, true);
         }
     }
 }

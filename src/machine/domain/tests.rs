@@ -1,0 +1,118 @@
+//! What no device of this build needs, and a board may be promised.
+
+use solderless_model::{
+    Access, BusError, BusKind, Cx, Device, ISA_MEMORY, NEWEST, Pin, PortId, Reader, Region,
+    RegionId, Space, State, Writer,
+};
+
+use super::{Domain, Fabric as _, Seating, SpaceId};
+use crate::graph::plan::Window;
+
+/// It has as many pins as a test likes, and answers reads with its number.
+#[derive(Debug, State)]
+struct Toy {
+    /// The numbers of the inputs that changed, and how.
+    seen: Vec<(u16, bool)>,
+    #[state(skip = "the test's")]
+    number: u64,
+}
+
+impl Device for Toy {
+    fn reset(&mut self, _: &mut Cx<'_>) {}
+    fn read(&mut self, _: &mut Cx<'_>, _: Access) -> Result<u64, BusError> {
+        Ok(self.number)
+    }
+    fn line(&mut self, cx: &mut Cx<'_>, pin: Pin, high: bool) {
+        assert_eq!(cx.level(pin), high);
+        self.seen.push((pin.0, high));
+    }
+}
+
+fn toy(number: u64) -> Box<Toy> {
+    Box::new(Toy {
+        seen: Vec::new(),
+        number,
+    })
+}
+
+fn seating(path: &str, bus: Option<usize>, regions: Vec<Region>, pins: usize) -> Seating {
+    Seating {
+        path: path.to_owned(),
+        bus,
+        address: None,
+        regions,
+        outputs: pins,
+        inputs: pins,
+        slots: Vec::new(),
+    }
+}
+
+#[test]
+fn inputs_beyond_the_sixty_fourth_have_levels() {
+    const PINS: [u16; 6] = [0, 63, 64, 70, 128, 199];
+    let make = || {
+        let mut domain = Domain::new(0);
+        let ends =
+            ["from", "to"].map(|path| domain.add(toy(0), seating(path, None, Vec::new(), 200)));
+        for pin in (0..200).map(Pin) {
+            domain.wire((ends[0], pin), (ends[1], pin));
+        }
+        (domain, ends)
+    };
+    let (mut domain, [from, to]) = make();
+    for high in [true, false, true] {
+        for pin in PINS.map(Pin) {
+            domain.call(from, |_, cx| cx.set(pin, high));
+            assert_eq!(domain.levels(to).get(pin), high, "{pin:?}");
+        }
+    }
+    let levels = domain.levels(to).clone();
+    assert_eq!((0..200).filter(|n| levels.get(Pin(*n))).count(), PINS.len());
+    // They are restored as well.
+    let mut out = Writer::default();
+    domain.save(&mut out, 0);
+    let (mut other, _) = make();
+    let sections = out.finish().unwrap();
+    other.restore(&mut Reader::new(&sections, NEWEST)).unwrap();
+    assert_eq!(*other.levels(to), levels);
+}
+
+#[test]
+fn an_isa_bus_has_memory_beside_its_ports() {
+    const ISA: PortId = PortId(0);
+    let mut domain = Domain::new(0);
+    let bridge = |name, space| Region::bridge(name, ISA_MEMORY, ISA, space);
+    let regions = vec![bridge("io", Space::Io), bridge("memory", Space::Memory)];
+    let owner = domain.add(toy(0), seating("owner", Some(0), regions, 0));
+    let bus = domain.offer(owner, BusKind::Isa, 7);
+    let regions = vec![Region::ports("ports", 8), Region::registers("memory", 8)];
+    let card = domain.add(toy(0xab), seating("card", Some(bus), regions, 0));
+    for (dev, region, at) in [
+        (owner, 0, 0x1000_0000),
+        (owner, 1, 0x2000_0000),
+        (card, 0, 0x300),
+        (card, 1, 0xc_0000),
+    ] {
+        let window = Window {
+            region: RegionId(region),
+            at,
+            size: ISA_MEMORY,
+            offset: 0,
+            over: false,
+            cpu: None,
+        };
+        domain.place(dev, &window);
+    }
+    for (at, value) in [
+        (0x1000_0300, Ok(0xab)),
+        (0x1000_0400, Ok(0xff)),
+        (0x200c_0004, Ok(0xab)),
+        (0x200d_0000, Ok(0xff)),
+        (0x20ff_ffff, Ok(0xff)),
+        (0x2100_0000, Err(BusError)),
+    ] {
+        let before = domain.now();
+        assert_eq!(domain.space_read(SpaceId(0), at, 1), value, "{at:#x}");
+        assert_eq!(domain.now() - before, if value == Ok(0xab) { 7 } else { 0 });
+    }
+}
