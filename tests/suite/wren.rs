@@ -134,7 +134,7 @@ fn a_program_is_loaded_where_the_memory_is() {
     assert_eq!(output.status.code(), Some(2));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(
-        errors.contains("needs memory at 0x100000, but the board's starts at 0x8000000"),
+        errors.contains("needs memory at 0x100000, but the board has 32MiB from 0x8000000 on"),
         "{errors}"
     );
 }
