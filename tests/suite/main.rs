@@ -2,6 +2,7 @@
 
 mod board_properties;
 mod boards;
+mod claims;
 mod cli;
 mod cpu_vs_qemu;
 mod deterministic;

@@ -7,6 +7,7 @@
 
 // Code is installed by `native` and the host's stubs, and nothing else here needs it.
 #![deny(unsafe_code)]
+#![deny(clippy::undocumented_unsafe_blocks)]
 #![cfg_attr(
     not(generator),
     allow(dead_code, reason = "what only a code generator asks for")

@@ -13,6 +13,7 @@
 //!   references of the two pointers that [`Cache::enter`] made of references, and which are not used by anybody else until
 //!   it returns. A panic does not pass through generated code: it aborts.
 
+#![deny(clippy::undocumented_unsafe_blocks)]
 #![cfg(all(target_arch = "x86_64", unix))]
 
 use std::ffi::c_void;

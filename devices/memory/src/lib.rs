@@ -8,6 +8,8 @@
 //! nothing here can be shared between threads, and plain (non-atomic) accesses are sound. No Rust
 //! reference to guest bytes is ever made; all access is by value through raw pointers.
 
+#![deny(clippy::undocumented_unsafe_blocks)]
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::fs::File;

@@ -7,6 +7,7 @@
 
 // What templates promise, and nothing else.
 #![deny(unsafe_code)]
+#![deny(clippy::undocumented_unsafe_blocks)]
 
 mod core;
 mod cp0;
