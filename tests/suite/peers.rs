@@ -404,7 +404,9 @@ fn one_signal_is_enough_where_nothing_is_saved() {
     let folder = tempfile::tempdir().expect("a folder");
     let pipe = folder.path().join("pipe");
     fifo(&pipe);
-    // A kernel, an initial RAM disk that nobody writes.
+    // Somebody has it open and writes nothing.
+    let both = File::options().read(true).write(true).open(&pipe);
+    let _writer = both.expect("a FIFO");
     for option in ["--kernel", "--firmware"] {
         let mut command = Command::new(PROGRAM);
         command
@@ -417,6 +419,24 @@ fn one_signal_is_enough_where_nothing_is_saved() {
         let status = running.0.wait().expect("it ends");
         assert_eq!(status.code(), Some(143), "{option}: {status}");
     }
+}
+
+#[test]
+fn a_second_signal_ends_a_save_that_is_stuck() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = flooding(folder.path());
+    command.args(["--save-on-exit", "exec:exec sleep 5"]);
+    let mut running = Running::start(command.stderr(Stdio::null()));
+    std::thread::sleep(Duration::from_millis(300));
+    let start = Instant::now();
+    running.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(1500));
+    running.signal(Signal::INT);
+    assert_eq!(running.end().0, Some(130));
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "the save ended first"
+    );
 }
 
 #[test]
