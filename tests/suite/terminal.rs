@@ -409,7 +409,7 @@ fn bad_input_is_refused_before_anything_starts() {
         (&["--kernel", &host], "64-bit"),
         (&["--firmware", &empty], "empty"),
         (&["--firmware", &elf], "--kernel"),
-        (&["--firmware", &huge], "4194304"),
+        (&["--firmware", &huge], "has more than 4MiB"),
         (&["--firmware", "/no/such/file"], "No such file"),
         (
             &["--firmware", &text, "--kernel", &text],
