@@ -357,6 +357,7 @@ impl Model for Piix4Pm {
 
     fn build(props: Piix4PmProps, wires: Wires<'_>) -> Result<Self, BuildError> {
         let fit = &props;
+        // What registers hold, the reset that follows says.
         Ok(Self {
             blocks: blocks(fit).into_iter().map(|(block, _)| block).collect(),
             config: config(fit),
@@ -370,7 +371,7 @@ impl Model for Piix4Pm {
             glben: 0,
             glbctl: 0,
             devctl: 0,
-            gporeg: GPOREG_RESET,
+            gporeg: 0,
             apmc: 0,
             apms: 0,
             gpe: Gpe::default(),
