@@ -6,6 +6,11 @@
 //!
 //! Nothing is counted: calendar, update-in-progress bit and flags follow from guest time when they are read. A timer
 //! runs only for an interrupt that is enabled and not yet asserted.
+//!
+//! A calendar register holds a byte. What it says depends on two bits of register B: changing them changes no byte, and a
+//! byte that says nothing in their sense stays what it is until the clock counts it on.
+//!
+//! Daylight saving (DSE, bit 0 of register B) is not there: the bit is kept and changes nothing.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,6 +75,9 @@ const B_UIE: u8 = 1 << 4;
 const B_SQWE: u8 = 1 << 3;
 const B_DM: u8 = 1 << 2;
 const B_24_12: u8 = 1 << 1;
+const B_DSE: u8 = 1 << 0;
+/// B: what the bytes of the calendar mean.
+const B_FORMAT: u8 = B_DM | B_24_12;
 const C_IRQF: u8 = 1 << 7;
 /// C: periodic, alarm and update-ended flags; the bits that enable them have the same places in B.
 const PF: u8 = 1 << 6;
@@ -103,7 +111,7 @@ impl Part for Extended {
 #[derive(Debug, State)]
 pub struct Mc146818 {
     index: u8,
-    /// RAM and alarm bytes; the calendar bytes too while the calendar stands still.
+    /// RAM and alarm bytes; the calendar bytes too, as they were when the calendar was last started.
     ram: [u8; 128],
     extended: Fitted<Extended>,
     a: u8,
@@ -123,7 +131,8 @@ pub struct Mc146818 {
 
 impl Model for Mc146818 {
     const TYPE: &'static str = "mc146818rtc";
-    const SUMMARY: &'static str = "Motorola MC146818 real-time clock with battery-backed RAM";
+    const SUMMARY: &'static str =
+        "Motorola MC146818 real-time clock with battery-backed RAM, without daylight saving";
     type Props = Mc146818Props;
 
     fn interface(props: &Self::Props) -> Result<Interface, PropError> {
@@ -240,11 +249,15 @@ impl Mc146818 {
         }
     }
 
-    fn write_control(&mut self, cx: &Cx<'_>, index: u8, value: u8) {
+    fn write_control(&mut self, cx: &mut Cx<'_>, index: u8, value: u8) {
         let (was_stopped, was_dividing) = (self.stopped(), self.dividing());
+        let format = self.b & B_FORMAT;
         if !was_stopped {
-            // In case this stops it.
+            // In case this stops it, or gives its bytes another meaning.
             self.stop(cx);
+        }
+        if index == B && value & !self.b & B_DSE != 0 {
+            cx.guest_error(format_args!("daylight saving is not there"));
         }
         if index == A {
             self.a = value & !A_UIP;
@@ -257,7 +270,7 @@ impl Mc146818 {
             // The first update comes half a second after the divider is let go.
             self.divider = (SECOND + SECOND / 2 - cx.now() % SECOND) % SECOND;
         }
-        if was_stopped && !self.stopped() {
+        if !self.stopped() && (was_stopped || self.b & B_FORMAT != format) {
             self.start(cx);
         }
     }
@@ -301,19 +314,27 @@ impl Mc146818 {
     /// Puts the calendar into its registers.
     fn stop(&mut self, cx: &Cx<'_>) {
         let seconds = self.seconds(cx, cx.now());
-        for index in CALENDAR {
-            self.ram[usize::from(index)] = self.calendar_byte(index, seconds);
+        let bytes = CALENDAR.map(|index| self.calendar_byte(index, seconds));
+        for (index, byte) in CALENDAR.into_iter().zip(bytes) {
+            self.ram[usize::from(index)] = byte;
         }
     }
 
-    /// Lets the calendar run on from its registers. A date that does not exist is carried into the next month.
-    fn start(&mut self, cx: &Cx<'_>) {
+    /// The calendar time that the registers held when it was started, in seconds since 1970. A date that does not exist is
+    /// carried into the next month; a time that does not is one of the same day.
+    fn started(&self) -> i64 {
         let value = |index| i64::from(self.decode(index, self.ram[usize::from(index)]));
         let year = value(CENTURY) * 100 + value(YEAR);
         let days = days_from_date(year, value(MONTH).clamp(1, 12), value(DATE));
-        let time = value(HOURS) * 3600 + value(MINUTES) * 60 + value(SECONDS);
-        let weekday = value(DAY_OF_WEEK) - 1;
-        let seconds = days * DAY_SECONDS + time;
+        let time = value(HOURS) % 24 * 3600 + value(MINUTES) % 60 * 60 + value(SECONDS) % 60;
+        days * DAY_SECONDS + time
+    }
+
+    /// Lets the calendar run on from its registers.
+    fn start(&mut self, cx: &Cx<'_>) {
+        let seconds = self.started();
+        let day = self.ram[usize::from(DAY_OF_WEEK)];
+        let weekday = i64::from(self.decode(DAY_OF_WEEK, day)) - 1;
         let natural = weekday_of(seconds.div_euclid(DAY_SECONDS));
         self.weekday_offset = (weekday - natural).rem_euclid(7) as u8;
         self.offset = seconds
@@ -321,8 +342,17 @@ impl Mc146818 {
             .saturating_sub(self.divided(cx.now()));
     }
 
-    /// A calendar register at a calendar time.
+    /// A calendar register at a calendar time. What has not been counted on since the calendar was started is as it was.
     fn calendar_byte(&self, index: u8, seconds: i64) -> u8 {
+        let unit = match index {
+            SECONDS => 1,
+            MINUTES => 60,
+            HOURS => 3600,
+            _ => DAY_SECONDS,
+        };
+        if self.started().div_euclid(unit) == seconds.div_euclid(unit) {
+            return self.ram[usize::from(index)];
+        }
         let (days, time) = (
             seconds.div_euclid(DAY_SECONDS),
             seconds.rem_euclid(DAY_SECONDS),
@@ -535,19 +565,29 @@ mod tests {
         }
     }
 
+    const ORDER: [u8; 8] = [
+        CENTURY,
+        YEAR,
+        MONTH,
+        DATE,
+        DAY_OF_WEEK,
+        HOURS,
+        MINUTES,
+        SECONDS,
+    ];
+
     /// Century, year, month, date, day of week, hours, minutes, seconds.
     fn calendar(bench: &mut Bench<Mc146818>) -> [u8; 8] {
-        [
-            CENTURY,
-            YEAR,
-            MONTH,
-            DATE,
-            DAY_OF_WEEK,
-            HOURS,
-            MINUTES,
-            SECONDS,
-        ]
-        .map(|r| get(bench, r))
+        ORDER.map(|r| get(bench, r))
+    }
+
+    /// Sets the calendar, in the order of [`calendar`], and has it run with this register B.
+    fn write(bench: &mut Bench<Mc146818>, control: u8, bytes: [u8; 8]) {
+        put(bench, &[(B, SET | control)]);
+        for (index, byte) in ORDER.into_iter().zip(bytes) {
+            put(bench, &[(index, byte)]);
+        }
+        put(bench, &[(B, control)]);
     }
 
     #[test]
@@ -577,33 +617,112 @@ mod tests {
 
     #[test]
     fn the_calendar_in_every_format() {
-        for (control, hours, calendar_bytes) in [
-            (0x02, 10, [0x20, 0x26, 0x11, 0x22, 0x01, 0x10, 0x40, 0x34]),
-            (0x06, 10, [20, 26, 11, 22, 1, 10, 40, 34]),
-            (0x00, 10, [0x20, 0x26, 0x11, 0x22, 0x01, 0x10, 0x40, 0x34]),
-            (0x00, 22, [0x20, 0x26, 0x11, 0x22, 0x01, 0x90, 0x40, 0x34]),
-            (0x00, 12, [0x20, 0x26, 0x11, 0x22, 0x01, 0x92, 0x40, 0x34]),
-            (0x04, 0, [20, 26, 11, 22, 1, 12, 40, 34]),
-            (0x04, 23, [20, 26, 11, 22, 1, 0x8b, 40, 34]),
+        for (control, mut bytes) in [
+            (0x02, [0x20, 0x26, 0x11, 0x22, 0x01, 0x10, 0x40, 0x34]),
+            (0x06, [20, 26, 11, 22, 1, 10, 40, 34]),
+            (0x00, [0x20, 0x26, 0x11, 0x22, 0x01, 0x10, 0x40, 0x34]),
+            (0x00, [0x20, 0x26, 0x11, 0x22, 0x01, 0x90, 0x40, 0x34]),
+            (0x00, [0x20, 0x26, 0x11, 0x22, 0x01, 0x92, 0x40, 0x34]),
+            (0x04, [20, 26, 11, 22, 1, 12, 40, 34]),
+            (0x04, [20, 26, 11, 22, 1, 0x8b, 40, 34]),
         ] {
-            let mut bench = bench_at(EPOCH + (hours - 10) * 3600);
-            put(&mut bench, &[(B, control)]);
-            assert_eq!(
-                calendar(&mut bench),
-                calendar_bytes,
-                "B {control:#x}, {hours} h"
-            );
-            // Writing back what was read changes nothing.
+            let mut bench = bench_at(0);
+            write(&mut bench, control, bytes);
+            assert_eq!(calendar(&mut bench), bytes, "B {control:#x}");
+            // A day later nothing is as it was written.
+            bench.advance(86_400 * SECOND);
+            (bytes[3], bytes[4]) = (bytes[3] + 1, bytes[4] + 1);
+            assert_eq!(calendar(&mut bench), bytes, "B {control:#x}");
+        }
+    }
+
+    #[test]
+    fn changing_the_format_changes_no_byte() {
+        for hour in 0..24 {
+            let hours = ((hour / 10) << 4) | (hour % 10);
+            let set = [0x20, 0x26, 0x06, 0x15, 0x02, hours, 0x31, 0x40];
+            let mut bench = bench_at(EPOCH);
+            bench.advance(SECOND / 3);
+            write(&mut bench, 2, set);
+            // As U-Boot's driver starts, and then as nobody does.
+            let formats = [
+                (B, SET | 2),
+                (A, 0x20),
+                (B, 0),
+                (B, 0),
+                (B, 2),
+                (B, 6),
+                (B, 4),
+                (B, 2),
+            ];
+            for step in formats {
+                put(&mut bench, &[step]);
+                assert_eq!(calendar(&mut bench), set, "{step:x?}, {hour} h");
+            }
+            assert!(bench.around.errors.is_empty());
+            // And the clock goes on from there.
+            bench.advance(40 * SECOND);
+            let next = [0x20, 0x26, 0x06, 0x15, 0x02, hours, 0x32, 0x20];
+            assert_eq!(calendar(&mut bench), next, "{hour} h");
+        }
+    }
+
+    #[test]
+    fn an_hour_that_is_none_lasts_until_the_next() {
+        for (hours, next, date) in [(0x23, 0x12, 0x16), (0x00, 0x01, 0x15), (0x15, 0x84, 0x15)] {
+            let mut bench = bench_at(EPOCH);
             put(
                 &mut bench,
-                &[(B, control | SET), (HOURS, calendar_bytes[5]), (B, control)],
+                &[
+                    (B, SET),
+                    (DATE, 0x15),
+                    (HOURS, hours),
+                    (MINUTES, 0x59),
+                    (B, 0),
+                ],
             );
+            bench.advance(20 * SECOND);
+            assert_eq!(get(&mut bench, HOURS), hours);
+            bench.advance(10 * SECOND);
             assert_eq!(
-                calendar(&mut bench),
-                calendar_bytes,
-                "B {control:#x}, {hours} h, set"
+                (get(&mut bench, HOURS), get(&mut bench, MINUTES)),
+                (next, 0)
             );
+            assert_eq!(get(&mut bench, DATE), date);
         }
+    }
+
+    #[test]
+    fn a_date_is_written_register_by_register() {
+        // From the last of January, by way of a date that there is not.
+        let mut bench = bench_at(EPOCH);
+        put(
+            &mut bench,
+            &[(MONTH, 0x01), (DATE, 0x31), (MONTH, 0x02), (DATE, 0x15)],
+        );
+        assert_eq!(
+            (get(&mut bench, MONTH), get(&mut bench, DATE)),
+            (0x02, 0x15)
+        );
+        // One that stays is as written for the rest of its day.
+        put(&mut bench, &[(DATE, 0x30)]);
+        assert_eq!(
+            (get(&mut bench, MONTH), get(&mut bench, DATE)),
+            (0x02, 0x30)
+        );
+        bench.advance(86_400 * SECOND);
+        assert_eq!(
+            (get(&mut bench, MONTH), get(&mut bench, DATE)),
+            (0x03, 0x03)
+        );
+    }
+
+    #[test]
+    fn daylight_saving_is_kept_and_reported() {
+        let mut bench = bench_at(EPOCH);
+        put(&mut bench, &[(B, 3), (B, 3)]);
+        assert_eq!(get(&mut bench, B), 3);
+        assert_eq!(bench.around.errors, ["daylight saving is not there"]);
     }
 
     #[test]
@@ -637,17 +756,7 @@ mod tests {
         ] {
             let mut bench = bench_at(EPOCH);
             put(&mut bench, &[(B, SET | 0x02)]);
-            let registers = [
-                CENTURY,
-                YEAR,
-                MONTH,
-                DATE,
-                DAY_OF_WEEK,
-                HOURS,
-                MINUTES,
-                SECONDS,
-            ];
-            for (index, value) in registers.into_iter().zip(before) {
+            for (index, value) in ORDER.into_iter().zip(before) {
                 put(&mut bench, &[(index, value)]);
             }
             bench.advance(10 * SECOND);
@@ -810,7 +919,16 @@ mod tests {
             (0x00, [0x00, 0x00, 0x00], None),
         ] {
             let name = format!("B {control:#x}, alarm {alarm:x?}");
-            let mut bench = bench_at(EPOCH);
+            let now = match control & B_DM {
+                0 => [0x20, 0x26, 0x11, 0x22, 0x01, 0x10, 0x40, 0x34],
+                _ => [20, 26, 11, 22, 1, 10, 40, 34],
+            };
+            let at_that_time = || {
+                let mut bench = bench_at(EPOCH);
+                write(&mut bench, control, now);
+                bench
+            };
+            let mut bench = at_that_time();
             let [hours, minutes, seconds] = alarm;
             let registers = [
                 (HOURS_ALARM, hours),
@@ -832,7 +950,7 @@ mod tests {
             assert!(bench.output(IRQ), "{name}");
             assert_eq!(get(&mut bench, C) & AF, AF, "{name}");
             // Without the enable bit the flag is there all the same when somebody looks.
-            let mut polled = bench_at(EPOCH);
+            let mut polled = at_that_time();
             put(&mut polled, &registers);
             put(&mut polled, &[(B, control)]);
             polled.advance(wait * SECOND - 1);
