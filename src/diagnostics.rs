@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError,
+    MietteSpanContents, SourceCode, SourceSpan, SpanContents,
+};
 
 /// A text that problems can point into, by its place in [`Sources`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -245,7 +248,7 @@ struct View {
     code: Option<&'static str>,
     severity: miette::Severity,
     help: Option<String>,
-    source: Option<NamedSource<Arc<str>>>,
+    source: Option<Excerpt>,
     labels: Vec<LabeledSpan>,
     elsewhere: Vec<View>,
 }
@@ -253,31 +256,43 @@ struct View {
 impl View {
     fn new(sources: &Sources, problem: &Problem) -> Self {
         let first = problem.labels.first().map(|l| l.span.file);
+        let mut here: Vec<(usize, usize)> = Vec::new();
+        for label in &problem.labels {
+            if Some(label.span.file) == first {
+                here.push((label.span.start, label.span.end));
+            }
+        }
+        let source = first.map(|file| Excerpt::new(sources, file, &mut here));
+        let mut here = here.into_iter();
         let mut view = Self {
-            message: problem.message.clone(),
+            message: clip(&problem.message),
             code: Some(problem.code),
             severity: match problem.severity {
                 Severity::Error => miette::Severity::Error,
                 Severity::Warning => miette::Severity::Warning,
             },
-            help: problem.help.clone(),
-            source: first.map(|file| named(sources, file)),
+            help: problem.help.as_deref().map(clip),
+            source,
             labels: Vec::new(),
             elsewhere: Vec::new(),
         };
         for label in &problem.labels {
-            let at = label.span.start..label.span.end;
             if Some(label.span.file) == first {
-                let text = (!label.text.is_empty()).then(|| label.text.clone());
-                view.labels.push(LabeledSpan::new_with_span(text, at));
+                let text = (!label.text.is_empty()).then(|| clip(&label.text));
+                let (start, end) = here.next().unwrap_or_default();
+                view.labels
+                    .push(LabeledSpan::new_with_span(text, start..end));
             } else {
+                let mut at = [(label.span.start, label.span.end)];
+                let source = Excerpt::new(sources, label.span.file, &mut at);
+                let [(start, end)] = at;
                 view.elsewhere.push(Self {
-                    message: label.text.clone(),
+                    message: clip(&label.text),
                     code: None,
                     severity: miette::Severity::Advice,
                     help: None,
-                    source: Some(named(sources, label.span.file)),
-                    labels: vec![LabeledSpan::new_with_span(None, at)],
+                    source: Some(source),
+                    labels: vec![LabeledSpan::new_with_span(None, start..end)],
                     elsewhere: Vec::new(),
                 });
             }
@@ -286,8 +301,101 @@ impl View {
     }
 }
 
-fn named(sources: &Sources, file: FileId) -> NamedSource<Arc<str>> {
-    NamedSource::new(sources.name(file), sources.text(file))
+/// The longest text of a message, and the longest line of a file, that is shown whole, in bytes.
+const LONGEST: (usize, usize) = (4000, 160);
+
+/// A text of a message, without what is too much of it.
+fn clip(text: &str) -> String {
+    let end = text.floor_char_boundary(LONGEST.0);
+    match text.len() > end {
+        true => format!("{}…", &text[..end]),
+        false => text.to_owned(),
+    }
+}
+
+/// A text to be shown, without what is too much of long lines.
+struct Excerpt {
+    name: String,
+    text: Arc<str>,
+    /// The lines that lack their start, by number from 0, and how many bytes more that start had.
+    cut: Vec<(usize, usize)>,
+}
+
+impl Excerpt {
+    /// A text with the ranges in it that are to be seen, which become ranges of what is shown.
+    fn new(sources: &Sources, file: FileId, ranges: &mut [(usize, usize)]) -> Self {
+        let mut excerpt = Self {
+            name: sources.name(file).to_owned(),
+            text: sources.text(file),
+            cut: Vec::new(),
+        };
+        if excerpt.text.lines().all(|line| line.len() <= LONGEST.1) {
+            return excerpt;
+        }
+        let mut places: Vec<&mut usize> = Vec::new();
+        for (start, end) in ranges {
+            places.extend([start, end]);
+        }
+        let mut out = String::new();
+        let mut shown: Vec<usize> = places.iter().map(|place| **place).collect();
+        let mut at = 0;
+        for (number, line) in excerpt.text.split_inclusive('\n').enumerate() {
+            let body = line.trim_end_matches(['\n', '\r']).len();
+            let within = |place: &usize| (at..at + line.len()).contains(place);
+            let (mut from, mut to) = (0, line.len());
+            if body > LONGEST.1 {
+                let first = places.iter().map(|p| &**p).filter(|p| within(p)).min();
+                let first = first.map_or(0, |first| first - at);
+                from = line.floor_char_boundary(first.saturating_sub(LONGEST.1 / 4));
+                to = line.floor_char_boundary((from + LONGEST.1).min(body));
+            }
+            out.push_str(if from > 0 { "…" } else { "" });
+            if from > 0 {
+                excerpt.cut.push((number, from - "…".len()));
+            }
+            let text = out.len();
+            out.push_str(&line[from..to]);
+            if to < body {
+                out.push('…');
+            }
+            for (place, shown) in places.iter().zip(&mut shown).filter(|(p, _)| within(p)) {
+                *shown = text + (**place - at).clamp(from, to.max(from)) - from;
+            }
+            if to < line.len() {
+                out.push_str(&line[body..]);
+            }
+            at += line.len();
+        }
+        for (place, shown) in places.into_iter().zip(shown) {
+            *place = if *place >= at { out.len() } else { shown };
+        }
+        excerpt.text = out.into();
+        excerpt
+    }
+}
+
+impl SourceCode for Excerpt {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let found = self.text.read_span(span, before, after)?;
+        // Without lines around it, this is asked for the number of a column.
+        let cut = self.cut.iter().filter(|_| before == 0);
+        let cut = cut
+            .filter(|(line, _)| *line == found.line())
+            .map(|(_, cut)| cut);
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.name.clone(),
+            found.data(),
+            *found.span(),
+            found.line(),
+            found.column() + cut.sum::<usize>(),
+            found.line_count(),
+        )))
+    }
 }
 
 impl fmt::Debug for View {
@@ -331,9 +439,11 @@ impl Diagnostic for View {
 /// The valid name that a wrong one was probably meant to be.
 pub fn nearest<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = wrong.to_lowercase();
-    let limit = (wrong.chars().count() / 3).max(1);
+    let length = wrong.chars().count();
+    let limit = (length / 3).max(1);
     valid
         .into_iter()
+        .filter(|name| name.chars().count().abs_diff(length) <= limit)
         .map(|name| {
             (
                 strsim::damerau_levenshtein(&folded, &name.to_lowercase()),

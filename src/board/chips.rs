@@ -24,9 +24,21 @@ pub struct Chip {
     pub name: String,
     /// What stands in it, with what it extends.
     pub tree: Table,
-    /// Its ports, with the place of each.
-    pub ports: BTreeMap<String, (PortSection, Span)>,
+    /// Its ports, with the place of each; `None` for one whose trouble has been reported.
+    pub ports: Ports,
+    /// How many devices it brings, those of the chips in it included. A chip counts as one, too.
+    pub devices: usize,
+    /// How many values stand in it.
+    pub values: usize,
 }
+
+/// See [`Chip::ports`].
+pub type Ports = BTreeMap<String, (Option<PortSection>, Span)>;
+
+/// The most devices that the chips of a board can bring. A text of a few lines can name the same chip again and again.
+pub const MAX_DEVICES: usize = 1 << 17;
+/// The most values that stand in the chips of a board, all together.
+const MAX_VALUES: usize = 1 << 22;
 
 /// Where chips come from.
 pub trait Library {
@@ -40,8 +52,8 @@ pub trait Library {
     }
 }
 
-/// The chips of one board or chip, by name.
-pub type Instances = BTreeMap<String, Rc<Chip>>;
+/// The chips of one board or chip, by name; `None` for one whose trouble has been reported.
+pub type Instances = BTreeMap<String, Option<Rc<Chip>>>;
 
 /// The devices and all else that is looked up by name, of the whole board.
 #[derive(Default)]
@@ -56,6 +68,8 @@ struct Flat {
 struct Scope<'s> {
     /// What its names start with on the board; empty for the board itself.
     prefix: String,
+    /// It is a chip, not the board itself.
+    inner: bool,
     /// Where it sits.
     place: Option<&'s Node>,
     /// The board's slots that are plugged into its own.
@@ -80,6 +94,7 @@ pub fn expand(
     let none = Table::new();
     let scope = Scope {
         prefix: String::new(),
+        inner: false,
         place: None,
         backends: None,
         defaults: &none,
@@ -91,6 +106,7 @@ pub fn expand(
         problems,
         flat: Flat::default(),
         chips: BTreeSet::new(),
+        size: (0, 0),
     };
     expander.scope(root, &scope);
     let Flat {
@@ -134,6 +150,8 @@ struct Expander<'a> {
     flat: Flat,
     /// The names of the chips on the board.
     chips: BTreeSet<String>,
+    /// How many devices and values they bring.
+    size: (usize, usize),
 }
 
 fn take(tree: &mut Table, section: &str) -> Table {
@@ -148,13 +166,16 @@ impl Expander<'_> {
     fn scope(&mut self, tree: &mut Table, scope: &Scope<'_>) {
         let mut chips = take(tree, "chip");
         let mut instances = Instances::new();
-        chips.retain(|name, entry| match self.instance(name, entry) {
-            Some(chip) => instances.insert(name.clone(), chip).is_none(),
-            None => false,
+        chips.retain(|name, entry| {
+            let chip = self.instance(name, entry);
+            let there = chip.is_some();
+            instances.insert(name.clone(), chip);
+            there
         });
         refer::all(
             &mut refer::Names {
                 prefix: &scope.prefix,
+                inner: scope.inner,
                 place: scope.place,
                 backends: scope.backends,
                 instances: &instances,
@@ -170,8 +191,10 @@ impl Expander<'_> {
             None => scope.defaults.clone(),
         };
         for (name, entry) in chips {
-            let chip = instances[&name].clone();
-            self.put(&name, entry, &chip, scope, &defaults);
+            let Some(Some(chip)) = instances.get(&name) else {
+                continue;
+            };
+            self.put(&name, entry, chip, scope, &defaults);
         }
         self.emit(tree, scope);
     }
@@ -186,14 +209,22 @@ impl Expander<'_> {
             );
             return None;
         };
-        let plain = |key: &String| {
-            !["irq", "backend", "param", "defaults", "dev", "chip"].contains(&key.as_str())
-        };
-        let own: Table = table
+        let tables = ["irq", "backend", "param", "defaults", "dev", "chip"];
+        let (inner, own): (Table, Table) = table
             .iter()
-            .filter(|(key, _)| plain(key))
             .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
+            .partition(|(key, _)| tables.contains(&key.as_str()));
+        for (key, entry) in inner.iter().filter(|(_, e)| e.node.as_table().is_none()) {
+            let problem =
+                Problem::error("bad-value", format!("`{key}` of `{what}` is not a table"));
+            let kind = entry.node.kind();
+            let problem = problem.at(entry.node.span, format!("expected a table, found {kind}"));
+            self.problems.push(match key.as_str() {
+                "irq" => problem.help("write `irq.OUTPUT = \"DEVICE[INPUT]\"`"),
+                "backend" => problem.help("write `backend.SLOT = \"NAME\"`"),
+                _ => problem.help(format!("write [{what}.{key}]")),
+            });
+        }
         let _: ChipSection = section(&what, &own, entry.key, self.problems)?;
         self.library.chip(&table.get("use")?.node)
     }
@@ -211,6 +242,29 @@ impl Expander<'_> {
         let Value::Table(mut own) = entry.node.value else {
             return;
         };
+        // One that is too large by itself has been reported.
+        if chip.devices > MAX_DEVICES {
+            return;
+        }
+        // The chips in it count when it is their turn.
+        let devices = chip.tree.get("dev").and_then(|e| e.node.as_table());
+        let fits = |(devices, values)| devices <= MAX_DEVICES && values <= MAX_VALUES;
+        let before = self.size;
+        self.size.0 += 1 + devices.map_or(0, Table::len);
+        self.size.1 += chip.values;
+        if !fits(self.size) {
+            if fits(before) {
+                let message = "the chips of the board are too many, or too large";
+                self.problems.push(
+                    Problem::error("too-many-devices", message)
+                        .at(key, "from this one on")
+                        .help(format!(
+                            "they can have {MAX_DEVICES} devices in all, and {MAX_VALUES} values"
+                        )),
+                );
+            }
+            return;
+        }
         self.chips.insert(format!("{}{name}", outer.prefix));
         let mut tree = chip.tree.clone();
         let settings: Vec<_> = take(&mut own, "param")
@@ -229,7 +283,7 @@ impl Expander<'_> {
         let params = params::decide(&tree, &settings, Some(&missing), self.problems);
         let mut used = BTreeSet::new();
         when::settle(&mut tree, &params, &mut used, self.problems);
-        params::substitute(&mut tree, &params, true, &mut used, self.problems);
+        params::substitute(&mut tree, &params, None, &mut used, self.problems);
         let prefix = format!("{}{name}.", outer.prefix);
         self.unused.extend(params::unused(&tree, &used, &prefix));
         self.outputs(&mut tree, &mut own, name, chip);
@@ -237,6 +291,7 @@ impl Expander<'_> {
         let inner = self.lay_over(&mut tree, &own, key, defaults);
         let scope = Scope {
             prefix,
+            inner: true,
             place: own.get("at").map(|entry| &entry.node),
             backends: Some(&backends),
             defaults: &inner,
@@ -276,7 +331,7 @@ impl Expander<'_> {
                     .map(|entry| (section.to_owned(), entry)),
             );
         }
-        super::merge::undeclared(tree, &mut over, self.problems);
+        super::merge::undeclared(tree, &mut over, self.library, self.problems);
         // What goes within the chips in it goes when they are put there.
         let chips = take(&mut over, "chip");
         let (gone, kept): (Table, Table) = chips
@@ -320,11 +375,12 @@ impl Expander<'_> {
                 None => (key.as_str(), None),
             };
             let output = match chip.ports.get(port) {
-                Some((PortSection::Output(output), at)) => (output, at),
+                Some((Some(PortSection::Output(output)), at)) => (output, at),
+                Some((None, _)) => continue,
                 _ => {
                     let outputs = chip.ports.iter();
-                    let outputs =
-                        outputs.filter(|(_, (port, _))| matches!(port, PortSection::Output(_)));
+                    let outputs = outputs
+                        .filter(|(_, (port, _))| matches!(port, Some(PortSection::Output(_))));
                     self.problems.push(
                         Problem::error(
                             "unknown-port",
@@ -461,12 +517,8 @@ fn fan_out(irq: &mut Table, pins: String, entry: Entry) {
 }
 
 /// The ports of a chip's file, those of the chips within it put through.
-pub fn ports(
-    tree: &Table,
-    instances: &Instances,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<String, (PortSection, Span)> {
-    let mut ports = BTreeMap::new();
+pub fn ports(tree: &Table, instances: &Instances, problems: &mut Vec<Problem>) -> Ports {
+    let mut ports = Ports::new();
     let table = tree.get("port").and_then(|entry| entry.node.as_table());
     for (name, entry) in table.into_iter().flatten() {
         let mut fields = entry.node.as_table().into_iter().flatten();
@@ -478,23 +530,23 @@ pub fn ports(
                     "output" => Ok(PortSection::Output(text.to_owned())),
                     _ => return None,
                 };
-                Some(port.map_err(|problem| problem.at(to.node.span, "")))
+                Some(port.map_err(|problem| problem.map(|p| p.at(to.node.span, ""))))
             }),
             _ => None,
         };
-        match port {
-            Some(Ok(port)) => {
-                ports.insert(name.clone(), (port, entry.node.span));
-            }
-            Some(Err(problem)) => problems.push(problem),
-            None if entry.node.any(Json::is_null) => {}
-            None => problems.push(
+        let (port, problem) = match port {
+            Some(Ok(port)) => (Some(port), None),
+            Some(Err(problem)) => (None, problem),
+            None if entry.node.any(Json::is_null) => (None, None),
+            None => (None, Some(
                 Problem::error("bad-port", format!("`{name}` is no port")).at(
                     entry.node.span,
                     "expected one of { bus = \"device.port\" }, { input = \"device[input]\" }, { output = \"device.output\" }",
                 ),
-            ),
-        }
+            )),
+        };
+        problems.extend(problem);
+        ports.insert(name.clone(), (port, entry.node.span));
     }
     ports
 }

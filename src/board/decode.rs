@@ -219,7 +219,9 @@ fn check<'n>(root: &Json, schema: &Json, node: &'n Node, found: &mut Found<'n>) 
 
 fn check_choice<'n>(choices: &[&str], node: &'n Node, found: &mut Found<'n>) {
     let text = node.as_str();
-    if text.is_none_or(|t| !choices.contains(&t)) {
+    if let ([only], true) = (choices, text.is_none_or(|t| !choices.contains(&t))) {
+        found.push((node, format!("expected \"{only}\"")));
+    } else if text.is_none_or(|t| !choices.contains(&t)) {
         let list = choices
             .iter()
             .map(|c| format!("\"{c}\""))

@@ -207,8 +207,15 @@ impl Reader<'_> {
             }
             _ => self.other(keys)?,
         };
+        let whole = match names[..] {
+            ["dev", device, ref rest @ ..] => {
+                let home = self.loaded.board.keys_of(device);
+                home.into_iter().chain(rest.iter().copied()).collect()
+            }
+            _ => names,
+        };
         Ok(Explanation {
-            path: write::path(names),
+            path: write::path(whole),
             value,
             layers: self.layers,
         })

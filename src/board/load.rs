@@ -1,16 +1,20 @@
 //! From names to trees: finding the files of boards, chips, overlays and runs, reading them, and laying layer over layer.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
+
+use solderless_model::Size;
 
 use super::chips::{self, Chip, Instances, Library};
 use super::decode::section;
 use super::format::{
     CHIP_SECTIONS, OVERLAY_SECTIONS, OverlaySection, RUN_SECTIONS, RunBootSection, RunSection,
+    SECTIONS,
 };
+use super::gone::Gone;
 use super::params::{Given, Setting};
-use super::tree::{Entry, Node, Table};
+use super::tree::{self, Entry, Node, Table};
 use super::trust::Origin;
 use super::{BUILT_IN, BUILT_IN_CHIPS, Options, merge, parse, renew, set};
 use crate::diagnostics::{FileId, Problem, Severity, Sources, Span, suggest};
@@ -49,6 +53,8 @@ pub struct Layers {
     pub settings: Vec<Setting>,
     /// Where the board's own text starts.
     pub whole: Span,
+    /// What it takes away of the boards that it extends.
+    pub gone: Gone,
     /// What the run file says besides.
     pub run: RunFile,
 }
@@ -58,8 +64,8 @@ fn is_path(name: &str) -> bool {
     name.contains('/') || name.ends_with(".toml")
 }
 
-/// The most bytes that a board's file, or one of those that it is made of, can have.
-pub const MAX_BYTES: u64 = 64 << 20;
+/// The most bytes of text that a board can have, in all files that it is made of.
+pub const MAX_BYTES: u64 = 4 << 20;
 
 fn read(origin: Origin, path: &Path) -> Result<Found, Problem> {
     let bytes = files::read(path, MAX_BYTES).map_err(|e| {
@@ -90,6 +96,20 @@ fn beside<'n>(by: &Origin, places: &'n [String]) -> Option<&'n String> {
     let folder = by.path.as_deref()?.parent()?;
     places.iter().find(|place| folder.join(place).is_file())
 }
+
+impl Found {
+    /// Whether both are the same text: a file can have the name of one in the program.
+    fn is(&self, (name, path): &Named) -> bool {
+        self.name == *name && self.origin.path == *path
+    }
+
+    fn named(&self) -> Named {
+        (self.name.clone(), self.origin.path.clone())
+    }
+}
+
+/// The name of a text, and its file.
+type Named = (String, Option<PathBuf>);
 
 /// A board by its name, or by its path if that has a `/` or ends in `.toml`. `by` is who says so.
 ///
@@ -165,20 +185,36 @@ pub struct Loader {
     pub unreadable: bool,
     /// Where each text is from, by its number.
     pub origins: Vec<Origin>,
-    /// The chips read, by the name of their text; `None` for one whose trouble has been reported.
-    chips: BTreeMap<String, Option<Rc<Chip>>>,
+    /// The length of all of them.
+    bytes: u64,
+    /// The chips read, by their text; `None` for one whose trouble has been reported.
+    chips: BTreeMap<Named, Option<Rc<Chip>>>,
     /// The same by what a text calls them, so that a file is read once.
-    named: HashMap<(FileId, String), Rc<Chip>>,
-    /// The names of the chips that are being read, each within the one before.
-    reading: Vec<String>,
+    named: HashMap<(FileId, String), Option<Rc<Chip>>>,
+    /// The chips that are being read, each within the one before.
+    reading: Vec<Named>,
 }
 
 impl Loader {
+    /// Reads a text, and whether all of it could be.
     fn parse(&mut self, found: &Found) -> (FileId, Table) {
-        let file = self.sources.add(&found.name, found.text.as_str());
-        self.origins.push(found.origin.clone());
         let before = self.problems.len();
-        let mut tree = parse::parse(file, &found.text, &mut self.problems);
+        self.bytes = self.bytes.saturating_add(found.text.len() as u64);
+        let text = match self.bytes {
+            ..=MAX_BYTES => found.text.as_str(),
+            _ => {
+                let most = Size(MAX_BYTES);
+                let message = format!(
+                    "with {}, the board has more than {most} of text",
+                    found.name
+                );
+                self.problems.push(Problem::error("unreadable", message));
+                ""
+            }
+        };
+        let file = self.sources.add(&found.name, text);
+        self.origins.push(found.origin.clone());
+        let mut tree = parse::parse(file, text, &mut self.problems);
         self.unreadable |= self.problems.len() > before;
         renew::renew(&mut tree, &mut self.problems);
         (file, tree)
@@ -196,8 +232,8 @@ impl Loader {
         found: Found,
         header: &str,
         find: fn(&str, &Origin) -> Result<Found, Problem>,
-    ) -> (Table, Span) {
-        let mut names = vec![found.name.clone()];
+    ) -> (Table, Span, Gone) {
+        let mut names = vec![found.named()];
         let (file, tree) = self.parse(&found);
         let mut layers = vec![tree];
         let mut origin = found.origin;
@@ -206,15 +242,29 @@ impl Loader {
                 break;
             };
             let problem = match find(&name, &origin) {
-                Ok(base) if names.contains(&base.name) => {
-                    let chain = [&names[..], &[base.name]].concat().join(" → ");
-                    let what = if header == "board" { "board" } else { "chip" };
-                    Problem::error("extends-cycle", format!("a {what} extends itself: {chain}"))
+                Ok(base) if names.iter().any(|named| base.is(named)) => {
+                    let names = names.iter().map(|(name, _)| name.as_str());
+                    let chain: Vec<_> = names.chain([base.name.as_str()]).collect();
+                    let chain = chain.join(" → ");
+                    let board = header == "board";
+                    let what = if board { "board" } else { "chip" };
+                    let problem = Problem::error(
+                        "extends-cycle",
+                        format!("a {what} extends itself: {chain}"),
+                    );
+                    let built_in = if board { BUILT_IN } else { BUILT_IN_CHIPS };
+                    match built_in.iter().any(|(built_in, _)| *built_in == name) {
+                        true => problem.help(format!(
+                            "{} goes before the {what} `{name}` in the program: give the file another name",
+                            base.name
+                        )),
+                        false => problem,
+                    }
                 }
                 Ok(base) => {
                     let (_, tree) = self.parse(&base);
                     layers.push(tree);
-                    names.push(base.name);
+                    names.push(base.named());
                     origin = base.origin;
                     continue;
                 }
@@ -224,27 +274,35 @@ impl Loader {
             self.unreadable = true;
             break;
         }
+        let mut gone = Gone::default();
         let mut merged = layers.pop().unwrap_or_default();
-        if let Some(list) = list(&merged, header) {
+        if self.unreadable {
+            // What cannot be read may declare what these layers use.
+        } else if let Some(list) = list(&merged, header) {
             let problem = Problem::error("nothing-to-delete", "nothing is extended here");
             self.problems
                 .push(problem.at(list.span, "there is nothing to delete"));
         }
         while let Some(layer) = layers.pop() {
-            self.lay(&mut merged, layer, header);
+            self.lay(&mut merged, layer, header, &mut gone);
         }
         let whole = Span {
             file,
             start: 0,
             end: 0,
         };
-        (merged, whole)
+        (merged, whole, gone)
     }
 
     /// Lays a layer over those below.
-    fn lay(&mut self, base: &mut Table, mut layer: Table, header: &str) {
-        merge::delete(base, list(&layer, header), &mut self.problems);
-        merge::undeclared(base, &mut layer, &mut self.problems);
+    fn lay(&mut self, base: &mut Table, mut layer: Table, header: &str, gone: &mut Gone) {
+        let mut problems = Vec::new();
+        merge::delete(base, list(&layer, header), gone, self, &mut problems);
+        merge::undeclared(base, &mut layer, self, &mut problems);
+        // A text that cannot be read may declare what this one names.
+        if !self.unreadable {
+            self.problems.append(&mut problems);
+        }
         // A version is that of the name it stands beside.
         if let Some(own) = table_mut(base, header)
             && member(&layer, header, "name").is_some()
@@ -259,10 +317,11 @@ impl Loader {
 
     /// All layers of a board: what it extends, itself, overlays, the run file, and the settings of the command line.
     pub fn layers(&mut self, found: Found, options: &Options, run: Option<RunText>) -> Layers {
-        let (mut root, whole) = self.stack(found, "board", find);
+        let (mut root, whole, mut gone) = self.stack(found, "board", find);
         if let Some(own) = table_mut(&mut root, "board") {
             own.remove("delete");
         }
+        self.sections(&mut root, "a board", &SECTIONS);
         let listed = run.iter().flat_map(|run| {
             let named = run.overlays.iter();
             named.map(|name| read_named(name, &run.origin).map_err(|p| p.at_some(run.listed, "")))
@@ -272,7 +331,7 @@ impl Loader {
         let named = named.map(|path| read(Origin::of_file(path, &user), path));
         for overlay in listed.chain(named) {
             match overlay {
-                Ok(found) => self.overlay(&mut root, &found),
+                Ok(found) => self.overlay(&mut root, &found, &mut gone),
                 Err(problem) => {
                     self.unreadable = true;
                     self.problems.push(problem);
@@ -310,17 +369,18 @@ impl Loader {
             root,
             settings,
             whole,
+            gone,
             run,
         }
     }
 
-    fn overlay(&mut self, root: &mut Table, found: &Found) {
+    fn overlay(&mut self, root: &mut Table, found: &Found, gone: &mut Gone) {
         let (_, mut tree) = self.parse(found);
         self.sections(&mut tree, "an overlay", &OVERLAY_SECTIONS);
         if let Some(header) = tree.get("overlay").cloned() {
             self.header::<OverlaySection>("[overlay]", &header);
         }
-        self.lay(root, tree, "overlay");
+        self.lay(root, tree, "overlay", gone);
         root.remove("overlay");
     }
 
@@ -342,18 +402,24 @@ impl Loader {
         }
     }
 
-    /// Takes out the sections that a kind of file does not have.
+    /// Takes out the sections that a kind of file does not have, and those that are no tables.
     fn sections(&mut self, tree: &mut Table, what: &str, sections: &[&str]) {
         tree.retain(|key, entry| {
-            let known = sections.contains(&key.as_str());
-            if !known {
-                self.problems.push(
-                    Problem::error("unknown-key", format!("{what} has no section `{key}`"))
-                        .at(entry.key, "")
-                        .help(suggest(key, "sections", sections.iter().copied())),
-                );
-            }
-            known
+            let table = entry.node.as_table().is_some();
+            let problem = if !sections.contains(&key.as_str()) {
+                Problem::error("unknown-key", format!("{what} has no section `{key}`"))
+                    .at(entry.key, "")
+                    .help(suggest(key, "sections", sections.iter().copied()))
+            } else if !table {
+                Problem::error("bad-value", format!("`{key}` is not a table")).at(
+                    entry.node.span,
+                    format!("expected a table, found {}", entry.node.kind()),
+                )
+            } else {
+                return true;
+            };
+            self.problems.push(problem);
+            false
         });
     }
 
@@ -455,7 +521,7 @@ impl Library for Loader {
         let text = name.as_str()?;
         let named = (name.span.file, text.to_owned());
         if let Some(chip) = self.named.get(&named) {
-            return Some(chip.clone());
+            return chip.clone();
         }
         let found = match find_chip(text, self.origin(name.span)) {
             Ok(found) => found,
@@ -464,22 +530,26 @@ impl Library for Loader {
                 return None;
             }
         };
-        if self.reading.contains(&found.name) {
-            let chain = [&self.reading[..], &[found.name]].concat().join(" → ");
+        if self.reading.iter().any(|chip| found.is(chip)) {
+            let names = self.reading.iter().map(|(name, _)| name.as_str());
+            let chain: Vec<_> = names.chain([found.name.as_str()]).collect();
+            let chain = chain.join(" → ");
             let problem = Problem::error("chip-cycle", format!("a chip contains itself: {chain}"));
             self.problems.push(problem.at(name.span, ""));
+            // Once it has been read it must not be found here.
+            self.named.insert(named, None);
             return None;
         }
-        if let Some(chip) = self.chips.get(&found.name) {
-            self.named.extend(chip.clone().map(|chip| (named, chip)));
+        if let Some(chip) = self.chips.get(&found.named()) {
+            self.named.insert(named, chip.clone());
             return chip.clone();
         }
-        let key = found.name.clone();
+        let key = found.named();
         self.reading.push(key.clone());
         let chip = self.read_chip(found).map(Rc::new);
         self.reading.pop();
         self.chips.insert(key, chip.clone());
-        self.named.extend(chip.clone().map(|chip| (named, chip)));
+        self.named.insert(named, chip.clone());
         chip
     }
 }
@@ -492,7 +562,7 @@ impl Loader {
             errors.count()
         };
         let before = errors(&self.problems);
-        let (mut tree, whole) = self.stack(found, "interface", find_chip);
+        let (mut tree, whole, _) = self.stack(found, "interface", find_chip);
         if errors(&self.problems) > before {
             return None;
         }
@@ -511,15 +581,31 @@ impl Loader {
         let inner = tree.get("chip").and_then(|entry| entry.node.as_table());
         for (name, entry) in inner.cloned().into_iter().flatten() {
             // Without a `use` it has trouble of its own, which is reported where it is put on a board.
-            if entry
-                .node
-                .as_table()
-                .is_some_and(|table| table.contains_key("use"))
-            {
-                instances.insert(name, self.chip_of(&entry)?);
-            }
+            let chip = self.chip_of(&entry);
+            instances.insert(name, chip);
+        }
+        let own = tree.get("dev").and_then(|entry| entry.node.as_table());
+        let own = 1 + own.map_or(0, Table::len);
+        let within = instances.values().flatten().map(|chip| chip.devices);
+        let devices = within.fold(own, usize::saturating_add);
+        let large = |chip: &Rc<Chip>| chip.devices > chips::MAX_DEVICES;
+        if devices > chips::MAX_DEVICES && !instances.values().flatten().any(large) {
+            let message =
+                format!("the chip {name} has {devices} devices, those in its chips included");
+            let help = format!(
+                "the chips of a board can have {} in all",
+                chips::MAX_DEVICES
+            );
+            let problem = Problem::error("too-many-devices", message);
+            self.problems.push(problem.at(whole, "").help(help));
         }
         let ports = chips::ports(&tree, &instances, &mut self.problems);
-        Some(Chip { name, tree, ports })
+        Some(Chip {
+            name,
+            values: tree::count(&tree),
+            tree,
+            ports,
+            devices,
+        })
     }
 }

@@ -1,8 +1,12 @@
 //! Layers to one tree: the board extended, the board, overlays, and what the command line sets, the later stronger.
 
+use super::chips::Library;
 use super::format::KEYS;
+use super::gone::Gone;
 use super::parse::parse_path;
+use super::set::inside;
 use super::tree::{self, Cut, Entry, Node, Table, Value};
+use super::write;
 use crate::diagnostics::{Problem, Span, suggest};
 use crate::registry;
 
@@ -67,7 +71,13 @@ fn nothing_there(key: &str, at: Span, table: &Table) -> Problem {
 }
 
 /// Takes away what a layer's `delete` names. What is inside a chip is marked, and goes when the chip is put on the board.
-pub fn delete(base: &mut Table, list: Option<&Node>, problems: &mut Vec<Problem>) {
+pub fn delete(
+    base: &mut Table,
+    list: Option<&Node>,
+    gone: &mut Gone,
+    library: &mut dyn Library,
+    problems: &mut Vec<Problem>,
+) {
     let items = match list.map(|list| &list.value) {
         Some(Value::Array(items)) => items,
         _ => return,
@@ -85,6 +95,7 @@ pub fn delete(base: &mut Table, list: Option<&Node>, problems: &mut Vec<Problem>
         match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["chip", chip, _, ..] if tree::get(base, &["chip", chip]).is_some() => {
                 cut(base, &path, item.span);
+                gone.note(&path, item.span);
             }
             ["board" | "overlay", ..] | [_] => problems.push(
                 Problem::error("bad-path", format!("`{text}` cannot be deleted"))
@@ -92,8 +103,10 @@ pub fn delete(base: &mut Table, list: Option<&Node>, problems: &mut Vec<Problem>
                     .help("name a table of dev, chip, join, slot, param, alias or defaults, or a key in one"),
             ),
             _ => {
-                if tree::remove(base, &path).is_none() {
-                    problems.push(missing(base, &path, item));
+                if tree::remove(base, &path).is_some() {
+                    gone.note(&path, item.span);
+                } else {
+                    problems.push(missing(base, &path, item, library));
                 }
             }
         }
@@ -101,7 +114,7 @@ pub fn delete(base: &mut Table, list: Option<&Node>, problems: &mut Vec<Problem>
 }
 
 /// A problem that says how far a path leads.
-fn missing(base: &Table, path: &[String], item: &Node) -> Problem {
+fn missing(base: &Table, path: &[String], item: &Node, library: &mut dyn Library) -> Problem {
     let mut table = base;
     for (depth, key) in path.iter().enumerate() {
         match table.get(key).map(|entry| entry.node.as_table()) {
@@ -110,13 +123,15 @@ fn missing(base: &Table, path: &[String], item: &Node) -> Problem {
             None => {
                 let mut problem =
                     nothing_there(&path[..=depth].join("."), item.span, &Table::new());
-                let mut help = suggest(key, "keys", table.keys().map(String::as_str));
-                if let ("dev", Some(device)) = (path[0].as_str(), path.get(1))
-                    && let Some(("chip", inner)) = home(base, device)
-                {
-                    help = format!("a device of a chip is named as in the chip: \"{inner}\"");
-                }
-                problem.help = Some(help);
+                let suggestion = suggest(key, "keys", table.keys().map(String::as_str));
+                let home = match path {
+                    [dev, device, ..] if dev == "dev" && depth == 1 => home(base, device, library),
+                    _ => None,
+                };
+                problem.help = Some(match home {
+                    Some((about, home)) => format!("{about}: write \"{home}\""),
+                    None => suggestion,
+                });
                 return problem;
             }
         }
@@ -124,10 +139,27 @@ fn missing(base: &Table, path: &[String], item: &Node) -> Problem {
     nothing_there(&path.join("."), item.span, &Table::new())
 }
 
-/// Where a name that is no device's stands.
-fn home<'n>(base: &Table, name: &'n str) -> Option<(&'static str, String)> {
-    let chip = |name: &'n str| tree::get(base, &["chip", name]).is_some();
-    chip(name).then(|| ("chip", format!("chip.{name}.dev.NAME")))
+/// What a name means that is no device's of the board itself, and the path of that: it is a chip, a device within one, by its
+/// own name or by that on the whole board, or an alias of one.
+fn home(base: &Table, name: &str, library: &mut dyn Library) -> Option<(String, String)> {
+    if tree::get(base, &["chip", name]).is_some() {
+        let about = format!("`{name}` is a chip");
+        return Some((about, write::path(["chip", name, "dev", "NAME"])));
+    }
+    let alias = tree::get(base, &["alias", name]).and_then(Node::as_str);
+    if let Some(device) = alias.filter(|device| tree::get(base, &["dev", device]).is_some()) {
+        let about = format!("`{name}` is an alias of `{device}`");
+        return Some((about, write::path(["dev", device])));
+    }
+    let mut chips: Vec<&str> = alias.unwrap_or(name).split('.').collect();
+    let last = chips.pop()?;
+    let found = inside(base, last, library);
+    let mut found = found.iter().filter_map(|path| path.split_last());
+    let (device, chips) = found.find(|(_, path)| chips.is_empty() || *path == chips)?;
+    let keys = chips.iter().flat_map(|chip| ["chip", chip]);
+    let whole = write::path(keys.chain(["dev", device]));
+    let about = format!("`{name}` is a device of the chip `{}`", chips.join("."));
+    Some((about, whole))
 }
 
 fn cut(base: &mut Table, path: &[String], span: Span) {
@@ -139,7 +171,7 @@ fn cut(base: &mut Table, path: &[String], span: Span) {
             node: Node::new(Value::Table(Table::new()), span),
         });
         if depth + 1 == path.len() {
-            entry.node.cut = Some(Cut { span, found });
+            entry.node.cut = Some(Box::new(Cut { span, found }));
         }
         match entry.node.as_table_mut() {
             Some(inner) => table = inner,
@@ -150,14 +182,15 @@ fn cut(base: &mut Table, path: &[String], span: Span) {
 
 /// Reports devices that a layer gives properties to although no weaker one declares them, and takes them out of it. A
 /// device is declared where it gets a place.
-pub fn undeclared(base: &Table, over: &mut Table, problems: &mut Vec<Problem>) {
+pub fn undeclared(
+    base: &Table,
+    over: &mut Table,
+    library: &mut dyn Library,
+    problems: &mut Vec<Problem>,
+) {
     let none = Table::new();
-    let tables = |name: &str| base.get(name).and_then(|e| e.node.as_table());
-    let (declared, chips) = (
-        tables("dev").unwrap_or(&none),
-        tables("chip").unwrap_or(&none),
-    );
-    let aliases = tables("alias").unwrap_or(&none);
+    let declared = base.get("dev").and_then(|e| e.node.as_table());
+    let declared = declared.unwrap_or(&none);
     let Some(devices) = over.get_mut("dev").and_then(|e| e.node.as_table_mut()) else {
         return;
     };
@@ -175,12 +208,13 @@ pub fn undeclared(base: &Table, over: &mut Table, problems: &mut Vec<Problem>) {
             format!("no board below declares the device `{name}`"),
         )
         .at(entry.key, "a new device needs `at`");
-        let alias = aliases.get(name).and_then(|e| e.node.as_str());
-        problems.push(match alias {
-            Some(device) => problem.help(format!("`{name}` is an alias of `{device}`")),
-            None if chips.contains_key(name) => problem.help(format!(
-                "`{name}` is a chip; its devices are set under [chip.{name}.dev.NAME]"
-            )),
+        problems.push(match home(base, name, library) {
+            Some((about, home)) => {
+                let kind = table.keys().find(|key| !KEYS.contains(&key.as_str()));
+                let kind = kind.map(|kind| format!(".{}", write::path([kind.as_str()])));
+                let kind = kind.unwrap_or_default();
+                problem.help(format!("{about}: write [{home}{kind}]"))
+            }
             None => problem.help(suggest(
                 name,
                 "devices",

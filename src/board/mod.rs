@@ -4,6 +4,7 @@ pub mod chips;
 pub mod decode;
 pub mod explain;
 pub mod format;
+mod gone;
 mod load;
 mod merge;
 pub mod params;
@@ -21,9 +22,9 @@ pub mod write;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-pub use load::MAX_BYTES;
-pub use load::RunFile;
+pub use gone::Gone;
 use load::{Found, Loader, RunText, find};
+pub use load::{MAX_BYTES, RunFile};
 use params::{Params, Setting};
 use tree::Table;
 use trust::Origin;
@@ -87,6 +88,8 @@ pub struct Board {
     pub chips: BTreeSet<String>,
     /// What is not there because its `when` says so: `dev.usb`.
     pub absent: Vec<String>,
+    /// What it takes away of the boards that it extends.
+    pub gone: Gone,
     /// The whole of the board's own file, for what is missing from it.
     pub whole: Span,
 }
@@ -230,6 +233,7 @@ fn resolve_found(
         mut root,
         settings,
         whole,
+        gone,
         run,
     } = loader.layers(found, options, run);
     // What a text with mistakes of syntax means is a guess: what the rest of it lacks may stand behind them.
@@ -240,7 +244,7 @@ fn resolve_found(
     let params = params::decide(&root, &settings, None, &mut problems);
     let mut used = BTreeSet::new();
     let absent = when::settle(&mut root, &params, &mut used, &mut problems);
-    params::substitute(&mut root, &params, false, &mut used, &mut problems);
+    params::substitute(&mut root, &params, Some(&gone), &mut used, &mut problems);
     let mut unused = params::unused(&root, &used, "");
     let chips = chips::expand(&mut root, &mut loader, &mut unused, &mut problems);
     if let Some(named) = named {
@@ -253,6 +257,7 @@ fn resolve_found(
         unused,
         chips,
         absent,
+        gone,
         whole,
     };
     let plan = resolve(&board, &mut problems);
@@ -268,6 +273,7 @@ fn resolve_found(
         }
     }
     problems.append(&mut loader.problems);
+    gone::gather(&mut problems, &loader.sources);
     let unreadable = loader.unreadable;
     let report = Report::new(loader.sources, problems);
     match plan {

@@ -7,6 +7,7 @@ use solderless_model::{Hertz, Size};
 
 use super::decode::section;
 use super::format::{ParamSection, ParamType};
+use super::gone::Gone;
 use super::tree::{Node, Table, Value};
 use crate::diagnostics::{Problem, Span, suggest};
 
@@ -284,18 +285,18 @@ pub fn unused(root: &Table, used: &BTreeSet<String>, prefix: &str) -> Vec<(Strin
         .collect()
 }
 
-/// Puts the parameters' values where a board or, if `inner`, a chip says `"${name}"`. The names of those that are put
-/// somewhere are added to `used`.
+/// Puts the parameters' values where a board says `"${name}"`, or, without `gone`, what a board takes away, a chip. The names
+/// of those that are put somewhere are added to `used`.
 pub fn substitute(
     root: &mut Table,
     params: &Params,
-    inner: bool,
+    gone: Option<&Gone>,
     used: &mut BTreeSet<String>,
     problems: &mut Vec<Problem>,
 ) {
     let mut substitution = Substitution {
         params,
-        inner,
+        gone,
         used,
         problems,
     };
@@ -308,7 +309,7 @@ pub fn substitute(
 
 struct Substitution<'a> {
     params: &'a Params,
-    inner: bool,
+    gone: Option<&'a Gone>,
     used: &'a mut BTreeSet<String>,
     problems: &'a mut Vec<Problem>,
 }
@@ -334,21 +335,17 @@ impl Substitution<'_> {
                         return;
                     }
                     Some((_, Some(None))) => None,
-                    Some((name, None)) => Some(
-                        Problem::error(
-                            "unknown-param",
-                            format!(
-                                "the {} has no param `{name}`",
-                                if self.inner { "chip" } else { "board" }
-                            ),
-                        )
-                        .at(node.span, "")
-                        .help(suggest(
-                            name,
-                            "params",
-                            self.params.keys().map(String::as_str),
-                        )),
-                    ),
+                    Some((name, None)) => {
+                        let deleted = self.gone.and_then(|g| g.other("param", name, node.span));
+                        let whose = if self.gone.is_some() { "board" } else { "chip" };
+                        let names = self.params.keys().map(String::as_str);
+                        Some(deleted.unwrap_or_else(|| {
+                            let message = format!("the {whose} has no param `{name}`");
+                            Problem::error("unknown-param", message)
+                                .at(node.span, "")
+                                .help(suggest(name, "params", names))
+                        }))
+                    }
                     None => Some(
                         Problem::error("partial-param", "a parameter stands for a whole value")
                             .at(node.span, "")
@@ -366,7 +363,7 @@ impl Substitution<'_> {
     /// of it: the chip's own name for it means nothing outside.
     fn put(&self, node: &Node, param: &Param) -> Node {
         let mut value = Node::new(Value::Scalar(param.value.clone()), node.span);
-        (value.param, value.below) = match (&param.outer, self.inner) {
+        (value.param, value.below) = match (&param.outer, self.gone.is_none()) {
             (Some(outer), _) => (outer.param, outer.below.clone()),
             (None, true) => (Some(param.span), None),
             (None, false) => (Some(param.span), Some(Box::new(node.clone()))),

@@ -19,12 +19,88 @@ pub fn parse(file: FileId, text: &str, problems: &mut Vec<Problem>) -> Table {
         len: text.len(),
         problems,
     };
+    let tree = reader.table(root.into_inner(), 0);
     for error in errors {
         let place = reader.at(error.span().unwrap_or(0..0));
         let problem = Problem::error("syntax", "this is not TOML").at(place, error.message());
-        reader.problems.push(problem);
+        let problem = problem.at_some(earlier(text, &tree, place), "it stands here already");
+        reader.problems.push(match quoted(text, place) {
+            Some(key) => problem.help(format!("a key with brackets has quotes: {key}")),
+            None => problem,
+        });
     }
-    reader.table(root.into_inner(), 0)
+    tree
+}
+
+/// The text of a key from the start of its line to its end, if it is a header's, and where the line starts.
+fn line_to(text: &str, end: usize) -> (Option<&str>, &str, usize) {
+    let before = text.get(..end).unwrap_or_default();
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    let line = before[start..].trim_start();
+    let header = line.strip_prefix("[[").or_else(|| line.strip_prefix('['));
+    (header, line, start)
+}
+
+/// Where the key that ends a place was written first, if it was before.
+fn earlier(text: &str, tree: &Table, place: Span) -> Option<Span> {
+    let (header, line, mut start) = line_to(text, place.end);
+    let keys = match header {
+        Some(header) => parse_path(header)?,
+        None => {
+            let mut keys = Vec::new();
+            while start > 0 {
+                let (above, _, next) = line_to(text, start - 1);
+                if let Some(header) = above.and_then(|above| above.split(']').next()) {
+                    keys = parse_path(header)?;
+                    break;
+                }
+                start = next;
+            }
+            keys.extend(parse_path(line)?);
+            keys
+        }
+    };
+    let (last, tables) = keys.split_last()?;
+    let mut table = tree;
+    for key in tables {
+        table = table.get(key)?.node.as_table()?;
+    }
+    let mut first = first_key(table.get(last)?);
+    let mut start = 0;
+    for line in text.get(..place.start)?.split_inclusive('\n') {
+        let (path, ..) = line_to(line, line.trim_end().len());
+        let path = path.and_then(|path| path.split(']').next());
+        if path.and_then(parse_path).is_some_and(|path| path == keys) && start < first.start {
+            first.start = start;
+            first.end = start + line.trim_end().len();
+        }
+        start += line.len();
+    }
+    (first.start < place.start).then_some(first)
+}
+
+/// Where a key, or one within it, was written first: a header that comes again takes the place of the first, and what is in
+/// that tells of it.
+fn first_key(entry: &Entry) -> Span {
+    let within = entry.node.as_table().into_iter().flatten();
+    let within = within.map(|(_, entry)| first_key(entry));
+    within.fold(entry.key, |first, key| first.min(key))
+}
+
+/// A key whose bracket is no TOML, with the quotes that it lacks: `irq."out[0]"`.
+fn quoted(text: &str, place: Span) -> Option<String> {
+    let rest = text.get(place.start..)?.strip_prefix('[')?;
+    let (header, line, _) = line_to(text, place.start);
+    let (pins, _) = rest.split_once(']')?;
+    if header.is_some() || pins.contains(['\n', '"', '=']) {
+        return None;
+    }
+    let (tables, name) = line.rsplit_once('.').unwrap_or(("", line));
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let dot = if tables.is_empty() { "" } else { "." };
+    let name = name.trim();
+    (!name.is_empty() && name.chars().all(plain))
+        .then(|| format!("{tables}{dot}\"{name}[{pins}]\""))
 }
 
 /// Reads one `path=value` of `--set`, which stands at `base` in its text. A value that is not TOML is taken as a
@@ -164,7 +240,14 @@ impl Reader<'_> {
             DeValue::Boolean(truth) => Value::Scalar(truth.into()),
             DeValue::Integer(integer) => match number(&integer) {
                 Some(number) => Value::Scalar(number.into()),
-                None => self.refuse(span, "integers have at most 64 bits"),
+                None if integer
+                    .as_str()
+                    .chars()
+                    .any(|c| c.is_digit(integer.radix())) =>
+                {
+                    self.refuse(span, "integers have at most 64 bits")
+                }
+                None => self.refuse(span, "this integer has no digits"),
             },
             DeValue::Float(float) => match float.as_str().parse().ok().and_then(Number::from_f64) {
                 Some(number) => Value::Scalar(number.into()),

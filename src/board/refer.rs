@@ -6,13 +6,15 @@ use super::chips::{Chip, Instances, absolute};
 use super::format::PortSection;
 use super::tree::{Head, Node, Table, Value};
 use crate::diagnostics::{Problem, Span, suggest};
-use crate::graph::address::number;
+use crate::graph::address::{bare_address, number};
 
 /// What a board's or chip's references mean.
 pub struct Names<'a> {
     /// What the names start with on the board.
     pub prefix: &'a str,
-    /// Where the chip sits, which it calls `chip`.
+    /// These are a chip's, which calls its own place `chip`.
+    pub inner: bool,
+    /// Where the chip sits.
     pub place: Option<&'a Node>,
     /// The board's slots that are plugged into the chip's own; `None` on the board itself.
     pub backends: Option<&'a Table>,
@@ -130,16 +132,22 @@ impl Names<'_> {
         if bus == "sys" {
             return absolute(node);
         }
-        if bus == "chip" && !self.prefix.is_empty() {
+        if bus == "chip" && self.inner {
             return self.at_chip(node, address);
         }
         let at = node.part(0, bus.len());
-        let now = inner_bus(self.instances, bus);
+        let bare = bare_address("chip", node).filter(|_| self.inner);
+        let now = match bare {
+            Some(help) => Err(Some(
+                Problem::error("unknown-bus", format!("there is no bus `{bus}`")).help(help),
+            )),
+            None => inner_bus(self.instances, bus),
+        };
         self.put(node, bus.len(), now, at);
     }
 
     /// Puts the whole board's name for something into a reference, or reports what is wrong with it.
-    fn put(&mut self, node: &mut Node, written: usize, now: Result<String, Problem>, at: Span) {
+    fn put(&mut self, node: &mut Node, written: usize, now: Result<String, Lost>, at: Span) {
         match now {
             Ok(now)
                 if self.prefix.is_empty() && node.as_str().is_some_and(|t| t[..written] == now) =>
@@ -148,7 +156,8 @@ impl Names<'_> {
             }
             Ok(now) => replace(node, written, &format!("{}{now}", self.prefix)),
             Err(problem) => {
-                self.problems.push(problem.at(at, ""));
+                self.problems
+                    .extend(problem.map(|problem| problem.at(at, "")));
                 node.value = Value::Scalar(Json::Null);
             }
         }
@@ -206,17 +215,19 @@ impl Names<'_> {
     /// A device.
     fn device(&mut self, node: &mut Node) {
         let Some(text) = reference(node) else { return };
-        self.put(node, text.len(), Ok(text.clone()), node.span);
+        let lost = chip_of(self.instances, &text).is_some_and(|(chip, ..)| chip.is_none());
+        let now = if lost { Err(None) } else { Ok(text.clone()) };
+        self.put(node, text.len(), now, node.span);
     }
 
     /// `device[inputs]`.
     fn line(&mut self, node: &mut Node) {
         let Some(text) = reference(node) else { return };
         let head = text.split('[').next().unwrap_or_default();
-        let (written, now) = if self.instances.contains_key(head) {
-            (text.len(), inner_input(self.instances, &text))
-        } else {
-            (head.len(), Ok(head.to_owned()))
+        let (written, now) = match chip_of(self.instances, head) {
+            Some((None, ..)) => (head.len(), Err(None)),
+            Some((Some(_), _, "")) => (text.len(), inner_input(self.instances, &text)),
+            _ => (head.len(), Ok(head.to_owned())),
         };
         self.put(node, written, now, node.span);
     }
@@ -235,23 +246,51 @@ fn replace(node: &mut Node, written: usize, now: &str) {
     let Some(text) = node.as_str() else { return };
     let rest = text.get(written..).unwrap_or_default();
     node.value = Value::Scalar(format!("{now}{rest}").into());
+    // No text of a board is so long that these do not fit.
     node.head = Some(Head {
-        now: now.len(),
-        written,
+        now: now.len() as u32,
+        written: written as u32,
     });
     // What the parameter was called says nothing outside of the chip.
     node.below = None;
+}
+
+/// What is wrong with a reference; `None` if that has been reported.
+pub type Lost = Option<Problem>;
+
+/// The chip that a name starts with, `None` if it was lost, its own name, and what follows that.
+fn chip_of<'i, 't>(
+    instances: &'i Instances,
+    name: &'t str,
+) -> Option<(Option<&'i Chip>, &'t str, &'t str)> {
+    let (path, rest) = name.split_once('.').unwrap_or((name, ""));
+    instances
+        .get(path)
+        .map(|chip| (chip.as_deref(), path, rest))
 }
 
 /// A bus as a chip names it, with the port of a chip within it put through.
 ///
 /// # Errors
 /// That chip has no such port.
-pub fn inner_bus(instances: &Instances, bus: &str) -> Result<String, Problem> {
-    let named = bus.rsplit_once('.');
-    match named.and_then(|(path, port)| Some((instances.get(path)?, path, port))) {
-        Some((chip, path, port)) => Ok(format!("{path}.{}", bus_port(chip, path, port)?)),
+pub fn inner_bus(instances: &Instances, bus: &str) -> Result<String, Lost> {
+    match chip_of(instances, bus) {
         None => Ok(bus.to_owned()),
+        Some((None, ..)) => Err(None),
+        Some((Some(chip), path, "")) => {
+            let buses = chip.ports.iter();
+            let buses = buses.filter(|(_, (port, _))| matches!(port, Some(PortSection::Bus(_))));
+            let buses: Vec<_> = buses.map(|(name, _)| format!("{path}.{name}")).collect();
+            let problem = Problem::error("unknown-bus", format!("there is no bus `{bus}`"));
+            Err(Some(problem.help(match &buses[..] {
+                [] => format!("the chip `{path}` offers no bus"),
+                [only] => format!("did you mean `{only}`?"),
+                several => format!("the chip's buses are {}", several.join(", ")),
+            })))
+        }
+        // What has more dots than one is a device's within it.
+        Some((Some(_), _, port)) if port.contains('.') => Ok(bus.to_owned()),
+        Some((Some(chip), path, port)) => Ok(format!("{path}.{}", bus_port(chip, path, port)?)),
     }
 }
 
@@ -259,51 +298,45 @@ pub fn inner_bus(instances: &Instances, bus: &str) -> Result<String, Problem> {
 ///
 /// # Errors
 /// That chip has no such port, or what is written names no inputs of it.
-pub fn inner_input(instances: &Instances, text: &str) -> Result<String, Problem> {
+pub fn inner_input(instances: &Instances, text: &str) -> Result<String, Lost> {
     let head = text.split('[').next().unwrap_or_default();
-    let Some(chip) = instances.get(head) else {
-        return Ok(text.to_owned());
+    let chip = match instances.get(head) {
+        Some(Some(chip)) => chip,
+        Some(None) => return Err(None),
+        None => return Ok(text.to_owned()),
     };
     let selection = text[head.len()..].strip_prefix('[');
     match selection.and_then(|text| text.strip_suffix(']')) {
         Some(selection) => input_port(chip, head, selection),
-        None => Err(Problem::error("bad-pin", "a line ends at an input")
-            .help(format!("`{head}` is a chip: write \"{head}[PORT]\""))),
+        None => Err(Some(
+            Problem::error("bad-pin", "a line ends at an input")
+                .help(format!("`{head}` is a chip: write \"{head}[PORT]\"")),
+        )),
     }
 }
 
 /// The bus behind a chip's port, named within the chip.
-fn bus_port(chip: &Chip, path: &str, port: &str) -> Result<String, Problem> {
+fn bus_port(chip: &Chip, path: &str, port: &str) -> Result<String, Lost> {
     match chip.ports.get(port) {
-        Some((PortSection::Bus(bus), _)) => Ok(bus.clone()),
+        Some((Some(PortSection::Bus(bus)), _)) => Ok(bus.clone()),
+        Some((None, _)) => Err(None),
         _ => Err(unknown(chip, path, port, "bus", |port| {
             matches!(port, PortSection::Bus(_))
         })),
     }
 }
 
-fn unknown(
-    chip: &Chip,
-    path: &str,
-    name: &str,
-    what: &str,
-    is: fn(&PortSection) -> bool,
-) -> Problem {
-    let names = chip.ports.iter().filter(|(_, (port, _))| is(port));
+fn unknown(chip: &Chip, path: &str, name: &str, what: &str, is: fn(&PortSection) -> bool) -> Lost {
+    let names = chip.ports.iter();
+    let names = names.filter(|(_, (port, _))| port.as_ref().is_some_and(is));
     let names = names.map(|(name, _)| name.as_str());
-    Problem::error(
-        "unknown-port",
-        format!("the chip `{path}` has no {what} `{name}`"),
-    )
-    .help(suggest(
-        name,
-        &format!("ports of this kind ({what})"),
-        names,
-    ))
+    let message = format!("the chip `{path}` has no {what} `{name}`");
+    let help = suggest(name, &format!("ports of this kind ({what})"), names);
+    Some(Problem::error("unknown-port", message).help(help))
 }
 
 /// The inputs behind a chip's ports, named within the chip.
-fn input_port(chip: &Chip, path: &str, selection: &str) -> Result<String, Problem> {
+fn input_port(chip: &Chip, path: &str, selection: &str) -> Result<String, Lost> {
     let mut device: Option<String> = None;
     let mut pins = Vec::new();
     for item in selection.split(',').map(str::trim) {
@@ -311,27 +344,27 @@ fn input_port(chip: &Chip, path: &str, selection: &str) -> Result<String, Proble
             Some((port, index)) => (port, Some(index)),
             None => (item, None),
         };
-        let Some((PortSection::Input(inputs), _)) = chip.ports.get(port) else {
-            return Err(unknown(chip, path, port, "input", |port| {
-                matches!(port, PortSection::Input(_))
-            }));
+        let inputs = match chip.ports.get(port) {
+            Some((Some(PortSection::Input(inputs)), _)) => inputs,
+            Some((None, _)) => return Err(None),
+            _ => {
+                return Err(unknown(chip, path, port, "input", |port| {
+                    matches!(port, PortSection::Input(_))
+                }));
+            }
         };
         let parts = inputs
             .strip_suffix(']')
             .and_then(|text| text.split_once('['));
         let picked = parts.and_then(|(to, all)| Some((to, pick(all, index)?)));
         let Some((to, picked)) = picked else {
-            return Err(Problem::error(
-                "unknown-pin",
-                format!("the port `{port}` of the chip `{path}` has no such input"),
-            )
-            .help(format!("it is \"{inputs}\" in the chip")));
+            let message = format!("the port `{port}` of the chip `{path}` has no such input");
+            let help = format!("it is \"{inputs}\" in the chip");
+            return Err(Some(Problem::error("unknown-pin", message).help(help)));
         };
         if *device.get_or_insert_with(|| to.to_owned()) != to {
-            return Err(
-                Problem::error("bad-pin", "these ports lead to several devices")
-                    .help("wire each on its own"),
-            );
+            let problem = Problem::error("bad-pin", "these ports lead to several devices");
+            return Err(Some(problem.help("wire each on its own")));
         }
         pins.push(picked);
     }

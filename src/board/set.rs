@@ -1,6 +1,6 @@
 //! What the command line sets: paths as in the files, and short ones.
 
-use super::chips::Library;
+use super::chips::{Library, MAX_DEVICES};
 use super::format::{CHIP_KEYS, KEYS, SECTIONS};
 use super::merge::overlay;
 use super::params::{Given, Setting};
@@ -231,12 +231,13 @@ fn no_device(level: &Table, name: &str, at: Span) -> Problem {
         .help(suggest(name, "devices", all.map(String::as_str)))
 }
 
-/// The paths of devices within chips that have this name.
-fn inside(level: &Table, name: &str, library: &mut dyn Library) -> Vec<Vec<String>> {
+/// The paths of devices within chips that have this name: the chips' names, and then its own.
+pub fn inside(level: &Table, name: &str, library: &mut dyn Library) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let chips = level.get("chip").and_then(|entry| entry.node.as_table());
     for (chip, instance) in chips.into_iter().flatten() {
-        let Some(inner) = library.chip_of(instance) else {
+        let inner = library.chip_of(instance);
+        let Some(inner) = inner.filter(|chip| chip.devices <= MAX_DEVICES) else {
             continue;
         };
         let here = member(&inner.tree, "dev", name).map(|_| vec![name.to_owned()]);

@@ -29,7 +29,7 @@ pub struct Node {
     /// The names in it are those of the whole board, not of a chip.
     pub head: Option<Head>,
     /// A layer takes away what weaker layers say here.
-    pub cut: Option<Cut>,
+    pub cut: Option<Box<Cut>>,
 }
 
 /// What a layer's `delete` leaves inside a chip, which is only read later.
@@ -45,9 +45,9 @@ pub struct Cut {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     /// Bytes of it now.
-    pub now: usize,
+    pub now: u32,
     /// Bytes of it as written.
-    pub written: usize,
+    pub written: u32,
 }
 
 /// A value.
@@ -152,23 +152,24 @@ impl Node {
     pub fn part(&self, start: usize, len: usize) -> Span {
         let written = self.span.end - self.span.start;
         let head = self.head.unwrap_or(Head { now: 0, written: 0 });
+        let (now, before) = (head.now as usize, head.written as usize);
         let Some(text) = self.as_str().filter(|_| self.param.is_none()) else {
             return self.span;
         };
-        let quote = match (written + head.now).checked_sub(text.len() + head.written) {
+        let quote = match (written + now).checked_sub(text.len() + before) {
             Some(0) => 0,
             Some(2) => 1,
             _ => return self.span,
         };
         // Of a head all is marked: what it was made from has other parts.
         let place = |at: usize, within: usize| {
-            let behind = at.checked_sub(head.now);
-            self.span.start + quote + behind.map_or(within, |behind| head.written + behind)
+            let behind = at.checked_sub(now);
+            self.span.start + quote + behind.map_or(within, |behind| before + behind)
         };
         Span {
             file: self.span.file,
             start: place(start, 0),
-            end: place(start + len, head.written),
+            end: place(start + len, before),
         }
     }
 }
@@ -191,6 +192,18 @@ pub fn get<'b>(root: &'b Table, path: &[&str]) -> Option<&'b Node> {
         table = table.get(key)?.node.as_table()?;
     }
     Some(&table.get(last)?.node)
+}
+
+/// How many values a table holds, those in tables and lists within it included.
+pub fn count(table: &Table) -> usize {
+    fn one(node: &Node) -> usize {
+        match &node.value {
+            Value::Scalar(_) => 1,
+            Value::Array(items) => 1 + items.iter().map(one).sum::<usize>(),
+            Value::Table(table) => 1 + count(table),
+        }
+    }
+    table.values().map(|entry| one(&entry.node)).sum()
 }
 
 /// A table without its places, and without values whose trouble has been reported.

@@ -50,7 +50,7 @@ fn within(
                 if let Some(when) = when.filter(|when| !holds(when, params, used, problems)) {
                     let span = when.node.span;
                     let nothing = Node::new(Value::Table(Table::new()), span);
-                    let cut = Some(Cut { span, found: false });
+                    let cut = Some(Box::new(Cut { span, found: false }));
                     entry.node = Node { cut, ..nothing };
                 }
             }

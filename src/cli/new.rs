@@ -30,6 +30,11 @@ pub fn run(args: &Args) -> ExitCode {
             "`{name}` is a file's name, and a board's is wanted: solderless new {stem} --from {from}"
         ));
     }
+    if name == from {
+        return super::usage(&format!(
+            "a board extends itself if it is called `{name}` and extends that: give it another name"
+        ));
+    }
     if name.is_empty() || write::path([name.as_str()]) != *name {
         return super::usage(&format!(
             "`{name}` cannot be a board's name: a name has letters, digits, `-` and `_`"

@@ -7,7 +7,8 @@ use solderless_model::{BusKind, ISA_MEMORY, PortId};
 use super::devices::Draft;
 use super::plan::{Address, Bus};
 use crate::board::tree::{Node, Table};
-use crate::diagnostics::{Problem, suggest};
+use crate::board::{Board, Gone};
+use crate::diagnostics::{Problem, Span, nearest, suggest};
 
 /// The devices of a board and their names.
 pub struct Names<'a, 'b> {
@@ -16,6 +17,7 @@ pub struct Names<'a, 'b> {
     index: HashMap<&'b str, usize>,
     /// What a `when` keeps away: `dev.usb`.
     absent: &'b [String],
+    gone: &'b Gone,
 }
 
 impl<'a, 'b> Names<'a, 'b> {
@@ -23,7 +25,7 @@ impl<'a, 'b> Names<'a, 'b> {
     pub fn new(
         drafts: &'a [Draft<'b>],
         aliases: Option<&'b Table>,
-        absent: &'b [String],
+        board: &'b Board,
         problems: &mut Vec<Problem>,
     ) -> Self {
         let index = drafts
@@ -34,7 +36,8 @@ impl<'a, 'b> Names<'a, 'b> {
         let mut names = Self {
             drafts,
             index,
-            absent,
+            absent: &board.absent,
+            gone: &board.gone,
         };
         for (alias, entry) in aliases.into_iter().flatten() {
             match entry
@@ -49,9 +52,7 @@ impl<'a, 'b> Names<'a, 'b> {
                 Some((_, Some(device))) => {
                     names.index.insert(alias, device);
                 }
-                Some((device, None)) => {
-                    problems.push(names.unknown(device).at(entry.node.span, ""))
-                }
+                Some((device, None)) => problems.push(names.unknown(device, entry.node.span)),
                 None if entry.node.any(serde_json::Value::is_null) => {}
                 None => problems.push(
                     Problem::error("bad-value", "an alias stands for a device").at(
@@ -69,9 +70,23 @@ impl<'a, 'b> Names<'a, 'b> {
         self.index.get(name).copied()
     }
 
+    /// Every bus by name.
+    fn buses(&self) -> Vec<String> {
+        let mut buses = vec!["sys".to_owned()];
+        for draft in self.drafts {
+            let ports = draft.interface().into_iter().flat_map(|i| &i.ports);
+            buses.extend(ports.map(|port| format!("{}.{}", draft.name, port.name)));
+        }
+        buses
+    }
+
     /// The problem of a name that no device has.
-    pub fn unknown(&self, wrong: &str) -> Problem {
-        let problem = Problem::error("unknown-device", format!("there is no device `{wrong}`"));
+    pub fn unknown(&self, wrong: &str, at: Span) -> Problem {
+        if let Some(problem) = self.gone.device(wrong, at) {
+            return problem;
+        }
+        let problem =
+            Problem::error("unknown-device", format!("there is no device `{wrong}`")).at(at, "");
         let absent = self
             .absent
             .iter()
@@ -102,12 +117,14 @@ pub struct Place {
 pub fn place(node: &Node, names: &Names<'_, '_>, problems: &mut Vec<Problem>) -> Option<Place> {
     let Some(text) = node.as_str() else {
         if !node.any(serde_json::Value::is_null) {
-            problems.push(
-                Problem::error("bad-value", "a place on a bus is a string").at(
-                    node.span,
-                    format!("expected \"bus:address\", found {}", node.kind()),
-                ),
+            let problem = Problem::error("bad-value", "a place on a bus is a string").at(
+                node.span,
+                format!("expected \"bus:address\", found {}", node.kind()),
             );
+            problems.push(match node.to_json().as_u64() {
+                Some(address) => problem.help(format!("did you mean \"sys:{address:#x}\"?")),
+                None => problem,
+            });
         }
         return None;
     };
@@ -146,21 +163,30 @@ fn bus(
         return Some((Bus::System, BusKind::System));
     }
     let at = node.part(0, text.len());
-    let Some((device, port)) = text.rsplit_once('.') else {
+    let named = text.rsplit_once('.').filter(|(device, _)| *device != "sys");
+    let Some((device, port)) = named else {
         let problem = Problem::error("unknown-bus", format!("there is no bus `{text}`")).at(at, "");
-        let ports = names
-            .get(text)
-            .and_then(|i| names.drafts[i].interface())
-            .map(|i| &i.ports[..]);
-        problems.push(match ports {
-            Some([only]) => problem.help(format!("did you mean `{text}.{}`?", only.name)),
-            _ => problem.help("a bus is `sys`, or a device's port: `device.port`"),
+        let ports = names.get(text).and_then(|i| names.drafts[i].interface());
+        let ports = ports.map(|interface| &interface.ports[..]);
+        let form = "a bus is `sys`, or a device's port: `device.port`";
+        problems.push(match (ports, bare_address("sys", node)) {
+            (_, Some(help)) => problem.help(help),
+            (Some([only]), _) => problem.help(format!("did you mean `{text}.{}`?", only.name)),
+            (Some([]), _) => problem.help(format!("the device `{text}` offers no bus\n{form}")),
+            (Some(ports), _) => {
+                let ports: Vec<_> = ports.iter().map(|p| format!("{text}.{}", p.name)).collect();
+                problem.help(format!("its buses are {}", ports.join(", ")))
+            }
+            (None, _) => match nearest(text, names.buses().iter().map(String::as_str)) {
+                Some(meant) => problem.help(format!("did you mean `{meant}`?\n{form}")),
+                None => problem.help(form),
+            },
         });
         return None;
     };
     let Some(index) = names.get(device) else {
         let at = node.part(0, device.len());
-        problems.push(names.unknown(device).at(at, ""));
+        problems.push(names.unknown(device, at));
         return None;
     };
     let ports = &names.drafts[index].interface()?.ports;
@@ -174,6 +200,15 @@ fn bus(
         return None;
     };
     Some((Bus::Port(index, PortId(number as u8)), ports[number].kind))
+}
+
+/// Help for a place that is an address alone, or has a dot for the colon: what it is on the bus that is meant.
+pub fn bare_address(bus: &str, node: &Node) -> Option<String> {
+    let text = node.as_str()?;
+    let address = text.strip_prefix(bus).map_or(text, |rest| {
+        rest.trim_start_matches(|c: char| c.is_ascii_punctuation() || c == ' ')
+    });
+    number(address).map(|_| format!("did you mean \"{bus}:{address}\"?"))
 }
 
 /// An address, or what was expected.

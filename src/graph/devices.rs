@@ -68,17 +68,23 @@ impl<'b> Draft<'b> {
     pub fn table_at(&self, key: &str, problems: &mut Vec<Problem>) -> Option<&'b Table> {
         let node = &self.table.get(key)?.node;
         let table = node.as_table();
-        if table.is_none() {
-            problems.push(
-                Problem::error(
-                    "bad-value",
-                    format!("`{key}` of `{}` is not a table", self.name),
-                )
-                .at(
-                    node.span,
-                    format!("expected a table, found {}", node.kind()),
-                ),
-            );
+        if table.is_none() && !node.any(Json::is_null) {
+            let message = format!("`{key}` of `{}` is not a table", self.name);
+            let found = format!("expected a table, found {}", node.kind());
+            let problem = Problem::error("bad-value", message).at(node.span, found);
+            let interface = self.interface();
+            problems.push(match key {
+                "irq" => {
+                    let all = interface.into_iter().flat_map(|i| &i.outputs);
+                    let all = all.map(|pins| pins.name);
+                    problem.help(form("irq.OUTPUT = \"DEVICE[INPUT]\"", "outputs", all))
+                }
+                _ => {
+                    let all = interface.into_iter().flat_map(|i| &i.slots);
+                    let all = all.map(|slot| slot.name);
+                    problem.help(form("backend.SLOT = \"NAME\"", "slots", all))
+                }
+            });
         }
         table
     }
@@ -86,6 +92,14 @@ impl<'b> Draft<'b> {
     /// What its properties make of it.
     pub fn interface(&self) -> Option<&Interface> {
         self.model.as_ref().map(|m| &*m.known.interface)
+    }
+}
+
+/// How a key of a device is written, and what can stand in it.
+fn form<'n>(form: &str, what: &str, all: impl Iterator<Item = &'n str>) -> String {
+    match all.collect::<Vec<_>>()[..] {
+        [] => format!("write `{form}`"),
+        ref all => format!("write `{form}`; the {what} are {}", all.join(", ")),
     }
 }
 

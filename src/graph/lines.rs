@@ -247,7 +247,7 @@ fn inputs(node: &Node, names: &Names<'_, '_>, problems: &mut Vec<Problem>) -> Op
         return None;
     };
     let Some(device) = names.get(name) else {
-        problems.push(names.unknown(name).at(node.part(0, name.len()), ""));
+        problems.push(names.unknown(name, node.part(0, name.len())));
         return None;
     };
     let interface = names.drafts[device].interface()?;

@@ -75,7 +75,13 @@ pub fn silence(board: &Board, problems: &mut Vec<Problem>) {
             );
             continue;
         }
-        for (place, reason) in entry.node.as_table().into_iter().flatten() {
+        let Some(places) = entry.node.as_table() else {
+            let problem = Problem::error("bad-value", format!("`allow.{lint}` is not a table"));
+            let form = "expected the name of what is meant, and the reason";
+            wrong.push(problem.at(entry.node.span, form));
+            continue;
+        };
+        for (place, reason) in places {
             if reason
                 .node
                 .as_str()

@@ -15,26 +15,16 @@ use super::lines::nets;
 use super::lints;
 use super::plan::{BoardSlot, Boot, Bus, Net, Plan, PlannedDevice, Seat, Window};
 use super::windows::{Placed, placed};
-use crate::board::Board;
 use crate::board::decode::section;
-use crate::board::format::{BoardSection, BootSection, SECTIONS, SlotSection};
+use crate::board::format::{BoardSection, BootSection, SlotSection};
 use crate::board::tree::{Entry, Table};
+use crate::board::{Board, Gone};
 use crate::diagnostics::{Problem, Severity, Span, suggest};
 
 /// Resolves a board. `None` if something is missing without which there is no plan; a plan that comes with errors must
 /// not be built.
 pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
     let root = &board.root;
-    for (key, entry) in root
-        .iter()
-        .filter(|(key, _)| !SECTIONS.contains(&key.as_str()))
-    {
-        problems.push(
-            Problem::error("unknown-key", format!("a board has no section `{key}`"))
-                .at(entry.key, "")
-                .help(suggest(key, "sections", SECTIONS)),
-        );
-    }
     let header = root
         .get("board")
         .and_then(|entry| Some((entry.key, entry.node.as_table()?)));
@@ -53,13 +43,13 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
     let drafts = devices(board, problems);
     one_cpu(&drafts, problems);
     let aliases = table(root, "alias", problems);
-    let names = Names::new(&drafts, aliases, &board.absent, problems);
+    let names = Names::new(&drafts, aliases, board, problems);
     let placed = placed(&names, problems);
     let order = order(&drafts, &placed, problems);
     let nets = nets(table(root, "join", problems), &names, problems);
     let slots = slots(root, problems);
-    let backends = backends(&drafts, &slots, problems);
-    let boot = boot(root, &names, &slots, problems);
+    let backends = backends(&drafts, &slots, &board.gone, problems);
+    let boot = boot(root, &names, &slots, &board.gone, problems);
     // What is odd about a board that is wrong comes mostly from what is wrong.
     if !problems.iter().any(|p| p.severity == Severity::Error) {
         lints::check(board, &names, &placed, &nets, problems);
@@ -282,6 +272,7 @@ fn table<'b>(root: &'b Table, key: &str, problems: &mut Vec<Problem>) -> Option<
 fn backends(
     drafts: &[Draft<'_>],
     slots: &Slots<'_>,
+    gone: &Gone,
     problems: &mut Vec<Problem>,
 ) -> Vec<Vec<Option<usize>>> {
     let mut taken: BTreeMap<usize, Span> = BTreeMap::new();
@@ -310,7 +301,7 @@ fn backends(
                 );
                 continue;
             };
-            let Some((slot, number)) = slot(entry, slots, problems) else {
+            let Some((slot, number)) = slot(entry, slots, gone, problems) else {
                 continue;
             };
             if slot.kind != offered[index].kind {
@@ -358,6 +349,7 @@ pub(super) fn kind_name(kind: SlotKind) -> &'static str {
 fn slot<'s>(
     entry: &Entry,
     slots: &'s Slots<'_>,
+    gone: &Gone,
     problems: &mut Vec<Problem>,
 ) -> Option<&'s (BoardSlot, usize)> {
     let Some(name) = entry.node.as_str() else {
@@ -373,11 +365,12 @@ fn slot<'s>(
     match slots.get(name) {
         Some(slot) => slot.as_ref(),
         None => {
-            problems.push(
+            let deleted = gone.other("slot", name, entry.node.span);
+            problems.push(deleted.unwrap_or_else(|| {
                 Problem::error("unknown-slot", format!("the board has no slot `{name}`"))
                     .at(entry.node.span, "")
-                    .help(suggest(name, "slots", slots.keys().copied())),
-            );
+                    .help(suggest(name, "slots", slots.keys().copied()))
+            }));
             None
         }
     }
@@ -388,6 +381,7 @@ fn boot(
     root: &Table,
     names: &Names<'_, '_>,
     slots: &Slots<'_>,
+    gone: &Gone,
     problems: &mut Vec<Problem>,
 ) -> Option<Boot> {
     let entry = root.get("boot")?;
@@ -397,7 +391,7 @@ fn boot(
         |key: &str, name: &str, what: &str, fits: fn(&solderless_model::Interface) -> bool| {
             let at = table.get(key)?.node.span;
             let Some(index) = names.get(name) else {
-                problems.push(names.unknown(name).at(at, ""));
+                problems.push(names.unknown(name, at));
                 return None;
             };
             if !fits(names.drafts[index].interface()?) {
@@ -414,20 +408,21 @@ fn boot(
             .is_some_and(|r| r.kind == solderless_model::RegionKind::Memory)
     });
     let cpu = device("cpu", &section.cpu, "CPU", |i| i.initiator);
-    let firmware = slot(table.get("firmware")?, slots, problems).and_then(|(slot, number)| {
-        if slot.kind != SlotKind::Image {
-            let problem = Problem::error(
-                "wrong-slot",
-                format!("slot `{}` takes no firmware", slot.name),
-            );
-            problems.push(problem.at(
-                table["firmware"].node.span,
-                "expected a slot of kind \"image\"",
-            ));
-            return None;
-        }
-        Some(*number)
-    });
+    let firmware =
+        slot(table.get("firmware")?, slots, gone, problems).and_then(|(slot, number)| {
+            if slot.kind != SlotKind::Image {
+                let problem = Problem::error(
+                    "wrong-slot",
+                    format!("slot `{}` takes no firmware", slot.name),
+                );
+                problems.push(problem.at(
+                    table["firmware"].node.span,
+                    "expected a slot of kind \"image\"",
+                ));
+                return None;
+            }
+            Some(*number)
+        });
     Some(Boot {
         firmware: firmware?,
         memory: memory?,

@@ -205,7 +205,7 @@ fn view_of(
     names: &Names<'_, '_>,
 ) -> Result<Option<usize>, Problem> {
     let Some(cpu) = names.get(name) else {
-        return Err(names.unknown(name).at(span, ""));
+        return Err(names.unknown(name, span));
     };
     match names.drafts[cpu].interface() {
         Some(interface) if !interface.initiator => Err(Problem::error(

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use solderless::board::explain::explain;
+use solderless::board::format::{CHIP_SECTIONS, SECTIONS};
 use solderless::board::schema::{Kind, schema};
 use solderless::board::{self, BUILT_IN, Options, write};
 use solderless::diagnostics::Report;
@@ -98,6 +99,111 @@ fn bad_boards_are_explained() {
         wrong.extend(expect(&path.with_extension("txt"), &report.render(false)).err());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_has_to_be_a_table_is_one() {
+    let refused = |text: &str| match board::load_text("board.toml", text, &Options::default()) {
+        Ok(_) => panic!("{text}: nothing is wrong with it"),
+        Err(report) => assert!(report.to_string().contains("is not a table"), "{report}"),
+    };
+    let header = "board = { name = \"x\", extends = \"malta\" }";
+    for section in SECTIONS {
+        let header = if section == "board" { "" } else { header };
+        refused(&format!("{header}\n{section} = 3"));
+    }
+    for key in ["irq", "backend"] {
+        refused(&format!("{header}\n[dev.com1]\n{key} = 3"));
+    }
+    for key in ["irq", "backend", "param", "defaults", "dev", "chip"] {
+        refused(&format!("{header}\n[chip.piix4]\n{key} = 3"));
+    }
+    refused(&format!("{header}\n[dev]\ncom1 = 3"));
+    refused(&format!("{header}\n[allow]\nodd-lines = 3"));
+    for section in CHIP_SECTIONS {
+        let folder = tempfile::tempdir().unwrap();
+        let header = if section == "interface" {
+            ""
+        } else {
+            "[interface]\nname = \"one\""
+        };
+        fs::write(
+            folder.path().join("one.toml"),
+            format!("{section} = 3\n{header}"),
+        )
+        .unwrap();
+        let text = "board.name = \"x\"\n[chip.it]\nuse = \"one\"";
+        let path = folder.path().join("board.toml");
+        let report = board::load_as(&path, text, &Options::default()).expect_err(section);
+        assert!(report.to_string().contains("is not a table"), "{report}");
+    }
+    for (section, kind) in [
+        ("param", "run"),
+        ("backend", "run"),
+        ("boot", "run"),
+        ("dev", "overlay"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.toml");
+        let table = if kind == "run" {
+            "run.board = \"malta\""
+        } else {
+            "overlay = {}"
+        };
+        fs::write(&path, format!("{table}\n{section} = 3")).unwrap();
+        let mut options = Options::default();
+        match kind {
+            "run" => options.run_file = Some(path),
+            _ => options.overlays.push(path),
+        }
+        let report = board::open(Some("malta"), &options).expect_err(section);
+        assert!(report.to_string().contains("is not a table"), "{report}");
+    }
+}
+
+#[test]
+fn a_text_without_an_end_is_not_read_to_it() {
+    let report = board::load("/dev/zero", &Options::default()).unwrap_err();
+    assert!(
+        report.to_string().contains("has more than 4MiB"),
+        "{report}"
+    );
+    // All files together have the bound of one.
+    let folder = tempfile::tempdir().unwrap();
+    let filler = "#".repeat(1 << 20);
+    for n in 0..5 {
+        let extends = format!("extends = \"./{}.toml\"", n + 1);
+        let extends = if n < 4 { extends.as_str() } else { "" };
+        let text = format!("[board]\nname = \"x\"\n{extends}\n{filler}");
+        fs::write(folder.path().join(format!("{n}.toml")), text).unwrap();
+    }
+    let board = folder.path().join("0.toml");
+    let report = board::load(board.to_str().unwrap(), &Options::default()).unwrap_err();
+    assert!(
+        report.to_string().contains("has more than 4MiB"),
+        "{report}"
+    );
+}
+
+/// Files with the names of a board and a chip in the program, beside those that mean the others.
+#[test]
+fn a_file_is_not_taken_for_one_in_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("malta.toml");
+    fs::write(&own, "[board]\nname = \"own\"\nextends = \"malta-be\"").unwrap();
+    let (plan, _) = board::load(own.to_str().unwrap(), &Options::default())
+        .unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(plan.name, "own");
+    fs::create_dir(folder.path().join("chips")).unwrap();
+    let chip = "[interface]\nname = \"piix4\"\n[dev.scratch]\nat = \"sys:0x1d000000\"\n[dev.scratch.ram]\nsize = \"4KiB\"";
+    fs::write(folder.path().join("chips/piix4.toml"), chip).unwrap();
+    let board = folder.path().join("both.toml");
+    let text = "[board]\nname = \"both\"\nextends = \"malta-be\"\n[chip.other]\nuse = \"piix4\"";
+    let (plan, _) = board::load_as(&board, text, &Options::default())
+        .unwrap_or_else(|report| panic!("{report}"));
+    for device in ["piix4.pm", "other.scratch"] {
+        assert!(plan.devices.iter().any(|d| d.path == device), "{device}");
+    }
 }
 
 fn plan(name: &str) -> Plan {
@@ -489,7 +595,7 @@ fn a_value_is_explained_by_all_who_had_a_say_in_it() {
         (
             "pm.acpi-root-pci-hotplug",
             format!(
-                r#"dev."piix4.pm".PIIX4_PM.acpi-root-pci-hotplug = false
+                r#"chip.piix4.dev.pm.PIIX4_PM.acpi-root-pci-hotplug = false
   true   the default of PIIX4_PM
   false  malta.toml:{hotplug}           defaults.PIIX4_PM.acpi-root-pci-hotplug
 "#

@@ -43,7 +43,7 @@ fn commands_end_with_the_right_status_and_print_in_the_right_place() {
             &["check", "/dev/zero"],
             2,
             "",
-            "cannot read /dev/zero: it has more than 64MiB",
+            "cannot read /dev/zero: it has more than 4MiB",
         ),
         (
             &["check", "malta", "--set", "param.ram=1MiB"],
