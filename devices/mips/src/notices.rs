@@ -152,7 +152,9 @@ impl Core {
         let code = c.cause >> 2 & 31;
         // Software may have set Status.EXL itself.
         let taken = code != 0 || c.epc != 0;
-        if notices.stuck || !taken || (notices.nested < MANY && !long) {
+        // What led there has been told.
+        let told = notices.machine_check && code == 24;
+        if notices.stuck || told || !taken || (notices.nested < MANY && !long) {
             return;
         }
         notices.stuck = true;

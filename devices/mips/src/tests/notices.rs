@@ -150,6 +150,23 @@ fn exceptions_without_end_are_told_once() {
 }
 
 #[test]
+fn a_guest_that_stops_in_its_machine_check_is_told_in_one_line() {
+    let mut rig = slow();
+    rig.map(0x40_0000, 0x3000, 6);
+    rig.set_cp0(0, 0, 5);
+    rig.put(CODE, &[TLBWI]);
+    rig.put(0x8000_0180, &[SELF, NOP]);
+    for _ in 0..30 {
+        rig.run(100_000);
+    }
+    let told = told(&mut rig);
+    assert!(
+        told.len() == 1 && told[0].contains("Machine Check"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn a_guest_that_returns_is_not_told_of() {
     let mut rig = slow();
     // System calls for ever, each with an exception in its handler.
