@@ -347,6 +347,10 @@ impl Excerpt {
                 let first = places.iter().map(|p| &**p).filter(|p| within(p)).min();
                 let first = first.map_or(0, |first| first - at);
                 from = line.floor_char_boundary(first.saturating_sub(LONGEST.1 / 4));
+                // What says that something is left out is not longer than that.
+                if from <= "…".len() {
+                    from = 0;
+                }
                 to = line.floor_char_boundary((from + LONGEST.1).min(body));
             }
             out.push_str(if from > 0 { "…" } else { "" });
