@@ -7,6 +7,9 @@ use solderless_model::{Interface, NEWEST, Parts, Pin, PortId, RegionId, SlotKind
 
 use crate::registry::Entry;
 
+/// How much memory the devices of a board can have together, in bytes: several times what a CPU of 32 bits reaches.
+pub const MOST_MEMORY: u64 = 16 << 30;
+
 /// A resolved board. Equal boards have equal plans, in whatever order their tables were written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {

@@ -7,13 +7,13 @@ use petgraph::Direction;
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde_json::Value as Json;
-use solderless_model::SlotKind;
+use solderless_model::{RegionKind, Size, SlotKind};
 
 use super::address::Names;
 use super::devices::{Draft, devices};
 use super::lines::nets;
 use super::lints;
-use super::plan::{BoardSlot, Boot, Bus, Net, Plan, PlannedDevice, Seat, Window};
+use super::plan::{BoardSlot, Boot, Bus, MOST_MEMORY, Net, Plan, PlannedDevice, Seat, Window};
 use super::windows::{Placed, placed};
 use crate::board::decode::section;
 use crate::board::format::{BoardSection, BootSection, SlotSection};
@@ -42,6 +42,7 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
     };
     let drafts = devices(board, problems);
     one_cpu(&drafts, problems);
+    memory(&drafts, problems);
     let aliases = table(root, "alias", problems);
     let names = Names::new(&drafts, aliases, board, problems);
     let placed = placed(&names, problems);
@@ -115,6 +116,25 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
         }),
         state: header.state.map(std::num::NonZeroU32::get),
     })
+}
+
+/// Refuses a board with more memory than any machine has.
+fn memory(drafts: &[Draft<'_>], problems: &mut Vec<Problem>) {
+    let sizes = drafts.iter().map(|draft| {
+        let regions = draft.interface().into_iter().flat_map(|i| &i.regions);
+        let memories = regions.filter(|r| r.kind == RegionKind::Memory);
+        memories.fold(0u64, |sum, r| sum.saturating_add(r.size))
+    });
+    let sizes: Vec<u64> = sizes.collect();
+    let total = sizes
+        .iter()
+        .fold(0u64, |sum, size| sum.saturating_add(*size));
+    let largest = drafts.iter().zip(&sizes).max_by_key(|(_, size)| **size);
+    if let Some((draft, size)) = largest.filter(|_| total > MOST_MEMORY) {
+        let problem = format!("the board has more than {} of memory", Size(MOST_MEMORY));
+        let problem = Problem::error("too-much-memory", problem);
+        problems.push(problem.at(draft.key, format!("this has the most, {}", Size(*size))));
+    }
 }
 
 fn ranked(bus: Bus, rank: &[usize]) -> Bus {

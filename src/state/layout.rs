@@ -333,6 +333,18 @@ impl Type {
         }
     }
 
+    /// The sizes of the memories in it, `None` for one that the board does not decide.
+    pub fn memories(&self) -> Vec<Option<u64>> {
+        let fields = |fields: &[Field]| fields.iter().flat_map(|f| f.content.memories()).collect();
+        match self {
+            Self::Scalar(_) => Vec::new(),
+            Self::Struct(_, inner) => fields(inner),
+            Self::Choice(_, variants) => variants.iter().flat_map(|v| fields(&v.fields)).collect(),
+            Self::Array(inner, _) | Self::Sequence(inner) | Self::Latch(inner) => inner.memories(),
+            Self::Memory(size) => vec![*size],
+        }
+    }
+
     /// The newest state version that it needs.
     fn version(&self) -> u32 {
         let fields = |fields: &[Field]| {

@@ -113,14 +113,39 @@ impl<'a> Payload<'a> {
 /// The content is not of this type.
 pub fn show(section: &Section, content: &Type) -> Result<Vec<(String, String)>, StateError> {
     let mut payload = Payload::new(section);
-    let mut lines = Vec::new();
+    let mut lines = Lines {
+        all: Vec::new(),
+        left: LEAST_TEXT + section.payload.len().saturating_mul(TEXT),
+    };
     value(&mut lines, String::new(), content, &mut payload)?;
     payload.end()?;
-    Ok(lines)
+    Ok(lines.all)
+}
+
+/// How many bytes of text there can be to each byte of a payload, and however short it is. The names of fields are what a
+/// stream says they are: long ones could make much of little.
+const TEXT: usize = 64;
+/// See [`TEXT`].
+const LEAST_TEXT: usize = 1 << 20;
+
+/// Lines of `field = value`.
+struct Lines {
+    all: Vec<(String, String)>,
+    /// How many bytes more there can be.
+    left: usize,
+}
+
+impl Lines {
+    fn push(&mut self, path: String, text: String, from: &Payload<'_>) -> Result<(), StateError> {
+        let left = self.left.checked_sub(path.len() + text.len());
+        self.left = left.ok_or_else(|| from.wrong("the names in its layout are too long"))?;
+        self.all.push((path, text));
+        Ok(())
+    }
 }
 
 fn fields(
-    lines: &mut Vec<(String, String)>,
+    lines: &mut Lines,
     path: &str,
     fields: &[Field],
     from: &mut Payload<'_>,
@@ -136,7 +161,7 @@ fn fields(
 }
 
 fn value(
-    lines: &mut Vec<(String, String)>,
+    lines: &mut Lines,
     path: String,
     content: &Type,
     from: &mut Payload<'_>,
@@ -144,7 +169,7 @@ fn value(
     match content {
         Type::Scalar(name) => {
             let text = scalar(name, from)?;
-            lines.push((path, text));
+            lines.push(path, text, from)?;
         }
         Type::Struct(_, inner) => fields(lines, &path, inner, from)?,
         Type::Choice(_, variants) => {
@@ -152,27 +177,29 @@ fn value(
             let variant = variants.get(tag as usize);
             let variant =
                 variant.ok_or_else(|| from.wrong(format!("no variant has the number {tag}")))?;
-            lines.push((path.clone(), variant.name.clone()));
+            lines.push(path.clone(), variant.name.clone(), from)?;
             fields(lines, &path, &variant.fields, from)?;
         }
         Type::Array(inner, _) if inner.is_empty() => {}
         Type::Array(inner, len) => elements(lines, &path, inner, *len, from)?,
         Type::Sequence(inner) => {
             let len = from.length()?;
-            elements(lines, &path, inner, len, from)?;
+            if !inner.is_empty() {
+                elements(lines, &path, inner, len, from)?;
+            }
         }
         Type::Latch(inner) => {
             if from.truth()? {
                 value(lines, path, inner, from)?;
             } else {
-                lines.push((path, "none".to_owned()));
+                lines.push(path, "none".to_owned(), from)?;
             }
         }
         Type::Memory(_) => {
             let block = from.memory()?;
             let used = (0..block.pages()).filter(|p| block.uniform(*p) != Ok(Some(0)));
             let text = format!("{} bytes, {} pages not zero", block.size(), used.count());
-            lines.push((path, text));
+            lines.push(path, text, from)?;
         }
     }
     Ok(())
@@ -180,7 +207,7 @@ fn value(
 
 /// Numbers on one line, zeros at the end left out; other elements one by one.
 fn elements(
-    lines: &mut Vec<(String, String)>,
+    lines: &mut Lines,
     path: &str,
     inner: &Type,
     len: u64,
@@ -209,8 +236,7 @@ fn elements(
         let space = if used > 0 { " " } else { "" };
         let _ = write!(text, "{space}0 × {}", (bytes.len() - used) as u64 / size);
     }
-    lines.push((path.to_owned(), text + "]"));
-    Ok(())
+    lines.push(path.to_owned(), text + "]", from)
 }
 
 fn scalar(name: &str, from: &mut Payload<'_>) -> Result<String, StateError> {

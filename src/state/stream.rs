@@ -8,11 +8,12 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use solderless_model::Section;
 use solderless_model::memory::{PAGE, Ram};
+use solderless_model::{Section, Size};
 
-use super::layout::Layout;
+use super::layout::{Layout, Type};
 use super::runs::{BUFFER, Content, Run, fill, read_padded, runs, write_padded};
+use crate::graph::plan::MOST_MEMORY;
 
 /// What a stream starts with.
 const MAGIC: [u8; 8] = *b"\x93SOLDER\n";
@@ -23,6 +24,13 @@ const END: [u8; 8] = *b"\x93SOLEND\n";
 const FORMAT: u32 = 2;
 /// From this format on, runs of memory may be repeated. A stream without such runs has the format before.
 const REPEATS: u32 = 2;
+
+/// The most bytes of what a stream says of itself: as much as a board's file can have.
+const MOST_DESCRIPTION: u64 = 64 << 20;
+/// The most bytes of sections, which hold a kernel and its initial RAM disk: as much as half of what a CPU of 32 bits reaches.
+const MOST_SECTIONS: u64 = 2 << 30;
+/// The most bytes of the table: as many as if each page that there can be were a run.
+const MOST_TABLE: u64 = 64 << 20;
 
 const HEADER: usize = 96;
 const TRAILER: u64 = 12;
@@ -93,9 +101,10 @@ pub struct Stream {
     pub carried: u64,
 }
 
-/// Filled runs are mapped from a piece of memory of this size at most: a longer one takes longer to fill than it saves
-/// mappings.
+/// Filled runs are mapped from a piece of memory of this size: a longer one takes longer to fill than it saves mappings.
 const PATTERN: u64 = 512 << 10;
+/// Only for very long runs, so that they take no more mappings than this, it is longer.
+const PIECES: u64 = 1 << 10;
 
 /// A block, and the runs of its pages that a stream has.
 type Block = (Ram, Vec<Run>);
@@ -170,6 +179,19 @@ impl Header {
                 })?;
         }
         let [description, sections, table, memory] = extents;
+        for (what, extent, most) in [
+            ("description", description, MOST_DESCRIPTION),
+            ("sections' part", sections, MOST_SECTIONS),
+            ("table of memory", table, MOST_TABLE),
+            ("memory", memory, MOST_MEMORY),
+        ] {
+            if extent.len > most {
+                return broken(format!(
+                    "the {what} has {} bytes, more than there can be ({most})",
+                    extent.len
+                ));
+            }
+        }
         if end + TRAILER != total || from.u32()? != 0 {
             return broken("the header contradicts itself about the stream's length");
         }
@@ -358,6 +380,15 @@ struct Mapper {
     patterns: BTreeMap<u8, (File, u64)>,
 }
 
+impl Default for Mapper {
+    fn default() -> Self {
+        Self {
+            left: MAPPINGS,
+            patterns: BTreeMap::new(),
+        }
+    }
+}
+
 impl Mapper {
     /// Whether the pages could be mapped.
     fn map(&mut self, block: &Ram, page: u64, pages: u64, file: &File, at: u64) -> bool {
@@ -368,8 +399,12 @@ impl Mapper {
         block.map(page, pages, file, at).is_ok()
     }
 
+    /// Fills a run of a block that is new, so zero.
     fn fill(&mut self, block: &Ram, run: &Run, byte: u8) -> Result<(), StreamError> {
         let end = run.page + run.pages;
+        if byte == 0 {
+            return Ok(());
+        }
         if run.pages < SMALL_RUN || end * PAGE > block.size() {
             return fill(block, run, byte);
         }
@@ -380,7 +415,8 @@ impl Mapper {
                 (File::from(file), 0)
             }
         };
-        let wanted = (run.pages * PAGE).min(PATTERN);
+        let longest = PATTERN.max((run.pages / PIECES + 1).next_power_of_two() * PAGE);
+        let wanted = (run.pages * PAGE).min(longest);
         let piece = [byte; PAGE as usize];
         while length < wanted {
             file.write_all_at(&piece, length)?;
@@ -411,13 +447,14 @@ impl Stream {
         let mut from = Summed { from, sum: 0 };
         let (header, mut stream, runs) = Self::start(&mut from)?;
         let mut done = header.memory.at;
+        let mut mapper = Mapper::default();
         let mut buffer = vec![0; BUFFER];
         // What has been read so far: by its offset in the stream's memory, the block and the offset there.
         let mut there: BTreeMap<u64, (&Ram, u64)> = BTreeMap::new();
         for (block, runs) in &runs {
             for run in runs {
                 match run.content {
-                    Content::Filled(byte) => fill(block, run, byte)?,
+                    Content::Filled(byte) => mapper.fill(block, run, byte)?,
                     Content::Carried => {
                         there.insert(done - header.memory.at, (block, run.page * PAGE));
                         for (offset, len) in run.pieces() {
@@ -481,10 +518,7 @@ impl Stream {
         file.read_exact_at(&mut trailer, length - TRAILER)?;
         Self::end(&trailer)?;
         let mut at = header.memory.at;
-        let mut mapper = Mapper {
-            left: MAPPINGS,
-            patterns: BTreeMap::new(),
-        };
+        let mut mapper = Mapper::default();
         let mut buffer = vec![0; BUFFER];
         for (block, runs) in &runs {
             for run in runs {
@@ -543,19 +577,33 @@ impl Stream {
 
         let bytes = from.claimed(header.sections.len)?;
         let mut sections = sections(&bytes, &about.layout)?;
+        let memories = about.layout.sections.iter().map(|says| {
+            let content = about.layout.content(says);
+            content.map(Type::memories).unwrap_or_default()
+        });
+        let memories: Vec<_> = memories.collect();
 
         let bytes = from.claimed(header.table.len)?;
         let mut table = Bytes(check(&bytes, "table of memory")?);
         let mut runs = Vec::new();
-        let mut carried = 0u64;
+        let (mut carried, mut total) = (0u64, 0u64);
         for _ in 0..table.u64()? {
             let (section, size, count) = (table.u64()?, table.u64()?, table.u64()?);
-            let section = usize::try_from(section)
-                .ok()
-                .and_then(|s| sections.get_mut(s));
-            let Some(section) = section else {
+            let index = usize::try_from(section).unwrap_or(usize::MAX);
+            let (Some(section), Some(says)) = (sections.get_mut(index), memories.get(index)) else {
                 return broken("memory of a section that there is not");
             };
+            if !says.contains(&Some(size)) && !says.contains(&None) {
+                return broken(format!(
+                    "the section {} has {} of memory, which is not what its layout says",
+                    section.path,
+                    Size(size)
+                ));
+            }
+            total = total.saturating_add(size.next_multiple_of(PAGE));
+            if total > MOST_MEMORY {
+                return broken(format!("it has more than {} of memory", Size(MOST_MEMORY)));
+            }
             let block = Ram::new(size).map_err(|e| StreamError::Broken(e.to_string()))?;
             section.memory.push(block.clone());
             let mut of_block = Vec::new();

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
+use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,11 +13,12 @@ use solderless::graph::export::{Node, graph};
 use solderless::machine::{
     Event, Fittings, Host, Kernel, KernelFiles, Machine, Memory, Pace, Run, Sink,
 };
-use solderless::state::{Description, Layout, Stream, StreamError, payload, stream};
+use solderless::state::{Description, Layout, Stream, StreamError, layout, payload, stream};
 use solderless_model::testing::Noise;
-use solderless_model::{Engine, NEWEST, Parts, Shape};
-use solderless_testing::guests;
+use solderless_model::{Engine, NEWEST, Parts, Section, Shape};
 use solderless_testing::streams::reseal;
+use solderless_testing::usage;
+use solderless_testing::{Console, guests};
 
 /// An outside from which some input comes at once, and then nothing.
 struct Typed(VecDeque<Event>);
@@ -536,14 +538,128 @@ fn what_a_stream_claims_is_not_believed() {
         }
     }
     // All offsets moved so that they agree with a huge description.
-    let mut lie = bytes.clone();
-    let more = 1u64 << 50;
-    for field in [16, 32, 40, 56, 72] {
-        let old = u64::from_le_bytes(lie[field..field + 8].try_into().expect("8 bytes"));
-        lie[field..field + 8].copy_from_slice(&(old + more).to_le_bytes());
+    for (more, reason) in [
+        (1u64 << 25, "cut short"),
+        (1 << 50, "more than there can be"),
+    ] {
+        let mut lie = bytes.clone();
+        for field in [16, 32, 40, 56, 72] {
+            let old = u64::from_le_bytes(lie[field..field + 8].try_into().expect("8 bytes"));
+            lie[field..field + 8].copy_from_slice(&(old + more).to_le_bytes());
+        }
+        reseal(&mut lie);
+        assert!(refusal(&lie).contains(reason));
     }
-    reseal(&mut lie);
-    assert!(refusal(&lie).contains("cut short"));
+}
+
+/// The stream of a board with this much memory, a page of it with `text`; its table says that all of it has one value, or
+/// that all of it repeats that page.
+fn bomb(size: &str, kind: &dyn Fn(u64) -> (u64, u64, u64)) -> Vec<u8> {
+    let board = format!(
+        "[board]\nname = \"big\"\n[dev.ram]\nat = \"sys:0\"\n[dev.ram.ram]\nsize = \"{size}\"\n[dev.cpu]\nat = \"sys\"\n[dev.cpu.mips32-cpu]\n"
+    );
+    let loaded = board::open_text("big", &board, &Options::default());
+    let loaded = loaded.unwrap_or_else(|e| panic!("{}", e.render(false)));
+    let mut machine = Machine::new(&loaded.plan, Fittings::default()).expect("a machine");
+    machine.load(0, b"text").expect("memory");
+    machine.load(0x2000, &[1; 4096]).expect("memory");
+    let mut bytes = saved(&machine, &loaded);
+    let at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+    // The second run of the only block, which is the last of the table.
+    let run = (at(56) + at(64)) as usize - 4 - 24;
+    assert_eq!(at(run), 2);
+    let pages = at((at(56) + 16) as usize) / 4096;
+    let (page, pages, kind) = kind(pages);
+    for (n, value) in [page, pages, kind].into_iter().enumerate() {
+        bytes[run + 8 * n..][..8].copy_from_slice(&value.to_le_bytes());
+    }
+    reseal(&mut bytes);
+    bytes
+}
+
+#[test]
+fn memory_of_one_value_costs_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x");
+    for value in [0, 0x55] {
+        let bytes = bomb("15GiB", &|pages| (2, pages - 2, 256 + value));
+        std::fs::write(&path, &bytes).expect("a file");
+        for from in ["file:", "exec:cat "] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_solderless"));
+            command.args(["run", "--stopped", "--monitor", "stdio", "--restore"]);
+            command.arg(format!("{from}{}", path.display()));
+            let mut console = Console::start(command);
+            for at in [0x2000u64, 7 << 30, (15 << 30) - 8] {
+                console.send(&format!("xp /1xb {at}\n"));
+                console.expect(&format!("{at:016x}: 0x{value:02x}"));
+            }
+            let cost = usage::memory_kib(console.id(), "VmHWM");
+            assert!(cost < 256 << 10, "{from}, {value}: {cost} KiB");
+            console.send("quit\n");
+            console.wait();
+        }
+    }
+}
+
+#[test]
+fn memory_that_the_layout_does_not_have_is_refused() {
+    let mut bytes = tiny();
+    let number = |bytes: &[u8], at: usize| {
+        u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes")) as usize
+    };
+    let size = number(&bytes, 56) + 16;
+    assert_eq!(number(&bytes, size), 64 << 10);
+    for claim in [32u64 << 10, 128 << 10, 64 << 30, 1 << 61, u64::MAX] {
+        bytes[size..size + 8].copy_from_slice(&claim.to_le_bytes());
+        reseal(&mut bytes);
+        let reason = refusal(&bytes);
+        assert!(reason.contains("not what its layout says"), "{reason}");
+    }
+}
+
+#[test]
+fn a_board_has_no_more_memory_than_there_can_be() {
+    let board = |size: &str| {
+        let text = format!(
+            "[board]\nname = \"x\"\n[dev.a]\nat = \"sys:0\"\n[dev.a.ram]\nsize = \"8GiB\"\n[dev.b]\nat = \"sys:0x200000000\"\n[dev.b.ram]\nsize = \"{size}\"\n"
+        );
+        board::open_text("x", &text, &Options::default()).map_err(|e| e.render(false))
+    };
+    assert!(board("8GiB").is_ok());
+    for size in ["9GiB", "64GiB", "16000000TiB"] {
+        let problems = board(size).map(drop).unwrap_err();
+        assert!(problems.contains("more than 16GiB of memory"), "{problems}");
+    }
+}
+
+#[test]
+fn names_in_a_layout_make_no_more_text_than_there_are_bytes() {
+    let field = |content| layout::Field {
+        name: "n".repeat(1 << 16),
+        content,
+        since: 1,
+        was: None,
+        default: None,
+    };
+    let byte = layout::Type::Scalar("u8".to_owned());
+    let element = layout::Type::Struct("E".to_owned(), vec![field(byte)]);
+    let mut payload = (1u64 << 18).to_le_bytes().to_vec();
+    payload.resize(8 + (1 << 18), 7);
+    let mut section = Section {
+        path: "x".to_owned(),
+        payload,
+        memory: Vec::new(),
+    };
+    let sequence = |of| layout::Type::Sequence(Box::new(of));
+    let error = payload::show(&section, &sequence(element)).unwrap_err();
+    assert!(error.to_string().contains("too long"), "{error}");
+    // Elements without a byte are as many as one likes; here 2^18 times none, 2^15 times over.
+    let nothing = layout::Type::Struct("N".to_owned(), Vec::new());
+    let many = layout::Type::Array(Box::new(sequence(nothing)), 1 << 15);
+    section.payload = (1u64 << 17).to_le_bytes().repeat(1 << 15);
+    let begin = std::time::Instant::now();
+    let _ = payload::show(&section, &many);
+    assert!(begin.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
