@@ -50,7 +50,7 @@ impl Error {
     /// A stream of one plan does not fit another. Of many differences the first are told, and how many there are; all
     /// remedies are.
     pub fn misfit(from: &Plan, to: &Plan, misfits: &[String], remedies: &[String]) -> Self {
-        const TOLD: usize = 10;
+        const TOLD: usize = 20;
         let mut lines = Vec::new();
         let told = match misfits.len() {
             ..=TOLD => misfits.len(),

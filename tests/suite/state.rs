@@ -692,7 +692,12 @@ fn a_stream_of_another_machine_is_refused_with_what_differs() {
         "{error}"
     );
     let error = refuse(&open("malta-lite", &[("param.ram", "16MiB")]));
-    assert!(error.contains("nothing here has this section"), "{error}");
+    // Of many differences the first are told, and how many there are.
+    assert!(
+        error.contains("it is of the board malta, this is malta-lite; 55 lines tell what differs"),
+        "{error}"
+    );
+    assert!(error.contains("- device kbc\n"), "{error}");
 }
 
 /// Loads a stream as far as it goes.
