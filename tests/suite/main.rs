@@ -10,6 +10,7 @@ mod docs;
 mod fuzz_corpus;
 mod graph_svg;
 mod guide;
+mod hostile;
 mod hotplug_vs_qemu;
 mod instants;
 mod linux;

@@ -20,7 +20,7 @@ const VALUES: [fn() -> Value; 6] = [
 ];
 
 /// The interface of a type, and properties with it: the defaults, except where the type says that one does not fit.
-fn properties(entry: &Entry) -> (Value, Interface) {
+pub fn properties(entry: &Entry) -> (Value, Interface) {
     let mut set = serde_json::Map::new();
     let interface = |set: &serde_json::Map<String, Value>| {
         let props = (entry.decode)(&Value::Object(set.clone())).map_err(|reason| (None, reason))?;
@@ -48,7 +48,7 @@ fn properties(entry: &Entry) -> (Value, Interface) {
 }
 
 /// A device of this type on a bench with memory full of noise.
-fn bench(entry: &Entry, props: &Value, interface: &Interface) -> Bench<Box<dyn Device>> {
+pub fn bench(entry: &Entry, props: &Value, interface: &Interface) -> Bench<Box<dyn Device>> {
     let images = vec![None; interface.slots.len()];
     let dev = (entry.build)(props, Wires::new(&interface.present(), &images));
     let dev = dev.unwrap_or_else(|e| panic!("{}: {e}", entry.name));
@@ -63,7 +63,7 @@ fn bench(entry: &Entry, props: &Value, interface: &Interface) -> Bench<Box<dyn D
 }
 
 /// The properties with which a type has each of its parts that the default leaves away, one at a time.
-fn with_parts(entry: &Entry, props: &Value, interface: &Interface) -> Vec<(Value, Interface)> {
+pub fn with_parts(entry: &Entry, props: &Value, interface: &Interface) -> Vec<(Value, Interface)> {
     let absent = interface.parts.iter().filter(|p| !p.present && p.built);
     let mut all = Vec::new();
     for part in absent {

@@ -11,6 +11,7 @@ pub(crate) use crate::pci_hotplug::{AcpiIndex, PciHotplug};
 solderless_model::not_built! {
     pub(crate) PciHotplug: "pcihp", feature "pci-hotplug";
     fn reset(&self);
+    fn restored(&self) -> Result<(), solderless_model::StateError>;
     fn read(&self, offset: u64, size: u8, fixed: u32) -> u64;
     fn write(&self, offset: u64, size: u8, value: u64, fixed: u32);
     fn acpi_index(&self, slots: u64) -> u32;

@@ -1,7 +1,9 @@
 //! PCI hotplug by ACPI: the registers through which a PC's firmware tables learn which slots changed (QEMU,
 //! docs/specs/acpi_pci_hotplug.rst). No part of the PIIX4: boards that are not PCs do without.
 
-use solderless_model::{BuildError, Fitted, Part, State, Wires};
+use std::collections::BTreeSet;
+
+use solderless_model::{BuildError, Fitted, Part, State, StateError, Wires};
 
 use crate::{HotplugError, Piix4PmProps, Place};
 
@@ -68,6 +70,21 @@ impl PciHotplug {
             slots.ejected |= gone;
             self.forget(bus, gone);
         }
+    }
+
+    /// State was loaded.
+    ///
+    /// # Errors
+    /// A device has a number in a slot that there is not, or several have one in the same.
+    pub(crate) fn restored(&self) -> Result<(), StateError> {
+        let mut places = BTreeSet::new();
+        for (bus, slot, _) in &self.numbered {
+            if *slot >= SLOTS || !places.insert((bus, slot)) {
+                let reason = format!("numbered: a device in slot {slot} of bus {bus}");
+                return Err(StateError::new(reason));
+            }
+        }
+        Ok(())
     }
 
     fn serves(&self, bus: u8) -> bool {

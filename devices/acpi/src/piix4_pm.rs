@@ -566,6 +566,9 @@ impl Device for Piix4Pm {
     }
 
     fn restored(&mut self, cx: &mut Cx<'_>) -> Result<(), StateError> {
+        if let Some(part) = self.pci_hotplug.get() {
+            part.restored()?;
+        }
         if let Some(part) = self.memory_hotplug.get() {
             part.restored()?;
         }

@@ -1,7 +1,7 @@
 //! What the engine keeps for each CPU besides the guest's registers: time, and what it knows of pages.
 
 use solderless_model::memory::{PAGE, Ram, SoftTlb};
-use solderless_model::{Cx, Page, State};
+use solderless_model::{Cx, Page, State, StateError};
 
 /// Places for virtual pages of code.
 pub const CODE_PAGES: usize = 512;
@@ -342,6 +342,22 @@ impl Vcpu {
             .saturating_add(self.carry);
         self.carry = cycles % self.rate;
         cx.advance(cycles / self.rate, pc);
+    }
+
+    /// State was loaded.
+    ///
+    /// # Errors
+    /// More instructions than any CPU executes in its time, or more time that has not passed yet than an instruction takes.
+    pub fn restored(&self) -> Result<(), StateError> {
+        if self.instructions > i64::MAX as u64 {
+            let reason = format!("instructions: {} are too many", self.instructions);
+            return Err(StateError::new(reason));
+        }
+        if self.carry / self.clock.max(1) >= 1_000_000_000 {
+            let reason = format!("carry: {} is more than an instruction", self.carry);
+            return Err(StateError::new(reason));
+        }
+        Ok(())
     }
 
     /// Instructions that may be executed until the deadline, at least one and no more than `most`.

@@ -108,6 +108,7 @@ impl Device for Mips32Cpu {
     }
 
     fn restored(&mut self, cx: &mut Cx<'_>) -> Result<(), StateError> {
+        self.core.vcpu.restored()?;
         self.engine.clear(&mut self.core);
         self.core.tlb.restored();
         self.core.mode_changed();
