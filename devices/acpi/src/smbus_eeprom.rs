@@ -192,7 +192,7 @@ mod tests {
         }
         assert!(limited(1000).unwrap().ends_with("of 1000MiB, 896MiB"));
         assert!(limited(0xf00).unwrap().ends_with("of 3840MiB, 3584MiB"));
-        assert!(limited(2).unwrap().ends_with("of 2MiB, 0"));
+        assert!(limited(2).unwrap().ends_with("of 2MiB, 0B"));
     }
 
     #[test]
