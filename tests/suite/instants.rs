@@ -113,10 +113,11 @@ fn nothing_depends_on_saves_at_edges_between_updates_and_in_sleep() {
         let mut cut = machine(&loaded, ports, then);
         let mut noise = Noise(5);
         while cut.now() < END {
-            // Most of them fall on a cycle of the timer's clock, and so on edges.
-            let ns = noise.below(100) * [1000, 1000, 777][noise.below(3) as usize];
-            let left = END - cut.now();
-            run(&mut cut, ns.min(left), false);
+            // Most of them are on a cycle of the timer's clock, and many of these on edges.
+            let at = cut.now() + noise.below(200_000);
+            let at = at - at % [1, 1000, 50_000][noise.below(3) as usize];
+            let ns = at.clamp(cut.now(), END) - cut.now();
+            run(&mut cut, ns, false);
             cut = again(&loaded, &cut);
         }
         assert_eq!(plain.now(), cut.now());
