@@ -72,7 +72,7 @@ fn generate(folder: &Path, devices: usize) -> usize {
         let _ = write!(
             board,
             "[chip.m{n}]\nuse = \"mid\"\nat = \"sys:{:#x}\"\nirq.intr = \"cpu[2]\"\n",
-            0x1_0000_0000u64 + n as u64 * 0x1000
+            0x2000_0000u64 + n as u64 * 0x1000
         );
     }
     write("base0.toml", &board);

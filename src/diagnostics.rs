@@ -303,12 +303,14 @@ impl View {
 
 /// The longest text of a message, and the longest line of a file, that is shown whole, in bytes.
 const LONGEST: (usize, usize) = (4000, 160);
+/// What stands for the rest.
+const MORE: &str = "…";
 
 /// A text of a message, without what is too much of it.
 fn clip(text: &str) -> String {
     let end = text.floor_char_boundary(LONGEST.0);
     match text.len() > end {
-        true => format!("{}…", &text[..end]),
+        true => format!("{}{MORE}", &text[..end]),
         false => text.to_owned(),
     }
 }
@@ -341,26 +343,26 @@ impl Excerpt {
         let mut at = 0;
         for (number, line) in excerpt.text.split_inclusive('\n').enumerate() {
             let body = line.trim_end_matches(['\n', '\r']).len();
-            let within = |place: &usize| (at..at + line.len()).contains(place);
+            // The end of the text is a place in its last line.
+            let end = at + line.len() + usize::from(!line.ends_with('\n'));
+            let within = |place: &usize| (at..end).contains(place);
             let (mut from, mut to) = (0, line.len());
             if body > LONGEST.1 {
                 let first = places.iter().map(|p| &**p).filter(|p| within(p)).min();
                 let first = first.map_or(0, |first| first - at);
                 from = line.floor_char_boundary(first.saturating_sub(LONGEST.1 / 4));
                 // What says that something is left out is not longer than that.
-                if from <= "…".len() {
-                    from = 0;
-                }
+                from = if from <= MORE.len() { 0 } else { from };
                 to = line.floor_char_boundary((from + LONGEST.1).min(body));
             }
-            out.push_str(if from > 0 { "…" } else { "" });
             if from > 0 {
-                excerpt.cut.push((number, from - "…".len()));
+                out.push_str(MORE);
+                excerpt.cut.push((number, from - MORE.len()));
             }
             let text = out.len();
             out.push_str(&line[from..to]);
             if to < body {
-                out.push('…');
+                out.push_str(MORE);
             }
             for (place, shown) in places.iter().zip(&mut shown).filter(|(p, _)| within(p)) {
                 *shown = text + (**place - at).clamp(from, to.max(from)) - from;
@@ -491,6 +493,40 @@ mod tests {
             ("uart", None),
         ] {
             assert_eq!(nearest(wrong, valid), meant, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn any_place_of_a_long_line_is_shown() {
+        let line = "é".repeat(500);
+        let mut sources = Sources::default();
+        let file = sources.add("a.toml", format!("one = 1\n{line}\ntwo = 2\n{line}"));
+        let text = sources.text(file);
+        let places = (0..=text.len()).filter(|at| text.is_char_boundary(*at));
+        let places: Vec<usize> = places.collect();
+        for (index, start) in places.iter().enumerate() {
+            for end in [index, index + 1, places.len() - 1] {
+                let end = places[end.min(places.len() - 1)];
+                let span = Span {
+                    file,
+                    start: *start,
+                    end,
+                };
+                let problem = Problem::error("long", "a long line").at(span, "here");
+                let shown = Report::new(sources.clone(), vec![problem]).render(false);
+                let (line, column) = (
+                    sources.line(span),
+                    start - text[..*start].rfind('\n').map_or(0, |n| n + 1) + 1,
+                );
+                assert!(
+                    shown.contains(&format!("a.toml:{line}:{column}]")),
+                    "{span:?}\n{shown}"
+                );
+                assert!(
+                    shown.lines().all(|line| line.chars().count() < 200),
+                    "{shown}"
+                );
+            }
         }
     }
 

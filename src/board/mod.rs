@@ -29,6 +29,7 @@ use params::{Params, Setting};
 use tree::Table;
 use trust::Origin;
 
+use crate::backend::Backend;
 use crate::diagnostics::{Problem, Report, Span, suggest};
 use crate::graph::plan::Plan;
 use crate::graph::resolve::resolve;
@@ -261,15 +262,20 @@ fn resolve_found(
         whole,
     };
     let plan = resolve(&board, &mut problems);
-    for (name, _, span) in &run.backends {
+    for (name, text, span) in run.backends.iter().filter(|_| plan.is_some()) {
         let slots = plan.iter().flat_map(|plan| &plan.slots);
-        let names: Vec<_> = slots.map(|slot| slot.name.as_str()).collect();
-        if plan.is_some() && !names.contains(&name.as_str()) {
-            problems.push(
+        match slots.clone().find(|slot| slot.name == *name) {
+            Some(slot) => {
+                if let Err(e) = Backend::parse(slot.kind, text) {
+                    let message = format!("nothing can be plugged into `{name}`");
+                    problems.push(Problem::error("bad-value", message).at(*span, e.to_string()));
+                }
+            }
+            None => problems.push(
                 Problem::error("unknown-slot", format!("the board has no slot `{name}`"))
                     .at(*span, "")
-                    .help(suggest(name, "slots", names)),
-            );
+                    .help(suggest(name, "slots", slots.map(|s| s.name.as_str()))),
+            ),
         }
     }
     problems.append(&mut loader.problems);

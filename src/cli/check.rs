@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::board;
+use crate::board::{self, Loaded};
 use crate::diagnostics::{Problem, Report, Severity, Sources, Span};
 use crate::graph::plan::Plan;
 
@@ -39,8 +39,8 @@ pub fn run(args: &Args) -> ExitCode {
     let mut bad = false;
     let mut checked = Vec::new();
     for board in &args.boards {
-        let (plan, report) = match board::load(board, &options) {
-            Ok((plan, warnings)) => (Some(plan), warnings),
+        let (plan, report) = match board::open(Some(board), &options) {
+            Ok(loaded) => with_untrusted(loaded),
             Err(problems) => (None, problems),
         };
         let ok = plan.is_some();
@@ -65,6 +65,22 @@ pub fn run(args: &Args) -> ExitCode {
     }
     let printed = super::print(&out);
     if bad { ExitCode::from(2) } else { printed }
+}
+
+/// The plan of a board, and its warnings with those of what `run` refuses to plug in for it.
+fn with_untrusted(loaded: Loaded) -> (Option<Plan>, Report) {
+    let defaults = loaded.plan.slots.iter();
+    let untrusted = defaults.filter_map(|slot| loaded.default(slot).err());
+    let mut problems: Vec<_> = untrusted.collect();
+    for problem in &mut problems {
+        problem.severity = Severity::Warning;
+    }
+    let Report {
+        sources,
+        problems: own,
+    } = loaded.report;
+    problems.extend(own);
+    (Some(loaded.plan), Report::new(sources, problems))
 }
 
 /// A board and what was found, as programs get it. docs/board-format.md describes it; what is there stays as it is.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use solderless_model::{Interface, PartDecl, Parts, PropError};
 
 use crate::board::decode::{Target, decode};
@@ -34,6 +34,9 @@ pub struct Typed<'b> {
     own: &'b Table,
     /// The properties that the board sets for every device of the type.
     shared: Option<&'b Table>,
+    /// All properties are known. Otherwise those in trouble, which has been reported, are as if they were not set, and how
+    /// large its memory is can only be guessed.
+    pub sure: bool,
     /// What it is made of these.
     pub known: Known,
 }
@@ -220,6 +223,25 @@ fn properties(
     decode(&target, table, at, problems)
 }
 
+/// The properties, as far as they can be known: those in trouble are left out.
+fn known(
+    entry: &'static Entry,
+    table: &Table,
+    at: Span,
+    problems: &mut Vec<Problem>,
+) -> Option<Json> {
+    properties(entry, table, at, problems).or_else(|| {
+        let values = table.iter().map(|(key, value)| (key, value.node.to_json()));
+        let mut good = serde_json::Map::new();
+        for (key, value) in values {
+            if (entry.decode)(&json!({ key.as_str(): value })).is_ok() {
+                good.insert(key.clone(), value);
+            }
+        }
+        (entry.decode)(&Json::Object(good)).ok()
+    })
+}
+
 /// What is the same for all devices of a board.
 struct Whole<'b> {
     board: &'b Board,
@@ -289,6 +311,7 @@ fn typed<'b>(
         entry,
         own,
         shared,
+        sure: true,
         known: Known::default(),
     };
     let mut text = String::new();
@@ -298,13 +321,19 @@ fn typed<'b>(
         typed.known = known.clone();
         return Some(typed);
     }
+    let before = problems.len();
     // Each layer is judged alone, so that the defaults' mistakes are not repeated for every device.
-    let mut props = properties(entry, own, type_key, problems)?;
+    let mut props = known(entry, own, type_key, problems)?;
+    typed.sure = problems.len() == before && !own.values().any(|e| e.node.any(Json::is_null));
     if let Some(shared) = shared {
         let mut both = shared.clone();
         both.extend(own.iter().map(|(key, value)| (key.clone(), value.clone())));
-        props = properties(entry, &both, type_key, problems)?;
+        props = known(entry, &both, type_key, problems)?;
     }
+    typed.sure &= whole
+        .defaults
+        .get(entry.name)
+        .is_none_or(|(_, good)| good.is_some());
     let about = |typed: &Typed<'_>, problem: Problem, error: &PropError| {
         let origin = typed.origin(error.property);
         problem
@@ -315,7 +344,18 @@ fn typed<'b>(
             )
             .over(origin.map(Node::weaker).unwrap_or_default())
     };
-    match (entry.interface)(&props) {
+    let mut interface = (entry.interface)(&props);
+    if let Err(error) = &interface {
+        let message = format!("bad value for `{}` of {}", error.property, entry.name);
+        let problem = Problem::error("bad-value", message);
+        problems.push(about(&typed, problem, error));
+        typed.sure = false;
+        // What it is without that value.
+        let mut defaults = (entry.decode)(&json!({})).ok()?;
+        props[error.property] = defaults[error.property].take();
+        interface = (entry.interface)(&props);
+    }
+    match interface {
         Ok(interface) => {
             for limit in &interface.limited {
                 let message = format!(
@@ -331,17 +371,12 @@ fn typed<'b>(
                 interface: interface.into(),
             }
         }
-        Err(error) => {
-            let message = format!("bad value for `{}` of {}", error.property, entry.name);
-            let problem = Problem::error("bad-value", message);
-            problems.push(about(&typed, problem, &error));
-            return None;
-        }
+        Err(_) => return None,
     }
     let parts = &typed.known.interface.parts;
     let mut left_out = parts.iter().filter(|p| p.present && !p.built).peekable();
     // What is wrong with one device is wrong with each like it.
-    if left_out.peek().is_none() {
+    if left_out.peek().is_none() && typed.sure {
         whole.cache.insert(cached, typed.known.clone());
     }
     for part in left_out {

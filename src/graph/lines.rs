@@ -31,7 +31,15 @@ pub fn nets(joins: Option<&Table>, names: &Names<'_, '_>, problems: &mut Vec<Pro
         let Some(table) = draft.table_at("irq", problems) else {
             continue;
         };
-        let Some(model) = &draft.model else { continue };
+        let Some(model) = &draft.model else {
+            // What its lines lead to can be wrong whatever it is.
+            for entry in table.values() {
+                for node in targets(&entry.node, problems) {
+                    inputs(node, names, problems);
+                }
+            }
+            continue;
+        };
         for (key, entry) in table {
             let outputs = select_outputs(&model.known.interface, key);
             let outputs = match outputs {

@@ -1,6 +1,6 @@
 //! What is odd about a whole board: good for its rules, and probably not what was meant.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use solderless_model::{BusKind, Pin, Pins, Placement};
 
@@ -13,10 +13,11 @@ use crate::board::Board;
 use crate::diagnostics::{Problem, Severity, Span, suggest};
 
 /// The warnings that a board can silence, each with what it is about.
-pub const LINTS: [(&str, &str); 9] = [
+pub const LINTS: [(&str, &str); 11] = [
+    ("empty-slot", "A device's slot that nothing is plugged into"),
     (
         "hidden-window",
-        "A window that windows meant to lie over others cover from end to end",
+        "A window that windows meant to lie over others cover from end to end, or beyond the addresses of every CPU",
     ),
     (
         "limited-value",
@@ -35,6 +36,7 @@ pub const LINTS: [(&str, &str); 9] = [
     ("unreachable-device", "A device that no CPU can reach"),
     ("unused-default", "Defaults for a type that no device has"),
     ("unused-param", "A parameter that nothing uses"),
+    ("unused-slot", "A slot of the board that no device has"),
 ];
 
 /// Looks for all of them.
@@ -55,6 +57,51 @@ pub fn check(
                 .at(*span, "")
                 .place(name.clone()),
         );
+    }
+}
+
+/// Slots of devices that nothing is plugged into, and slots of the board that are plugged in nowhere. `backends` are what
+/// is plugged into each of the devices' slots.
+pub fn slots(
+    board: &Board,
+    drafts: &[Draft<'_>],
+    backends: &[Vec<Option<usize>>],
+    problems: &mut Vec<Problem>,
+) {
+    let mut used = BTreeSet::new();
+    for (draft, backends) in drafts.iter().zip(backends) {
+        let slots = draft.interface().map_or(&[][..], |i| &i.slots);
+        for (slot, backend) in slots.iter().zip(backends) {
+            if backend.is_none() {
+                let message = format!(
+                    "nothing is plugged into `{}` of `{}`",
+                    slot.name, draft.name
+                );
+                problems.push(
+                    Problem::warning("empty-slot", message)
+                        .at(draft.key, "")
+                        .help(format!(
+                            "plug in a slot of the board: backend.{} = \"…\"",
+                            slot.name
+                        ))
+                        .place(format!("{}.{}", draft.name, slot.name)),
+                );
+            }
+        }
+        let plugged = draft.table.get("backend").and_then(|e| e.node.as_table());
+        let plugged = plugged.into_iter().flat_map(|table| table.values());
+        used.extend(plugged.filter_map(|entry| entry.node.as_str()));
+    }
+    let slots = board.root.get("slot").and_then(|e| e.node.as_table());
+    for (name, entry) in slots.into_iter().flatten() {
+        if !used.contains(name.as_str()) {
+            problems.push(
+                Problem::warning("unused-slot", format!("no device has the slot `{name}`"))
+                    .at(entry.key, "what a run plugs in here goes nowhere")
+                    .help(format!("plug it into a device: backend.SLOT = \"{name}\""))
+                    .place(name.clone()),
+            );
+        }
     }
 }
 
@@ -373,13 +420,14 @@ fn group(
 
 /// Devices that nothing on the board leads to.
 fn unreachable(drafts: &[Draft<'_>], placed: &[Placed], problems: &mut Vec<Problem>) {
-    let initiator = |index: usize| drafts[index].interface().is_some_and(|i| i.initiator);
-    if !(0..drafts.len()).any(initiator) {
+    let interfaces = drafts.iter().filter_map(Draft::interface);
+    let Some(bits) = interfaces.filter_map(|i| i.address_bits).max() else {
         return;
-    }
+    };
+    let last = u64::MAX >> (64 - u32::from(bits.clamp(1, 64)));
     let mut reached: Vec<Option<bool>> = vec![None; drafts.len()];
     for index in 0..drafts.len() {
-        reach(drafts, placed, index, &mut reached);
+        reach(drafts, placed, last, index, &mut reached);
     }
     for (index, draft) in drafts.iter().enumerate() {
         if reached[index] != Some(false) {
@@ -391,22 +439,40 @@ fn unreachable(drafts: &[Draft<'_>], placed: &[Placed], problems: &mut Vec<Probl
         {
             continue;
         }
-        problems.push(
-            Problem::warning(
-                "unreachable-device",
-                format!("no CPU can reach the device `{}`", draft.name),
-            )
-            .at(draft.key, "no window shows any of it")
-            .help("show a region of it through `map`")
-            .place(draft.name),
-        );
+        let message = format!("no CPU can reach the device `{}`", draft.name);
+        let problem = Problem::warning("unreachable-device", message).place(draft.name);
+        problems.push(match placed[index].windows.first() {
+            Some((_, span)) => problem
+                .at(
+                    *span,
+                    format!("the addresses of every CPU end at {last:#x}"),
+                )
+                .help("place it, or show a part of it through `map`, below that"),
+            None => problem
+                .at(draft.key, "no window shows any of it")
+                .help("show a region of it through `map`"),
+        });
+    }
+    for (index, place) in placed.iter().enumerate() {
+        let beyond = place.windows.iter().filter(|(window, _)| window.at > last);
+        for (window, span) in beyond.filter(|_| reached[index] == Some(true)) {
+            let name = drafts[index].name;
+            let end = window.at + (window.size - 1);
+            problems.push(
+                Problem::warning("hidden-window", format!("nobody sees a window of `{name}`"))
+                    .at(*span, format!("{:#x} to {end:#x}", window.at))
+                    .help(format!("the addresses of every CPU end at {last:#x}"))
+                    .place(name),
+            );
+        }
     }
 }
 
-/// Whether accesses get to a device. Chains are as long as buses are deep.
+/// Whether accesses get to a device, with addresses up to `last`. Chains are as long as buses are deep.
 fn reach(
     drafts: &[Draft<'_>],
     placed: &[Placed],
+    last: u64,
     index: usize,
     reached: &mut Vec<Option<bool>>,
 ) -> bool {
@@ -419,7 +485,7 @@ fn reach(
         return true;
     };
     let bus = match placed[index].seat.map(|seat| seat.bus) {
-        Some(Bus::Port(parent, _)) => reach(drafts, placed, parent, reached),
+        Some(Bus::Port(parent, _)) => reach(drafts, placed, last, parent, reached),
         Some(Bus::System) => true,
         // With a place that is none it has an error already.
         None => {
@@ -438,7 +504,7 @@ fn reach(
         || regions
             .iter()
             .any(|region| region.place == Placement::Device)
-        || !placed[index].windows.is_empty();
+        || placed[index].windows.iter().any(|(w, _)| w.at <= last);
     reached[index] = Some(bus && shown);
     bus && shown
 }

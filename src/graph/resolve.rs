@@ -15,9 +15,10 @@ use super::lines::nets;
 use super::lints;
 use super::plan::{BoardSlot, Boot, Bus, MOST_MEMORY, Net, Plan, PlannedDevice, Seat, Window};
 use super::windows::{Placed, placed};
+use crate::backend::Backend;
 use crate::board::decode::section;
 use crate::board::format::{BoardSection, BootSection, SlotSection};
-use crate::board::tree::{Entry, Table};
+use crate::board::tree::{self, Entry, Table};
 use crate::board::{Board, Gone};
 use crate::diagnostics::{Problem, Severity, Span, suggest};
 
@@ -52,8 +53,11 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
     let backends = backends(&drafts, &slots, &board.gone, problems);
     let boot = boot(root, &names, &slots, &board.gone, problems);
     // What is odd about a board that is wrong comes mostly from what is wrong.
-    if !problems.iter().any(|p| p.severity == Severity::Error) {
+    if problems.iter().any(|p| p.severity == Severity::Error) {
+        problems.retain(|p| p.place.is_none());
+    } else {
         lints::check(board, &names, &placed, &nets, problems);
+        lints::slots(board, &drafts, &backends, problems);
         lints::silence(board, problems);
     }
 
@@ -260,6 +264,13 @@ fn slots<'b>(root: &'b Table, problems: &mut Vec<Problem>) -> Slots<'b> {
             }
         };
         let slot = found.map(|SlotSection { kind, default }| {
+            let text = default.as_deref();
+            if let Some(Err(e)) = text.map(|text| Backend::parse(kind, text)) {
+                let at = tree::get(root, &["slot", name, "default"]);
+                let at = at.map_or(entry.key, |node| node.span);
+                let message = format!("nothing can be plugged into `{name}`");
+                problems.push(Problem::error("bad-value", message).at(at, e.to_string()));
+            }
             count += 1;
             (
                 BoardSlot {
@@ -300,6 +311,9 @@ fn backends(
     for draft in drafts {
         let table = draft.table_at("backend", problems);
         let Some(model) = &draft.model else {
+            for entry in table.into_iter().flat_map(|table| table.values()) {
+                slot(entry, slots, gone, problems);
+            }
             backends.push(Vec::new());
             continue;
         };

@@ -87,6 +87,7 @@ fn one(draft: &Draft<'_>, names: &Names<'_, '_>, problems: &mut Vec<Problem>) ->
     let mut placer = Placer {
         interface,
         type_name,
+        sure: model.sure,
         kind,
         placed: Placed {
             at: at.map(|node| node.span),
@@ -245,6 +246,7 @@ impl Default for Extent {
 struct Placer<'a> {
     interface: &'a Interface,
     type_name: &'static str,
+    sure: bool,
     kind: BusKind,
     placed: Placed,
     problems: &'a mut Vec<Problem>,
@@ -388,6 +390,11 @@ impl Placer<'_> {
         if size == 0 {
             return;
         }
+        // Where its size is a guess it has one page for certain.
+        let size = match region.kind {
+            RegionKind::Memory if !self.sure => size.min(PAGE),
+            _ => size,
+        };
         let last = self.kind.last(region.space).unwrap_or(u64::MAX);
         if at.checked_add(size - 1).is_none_or(|end| end > last) {
             return self.outside(region, span);

@@ -20,6 +20,8 @@ use crate::isa::Mips;
 use crate::model::{Identity, Props};
 use crate::victims::Victims;
 
+/// How many bits a physical address has (MIPS32 without PABITS beyond 32, as on all cores modelled).
+const PHYSICAL_BITS: u8 = 32;
 /// Inputs "ip": pin n is Cause.IPn. 0 and 1 are software's, and no pins.
 const IP: u16 = 8;
 /// Input "nmi": a rising edge is a non-maskable interrupt.
@@ -58,7 +60,7 @@ impl Model for Mips32Cpu {
     fn interface(props: &Props) -> Result<Interface, PropError> {
         Identity::new(props)?;
         Ok(Interface::on(BusKind::System)
-            .initiator()
+            .initiator(PHYSICAL_BITS)
             .inputs("ip", IP)
             .inside(&[0, 1], "software raises these interrupts, in Cause")
             .optional_inputs("nmi", 1)

@@ -309,6 +309,8 @@ pub struct Interface {
     pub bus: Option<BusKind>,
     /// It starts accesses and has no address of its own there: a CPU.
     pub initiator: bool,
+    /// How many bits the addresses have that it accesses; `None` if it starts no accesses.
+    pub address_bits: Option<u8>,
     /// The regions it answers.
     pub regions: Vec<Region>,
     /// The buses it offers.
@@ -335,10 +337,11 @@ impl Interface {
         }
     }
 
-    /// It starts accesses on its bus and has no address there.
+    /// It starts accesses on its bus, whose addresses have so many bits, and has no address there.
     #[must_use]
-    pub fn initiator(mut self) -> Self {
+    pub fn initiator(mut self, address_bits: u8) -> Self {
         self.initiator = true;
+        self.address_bits = Some(address_bits);
         self
     }
 
