@@ -1,8 +1,10 @@
 //! Problems found in boards: what they say, where they point, and how they are shown.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::visible::{replaced, visible};
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError,
     MietteSpanContents, SourceCode, SourceSpan, SpanContents,
@@ -309,9 +311,10 @@ const MORE: &str = "…";
 /// A text of a message, without what is too much of it.
 fn clip(text: &str) -> String {
     let end = text.floor_char_boundary(LONGEST.0);
+    let shown = visible(&text[..end]);
     match text.len() > end {
-        true => format!("{}{MORE}", &text[..end]),
-        false => text.to_owned(),
+        true => format!("{shown}{MORE}"),
+        false => shown.into_owned(),
     }
 }
 
@@ -327,8 +330,11 @@ impl Excerpt {
     /// A text with the ranges in it that are to be seen, which become ranges of what is shown.
     fn new(sources: &Sources, file: FileId, ranges: &mut [(usize, usize)]) -> Self {
         let mut excerpt = Self {
-            name: sources.name(file).to_owned(),
-            text: sources.text(file),
+            name: visible(sources.name(file)).into_owned(),
+            text: match replaced(&sources.text(file)) {
+                Cow::Borrowed(_) => sources.text(file),
+                Cow::Owned(text) => text.into(),
+            },
             cut: Vec::new(),
         };
         if excerpt.text.lines().all(|line| line.len() <= LONGEST.1) {

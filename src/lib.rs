@@ -17,3 +17,4 @@ pub mod progress;
 pub mod registry;
 mod replace;
 pub mod state;
+mod visible;

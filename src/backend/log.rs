@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::PATIENCE;
+use crate::visible::visible;
 
 /// Lines that may wait.
 const LINES: usize = 1 << 10;
@@ -37,7 +38,7 @@ pub struct Line;
 
 impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        say(&String::from_utf8_lossy(bytes));
+        say(&visible(&String::from_utf8_lossy(bytes)));
         Ok(bytes.len())
     }
 

@@ -34,6 +34,7 @@ use crate::board::{self, Loaded, Options};
 use crate::diagnostics::Report;
 use crate::graph::plan::Plan;
 use crate::state::{self, Stream, Uri};
+use crate::visible::visible;
 
 /// Compose machines from TOML, and run them.
 #[derive(Debug, Parser)]
@@ -296,7 +297,7 @@ fn refused(error: &anyhow::Error) -> ExitCode {
 
 /// Reports bad usage that the parser of the command line does not see.
 fn usage(message: &str) -> ExitCode {
-    eprintln!("error: {message}");
+    eprintln!("error: {}", visible(message));
     ExitCode::from(2)
 }
 
@@ -312,7 +313,10 @@ fn complain(report: &Report) {
 /// Prints on standard output. A reader that has gone is no error.
 fn print(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out
+        .write_all(visible(text).as_bytes())
+        .and_then(|()| out.flush())
+    {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => usage(&format!("cannot write: {e}")),
         _ => ExitCode::SUCCESS,
     }

@@ -17,6 +17,7 @@ use crate::graph::plan::{Boot, Plan};
 use crate::machine::{self, End, Fittings, Kernel, KernelFiles, Machine, Memory, Pace, Run};
 use crate::monitor::{Sessions, Vm};
 use crate::state::{self, Description, Stream, Uri, snapshots};
+use crate::visible::visible;
 
 /// Calendar time at power-on in deterministic mode: 2024-01-01 00:00:00 UTC.
 const FIXED_EPOCH: i64 = 1_704_067_200;
@@ -281,7 +282,9 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         });
         if let Err(e) = saved {
             drop(bar);
-            backend::say(&format!("error: the machine was not saved to {uri}: {e}\n"));
+            backend::say(&visible(&format!(
+                "error: the machine was not saved to {uri}: {e}\n"
+            )));
             return Ok(LOST);
         }
     }

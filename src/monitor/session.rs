@@ -8,6 +8,7 @@ use super::commands;
 use super::editor::Editor;
 use crate::backend::{Heard, Outlet, Outside, PATIENCE, Said, To};
 use crate::machine::{Backlog, End, Event, Host, Machine, Sink};
+use crate::visible::visible;
 
 /// What stands before a line.
 const PROMPT: &str = "(solderless) ";
@@ -291,6 +292,7 @@ impl Session {
     }
 
     fn say(&mut self, text: &str) {
+        let text = visible(text);
         match self.input {
             Input::Terminal(_) => self.send(text.replace('\n', "\r\n").as_bytes()),
             Input::Lines(..) => self.send(text.as_bytes()),

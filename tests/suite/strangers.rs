@@ -410,3 +410,100 @@ fn the_board_of_a_saved_machine_is_whole() {
         }
     }
 }
+
+/// A text that would colour a terminal, name its window, turn text around and go back in its line.
+const ORDERS: &str = "\u{1b}]0;owned\u{7}\u{1b}[31m\u{9b}2J\u{202e}x";
+
+#[test]
+fn no_text_of_a_file_gives_orders_to_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let orders = ORDERS.escape_unicode().to_string();
+    let orders = orders.replace("\\u{", "\\u").replace('}', "");
+    // TOML wants four digits.
+    let quoted: String = orders
+        .split("\\u")
+        .skip(1)
+        .map(|digits| format!("\\u{digits:0>4}"))
+        .collect();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let good = file(
+        "good.toml",
+        format!("[board]\nname = \"g\"\nextends = \"malta\"\nsummary = \"{quoted}\"\n"),
+    );
+    let bad = file(
+        "bad.toml",
+        format!(
+            "[board]\nname = \"{quoted}\"\nextends = \"{quoted}\"\n[dev.\"{quoted}\"]\nat = \"{quoted}\"\n[dev.\"{quoted}\".\"{quoted}\"]\n"
+        ),
+    );
+    let raw = file(
+        &format!("{}.toml", ORDERS.replace('/', "")),
+        format!("[board]\nname = \"{ORDERS}\"\n# {ORDERS}\n"),
+    );
+    let snapshot = folder.path().join("s.snap");
+    let save = format!("file:{}", snapshot.display());
+    let snapshot = snapshot.to_str().unwrap();
+    let mut ran = 0;
+    for arguments in [
+        &[
+            "run",
+            &good,
+            "--max-time",
+            "1ms",
+            "--deterministic",
+            "--backend",
+            "serial0=null",
+            "--save-on-exit",
+            &save,
+        ][..],
+        &["check", &good],
+        &["show", &good],
+        &["explain", &good, "board.summary"],
+        &["graph", &good],
+        &["layout", &good],
+        &["diff", &good, "malta"],
+        &["compat", snapshot, &good],
+        &["snapshot", "info", snapshot],
+        &["snapshot", "verify", snapshot],
+        &["snapshot", "board", snapshot],
+        &["snapshot", "show", snapshot, &quoted],
+        &["check", &bad],
+        &["show", &bad],
+        &["explain", &bad, ORDERS],
+        &["run", &bad],
+        &["check", &raw],
+        &["fix", &raw],
+        &["snapshot", "info", &raw],
+        &["snapshot", "show", snapshot, ORDERS],
+        &["compat", &raw, ORDERS],
+        &["check", "malta", "--set", ORDERS],
+        &["devices", ORDERS],
+        &["new", ORDERS],
+        &["run", "malta", "--kernel", &raw],
+        &["run", "malta", "--firmware", &raw],
+        &["run", "malta", "--backend", ORDERS],
+        &["run", "malta", "--monitor", ORDERS],
+        &["run", "--restore", ORDERS],
+        &["run", "--restore", &format!("file:{raw}")],
+    ] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_solderless"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        for text in [output.stdout, output.stderr] {
+            let text = String::from_utf8(text).unwrap();
+            let order = text.chars().find(|c| {
+                c.is_control() && !"\n\t".contains(*c) || ('\u{202a}'..='\u{202e}').contains(c)
+            });
+            assert_eq!(order, None, "{arguments:?}: {text:?}");
+            ran += usize::from(!text.is_empty());
+        }
+    }
+    assert!(ran > 25, "the commands have said something: {ran}");
+}
