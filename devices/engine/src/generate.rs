@@ -2,7 +2,7 @@
 
 use solderless_model::memory::PAGE;
 
-/// A page of memory: the number of the memory in `Memory::rams`, and of the page in it.
+/// A page of memory: the number of the memory in `Vcpu::memory`, and of the page in it.
 pub type Home = (u32, u32);
 
 /// A place for a block.

@@ -46,7 +46,7 @@ const NO_CODE: CodePage = CodePage {
 /// What is at a physical page, as the machine said it was.
 #[derive(Debug, Clone, Copy)]
 pub enum Frame {
-    /// Memory: which of [`Memory::rams`], where in it, and whether it may be written.
+    /// Memory: which of `Vcpu::memory`, where in it, and whether it may be written.
     Memory {
         ram: u32,
         offset: u64,
@@ -61,7 +61,7 @@ pub enum Frame {
 #[repr(C, align(32))]
 struct KnownFrame {
     number: u64,
-    /// Which of [`Memory::rams`]; none if it has registers.
+    /// Which of `Vcpu::memory`; none if it has registers.
     ram: u32,
     /// Its number in the memory.
     page: u32,
