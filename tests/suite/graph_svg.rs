@@ -256,7 +256,7 @@ fn nothing_lies_on_anything_else() {
 #[test]
 fn names_are_escaped() {
     let text = "[board]\nname = \"<a> & \\\"b\\\" \\u0001 ]]>\"\nsummary = \"</svg><script>\"\n\
-        [slot]\n\"<&'>\" = { kind = \"chardev\", default = \"</text>\" }\n\
+        [slot]\n\"<&'>\" = { kind = \"chardev\", default = \"null\" }\n\
         [dev.uart]\nat = \"sys:0\"\nbackend.chr = \"<&'>\"\n[dev.uart.serial-mm]\n";
     let plan = plan("odd.toml", text);
     check(&plan);
