@@ -5,12 +5,14 @@
 //! becomes the bus behind it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::rc::Rc;
 
 use serde_json::Value as Json;
 
 use super::decode::section;
 use super::format::{ChipSection, PortSection};
+use super::gone::Gone;
 use super::merge::{overlay, overlay_cut};
 use super::params::{self, Given, Setting};
 use super::tree::{Entry, Head, Node, Table, Value};
@@ -30,10 +32,19 @@ pub struct Chip {
     pub devices: usize,
     /// How many values stand in it.
     pub values: usize,
+    /// The numbers of the texts that it is in, those of the chips in it aside.
+    pub files: Range<usize>,
+    /// What it takes away of those that it extends.
+    pub gone: Gone,
+    /// Where its own text starts.
+    pub whole: Span,
 }
 
 /// See [`Chip::ports`].
 pub type Ports = BTreeMap<String, (Option<PortSection>, Span)>;
+
+/// The keys of a chip on a board that are tables.
+pub const TABLES: [&str; 6] = ["irq", "backend", "param", "defaults", "dev", "chip"];
 
 /// The most devices that the chips of a board can bring. A text of a few lines can name the same chip again and again.
 pub const MAX_DEVICES: usize = 1 << 17;
@@ -80,21 +91,22 @@ struct Scope<'s> {
     key: Option<Span>,
 }
 
-/// Puts the chips of a board in place of `[chip]`. Params have been put in. Params that nothing uses are added
-/// to `unused`. Returns the names of the chips.
+/// Puts the chips of a board, or of a chip by itself (`inner`), in place of `[chip]`. Params have been put in. Params that
+/// nothing uses are added to `unused`. Returns the names of the chips.
 pub fn expand(
     root: &mut Table,
+    inner: bool,
     library: &mut dyn Library,
     unused: &mut Vec<(String, Span)>,
     problems: &mut Vec<Problem>,
 ) -> BTreeSet<String> {
-    if !root.contains_key("chip") {
+    if !root.contains_key("chip") && !inner {
         return BTreeSet::new();
     }
     let none = Table::new();
     let scope = Scope {
         prefix: String::new(),
-        inner: false,
+        inner,
         place: None,
         backends: None,
         defaults: &none,
@@ -209,11 +221,10 @@ impl Expander<'_> {
             );
             return None;
         };
-        let tables = ["irq", "backend", "param", "defaults", "dev", "chip"];
         let (inner, own): (Table, Table) = table
             .iter()
             .map(|(key, value)| (key.clone(), value.clone()))
-            .partition(|(key, _)| tables.contains(&key.as_str()));
+            .partition(|(key, _)| TABLES.contains(&key.as_str()));
         for (key, entry) in inner.iter().filter(|(_, e)| e.node.as_table().is_none()) {
             let problem =
                 Problem::error("bad-value", format!("`{key}` of `{what}` is not a table"));
@@ -276,11 +287,11 @@ impl Expander<'_> {
                 value: Given::Node(entry.node),
             })
             .collect();
-        let missing = params::Missing {
+        let whose = params::Whose::Chip {
             at: key,
             help: &|param| format!("set it: `{param} = …` under [chip.{name}.param]"),
         };
-        let params = params::decide(&tree, &settings, Some(&missing), self.problems);
+        let params = params::decide(&tree, &settings, &whose, self.problems);
         let mut used = BTreeSet::new();
         when::settle(&mut tree, &params, &mut used, self.problems);
         params::substitute(&mut tree, &params, None, &mut used, self.problems);
@@ -527,7 +538,8 @@ pub fn ports(tree: &Table, instances: &Instances, problems: &mut Vec<Problem>) -
                 let port = match kind.as_str() {
                     "bus" => refer::inner_bus(instances, text).map(PortSection::Bus),
                     "input" => refer::inner_input(instances, text).map(PortSection::Input),
-                    "output" => Ok(PortSection::Output(text.to_owned())),
+                    "output" => refer::inner_output(instances, text)
+                        .map(|()| PortSection::Output(text.to_owned())),
                     _ => return None,
                 };
                 Some(port.map_err(|problem| problem.map(|p| p.at(to.node.span, ""))))

@@ -12,7 +12,7 @@ const SHOWN: usize = 3;
 const NAMED: usize = 40;
 
 /// What was taken away, by its name on the whole board, and where that is written.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Gone(Vec<(String, Span)>);
 
 impl Gone {

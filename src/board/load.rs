@@ -1,6 +1,6 @@
 //! From names to trees: finding the files of boards, chips, overlays and runs, reading them, and laying layer over layer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -14,6 +14,7 @@ use super::format::{
 };
 use super::gone::Gone;
 use super::params::{Given, Setting};
+use super::schema::Kind;
 use super::tree::{self, Entry, Node, Table};
 use super::trust::Origin;
 use super::{BUILT_IN, BUILT_IN_CHIPS, Options, merge, parse, renew, set};
@@ -191,6 +192,10 @@ pub struct Loader {
     chips: BTreeMap<Named, Option<Rc<Chip>>>,
     /// The same by what a text calls them, so that a file is read once.
     named: HashMap<(FileId, String), Option<Rc<Chip>>>,
+    /// The files of chips that are wrong by themselves, which has been reported.
+    pub broken: BTreeSet<usize>,
+    /// How many devices of chips were looked at by themselves.
+    looked_at: usize,
     /// The chips that are being read, each within the one before.
     reading: Vec<Named>,
 }
@@ -220,21 +225,42 @@ impl Loader {
         (file, tree)
     }
 
+    /// As [`Loader::parse`], of a text that has to be of a kind. One of another has nothing to say.
+    pub fn parse_as(&mut self, found: &Found, kind: Kind) -> (FileId, Table) {
+        let (file, tree) = self.parse(found);
+        match Kind::of(&tree) {
+            Some((other, at)) if other != kind => {
+                let ((is, help), (wanted, _)) = (other.about(), kind.about());
+                let message = format!("{} is {is}, not {wanted}", found.name);
+                let problem = Problem::error("wrong-kind", message);
+                self.problems
+                    .push(problem.at(at, "this says what it is").help(help));
+                self.unreadable = true;
+                (file, Table::new())
+            }
+            _ => (file, tree),
+        }
+    }
+
     /// Where the text that a place is in is from.
     fn origin(&self, span: Span) -> &Origin {
         &self.origins[span.file.index()]
     }
 
     /// Reads a board or chip and those that it extends, and lays one over the other. Also where its own text starts.
-    /// `header` is the table that says what it is.
     fn stack(
         &mut self,
         found: Found,
-        header: &str,
+        kind: Kind,
         find: fn(&str, &Origin) -> Result<Found, Problem>,
     ) -> (Table, Span, Gone) {
+        let header = if kind == Kind::Board {
+            "board"
+        } else {
+            "interface"
+        };
         let mut names = vec![found.named()];
-        let (file, tree) = self.parse(&found);
+        let (file, tree) = self.parse_as(&found, kind);
         let mut layers = vec![tree];
         let mut origin = found.origin;
         while let Some(extends) = layers.last().and_then(|layer| extends(layer, header)) {
@@ -246,7 +272,7 @@ impl Loader {
                     let names = names.iter().map(|(name, _)| name.as_str());
                     let chain: Vec<_> = names.chain([base.name.as_str()]).collect();
                     let chain = chain.join(" → ");
-                    let board = header == "board";
+                    let board = kind == Kind::Board;
                     let what = if board { "board" } else { "chip" };
                     let problem = Problem::error(
                         "extends-cycle",
@@ -262,7 +288,7 @@ impl Loader {
                     }
                 }
                 Ok(base) => {
-                    let (_, tree) = self.parse(&base);
+                    let (_, tree) = self.parse_as(&base, kind);
                     layers.push(tree);
                     names.push(base.named());
                     origin = base.origin;
@@ -317,7 +343,7 @@ impl Loader {
 
     /// All layers of a board: what it extends, itself, overlays, the run file, and the settings of the command line.
     pub fn layers(&mut self, found: Found, options: &Options, run: Option<RunText>) -> Layers {
-        let (mut root, whole, mut gone) = self.stack(found, "board", find);
+        let (mut root, whole, mut gone) = self.stack(found, Kind::Board, find);
         if let Some(own) = table_mut(&mut root, "board") {
             own.remove("delete");
         }
@@ -375,7 +401,7 @@ impl Loader {
     }
 
     fn overlay(&mut self, root: &mut Table, found: &Found, gone: &mut Gone) {
-        let (_, mut tree) = self.parse(found);
+        let (_, mut tree) = self.parse_as(found, Kind::Overlay);
         self.sections(&mut tree, "an overlay", &OVERLAY_SECTIONS);
         if let Some(header) = tree.get("overlay").cloned() {
             self.header::<OverlaySection>("[overlay]", &header);
@@ -384,7 +410,8 @@ impl Loader {
         root.remove("overlay");
     }
 
-    fn header<T: serde::de::DeserializeOwned + schemars::JsonSchema>(
+    /// Reads the table that says what a file is.
+    pub fn header<T: serde::de::DeserializeOwned + schemars::JsonSchema>(
         &mut self,
         what: &str,
         entry: &Entry,
@@ -403,7 +430,7 @@ impl Loader {
     }
 
     /// Takes out the sections that a kind of file does not have, and those that are no tables.
-    fn sections(&mut self, tree: &mut Table, what: &str, sections: &[&str]) {
+    pub fn sections(&mut self, tree: &mut Table, what: &str, sections: &[&str]) {
         tree.retain(|key, entry| {
             let table = entry.node.as_table().is_some();
             let problem = if !sections.contains(&key.as_str()) {
@@ -429,7 +456,7 @@ impl Loader {
     /// It cannot be read at all.
     pub fn run_file(&mut self, path: &Path, trust: bool) -> Result<RunText, Problem> {
         let found = read(Origin::of_file(path, &Origin::of_user(trust)), path)?;
-        let (_, mut tree) = self.parse(&found);
+        let (_, mut tree) = self.parse_as(&found, Kind::Run);
         self.sections(&mut tree, "a run file", &RUN_SECTIONS);
         let run: RunSection = match tree.get("run").cloned() {
             Some(entry) => self.header("[run]", &entry).unwrap_or_default(),
@@ -508,7 +535,8 @@ fn extends<'t>(tree: &'t Table, header: &str) -> Option<&'t Node> {
     member(tree, header, "extends")
 }
 
-fn list<'t>(tree: &'t Table, header: &str) -> Option<&'t Node> {
+/// What a layer deletes.
+pub fn list<'t>(tree: &'t Table, header: &str) -> Option<&'t Node> {
     member(tree, header, "delete")
 }
 
@@ -555,14 +583,17 @@ impl Library for Loader {
 }
 
 impl Loader {
-    fn read_chip(&mut self, found: Found) -> Option<Chip> {
+    /// Reads a chip, and says what is wrong with it by itself.
+    pub fn read_chip(&mut self, found: Found) -> Option<Chip> {
         let name = found.name.clone();
         let errors = |problems: &[Problem]| {
             let errors = problems.iter().filter(|p| p.severity == Severity::Error);
             errors.count()
         };
         let before = errors(&self.problems);
-        let (mut tree, whole, _) = self.stack(found, "interface", find_chip);
+        let first = self.origins.len();
+        let (mut tree, whole, gone) = self.stack(found, Kind::Chip, find_chip);
+        let files = first..self.origins.len();
         if errors(&self.problems) > before {
             return None;
         }
@@ -600,12 +631,32 @@ impl Loader {
             self.problems.push(problem.at(whole, "").help(help));
         }
         let ports = chips::ports(&tree, &instances, &mut self.problems);
-        Some(Chip {
+        let mut chip = Chip {
             name,
             values: tree::count(&tree),
             tree,
             ports,
             devices,
-        })
+            files,
+            gone,
+            whole,
+        };
+        // Chips of chips of chips are looked at again in each of those around them.
+        self.looked_at = self.looked_at.saturating_add(devices);
+        if self.looked_at <= chips::MAX_DEVICES {
+            let mut wrong = self.alone(&chip);
+            wrong.retain(|problem| problem.severity == Severity::Error);
+            if !wrong.is_empty() {
+                self.broken.extend(chip.files.clone());
+            }
+            for (port, at) in chip.ports.values_mut() {
+                let is_wrong = |problem: &Problem| problem.labels.iter().any(|l| l.span == *at);
+                if wrong.iter().any(is_wrong) {
+                    *port = None;
+                }
+            }
+            self.problems.append(&mut wrong);
+        }
+        Some(chip)
     }
 }

@@ -78,30 +78,12 @@ pub fn delete(
     library: &mut dyn Library,
     problems: &mut Vec<Problem>,
 ) {
-    let items = match list.map(|list| &list.value) {
-        Some(Value::Array(items)) => items,
-        _ => return,
-    };
-    for item in items {
-        let Some(text) = item.as_str() else { continue };
-        let Some(path) = parse_path(text) else {
-            problems.push(
-                Problem::error("bad-path", format!("`{text}` is not a path"))
-                    .at(item.span, "")
-                    .help("write it as the headers of tables are: \"dev.NAME\", \"dev.NAME.irq\""),
-            );
-            continue;
-        };
+    for (item, path) in paths(list, problems) {
         match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["chip", chip, _, ..] if tree::get(base, &["chip", chip]).is_some() => {
                 cut(base, &path, item.span);
                 gone.note(&path, item.span);
             }
-            ["board" | "overlay", ..] | [_] => problems.push(
-                Problem::error("bad-path", format!("`{text}` cannot be deleted"))
-                    .at(item.span, "")
-                    .help("name a table of dev, chip, join, slot, param, alias or defaults, or a key in one"),
-            ),
             _ => {
                 if tree::remove(base, &path).is_some() {
                     gone.note(&path, item.span);
@@ -111,6 +93,38 @@ pub fn delete(
             }
         }
     }
+}
+
+/// The paths that a `delete` names, each with what says it. Those that can name nothing are reported.
+pub fn paths<'n>(
+    list: Option<&'n Node>,
+    problems: &mut Vec<Problem>,
+) -> Vec<(&'n Node, Vec<String>)> {
+    let items = match list.map(|list| &list.value) {
+        Some(Value::Array(items)) => &items[..],
+        _ => &[],
+    };
+    let mut paths = Vec::new();
+    for item in items {
+        let Some(text) = item.as_str() else { continue };
+        let (wrong, help) = match parse_path(text) {
+            None => (
+                "is not a path",
+                "write it as the headers of tables are: \"dev.NAME\", \"dev.NAME.irq\"",
+            ),
+            Some(path) if path.len() == 1 || ["board", "overlay"].contains(&path[0].as_str()) => (
+                "cannot be deleted",
+                "name a table of dev, chip, join, slot, param, alias or defaults, or a key in one",
+            ),
+            Some(path) => {
+                paths.push((item, path));
+                continue;
+            }
+        };
+        let problem = Problem::error("bad-path", format!("`{text}` {wrong}"));
+        problems.push(problem.at(item.span, "").help(help));
+    }
+    paths
 }
 
 /// A problem that says how far a path leads.

@@ -1,5 +1,6 @@
 //! Boards: finding their files, reading them, merging the layers, and putting parameters in.
 
+mod alone;
 pub mod chips;
 pub mod decode;
 pub mod explain;
@@ -9,7 +10,7 @@ mod load;
 mod merge;
 pub mod params;
 pub mod parse;
-mod refer;
+pub mod refer;
 pub mod renew;
 pub mod schema;
 mod set;
@@ -22,6 +23,8 @@ pub mod write;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+pub use alone::{Checked, check};
+use chips::Ports;
 pub use gone::Gone;
 use load::{Found, Loader, RunText, find};
 pub use load::{MAX_BYTES, RunFile};
@@ -91,6 +94,8 @@ pub struct Board {
     pub absent: Vec<String>,
     /// What it takes away of the boards that it extends.
     pub gone: Gone,
+    /// The ports, if it is no board but a chip by itself.
+    pub ports: Option<Ports>,
     /// The whole of the board's own file, for what is missing from it.
     pub whole: Span,
 }
@@ -242,12 +247,12 @@ fn resolve_found(
         return Err(Report::new(loader.sources, loader.problems));
     }
     let mut problems = std::mem::take(&mut loader.problems);
-    let params = params::decide(&root, &settings, None, &mut problems);
+    let params = params::decide(&root, &settings, &params::Whose::Board, &mut problems);
     let mut used = BTreeSet::new();
     let absent = when::settle(&mut root, &params, &mut used, &mut problems);
     params::substitute(&mut root, &params, Some(&gone), &mut used, &mut problems);
     let mut unused = params::unused(&root, &used, "");
-    let chips = chips::expand(&mut root, &mut loader, &mut unused, &mut problems);
+    let chips = chips::expand(&mut root, false, &mut loader, &mut unused, &mut problems);
     if let Some(named) = named {
         version(&root, named, &mut problems);
     }
@@ -260,6 +265,7 @@ fn resolve_found(
         absent,
         gone,
         whole,
+        ports: None,
     };
     let plan = resolve(&board, &mut problems);
     for (name, text, span) in run.backends.iter().filter(|_| plan.is_some()) {
@@ -278,6 +284,11 @@ fn resolve_found(
             ),
         }
     }
+    // What is wrong with a chip by itself has been said of it.
+    problems.retain(|problem| {
+        let at = problem.labels.first().map(|label| label.span.file.index());
+        !at.is_some_and(|file| loader.broken.contains(&file))
+    });
     problems.append(&mut loader.problems);
     gone::gather(&mut problems, &loader.sources);
     let unreadable = loader.unreadable;

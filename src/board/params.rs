@@ -49,19 +49,26 @@ pub enum Given {
     Node(Node),
 }
 
-/// What to say about a parameter without a value.
-pub struct Missing<'a> {
-    /// Where it should have been given.
-    pub at: Span,
-    /// How to give it.
-    pub help: &'a dyn Fn(&str) -> String,
+/// Whose parameters are decided.
+pub enum Whose<'a> {
+    /// A board's.
+    Board,
+    /// A chip's that is on a board: where they should be given, and how to give one.
+    Chip {
+        /// Where.
+        at: Span,
+        /// How.
+        help: &'a dyn Fn(&str) -> String,
+    },
+    /// A chip's by itself: those without a default have no value.
+    Alone,
 }
 
 /// Decides every parameter of a merged board or chip. The last setting of one counts.
 pub fn decide(
     root: &Table,
     settings: &[Setting],
-    missing: Option<&Missing<'_>>,
+    whose: &Whose<'_>,
     problems: &mut Vec<Problem>,
 ) -> Params {
     let none = Table::new();
@@ -73,7 +80,7 @@ pub fn decide(
     for (name, entry) in declared {
         let setting = settings.iter().rev().find(|s| s.name == *name);
         let value = match entry.node.as_table() {
-            Some(table) => one(name, table, entry.key, setting, missing, problems),
+            Some(table) => one(name, table, entry.key, setting, whose, problems),
             None => {
                 problems.push(
                     Problem::error("bad-value", format!("param.{name} is not a table")).at(
@@ -90,9 +97,9 @@ pub fn decide(
         problems.push(
             Problem::error(
                 "unknown-param",
-                match missing {
-                    None => format!("the board has no param `{}`", setting.name),
-                    Some(_) => format!("the chip has no param `{}`", setting.name),
+                match whose {
+                    Whose::Board => format!("the board has no param `{}`", setting.name),
+                    _ => format!("the chip has no param `{}`", setting.name),
                 },
             )
             .at(setting.key, "")
@@ -111,7 +118,7 @@ fn one(
     table: &Table,
     key: Span,
     setting: Option<&Setting>,
-    missing: Option<&Missing<'_>>,
+    whose: &Whose<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Param> {
     let what = format!("param.{name}");
@@ -140,14 +147,17 @@ fn one(
                 "param-not-set",
                 format!("param `{name}` has no default and is not set"),
             );
-            problems.push(match missing {
-                None => problem
-                    .at(key, "")
-                    .help(format!("add `--set {what}=…`, or a `default` here")),
-                Some(missing) => problem
-                    .at(missing.at, "not set here")
-                    .at(key, "the param")
-                    .help((missing.help)(name)),
+            problems.extend(match whose {
+                Whose::Board => Some(
+                    problem
+                        .at(key, "")
+                        .help(format!("add `--set {what}=…`, or a `default` here")),
+                ),
+                Whose::Chip { at, help } => {
+                    let problem = problem.at(*at, "not set here").at(key, "the param");
+                    Some(problem.help(help(name)))
+                }
+                Whose::Alone => None,
             });
             return None;
         }

@@ -165,6 +165,10 @@ impl Names<'_> {
 
     /// A place relative to the chip's own.
     fn at_chip(&mut self, node: &mut Node, distance: Option<&str>) {
+        if self.place.is_some_and(|place| place.any(Json::is_null)) {
+            node.value = Value::Scalar(Json::Null);
+            return;
+        }
         let Some(place) = self.place.and_then(Node::as_str) else {
             if let Some(chip) = self.chip.take() {
                 self.problems.push(
@@ -312,6 +316,27 @@ pub fn inner_input(instances: &Instances, text: &str) -> Result<String, Lost> {
             Problem::error("bad-pin", "a line ends at an input")
                 .help(format!("`{head}` is a chip: write \"{head}[PORT]\"")),
         )),
+    }
+}
+
+/// Makes sure that an output that a chip names is one of a chip within it, if it is of a chip.
+///
+/// # Errors
+/// That chip has no such port.
+pub fn inner_output(instances: &Instances, text: &str) -> Result<(), Lost> {
+    match chip_of(instances, text) {
+        Some((None, ..)) => Err(None),
+        Some((Some(chip), path, port)) if !port.contains('.') => {
+            let port = port.split('[').next().unwrap_or_default();
+            match chip.ports.get(port) {
+                Some((Some(PortSection::Output(_)), _)) => Ok(()),
+                Some((None, _)) => Err(None),
+                _ => Err(unknown(chip, path, port, "output", |port| {
+                    matches!(port, PortSection::Output(_))
+                })),
+            }
+        }
+        _ => Ok(()),
     }
 }
 

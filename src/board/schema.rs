@@ -9,6 +9,8 @@ use super::format::{
     OVERLAY_SECTIONS, OverlaySection, ParamSection, PortSection, RUN_SECTIONS, RunBootSection,
     RunSection, SECTIONS, SlotSection, WhenSection,
 };
+use super::tree::Table;
+use crate::diagnostics::Span;
 use crate::graph::lints::LINTS;
 use crate::registry::{Entry, TYPES};
 
@@ -31,6 +33,30 @@ pub enum Kind {
 impl Kind {
     /// Every kind.
     pub const ALL: [Self; 4] = [Self::Board, Self::Chip, Self::Overlay, Self::Run];
+
+    /// The kind that a file says it is, and where.
+    pub fn of(tree: &Table) -> Option<(Self, Span)> {
+        let headers = [
+            ("board", Self::Board),
+            ("interface", Self::Chip),
+            ("port", Self::Chip),
+            ("overlay", Self::Overlay),
+            ("run", Self::Run),
+            ("backend", Self::Run),
+        ];
+        let mut found = headers.iter();
+        found.find_map(|(header, kind)| Some((*kind, tree.get(header)?.key)))
+    }
+
+    /// It with its article, and what it is for.
+    pub fn about(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Board => ("a board", "run it, or extend it: `extends` in [board]"),
+            Self::Chip => ("a chip", "a board places it: `use` in [chip.NAME]"),
+            Self::Overlay => ("an overlay", "lay it over a board: `--overlay FILE`"),
+            Self::Run => ("a run file", "run it: `solderless run --run-file FILE`"),
+        }
+    }
 
     /// Its name, as in `schemas/NAME.schema.json`.
     pub fn name(self) -> &'static str {

@@ -4,14 +4,13 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::board::{self, Loaded};
-use crate::diagnostics::{Problem, Report, Severity, Sources, Span};
-use crate::graph::plan::Plan;
+use crate::board;
+use crate::diagnostics::{Problem, Severity, Sources, Span};
 
 /// The arguments of `solderless check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Boards' names (`malta`), or the paths of their files
+    /// Boards' names (`malta`), or the paths of the files of boards, chips, overlays and runs
     #[arg(required = true, add = super::complete::boards())]
     boards: Vec<String>,
     #[command(flatten)]
@@ -39,22 +38,14 @@ pub fn run(args: &Args) -> ExitCode {
     let mut bad = false;
     let mut checked = Vec::new();
     for board in &args.boards {
-        let (plan, report) = match board::open(Some(board), &options) {
-            Ok(loaded) => with_untrusted(loaded),
-            Err(problems) => (None, problems),
-        };
-        let ok = plan.is_some();
-        bad |= !ok;
+        let found = board::check(board, &options);
+        bad |= !found.ok();
         match args.format {
-            Format::Json => checked.push(serde_json::json!(Checked::new(
-                board,
-                plan.as_ref(),
-                &report
-            ))),
+            Format::Json => checked.push(serde_json::json!(Checked::new(board, &found))),
             Format::Text => {
-                super::complain(&report);
-                if ok {
-                    out.push_str(&format!("{board}: ok\n"));
+                super::complain(&found.report);
+                if found.ok() {
+                    out.push_str(&format!("{board}: ok{}\n", how_far(&found)));
                 }
             }
         }
@@ -67,20 +58,12 @@ pub fn run(args: &Args) -> ExitCode {
     if bad { ExitCode::from(2) } else { printed }
 }
 
-/// The plan of a board, and its warnings with those of what `run` refuses to plug in for it.
-fn with_untrusted(loaded: Loaded) -> (Option<Plan>, Report) {
-    let defaults = loaded.plan.slots.iter();
-    let untrusted = defaults.filter_map(|slot| loaded.default(slot).err());
-    let mut problems: Vec<_> = untrusted.collect();
-    for problem in &mut problems {
-        problem.severity = Severity::Warning;
+/// How far a file could be checked, if it is none that makes a machine.
+fn how_far(found: &board::Checked) -> String {
+    match (&found.loaded, found.kind) {
+        (Some(_), _) => String::new(),
+        (None, kind) => format!(" by itself, as {}", kind.about().0),
     }
-    let Report {
-        sources,
-        problems: own,
-    } = loaded.report;
-    problems.extend(own);
-    (Some(loaded.plan), Report::new(sources, problems))
 }
 
 /// A board and what was found, as programs get it. docs/board-format.md describes it; what is there stays as it is.
@@ -88,6 +71,7 @@ fn with_untrusted(loaded: Loaded) -> (Option<Plan>, Report) {
 #[serde(rename_all = "kebab-case")]
 struct Checked<'r> {
     board: &'r str,
+    kind: &'static str,
     ok: bool,
     hash: Option<String>,
     problems: Vec<Found<'r>>,
@@ -134,11 +118,14 @@ struct Place<'r> {
 }
 
 impl<'r> Checked<'r> {
-    fn new(board: &'r str, plan: Option<&Plan>, report: &'r Report) -> Self {
+    fn new(board: &'r str, found: &'r board::Checked) -> Self {
+        let board::Checked { kind, report, .. } = found;
+        let plan = found.loaded.as_ref().map(|loaded| &loaded.plan);
         let problems = report.problems.iter();
         Self {
             board,
-            ok: plan.is_some(),
+            kind: kind.name(),
+            ok: found.ok(),
             hash: plan.map(|plan| format!("{:032x}", plan.hash())),
             problems: problems.map(|p| Found::new(&report.sources, p)).collect(),
         }

@@ -242,22 +242,12 @@ fn known(
     })
 }
 
-/// What is the same for all devices of a board.
-struct Whole<'b> {
-    board: &'b Board,
-    defaults: Defaults<'b>,
-    /// The types that devices have.
-    used: BTreeSet<&'static str>,
-    cache: Cache,
-}
-
-fn typed<'b>(
-    whole: &mut Whole<'b>,
+/// The types that a device has, each with its place and the properties: one, if all is well.
+fn types<'b>(
     name: &str,
-    key: Span,
     table: &'b Table,
     problems: &mut Vec<Problem>,
-) -> Option<Typed<'b>> {
+) -> Vec<(&'static Entry, Span, &'b Table)> {
     let mut types = Vec::new();
     for (key, entry) in table
         .iter()
@@ -279,6 +269,54 @@ fn typed<'b>(
             ),
         }
     }
+    types
+}
+
+/// Reports what is wrong with devices whatever else a board says of them: their types, properties and defaults.
+pub fn alone(root: &Table, problems: &mut Vec<Problem>) {
+    defaults(root, problems);
+    let table = |section: &str| root.get(section).and_then(|e| e.node.as_table());
+    for (name, entry) in table("dev").into_iter().flatten() {
+        let Some(table) = table_of(format_args!("dev.{name}"), entry, problems) else {
+            continue;
+        };
+        for (kind, at, own) in types(name, table, problems) {
+            properties(kind, own, at, problems);
+        }
+        let draft = Draft {
+            name,
+            key: entry.key,
+            table,
+            model: None,
+        };
+        for key in ["irq", "backend"] {
+            draft.table_at(key, problems);
+        }
+    }
+    for chip in table("chip").into_iter().flat_map(|chips| chips.values()) {
+        if let Some(chip) = chip.node.as_table() {
+            alone(chip, problems);
+        }
+    }
+}
+
+/// What is the same for all devices of a board.
+struct Whole<'b> {
+    board: &'b Board,
+    defaults: Defaults<'b>,
+    /// The types that devices have.
+    used: BTreeSet<&'static str>,
+    cache: Cache,
+}
+
+fn typed<'b>(
+    whole: &mut Whole<'b>,
+    name: &str,
+    key: Span,
+    table: &'b Table,
+    problems: &mut Vec<Problem>,
+) -> Option<Typed<'b>> {
+    let types = types(name, table, problems);
     whole
         .used
         .extend(types.iter().map(|(entry, ..)| entry.name));

@@ -239,8 +239,29 @@ fn select_outputs<'i>(interface: &'i Interface, key: &str) -> Result<Vec<(Pin, &
         .collect())
 }
 
+/// Reports an output that a device does not have.
+pub fn output(
+    device: &str,
+    pins: &str,
+    at: Span,
+    names: &Names<'_, '_>,
+    problems: &mut Vec<Problem>,
+) {
+    let Some(index) = names.get(device) else {
+        problems.push(names.unknown(device, at));
+        return;
+    };
+    let Some(interface) = names.drafts[index].interface() else {
+        return;
+    };
+    if let Err(wrong) = select_outputs(interface, pins) {
+        let problem = wrong.problem("output", device, &interface.outputs);
+        problems.push(problem.at(at, ""));
+    }
+}
+
 /// The inputs that `device[selection]` names: numbers count over all inputs, a name is a group, `name.2` one of its pins.
-fn inputs(node: &Node, names: &Names<'_, '_>, problems: &mut Vec<Problem>) -> Option<Vec<End>> {
+pub fn inputs(node: &Node, names: &Names<'_, '_>, problems: &mut Vec<Problem>) -> Option<Vec<End>> {
     let text = node.as_str()?;
     let parts = text
         .split_once('[')

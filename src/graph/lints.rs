@@ -10,6 +10,7 @@ use super::lines::pin_name;
 use super::plan::{Bus, Net, Window};
 use super::windows::Placed;
 use crate::board::Board;
+use crate::board::tree::Table;
 use crate::diagnostics::{Problem, Severity, Span, suggest};
 
 /// The warnings that a board can silence, each with what it is about.
@@ -51,6 +52,11 @@ pub fn check(
     odd_lines(names.drafts, placed, nets, problems);
     hidden_windows(names.drafts, placed, problems);
     unreachable(names.drafts, placed, problems);
+    unused_params(board, problems);
+}
+
+/// Parameters that nothing uses.
+pub fn unused_params(board: &Board, problems: &mut Vec<Problem>) {
     for (name, span) in &board.unused {
         problems.push(
             Problem::warning("unused-param", format!("nothing uses the param `{name}`"))
@@ -60,15 +66,12 @@ pub fn check(
     }
 }
 
-/// Slots of devices that nothing is plugged into, and slots of the board that are plugged in nowhere. `backends` are what
-/// is plugged into each of the devices' slots.
-pub fn slots(
-    board: &Board,
+/// Slots of devices that nothing is plugged into. `backends` are what is plugged into each of them.
+pub fn empty_slots(
     drafts: &[Draft<'_>],
     backends: &[Vec<Option<usize>>],
     problems: &mut Vec<Problem>,
 ) {
-    let mut used = BTreeSet::new();
     for (draft, backends) in drafts.iter().zip(backends) {
         let slots = draft.interface().map_or(&[][..], |i| &i.slots);
         for (slot, backend) in slots.iter().zip(backends) {
@@ -88,6 +91,13 @@ pub fn slots(
                 );
             }
         }
+    }
+}
+
+/// Slots of the board that are plugged in nowhere.
+pub fn unused_slots(board: &Board, drafts: &[Draft<'_>], problems: &mut Vec<Problem>) {
+    let mut used = BTreeSet::new();
+    for draft in drafts {
         let plugged = draft.table.get("backend").and_then(|e| e.node.as_table());
         let plugged = plugged.into_iter().flat_map(|table| table.values());
         used.extend(plugged.filter_map(|entry| entry.node.as_str()));
@@ -97,7 +107,7 @@ pub fn slots(
         if !used.contains(name.as_str()) {
             problems.push(
                 Problem::warning("unused-slot", format!("no device has the slot `{name}`"))
-                    .at(entry.key, "what a run plugs in here goes nowhere")
+                    .at(entry.key, "what is plugged in here goes nowhere")
                     .help(format!("plug it into a device: backend.SLOT = \"{name}\""))
                     .place(name.clone()),
             );
@@ -105,14 +115,14 @@ pub fn slots(
     }
 }
 
-/// Takes out the warnings that `[allow.LINT]` silences, and reports what silences nothing.
-pub fn silence(board: &Board, problems: &mut Vec<Problem>) {
-    let mut allowed: Vec<(&str, &str, Span, bool)> = Vec::new();
-    let allow = board
-        .root
-        .get("allow")
-        .and_then(|entry| entry.node.as_table());
-    let mut wrong = Vec::new();
+/// What `[allow]` silences: the warning, what it is about, where that stands, and whether there was such a warning. What is
+/// wrong with it is reported.
+pub fn allowed<'b>(
+    root: &'b Table,
+    wrong: &mut Vec<Problem>,
+) -> Vec<(&'b str, &'b str, Span, bool)> {
+    let mut allowed = Vec::new();
+    let allow = root.get("allow").and_then(|entry| entry.node.as_table());
     for (lint, entry) in allow.into_iter().flatten() {
         if LINTS.iter().all(|(name, _)| name != lint) {
             wrong.push(
@@ -139,9 +149,16 @@ pub fn silence(board: &Board, problems: &mut Vec<Problem>) {
                         .at(reason.node.span, "expected a string that says why"),
                 );
             }
-            allowed.push((lint, place, reason.key, false));
+            allowed.push((lint.as_str(), place.as_str(), reason.key, false));
         }
     }
+    allowed
+}
+
+/// Takes out the warnings that `[allow.LINT]` silences, and reports what silences nothing.
+pub fn silence(board: &Board, problems: &mut Vec<Problem>) {
+    let mut wrong = Vec::new();
+    let mut allowed = allowed(&board.root, &mut wrong);
     problems.retain(|problem| {
         let Some(at) = problem
             .place
@@ -179,7 +196,8 @@ pub fn silence(board: &Board, problems: &mut Vec<Problem>) {
     problems.extend(wrong);
     // What a board inherits may be about what it took away.
     for (lint, place, span, used) in allowed {
-        if !used && span.file == board.whole.file {
+        let looked_for = board.ports.is_none() || lint == "unused-param" || lint == "unused-slot";
+        if !used && looked_for && span.file == board.whole.file {
             problems.push(
                 Problem::warning(
                     "unused-allow",

@@ -1,7 +1,7 @@
 //! From a board's tree to its plan, and the plan as a graph.
 
 pub(crate) mod address;
-mod devices;
+pub mod devices;
 pub mod diff;
 pub mod export;
 mod lines;

@@ -9,16 +9,18 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use serde_json::Value as Json;
 use solderless_model::{RegionKind, Size, SlotKind};
 
-use super::address::Names;
+use super::address::{Names, place};
 use super::devices::{Draft, devices};
-use super::lines::nets;
+use super::lines::{self, inputs, nets};
 use super::lints;
 use super::plan::{BoardSlot, Boot, Bus, MOST_MEMORY, Net, Plan, PlannedDevice, Seat, Window};
 use super::windows::{Placed, placed};
 use crate::backend::Backend;
+use crate::board::chips::Ports;
 use crate::board::decode::section;
-use crate::board::format::{BoardSection, BootSection, SlotSection};
-use crate::board::tree::{self, Entry, Table};
+use crate::board::format::{BoardSection, BootSection, PortSection, SlotSection};
+use crate::board::refer::output;
+use crate::board::tree::{self, Entry, Node, Table, Value};
 use crate::board::{Board, Gone};
 use crate::diagnostics::{Problem, Severity, Span, suggest};
 
@@ -53,11 +55,22 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
     let backends = backends(&drafts, &slots, &board.gone, problems);
     let boot = boot(root, &names, &slots, &board.gone, problems);
     // What is odd about a board that is wrong comes mostly from what is wrong.
-    if problems.iter().any(|p| p.severity == Severity::Error) {
+    if let Some(all) = &board.ports {
+        ports(all, board, &names, problems);
+    }
+    let wrong = problems.iter().any(|p| p.severity == Severity::Error);
+    if wrong || board.ports.is_some() {
         problems.retain(|p| p.place.is_none());
-    } else {
-        lints::check(board, &names, &placed, &nets, problems);
-        lints::slots(board, &drafts, &backends, problems);
+    }
+    if !wrong {
+        lints::unused_slots(board, &drafts, problems);
+        match board.ports {
+            Some(_) => lints::unused_params(board, problems),
+            None => {
+                lints::check(board, &names, &placed, &nets, problems);
+                lints::empty_slots(&drafts, &backends, problems);
+            }
+        }
         lints::silence(board, problems);
     }
 
@@ -138,6 +151,41 @@ fn memory(drafts: &[Draft<'_>], problems: &mut Vec<Problem>) {
         let problem = format!("the board has more than {} of memory", Size(MOST_MEMORY));
         let problem = Problem::error("too-much-memory", problem);
         problems.push(problem.at(draft.key, format!("this has the most, {}", Size(*size))));
+    }
+}
+
+/// Reports ports of a chip that lead to nothing in it.
+fn ports(ports: &Ports, board: &Board, names: &Names<'_, '_>, problems: &mut Vec<Problem>) {
+    for (name, (port, at)) in ports {
+        let node = |text: &String| Node::new(Value::Scalar(text.clone().into()), *at);
+        match port {
+            Some(PortSection::Bus(text)) if text == "sys" || text.contains(':') => problems.push(
+                Problem::error(
+                    "bad-port",
+                    format!("`{name}` is no bus of a device of the chip"),
+                )
+                .at(*at, "expected \"device.port\""),
+            ),
+            Some(PortSection::Bus(text)) => {
+                place(&node(text), names, problems);
+            }
+            Some(PortSection::Input(text)) => {
+                let mut wrong = Vec::new();
+                inputs(&node(text), names, &mut wrong);
+                // A board takes some of a port, and is told of those that are no pins if it takes one.
+                problems.extend(wrong.into_iter().filter(|problem| problem.code != "no-pin"));
+            }
+            Some(PortSection::Output(text)) => match output(text, None) {
+                // Of a chip within it that is known to have it.
+                Some((device, _)) if board.chips.contains(&device) => {}
+                Some((device, pins)) => lines::output(&device, &pins, *at, names, problems),
+                None => problems.push(
+                    Problem::error("bad-port", format!("the port `{name}` leads nowhere"))
+                        .at(*at, "expected \"device.output\""),
+                ),
+            },
+            None => {}
+        }
     }
 }
 
@@ -401,7 +449,7 @@ fn slot<'s>(
         None => {
             let deleted = gone.other("slot", name, entry.node.span);
             problems.push(deleted.unwrap_or_else(|| {
-                Problem::error("unknown-slot", format!("the board has no slot `{name}`"))
+                Problem::error("unknown-slot", format!("there is no slot `{name}`"))
                     .at(entry.node.span, "")
                     .help(suggest(name, "slots", slots.keys().copied()))
             }));

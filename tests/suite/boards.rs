@@ -84,12 +84,10 @@ fn check_spans(report: &Report) {
 #[test]
 fn bad_boards_are_explained() {
     let mut wrong = Vec::new();
-    for path in boards("tests/boards/errors") {
+    let folders = ["tests/boards/errors", "tests/boards/errors/alone"];
+    for path in folders.into_iter().flat_map(boards) {
         let options = options(&fs::read_to_string(&path).unwrap());
-        let report = match board::load(path.to_str().unwrap(), &options) {
-            Ok((_, warnings)) => warnings,
-            Err(problems) => problems,
-        };
+        let report = board::check(path.to_str().unwrap(), &options).report;
         assert!(
             !report.problems.is_empty(),
             "{}: nothing is wrong with it",

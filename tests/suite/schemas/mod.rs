@@ -86,6 +86,7 @@ const CODES: &[(&str, Seen)] = &[
     ("untrusted", Seen::None),
     ("wrong-bus", Seen::None),
     ("wrong-device", Seen::None),
+    ("wrong-kind", Seen::Some),
     ("wrong-slot", Seen::None),
     ("wrong-version", Seen::None),
 ];
