@@ -39,8 +39,11 @@ impl Checked {
     }
 }
 
-/// What two devices cannot have both, unless the param that keeps one of them away is not known.
-const CLASHES: [&str; 4] = ["overlap", "address-taken", "driven-twice", "slot-taken"];
+/// What a board has the last word on: what a device lacks it can add, and it can do without a part that is not built.
+const OPEN: [&str; 4] = ["no-address", "no-place", "no-type", "part-not-built"];
+
+/// What two devices cannot have both. A board can keep them apart, as can a param that is not known.
+pub const CLASHES: [&str; 4] = ["overlap", "address-taken", "driven-twice", "slot-taken"];
 
 /// Checks a board by its name, or a file of any kind: each as far as it goes by itself.
 pub fn check(name: &str, options: &Options) -> Checked {
@@ -193,7 +196,8 @@ impl Loader {
         problems.retain(|problem| {
             let own = |span: Span| chip.files.contains(&span.file.index());
             let own = problem.labels.first().is_none_or(|label| own(label.span));
-            own && !(open && CLASHES.contains(&problem.code))
+            let clash = open && CLASHES.contains(&problem.code);
+            own && !clash && !OPEN.contains(&problem.code)
         });
         problems
     }

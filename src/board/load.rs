@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use solderless_model::Size;
 
+use super::alone::CLASHES;
 use super::chips::{self, Chip, Instances, Library};
 use super::decode::section;
 use super::format::{
@@ -645,7 +646,9 @@ impl Loader {
         self.looked_at = self.looked_at.saturating_add(devices);
         if self.looked_at <= chips::MAX_DEVICES {
             let mut wrong = self.alone(&chip);
-            wrong.retain(|problem| problem.severity == Severity::Error);
+            wrong.retain(|problem| {
+                problem.severity == Severity::Error && !CLASHES.contains(&problem.code)
+            });
             if !wrong.is_empty() {
                 self.broken.extend(chip.files.clone());
             }

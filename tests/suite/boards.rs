@@ -100,6 +100,27 @@ fn bad_boards_are_explained() {
 }
 
 #[test]
+fn a_board_adds_what_a_chip_leaves_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let chip = "[interface]\nname = \"open\"\n[port]\nintr = { output = \"uart.intr\" }\n[dev.uart]\n[dev.uart.serial-mm]";
+    let path = folder.path().join("open.toml");
+    fs::write(&path, chip).unwrap();
+    let alone = board::check(path.to_str().unwrap(), &Options::default());
+    assert!(alone.ok() && alone.loaded.is_none(), "{}", alone.report);
+    let text = "[board]\nname = \"user\"\nextends = \"malta\"\n[chip.open]\nuse = \"open\"\nirq.intr = \"cpu[6]\"\ndev.uart.at = \"sys:0x1d000000\"";
+    let loaded = board::load_as(&folder.path().join("user.toml"), text, &Options::default());
+    loaded.unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
+fn a_board_mends_what_clashes_in_a_chip() {
+    let text = "[board]\nname = \"mended\"\nextends = \"malta\"\n[chip.clash]\nuse = \"clash\"\ndev.other.at = \"sys:0x1d000100\"";
+    let path = Path::new("tests/boards/errors/alone/mended.toml");
+    let loaded = board::load_as(path, text, &Options::default());
+    loaded.unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
 fn what_has_to_be_a_table_is_one() {
     let refused = |text: &str| match board::load_text("board.toml", text, &Options::default()) {
         Ok(_) => panic!("{text}: nothing is wrong with it"),
