@@ -18,6 +18,7 @@ use super::outside::{Feed, Gone, spawn};
 use super::terminal::{self, Keys, Typed};
 use super::{BackendError, Form, LOST, Outlet, and, read as read_form, say, socket};
 use crate::machine::Event;
+use crate::visible::visible;
 
 /// The status of a program whose output nobody reads any more: 128 + SIGPIPE.
 const BROKEN_PIPE: u8 = 141;
@@ -201,7 +202,7 @@ pub(super) fn open(
                 .try_clone()
                 .map_err(|e| failed("open a pseudo-terminal", &e))?;
             let outlet = plain(name, Path::new(&path), Some(PATIENCE), &feed, file)?;
-            say(&format!("{name} is {path}\n"));
+            say(&visible(&format!("{name} is {path}\n")));
             spawn(name, move || {
                 let _ = read_all(&mut reader, &feed);
             })?;

@@ -156,8 +156,11 @@ fn misuse(error: &clap::Error) -> ExitCode {
             "`{name}` is a board; run it with `solderless run {name}`"
         ));
     }
-    // Help goes to standard output; a reader that has gone is no error.
-    let _ = error.print();
+    match args.iter().any(|arg| visible(arg) != arg.as_str()) {
+        true => eprint!("{}", visible(&error.render().to_string())),
+        // Help goes to standard output; a reader that has gone is no error.
+        false => drop(error.print()),
+    }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 

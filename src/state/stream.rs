@@ -25,7 +25,7 @@ const FORMAT: u32 = 2;
 /// From this format on, runs of memory may be repeated. A stream without such runs has the format before.
 const REPEATS: u32 = 2;
 
-/// The most bytes of what a stream says of itself: as much as a board's file can have.
+/// The most bytes of what a stream says of itself: its board, which has few, and the devices and layout of that.
 const MOST_DESCRIPTION: u64 = 64 << 20;
 /// The most bytes of sections, which hold a kernel and its initial RAM disk: as much as half of what a CPU of 32 bits reaches.
 const MOST_SECTIONS: u64 = 2 << 30;

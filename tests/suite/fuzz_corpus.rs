@@ -3,7 +3,7 @@
 #[path = "../fuzz/check.rs"]
 mod check;
 #[path = "../fuzz/stream.rs"]
-mod stream;
+pub mod stream;
 
 use std::fs;
 

@@ -1,7 +1,7 @@
 //! Streams made to harm: every value has its type, and none is one that a machine would have saved. What is not refused
 //! runs without a panic, a hang, or growth.
 //!
-//! `HOSTILE=60` tries for a minute, half of it with devices alone and half with whole machines; `SEED` begins elsewhere.
+//! `HOSTILE=60` tries each kind for half a minute; `SEED` begins elsewhere.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use solderless::board::{self, Options};
 use solderless::machine::{Event, Fittings, Host, Machine, Pace, Run};
 use solderless::registry::TYPES;
-use solderless::state::Layout;
 use solderless::state::layout::{Type, contents, scalar_size};
+use solderless::state::{Description, Layout, stream};
 use solderless_model::testing::{Noise, copy, step};
 use solderless_model::{END_OF_TIME, NEWEST, Section};
 
@@ -27,8 +27,9 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// Calls `attempt` with one seed after another, in a thread of its own, for half of the time that there is.
-fn for_a_while(attempt: impl Fn(u64) -> bool + Send + 'static) {
+/// Calls `attempt` with one seed after another, in a thread of its own, for half of the time that there is. It says whether what it
+/// made was taken, as some have to be.
+pub fn for_a_while(attempt: impl Fn(u64) -> bool + Send + 'static) {
     let time = Duration::from_secs(number("HOSTILE", 4)) / 2;
     let (done, at) = channel();
     let begin = Instant::now();
@@ -317,5 +318,78 @@ fn a_machine_stands_what_is_loaded_into_it() {
         machine.reset();
         run(&mut machine, 100_000);
         true
+    });
+}
+
+/// Its memory is in one block, the rest of it has few bytes.
+const SMALL: &str = r#"
+[board]
+name = "small"
+[slot]
+serial0 = { kind = "chardev" }
+[dev.ram]
+at = "sys:0x00000000"
+[dev.ram.ram]
+size = "64KiB"
+[dev.uart]
+at = "sys:0x1f000900"
+backend.chr = "serial0"
+[dev.uart.serial-mm]
+"#;
+
+#[test]
+fn a_stream_stands_what_it_claims() {
+    let loaded = board::open_text("small", SMALL, &Options::default());
+    let loaded = loaded.unwrap_or_else(|e| panic!("{}", e.render(false)));
+    let mut machine = Machine::new(&loaded.plan, Fittings::default()).expect("a machine");
+    for at in [0, 0x5000, 0x6100, 0xfffc] {
+        machine.load(at, b"text").expect("memory");
+    }
+    machine.load(0x2000, &[1; 4096]).expect("memory");
+    let sections = machine.save(NEWEST).expect("the newest version holds all");
+    let mut whole = Vec::new();
+    let description = Description::new(&loaded);
+    stream::write(&mut whole, &description, &sections, &mut |_, _| {}).expect("memory takes it");
+    let at = |bytes: &[u8], at: usize| {
+        let bytes = bytes.get(at..at + 8).and_then(|b| b.try_into().ok());
+        bytes.map_or(0, u64::from_le_bytes)
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    for_a_while(move |seed| {
+        let mut noise = Noise(seed);
+        let mut bytes = whole.clone();
+        let parts =
+            [32, 48, 64].map(|field| (at(&whole, field) as usize, at(&whole, field + 8) as usize));
+        for _ in 0..=noise.below(3) {
+            let odd = match noise.below(6) {
+                0 => noise.below(32),
+                1 => 1 << noise.below(64),
+                2 => u64::MAX - noise.below(5000),
+                3 => 256 + noise.below(256),
+                4 => 512 + 4096 * noise.below(8),
+                _ => noise.draw(),
+            };
+            // A word of the header or of the table, a length in a part, or a digit of what the stream says of itself.
+            let (start, len) = parts[noise.below(3) as usize];
+            let place = match noise.below(4) {
+                0 => 16 + 8 * noise.below(9) as usize,
+                1 => parts[2].0 + 8 * noise.below(parts[2].1 as u64 / 8) as usize,
+                2 => start + noise.below(len as u64) as usize,
+                _ => {
+                    let digits = parts[0].0..parts[0].0 + parts[0].1;
+                    let digits: Vec<_> = digits.filter(|at| whole[*at].is_ascii_digit()).collect();
+                    let digit = digits[noise.below(digits.len() as u64) as usize];
+                    bytes[digit] = b'0' + noise.below(10) as u8;
+                    continue;
+                }
+            };
+            if let Some(word) = bytes.get_mut(place..place + 8) {
+                word.copy_from_slice(&odd.to_le_bytes());
+            }
+        }
+        if noise.below(4) == 0 {
+            bytes.truncate(noise.below(bytes.len() as u64) as usize);
+        }
+        crate::fuzz_corpus::stream::load(&folder.path().join("x"), &bytes)
     });
 }

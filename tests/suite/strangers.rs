@@ -8,6 +8,11 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use solderless_model::testing::Noise;
+use solderless_testing::Terminal;
+
+use crate::hostile::for_a_while;
+
 /// What stands in a file that nobody may read.
 const SECRET: &str = "name = \"canary-7261\"";
 /// What stands in a file that nobody may write.
@@ -483,8 +488,8 @@ fn no_text_of_a_file_gives_orders_to_the_terminal() {
         &["check", "malta", "--set", ORDERS],
         &["devices", ORDERS],
         &["new", ORDERS],
-        &["run", "malta", "--kernel", &raw],
-        &["run", "malta", "--firmware", &raw],
+        &["run", "malta", "--kernel", &raw, "--max-time", "1ms"],
+        &["run", "malta", "--firmware", &raw, "--max-time", "1ms"],
         &["run", "malta", "--backend", ORDERS],
         &["run", "malta", "--monitor", ORDERS],
         &["run", "--restore", ORDERS],
@@ -506,4 +511,172 @@ fn no_text_of_a_file_gives_orders_to_the_terminal() {
         }
     }
     assert!(ran > 25, "the commands have said something: {ran}");
+}
+
+/// A path made to lead somewhere else.
+fn path(noise: &mut Noise, outer: &Path) -> String {
+    let outer = outer.display().to_string();
+    let pieces = [
+        "..",
+        ".",
+        "sub",
+        "up",
+        "chips",
+        "inner",
+        "inner-too",
+        "link.toml",
+        "secret.toml",
+        "kept",
+        "base.toml",
+        "link",
+        "",
+    ];
+    let start = match noise.below(6) {
+        0 => outer + "/",
+        1 => "./".to_owned(),
+        2 => "/etc/".to_owned(),
+        _ => String::new(),
+    };
+    let count = 1 + noise.below(5);
+    let middle: Vec<_> = (0..count)
+        .map(|_| pieces[noise.below(pieces.len() as u64) as usize])
+        .collect();
+    let end = [
+        "",
+        "/secret.toml",
+        "/link.toml",
+        "/base.toml",
+        "/kept",
+        "/passwd",
+    ];
+    start + &middle.join("/") + end[noise.below(6) as usize]
+}
+
+/// `HOSTILE` and `SEED` are as in `hostile`.
+#[test]
+fn random_files_do_no_harm() {
+    for_a_while(|seed| {
+        let mut noise = Noise(seed);
+        let trap = Trap::new();
+        for file in ["base.toml", "sub/base.toml", "chips/base.toml"] {
+            trap.write(file, BOARD);
+        }
+        // Some are good, so that what comes behind the names is reached.
+        let (name, file) = match noise.below(3) {
+            0 => ("./base.toml".to_owned(), "null"),
+            // Many random paths lead nowhere, so half are known to lead somewhere, by another way.
+            1 => {
+                let files = trap.files();
+                let file = &files[noise.below(files.len() as u64) as usize];
+                let detour = ["", "./", "sub/../", "sub/chips/../../"][noise.below(4) as usize];
+                let detour = if file.starts_with('/') { "" } else { detour };
+                (format!("{detour}{file}"), "")
+            }
+            _ => (path(&mut noise, trap.outer.path()), ""),
+        };
+        let file = match noise.below(3) {
+            _ if !file.is_empty() => file.to_owned(),
+            0 => name.clone(),
+            1 => format!("file:{name}"),
+            _ => {
+                let backends = trap.backends();
+                backends[noise.below(backends.len() as u64) as usize].clone()
+            }
+        };
+        // What names something, and how a run comes to it.
+        let header = "[board]\nname = \"x\"\nextends = \"./sub/base.toml\"\n";
+        let (slot, kind) = [
+            ("bios", "image"),
+            ("serial0", "chardev"),
+            ("net0", "netdev"),
+        ][noise.below(3) as usize];
+        let line = match noise.below(5) {
+            0 => format!("[board]\nname = \"x\"\nextends = {name:?}\n"),
+            1 => format!("{header}[chip.a]\nuse = {name:?}\n"),
+            2 => format!("{header}[slot]\n{slot} = {{ kind = \"{kind}\", default = {file:?} }}\n"),
+            3 => format!(
+                "{header}[param.p]\ntype = \"string\"\ndefault = {file:?}\n[slot.{slot}]\ndefault = \"${{p}}\"\n"
+            ),
+            _ => format!(
+                "{header}[slot.extra]\nkind = \"image\"\ndefault = {file:?}\n[dev.extra]\nat = \"sys:0x30000000\"\nbackend.image = \"extra\"\n[dev.extra.\"cfi.pflash01\"]\n"
+            ),
+        };
+        trap.write("x.toml", &line);
+        trap.write(
+            "sub/y.toml",
+            "[board]\nname = \"y\"\nextends = \"../x.toml\"\n",
+        );
+        trap.write(
+            "z.toml",
+            "[board]\nname = \"z\"\nextends = \"sub/y.toml\"\n",
+        );
+        trap.write("o.toml", &line.replacen(header, "[overlay]\n", 1));
+        let run = match noise.below(4) {
+            0 => format!("[run]\nboard = {name:?}\n"),
+            1 => format!("[run]\nboard = \"x.toml\"\noverlays = [{name:?}]\n"),
+            2 => format!("[run]\nboard = \"mipssim\"\n[backend]\n{slot} = {file:?}\n"),
+            _ => format!(
+                "[run]\nboard = \"mipssim\"\n[boot]\n{} = {name:?}\n",
+                ["kernel", "firmware"][noise.below(2) as usize]
+            ),
+        };
+        trap.write("r.toml", &run);
+        let run: &[&str] = match noise.below(5) {
+            0 => &["run", "x.toml"],
+            1 => &["run", "z.toml"],
+            2 => &["run", "base.toml", "--overlay", "o.toml"],
+            3 => &[
+                "run",
+                "mipssim",
+                "--run-file",
+                "r.toml",
+                "--overlay",
+                "o.toml",
+            ],
+            _ => &["run", "--run-file", "r.toml"],
+        };
+        let saved = trap.path("inner-too/x.snap");
+        let save = format!("file:{saved}");
+        let run = [run, &["--max-time", "1ms", "--save-on-exit", &save]].concat();
+        let output = solderless(&trap.inner, &run);
+        let what = format!("SEED={seed}: {run:?}\n{line}");
+        trap.check(&what, &output);
+        let Ok(stream) = fs::read(&saved) else {
+            return false;
+        };
+        let found = stream.windows(SECRET.len()).any(|w| w == SECRET.as_bytes());
+        assert!(!found, "{what} has read a secret");
+        let output = solderless(
+            &trap.inner,
+            &["run", "--max-time", "1ms", "--restore", &save],
+        );
+        trap.check(&what, &output);
+        output.status.code() == Some(124)
+    });
+}
+
+#[test]
+fn a_mistake_on_the_command_line_gives_no_orders_to_the_terminal() {
+    for arguments in [
+        &["run", "--restore", ORDERS][..],
+        &[ORDERS],
+        &["run", "malta", ORDERS],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_solderless"));
+        command.args(arguments);
+        // Messages go to the terminal too.
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "exec \"$0\" \"$@\" 2>&1"])
+            .arg(command.get_program())
+            .args(command.get_args());
+        let terminal = Terminal::new();
+        let mut console = terminal.start(shell);
+        console.expect("error");
+        let shown = console.expect("--help");
+        console.wait();
+        for order in ["\u{1b}]0", "\u{7}", "\u{9b}", "\u{202e}"] {
+            assert!(!shown.contains(order), "{arguments:?}: {shown:?}");
+        }
+    }
 }
