@@ -164,3 +164,34 @@ fn the_program_names_device_types_in_one_file() {
         }
     }
 }
+
+/// Statements of the document that are advice, or say what is not there.
+const ADVICE: [&str; 2] = ["- Nobody should be able", "- Frames and characters"];
+
+#[test]
+fn what_is_said_of_strangers_has_tests() {
+    let root = guests::repository();
+    let text = read(&root.join("docs/security.md"));
+    let mut tests = 0;
+    let statements = text.split("\n- ").skip(1).map(|rest| {
+        let end = rest.find("\n\n").unwrap_or(rest.len());
+        format!("- {}", &rest[..end])
+    });
+    let rows = text.lines().filter(|l| l.starts_with("| ")).skip(2);
+    for statement in statements.chain(rows.map(str::to_owned)) {
+        let mut named = 0;
+        for name in statement.split('`').skip(1).step_by(2) {
+            let Some((module, function)) = name.split_once("::") else {
+                continue;
+            };
+            let file = read(&root.join(format!("tests/suite/{module}.rs")));
+            let test = format!("#[test]\nfn {function}(");
+            assert!(file.contains(&test), "there is no test {name}");
+            named += 1;
+        }
+        let advice = ADVICE.iter().any(|start| statement.starts_with(start));
+        assert!(named > 0 || advice, "no test holds: {statement}");
+        tests += named;
+    }
+    assert!(tests > 30, "the statements were not found");
+}

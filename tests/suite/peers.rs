@@ -19,15 +19,15 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What a small board takes with all its queues full, in KiB; a flood brings more than that in a second.
 const MEMORY: u64 = 160 << 10;
 
-/// A little-endian kernel for Malta that does nothing but send `x` from its first serial port.
-fn flood(folder: &Path) -> PathBuf {
+/// A little-endian kernel for Malta that does nothing but send this byte from its first serial port.
+pub fn flood(folder: &Path, byte: u8) -> PathBuf {
     let code: [u32; 6] = [
-        0x3c08_b800, // lui   t0, 0xb800
-        0x3508_03f8, // ori   t0, t0, 0x3f8
-        0x2409_0078, // addiu t1, zero, 'x'
-        0xa109_0000, // sb    t1, 0(t0)
-        0x0804_0003, // j     to the store
-        0x0000_0000, // nop
+        0x3c08_b800,                   // lui   t0, 0xb800
+        0x3508_03f8,                   // ori   t0, t0, 0x3f8
+        0x2409_0000 | u32::from(byte), // addiu t1, zero, byte
+        0xa109_0000,                   // sb    t1, 0(t0)
+        0x0804_0003,                   // j     to the store
+        0x0000_0000,                   // nop
     ];
     let (at, headers, size) = (0x8010_0000u32, 84u32, 4 * code.len() as u32);
     let mut elf = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
@@ -46,7 +46,7 @@ fn flood(folder: &Path) -> PathBuf {
 fn flooding(folder: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(["run", "malta", "--ram", "16MiB", "--kernel"]);
-    command.arg(flood(folder));
+    command.arg(flood(folder, b'x'));
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command
 }

@@ -680,3 +680,25 @@ fn a_mistake_on_the_command_line_gives_no_orders_to_the_terminal() {
         }
     }
 }
+
+#[test]
+fn a_guest_gives_orders_to_its_console_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kernel = crate::peers::flood(folder.path(), 0x1b);
+    let kernel = kernel.to_str().expect("a path");
+    let run = [
+        "run",
+        "malta",
+        "--ram",
+        "16MiB",
+        "--deterministic",
+        "--max-time",
+        "1ms",
+        "-vv",
+        "--kernel",
+        kernel,
+    ];
+    let output = solderless(folder.path(), &run);
+    assert!(output.stdout.len() > 3 && output.stdout.iter().all(|b| *b == 0x1b));
+    assert!(!output.stderr.is_empty() && !output.stderr.contains(&0x1b));
+}
