@@ -16,7 +16,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use super::outlet::{Level, PATIENCE};
 use super::outside::{Feed, Gone, spawn};
 use super::terminal::{self, Keys, Typed};
-use super::{BackendError, Form, LOST, Outlet, and, read as read_form, say, socket};
+use super::{BackendError, Form, LOST, Outlet, Wrong, and, read as read_form, say, socket};
 use crate::machine::Event;
 use crate::visible::visible;
 
@@ -46,45 +46,52 @@ pub(super) const FORMS: &[Form<Chardev>] = &[
         name: "console",
         args: "",
         about: "the terminal, or standard input and output",
-        parse: |_| Some(Chardev::Stdio),
+        parse: |_| Ok(Chardev::Stdio),
     },
     Form {
         name: "stdio",
         args: "",
         about: "the same",
-        parse: |_| Some(Chardev::Stdio),
+        parse: |_| Ok(Chardev::Stdio),
     },
     Form {
         name: "null",
         args: "",
         about: "nothing",
-        parse: |_| Some(Chardev::Null),
+        parse: |_| Ok(Chardev::Null),
     },
     Form {
         name: "pty",
         args: "",
         about: "a new pseudo-terminal, its name printed",
-        parse: |_| Some(Chardev::Pty),
+        parse: |_| Ok(Chardev::Pty),
     },
     Form {
         name: "file",
         args: ":PATH",
         about: "output goes to a file",
-        parse: |path| (!path.is_empty()).then(|| Chardev::File(path.into())),
+        parse: |path| match path {
+            "" => Err(Wrong::Form),
+            path => Ok(Chardev::File(path.into())),
+        },
     },
     Form {
         name: "unix",
         args: ":PATH[,server]",
         about: "connects to a Unix socket, or listens at it, for one peer after another",
-        parse: |rest| address(rest).map(|(path, server)| Chardev::Unix(path.into(), server)),
+        parse: |rest| {
+            let (path, server) = address(rest).ok_or(Wrong::Form)?;
+            Ok(Chardev::Unix(path.into(), server))
+        },
     },
     Form {
         name: "tcp",
         args: ":HOST:PORT[,server]",
         about: "connects to a TCP address, or listens at it, for one peer after another",
         parse: |rest| {
-            let (address, server) = address(rest).filter(|(address, _)| address.contains(':'))?;
-            Some(Chardev::Tcp(address, server))
+            let address = address(rest).filter(|(address, _)| address.contains(':'));
+            let (address, server) = address.ok_or(Wrong::Form)?;
+            Ok(Chardev::Tcp(address, server))
         },
     },
 ];
@@ -113,7 +120,7 @@ impl Chardev {
     /// # Errors
     /// It is nothing that commands can come from; the message has what is.
     pub fn monitor(text: &str) -> Result<Self, BackendError> {
-        let name = text.split(':').next().unwrap_or_default();
+        let name = text.split([':', ',']).next().unwrap_or_default();
         let backend = match text {
             "none" => return Ok(Self::Null),
             _ if SILENT.contains(&name) => None,

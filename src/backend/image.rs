@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::Form;
+use super::{Form, Wrong};
 
 /// The content of a memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,13 +29,19 @@ pub(super) const FORMS: &[Form<Image>] = &[
         name: "file",
         args: ":PATH",
         about: "what a file has",
-        parse: |path| (!path.is_empty()).then(|| Image::File(path.into())),
+        parse: |path| match path {
+            "" => Err(Wrong::Form),
+            path => Ok(Image::File(path.into())),
+        },
     },
     Form {
         name: "rom",
         args: ":NAME",
         about: "a ROM that ships with the program",
-        parse: |name| (!name.is_empty()).then(|| Image::Rom(name.to_owned())),
+        parse: |name| match name {
+            "" => Err(Wrong::Form),
+            name => Ok(Image::Rom(name.to_owned())),
+        },
     },
 ];
 

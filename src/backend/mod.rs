@@ -7,9 +7,11 @@ mod log;
 mod netdev;
 mod outlet;
 mod outside;
+mod pcap;
 mod signals;
 mod socket;
 mod terminal;
+mod user;
 
 use std::fmt;
 
@@ -44,7 +46,7 @@ impl Backend {
     pub fn parse(kind: SlotKind, text: &str) -> Result<Self, BackendError> {
         match kind {
             SlotKind::Chardev => read(chardev::FORMS, "", text).map(Self::Chardev),
-            SlotKind::Netdev => read(netdev::FORMS, " for a network", text).map(Self::Netdev),
+            SlotKind::Netdev => Netdev::parse(text).map(Self::Netdev),
             SlotKind::Image => read(image::FORMS, " for an image", text).map(Self::Image),
         }
     }
@@ -70,14 +72,22 @@ pub fn usage(kind: SlotKind) -> String {
 
 /// A form that backends of a kind have.
 struct Form<T> {
-    /// What stands before the colon, or all of it.
+    /// What the text begins with.
     name: &'static str,
-    /// What follows the name, with its colon; nothing if nothing does.
+    /// What follows the name: from a colon on what has to, after a comma in brackets what can.
     args: &'static str,
     /// What it is.
     about: &'static str,
-    /// Reads what stands behind the colon.
-    parse: fn(&str) -> Option<T>,
+    /// Reads what follows the colon or the comma.
+    parse: fn(&str) -> Result<T, Wrong>,
+}
+
+/// Why a text is no backend of a form.
+enum Wrong {
+    /// It is not written so.
+    Form,
+    /// Something in it cannot be so.
+    Because(String),
 }
 
 impl<T> fmt::Display for Form<T> {
@@ -88,10 +98,7 @@ impl<T> fmt::Display for Form<T> {
 
 /// Reads a backend of one of these forms, which are those of a kind of slot.
 fn read<T>(forms: &[Form<T>], of: &str, text: &str) -> Result<T, BackendError> {
-    let (name, rest) = match text.split_once(':') {
-        Some((name, rest)) => (name, Some(rest)),
-        None => (text, None),
-    };
+    let (name, rest) = text.split_at(text.find([':', ',']).unwrap_or(text.len()));
     let Some(form) = forms.iter().find(|form| form.name == name) else {
         let forms: Vec<_> = forms.iter().map(Form::to_string).collect();
         return Err(BackendError::new(format!(
@@ -99,10 +106,18 @@ fn read<T>(forms: &[Form<T>], of: &str, text: &str) -> Result<T, BackendError> {
             and(&forms)
         )));
     };
-    (form.args.is_empty() == rest.is_none())
-        .then(|| (form.parse)(rest.unwrap_or_default()))
-        .flatten()
-        .ok_or_else(|| BackendError::new(format!("\"{text}\" is no backend: write {form}")))
+    let rest = match (form.args.chars().next(), rest) {
+        (Some(':'), rest) => rest.strip_prefix(':'),
+        (Some(_), rest) if !rest.is_empty() => rest.strip_prefix(','),
+        (_, rest) => rest.is_empty().then_some(rest),
+    };
+    let read = rest.map_or(Err(Wrong::Form), form.parse);
+    read.map_err(|wrong| {
+        BackendError::new(match wrong {
+            Wrong::Form => format!("\"{text}\" is no backend: write {form}"),
+            Wrong::Because(why) => format!("\"{text}\" is no backend: {why}"),
+        })
+    })
 }
 
 /// A list as a sentence has it.
@@ -139,7 +154,7 @@ mod tests {
         );
         assert_eq!(
             error(SlotKind::Netdev, "tap:x"),
-            "unknown backend \"tap:x\" for a network; there are null, udp:HOST:PORT,peer=HOST:PORT and unix:PATH,peer=PATH"
+            "unknown backend \"tap:x\" for a network; there are null, user[,OPTION=…], udp:HOST:PORT,peer=HOST:PORT and unix:PATH,peer=PATH"
         );
         assert_eq!(
             error(SlotKind::Image, "http://x"),

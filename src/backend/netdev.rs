@@ -1,6 +1,6 @@
 //! What plugs into a netdev slot.
 //!
-//! A network is a pair of datagram sockets, one frame to a datagram: what QEMU's `-netdev dgram` speaks, so that the other
+//! A wire is a pair of datagram sockets, one frame to a datagram: what QEMU's `-netdev dgram` speaks, so that the other
 //! end can be another machine here or one of QEMU's.
 
 use std::net::UdpSocket;
@@ -11,7 +11,9 @@ use std::sync::Arc;
 use rustix::net::{SendFlags, send};
 
 use super::outside::{Feed, spawn};
-use super::{BackendError, Form, socket};
+use super::pcap::{Record, Recorded};
+use super::user::{self, User};
+use super::{BackendError, Form, Wrong, read, socket};
 use crate::machine::Sink;
 
 /// The shortest frame on a network, and the shortest that says what it is: the header.
@@ -27,6 +29,10 @@ pub enum Netdev {
     Udp(String, String),
     /// Unix datagram sockets: the own one, which is made, and the other end's.
     Unix(PathBuf, PathBuf),
+    /// A network behind which the host's is.
+    User(Box<User>),
+    /// One whose frames are written to a file as well.
+    Recorded(Box<Netdev>, PathBuf),
 }
 
 /// How they are written.
@@ -35,19 +41,34 @@ pub(super) const FORMS: &[Form<Netdev>] = &[
         name: "null",
         args: "",
         about: "a network with nobody else on it",
-        parse: |_| Some(Netdev::Null),
+        parse: |_| Ok(Netdev::Null),
+    },
+    Form {
+        name: "user",
+        args: "[,OPTION=…]",
+        about: "the host's network, by address translation: no privilege is needed",
+        parse: |words| match User::parse(words) {
+            Ok(user) => Ok(Netdev::User(Box::new(user))),
+            Err(why) => Err(Wrong::Because(why)),
+        },
     },
     Form {
         name: "udp",
         args: ":HOST:PORT,peer=HOST:PORT",
         about: "frames as UDP datagrams: received at the first address, sent to the second",
-        parse: |rest| ends(rest).map(|(own, peer)| Netdev::Udp(own.into(), peer.into())),
+        parse: |rest| {
+            let (own, peer) = ends(rest).ok_or(Wrong::Form)?;
+            Ok(Netdev::Udp(own.into(), peer.into()))
+        },
     },
     Form {
         name: "unix",
         args: ":PATH,peer=PATH",
         about: "the same with Unix datagram sockets",
-        parse: |rest| ends(rest).map(|(own, peer)| Netdev::Unix(own.into(), peer.into())),
+        parse: |rest| {
+            let (own, peer) = ends(rest).ok_or(Wrong::Form)?;
+            Ok(Netdev::Unix(own.into(), peer.into()))
+        },
     },
 ];
 
@@ -57,11 +78,28 @@ fn ends(rest: &str) -> Option<(&str, &str)> {
         .filter(|(own, peer)| !own.is_empty() && !peer.is_empty())
 }
 
+/// What stands before the name of the file that frames are written to.
+const RECORD: &str = ",pcap=";
+
+impl Netdev {
+    /// Reads a network as a user writes it: in one of the forms, and whatever it is with `,pcap=FILE` behind it.
+    pub(super) fn parse(text: &str) -> Result<Self, BackendError> {
+        let of = " for a network";
+        match text.rsplit_once(RECORD) {
+            Some((network, file)) if !file.is_empty() => {
+                let network = read(FORMS, of, network)?;
+                Ok(Self::Recorded(Box::new(network), file.into()))
+            }
+            _ => read(FORMS, of, text),
+        }
+    }
+}
+
 /// Opens a backend; the frames that come in go to `feed`. Nothing is plugged in by [`Netdev::Null`].
 pub(super) fn open(
     name: &str,
     backend: &Netdev,
-    feed: Feed,
+    mut feed: Feed,
 ) -> Result<Option<Box<dyn Sink>>, BackendError> {
     let failed =
         |what: String, e: std::io::Error| BackendError::new(format!("{name}: cannot {what}: {e}"));
@@ -85,6 +123,13 @@ pub(super) fn open(
             let to = to.map_err(|e| failed("make a socket".to_owned(), e))?;
             spawn(name, move || take(|buffer| from.recv(buffer), &feed))?;
             Some(Box::new(Unix(to, peer.clone())))
+        }
+        Netdev::User(network) => Some(Box::new(user::open(name, network, feed)?)),
+        Netdev::Recorded(network, file) => {
+            let record = Record::create(name, file)?;
+            feed.record(record.clone());
+            let inner = open(name, network, feed)?;
+            Some(Box::new(Recorded::new(inner, record)))
         }
     })
 }

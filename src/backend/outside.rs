@@ -10,7 +10,9 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use super::pcap::Record;
 use super::signals::Signals;
+use super::user::Wake;
 use super::{BackendError, Chardev, Netdev, Outlet, chardev, netdev, terminal};
 use crate::machine::{Event, Sink};
 
@@ -73,7 +75,16 @@ impl Post {
 struct Credit {
     left: AtomicUsize,
     most: usize,
-    reader: OnceLock<Thread>,
+    reader: OnceLock<Reader>,
+}
+
+/// Whoever waits for credit.
+#[derive(Debug)]
+enum Reader {
+    /// A thread that waits for nothing else.
+    Parked(Thread),
+    /// One that waits for sockets as well.
+    Polling(Arc<Wake>),
 }
 
 impl Credit {
@@ -89,14 +100,17 @@ impl Credit {
     fn give(&self, count: usize) {
         let more = |left: usize| Some(left.saturating_add(count).min(self.most));
         let _ = self.left.fetch_update(SeqCst, SeqCst, more);
-        if let Some(reader) = self.reader.get() {
-            reader.unpark();
+        match self.reader.get() {
+            Some(Reader::Parked(thread)) => thread.unpark(),
+            Some(Reader::Polling(wake)) => wake.wake(),
+            None => {}
         }
     }
 
     /// Waits until there is some; `None` if `give_up`, which is asked now and then, says so.
     fn wait(&self, give_up: &dyn Fn() -> bool) -> Option<usize> {
-        self.reader.get_or_init(thread::current);
+        self.reader
+            .get_or_init(|| Reader::Parked(thread::current()));
         loop {
             match self.left.load(SeqCst) {
                 0 if give_up() => return None,
@@ -121,6 +135,8 @@ pub(super) struct Feed {
     credit: Arc<Credit>,
     /// For one peer at a time: that its end was heard.
     peers: Arc<Credit>,
+    /// Where frames are kept as well.
+    record: Option<Record>,
 }
 
 impl Feed {
@@ -154,10 +170,28 @@ impl Feed {
         Ok(true)
     }
 
+    /// How much may come in now. `wake` is told when it is more.
+    pub(super) fn room(&self, wake: &Arc<Wake>) -> usize {
+        self.credit
+            .reader
+            .get_or_init(|| Reader::Polling(wake.clone()));
+        self.credit.left.load(SeqCst)
+    }
+
+    /// Has frames kept as well.
+    pub(super) fn record(&mut self, record: Record) {
+        self.record = Some(record);
+    }
+
     /// Passes on a frame.
     pub(super) fn frame(&self, frame: Vec<u8>) -> Result<(), Gone> {
         match self.to {
-            To::Slot(slot) if self.credit.spend(1) => self.post.event(Event::Input(slot, frame)),
+            To::Slot(slot) if self.credit.spend(1) => {
+                if let Some(record) = &self.record {
+                    record.keep(&frame);
+                }
+                self.post.event(Event::Input(slot, frame))
+            }
             _ => Ok(()),
         }
     }
@@ -262,6 +296,7 @@ impl Outside {
             to,
             credit,
             peers,
+            record: None,
         }
     }
 

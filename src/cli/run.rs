@@ -13,7 +13,7 @@ use crate::backend::{self, Backend, Chardev, Image, LOST, Outside, To};
 use crate::board::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::files;
-use crate::graph::plan::{Boot, Plan};
+use crate::graph::plan::{BoardSlot, Boot, Plan};
 use crate::machine::{self, End, Fittings, Kernel, KernelFiles, Machine, Memory, Pace, Run};
 use crate::monitor::{Sessions, Vm};
 use crate::state::{self, Description, Stream, Uri, snapshots};
@@ -53,6 +53,8 @@ pub struct Args {
     append: Option<String>,
     #[arg(long, value_name = "SLOT=BACKEND", help = backend_help(), add = super::complete::slots())]
     backend: Vec<String>,
+    #[arg(long, value_name = "NETWORK", help = net_help())]
+    net: Vec<String>,
     /// Go on from a saved machine: file:PATH, exec:COMMAND, unix:PATH, tcp:HOST:PORT or fd:N; a board that is named too must be the saved one's
     #[arg(long, value_name = "URI", conflicts_with_all = ["firmware", "kernel", "initrd", "append"], add = super::complete::snapshots())]
     restore: Option<Uri>,
@@ -95,6 +97,13 @@ fn backend_help() -> String {
         backend::usage(chardev),
         backend::usage(netdev),
         backend::usage(image)
+    )
+}
+
+fn net_help() -> String {
+    format!(
+        "Plug a network into the board's first slot for one, again for the next: {}",
+        backend::usage(SlotKind::Netdev)
     )
 }
 
@@ -362,6 +371,25 @@ fn backends(
             })?;
         let backend = Backend::parse(plan.slots[slot].kind, spec);
         backends[slot] = Some(backend.with_context(|| format!("--backend {text}"))?);
+    }
+    for text in &args.net {
+        let mut slots = plan.slots.iter().enumerate();
+        let free = |(index, slot): (usize, &BoardSlot)| {
+            (slot.kind == SlotKind::Netdev && backends[index].is_none()).then_some(index)
+        };
+        let Some(slot) = slots.find_map(free) else {
+            let slots = plan.slots.iter().filter(|s| s.kind == SlotKind::Netdev);
+            let names: Vec<_> = slots.map(|s| s.name.as_str()).collect();
+            bail!(match names[..] {
+                [] => format!("--net {text}: the board has no slot for a network"),
+                _ => format!(
+                    "--net {text}: no slot for a network is left; the board has {}",
+                    names.join(", ")
+                ),
+            });
+        };
+        let backend = Backend::parse(SlotKind::Netdev, text);
+        backends[slot] = Some(backend.with_context(|| format!("--net {text}"))?);
     }
     if let Some(path) = &args.firmware {
         let boot = boot(plan, "--firmware")?;

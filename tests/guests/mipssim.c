@@ -3,8 +3,8 @@
 /*
  * A bare-metal program for the machine mipssim: it looks at everything that the machine has and prints what it sees, then
  * takes commands of one letter: `e` sends back every frame that the network brings, `p` sends frames and waits for what
- * comes back, `l` sends the longest frame that there is, `u` prints what is typed in capitals, by interrupt. It runs in
- * QEMU just the same. Linked at 80100000.
+ * comes back, `l` sends the longest frame that there is, `a` asks a network where its host is and pings it, `o` pings what is
+ * outside of the network, `u` prints what is typed in capitals, by interrupt. It runs in QEMU just the same. Linked at 80100000.
  */
 
 typedef unsigned char u8;
@@ -285,6 +285,58 @@ static void ping(u32 length, u32 mark)
     LINE("back", length, back, frame[6], sum(back));
 }
 
+static void put(u8 *to, const u8 *from, int count)
+{
+    while (count--)
+        *to++ = *from++;
+}
+
+/* The checksum of the Internet (RFC 1071), which goes to `at`. */
+static void check(u8 *at, const u8 *from, int count)
+{
+    u32 sum = 0;
+    for (int i = 0; i < count; i += 2)
+        sum += (u32)from[i] << 8 | from[i + 1];
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = ~((sum & 0xffff) + (sum >> 16));
+    at[0] = (u8)(sum >> 8);
+    at[1] = (u8)sum;
+}
+
+/* As 10.0.2.15, asks for 10.0.2.2, and pings this address by way of it. */
+static void ask(const u8 *to)
+{
+    static const u8 arp[42] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 8, 6,
+                               0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 10, 0, 2, 15,
+                               0, 0, 0, 0, 0, 0, 10, 0, 2, 2};
+    static const u8 echo[50] = {0, 0, 0, 0, 0, 0, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 8, 0,
+                                0x45, 0, 0, 36, 0, 1, 0, 0, 64, 1, 0, 0, 10, 0, 2, 15, 10, 0, 2, 2,
+                                8, 0, 0, 0, 0, 7, 0, 9, 'a', 'h', 'o', 'y', '!', 0, 0, 0};
+    put(frame, arp, 42);
+    send(42);
+    do
+        receive();
+    while (frame[12] != 8 || frame[13] != 6 || frame[21] != 2);
+    LINE("host", (u32)frame[22] << 8 | frame[23], (u32)frame[24] << 24 | frame[25] << 16 | frame[26] << 8 | frame[27],
+         (u32)frame[28] << 24 | frame[29] << 16 | frame[30] << 8 | frame[31]);
+    u8 host[6];
+    put(host, frame + 22, 6);
+    put(frame, echo, 50);
+    put(frame, host, 6);
+    put(frame + 30, to, 4);
+    check(frame + 24, frame + 14, 20);
+    check(frame + 36, frame + 34, 16);
+    send(50);
+    u32 length;
+    do
+        length = receive();
+    while (frame[12] != 8 || frame[13] != 0 || frame[23] != 1);
+    LINE("ping", length, frame[34], frame[29], frame[41]);
+    if (!frame[34])
+        print((char *)frame + 42);
+    put_char('\n');
+}
+
 static void upper(void)
 {
     print("typing\n");
@@ -336,6 +388,12 @@ __attribute__((noreturn, used)) void run(u32 status)
             break;
         case 'l':
             ping(1514, 5);
+            break;
+        case 'a':
+            ask((const u8[]){10, 0, 2, 2});
+            break;
+        case 'o':
+            ask((const u8[]){192, 0, 2, 1});
             break;
         case 'u':
             upper();

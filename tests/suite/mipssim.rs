@@ -151,6 +151,84 @@ fn a_machine_shares_a_cable_with_qemus() {
     assert_eq!(back.lines().count(), 4, "{back}");
 }
 
+/// The network behind which the host's is has the same host at the same address as QEMU's, and its frames can be kept.
+#[test]
+fn a_user_network_answers_as_qemus_does() {
+    let Some(program) = program(Endian::Little) else {
+        return;
+    };
+    let Some(theirs) = theirs(Endian::Little, "user,id=net0") else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let record = folder.path().join("frames.pcap");
+    let net = format!("net0=user,pcap={}", record.display());
+    let ours = ours(Endian::Little, &program).args(["--backend", &net]);
+    let mut answers = [ours.command(), theirs.kernel(&program).command()].map(|command| {
+        let mut console = Console::start(command);
+        console.expect(PROMPT);
+        console.send("a");
+        console.expect(PROMPT)
+    });
+    let [ours, theirs] = &mut answers;
+    assert_eq!(ours, theirs);
+    assert!(ours.ends_with("ahoy!\n"), "{ours}");
+    // What the program sent when it started, a question and a ping with their answers.
+    let record = std::fs::read(record).expect("frames");
+    let (mut rest, mut kinds) = (&record[24..], Vec::new());
+    while let [_, _, _, _, _, _, _, _, a, b, 0, 0, ..] = *rest {
+        let end = 16 + usize::from(u16::from_le_bytes([a, b]));
+        kinds.push([rest[16 + 12], rest[16 + 13]]);
+        rest = &rest[end..];
+    }
+    assert_eq!(kinds[1..], [[8, 6], [8, 6], [8, 0], [8, 0]]);
+}
+
+#[test]
+fn a_restricted_guest_reaches_nothing() {
+    let Some(program) = program(Endian::Little) else {
+        return;
+    };
+    let ours = ours(Endian::Little, &program).args(["--net", "user,restrict=on"]);
+    let mut ours = Console::start(ours.command());
+    ours.expect(PROMPT);
+    // Its own host answers, what is outside is not reachable: an ICMP message of type 3.
+    ours.send("a");
+    let answer = ours.expect(PROMPT);
+    assert!(answer.contains("ping 0000003c 00000000 "), "{answer}");
+    ours.send("o");
+    let answer = ours.expect(PROMPT);
+    assert!(answer.contains(" 00000003 00000002 "), "{answer}");
+}
+
+#[test]
+fn a_network_that_is_no_good_is_told_before_anything_runs() {
+    for (args, told) in [
+        (["--net", "user,hostfd=x"], "there is no \"hostfd\""),
+        (["--net", "tape"], "unknown backend \"tape\" for a network"),
+        (
+            ["--net", "user,pcap=/no/such/folder/x"],
+            "cannot write /no/such/folder/x",
+        ),
+        (["--net", "user,net=10.0.2.0/30"], "8 to 27 bits"),
+        (["--net", "null"], ""),
+    ] {
+        let twice = ["--net", "user"];
+        let more = if told.is_empty() { &twice[..] } else { &[] };
+        let mut command = std::process::Command::new(PROGRAM);
+        let command = command.args(["run", "mipssim"]).args(args).args(more);
+        let output = command.output().expect("it runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        let told = if told.is_empty() {
+            "--net user: no slot for a network is left; the board has net0"
+        } else {
+            told
+        };
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
+        assert!(error.contains(told), "{args:?}: {error}");
+    }
+}
+
 /// What the ROM is asked, beside `info`, in which Config1 and Compare differ.
 const COMMANDS: &[&str] = &[
     "help",
