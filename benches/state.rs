@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use solderless::board::Options;
+use solderless::compose::Options;
 use solderless::machine::{Fittings, Machine};
 use solderless::state::{Description, Stream, Uri, save};
 use solderless_model::NEWEST;

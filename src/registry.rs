@@ -9,8 +9,6 @@ use solderless_model::{
     BuildError, Device, Interface, Model, Parts, PropError, Ranges, Shape, Wires,
 };
 
-use crate::board::decode::draft07;
-
 /// Makes a device of untyped properties.
 pub type Build = fn(&Value, Wires<'_>) -> Result<Box<dyn Device>, BuildError>;
 
@@ -80,6 +78,11 @@ const fn entry<M: Model>() -> Entry {
     }
 }
 
+/// The generator of every schema of the program: draft-07, which TOML language servers know best.
+pub fn draft07() -> schemars::SchemaGenerator {
+    schemars::generate::SchemaSettings::draft07().into_generator()
+}
+
 /// Every device type, in the alphabetical order of their names.
 pub static TYPES: &[Entry] = &[
     entry::<solderless_acpi::Piix4Pm>(),
@@ -117,4 +120,16 @@ pub fn renamed(name: &str) -> Option<&'static Entry> {
 pub fn find(name: &str) -> Option<&'static Entry> {
     let found = TYPES.binary_search_by(|entry| entry.name.cmp(name));
     found.ok().map(|index| &TYPES[index])
+}
+
+/// A boot protocol.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// MIPS YAMON: argc, argv, envp and memory size in a0 to a3 (MIPS YAMON User's Manual, MD00008).
+    Yamon,
+    /// Nothing is handed over: the CPU is as a reset leaves it, but for $k0 and that it stands at the kernel's entry.
+    None,
 }

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::tree::{self, Entry, Node, Table, Value};
 use crate::diagnostics::{Problem, Span, suggest};
+use crate::registry::draft07;
 
 /// What a table is decoded to.
 pub struct Target<'a, T> {
@@ -34,11 +35,6 @@ pub fn section<T: DeserializeOwned + schemars::JsonSchema>(
         decode: &|json| T::deserialize(json).map_err(|e| e.to_string()),
     };
     decode(&target, table, at, problems)
-}
-
-/// The generator of every schema here: draft-07, which TOML language servers know best.
-pub fn draft07() -> schemars::SchemaGenerator {
-    schemars::generate::SchemaSettings::draft07().into_generator()
 }
 
 /// Decodes a table. `at` is where what is wrong with the table as a whole is reported.

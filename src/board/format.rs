@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 use solderless_model::{Size, SlotKind};
 
-use crate::graph::plan::Protocol;
+use crate::registry::Protocol;
 
 /// The tables at the top of a board.
 pub const SECTIONS: [&str; 10] = [

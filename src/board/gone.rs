@@ -1,8 +1,8 @@
 //! What a board took away from those that it extends: whoever still uses it is told of the `delete`.
 
 use super::parse::path_at;
-use super::write;
 use crate::diagnostics::{Problem, Sources, Span};
+use crate::toml;
 
 /// The code of the problems that [`gather`] puts together.
 const CODE: &str = "deleted";
@@ -79,7 +79,7 @@ pub fn gather(problems: &mut Vec<Problem>, sources: &Sources) {
         let mut users = Vec::new();
         for label in problem.labels[1..].iter().take(NAMED) {
             let path = path_at(&sources.text(label.span.file), label.span.start);
-            let user = path.map(|keys| write::path(keys.iter().take(2).map(String::as_str)));
+            let user = path.map(|keys| toml::path(keys.iter().take(2).map(String::as_str)));
             users.extend(user.filter(|user| !users.contains(user)));
         }
         let more = problem.labels.len() > 1 + NAMED;

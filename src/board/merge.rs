@@ -6,9 +6,9 @@ use super::gone::Gone;
 use super::parse::parse_path;
 use super::set::inside;
 use super::tree::{self, Cut, Entry, Node, Table, Value};
-use super::write;
 use crate::diagnostics::{Problem, Span, suggest};
 use crate::registry;
+use crate::toml;
 
 /// Lays one tree over another: tables are merged, anything else replaces what was there, which stays known as what lies
 /// below.
@@ -158,12 +158,12 @@ fn missing(base: &Table, path: &[String], item: &Node, library: &mut dyn Library
 fn home(base: &Table, name: &str, library: &mut dyn Library) -> Option<(String, String)> {
     if tree::get(base, &["chip", name]).is_some() {
         let about = format!("`{name}` is a chip");
-        return Some((about, write::path(["chip", name, "dev", "NAME"])));
+        return Some((about, toml::path(["chip", name, "dev", "NAME"])));
     }
     let alias = tree::get(base, &["alias", name]).and_then(Node::as_str);
     if let Some(device) = alias.filter(|device| tree::get(base, &["dev", device]).is_some()) {
         let about = format!("`{name}` is an alias of `{device}`");
-        return Some((about, write::path(["dev", device])));
+        return Some((about, toml::path(["dev", device])));
     }
     let mut chips: Vec<&str> = alias.unwrap_or(name).split('.').collect();
     let last = chips.pop()?;
@@ -171,7 +171,7 @@ fn home(base: &Table, name: &str, library: &mut dyn Library) -> Option<(String, 
     let mut found = found.iter().filter_map(|path| path.split_last());
     let (device, chips) = found.find(|(_, path)| chips.is_empty() || *path == chips)?;
     let keys = chips.iter().flat_map(|chip| ["chip", chip]);
-    let whole = write::path(keys.chain(["dev", device]));
+    let whole = toml::path(keys.chain(["dev", device]));
     let about = format!("`{name}` is a device of the chip `{}`", chips.join("."));
     Some((about, whole))
 }
@@ -225,7 +225,7 @@ pub fn undeclared(
         problems.push(match home(base, name, library) {
             Some((about, home)) => {
                 let kind = table.keys().find(|key| !KEYS.contains(&key.as_str()));
-                let kind = kind.map(|kind| format!(".{}", write::path([kind.as_str()])));
+                let kind = kind.map(|kind| format!(".{}", toml::path([kind.as_str()])));
                 let kind = kind.unwrap_or_default();
                 problem.help(format!("{about}: write [{home}{kind}]"))
             }

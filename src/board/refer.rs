@@ -6,7 +6,6 @@ use super::chips::{Chip, Instances, absolute};
 use super::format::PortSection;
 use super::tree::{Head, Node, Table, Value};
 use crate::diagnostics::{Problem, Span, suggest};
-use crate::graph::address::{bare_address, number};
 
 /// What a board's or chip's references mean.
 pub struct Names<'a> {
@@ -234,6 +233,29 @@ impl Names<'_> {
             _ => (head.len(), Ok(head.to_owned())),
         };
         self.put(node, written, now, node.span);
+    }
+}
+
+/// Help for a place that is an address alone, or has a dot for the colon: what it is on the bus that is meant.
+pub fn bare_address(bus: &str, node: &Node) -> Option<String> {
+    let text = node.as_str()?;
+    let address = text.strip_prefix(bus).map_or(text, |rest| {
+        rest.trim_start_matches(|c: char| c.is_ascii_punctuation() || c == ' ')
+    });
+    number(address).map(|_| format!("did you mean \"{bus}:{address}\"?"))
+}
+
+/// A number as an address has it.
+pub fn number(text: &str) -> Option<u64> {
+    let digits = |t: &str, radix: u32| {
+        let plain = t.chars().all(|c| c.is_digit(radix) || c == '_');
+        u64::from_str_radix(&t.replace('_', ""), radix)
+            .ok()
+            .filter(|_| plain)
+    };
+    match text.strip_prefix("0x") {
+        Some(hex) => digits(hex, 16),
+        None => digits(text, 10),
     }
 }
 

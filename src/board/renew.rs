@@ -1,10 +1,11 @@
 //! Names that were other ones: read as what they are called now, and reported with the edit that mends them.
 
 use super::format::KEYS;
+use super::parse;
 use super::tree::{Table, Value};
-use super::{parse, write};
 use crate::diagnostics::{Fix, Problem, Report, Sources};
 use crate::registry::{self, Entry};
+use crate::toml;
 
 /// The edits that a text needs to have the names of now.
 ///
@@ -122,7 +123,7 @@ fn rename(table: &mut Table, old: &str, now: &str, what: &str, problems: &mut Ve
     ));
     problem.fix = Some(Box::new(Fix {
         span,
-        replacement: write::path([now]),
+        replacement: toml::path([now]),
     }));
     problems.push(problem);
     if let Some(entry) = table.remove(old) {

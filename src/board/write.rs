@@ -8,6 +8,7 @@ use super::Board;
 use super::format::{KEYS, SECTIONS};
 use super::tree::{Node, Table, Value};
 use crate::diagnostics::Sources;
+use crate::toml::{inline, json, key, path};
 
 /// A board with its layers merged as one file, which resolves to the same plan. Parameters stay parameters: what the
 /// command line set is their default. Integers are in the base they were written in.
@@ -48,48 +49,6 @@ pub fn value(node: &Node, sources: &Sources) -> String {
                 .iter()
                 .map(|(name, entry)| (name, value(&entry.node, sources))),
         ),
-    }
-}
-
-/// A value on one line as TOML; without the nulls, which TOML has not.
-pub fn json(value: &Json) -> String {
-    match value {
-        Json::Array(items) => {
-            let items: Vec<_> = items.iter().map(json).collect();
-            format!("[{}]", items.join(", "))
-        }
-        Json::Object(table) => {
-            let known = table.iter().filter(|(_, value)| !value.is_null());
-            inline(known.map(|(name, value)| (name, json(value))))
-        }
-        // JSON differs in that it lets a string have a DEL.
-        scalar => scalar.to_string().replace('\u{7f}', "\\u007f"),
-    }
-}
-
-fn inline<'a>(pairs: impl Iterator<Item = (&'a String, String)>) -> String {
-    let pairs: Vec<_> = pairs
-        .map(|(name, value)| format!("{} = {value}", key(name)))
-        .collect();
-    if pairs.is_empty() {
-        "{}".to_owned()
-    } else {
-        format!("{{ {} }}", pairs.join(", "))
-    }
-}
-
-/// A path as TOML writes it.
-pub fn path<'a>(keys: impl IntoIterator<Item = &'a str>) -> String {
-    keys.into_iter().map(key).collect::<Vec<_>>().join(".")
-}
-
-/// A key, in quotes if it needs them.
-fn key(name: &str) -> String {
-    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if !name.is_empty() && name.bytes().all(bare) {
-        name.to_owned()
-    } else {
-        json(&name.into())
     }
 }
 

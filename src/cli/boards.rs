@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::board::{BUILT_IN, Options, load};
+use crate::compose::{BUILT_IN, Options, load};
 
 /// The arguments of `solderless boards`.
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::board;
+use crate::compose;
 use crate::diagnostics::{Problem, Severity, Sources, Span};
 
 /// The arguments of `solderless check`.
@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> ExitCode {
     let mut bad = false;
     let mut checked = Vec::new();
     for board in &args.boards {
-        let found = board::check(board, &options);
+        let found = compose::check(board, &options);
         bad |= !found.ok();
         match args.format {
             Format::Json => checked.push(serde_json::json!(Checked::new(board, &found))),
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// How far a file could be checked, if it is none that makes a machine.
-fn how_far(found: &board::Checked) -> String {
+fn how_far(found: &compose::Checked) -> String {
     match (&found.loaded, found.kind) {
         (Some(_), _) => String::new(),
         (None, kind) => format!(" by itself, as {}", kind.about().0),
@@ -118,8 +118,8 @@ struct Place<'r> {
 }
 
 impl<'r> Checked<'r> {
-    fn new(board: &'r str, found: &'r board::Checked) -> Self {
-        let board::Checked { kind, report, .. } = found;
+    fn new(board: &'r str, found: &'r compose::Checked) -> Self {
+        let compose::Checked { kind, report, .. } = found;
         let plan = found.loaded.as_ref().map(|loaded| &loaded.plan);
         let problems = report.problems.iter();
         Self {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::LayerArgs;
-use crate::board::{Loaded, Options};
+use crate::compose::{Loaded, Options};
 use crate::state::{Layout, Stream, Uri, drift, misfits, remedies};
 
 /// The arguments of `solderless compat`.

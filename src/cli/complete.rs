@@ -10,7 +10,7 @@ use clap_complete::engine::{
 };
 use clap_complete::env::{CompleteEnv, Shells};
 
-use crate::board::{self, BUILT_IN, Loaded, Options};
+use crate::compose::{self, BUILT_IN, Loaded, Options};
 use crate::registry::TYPES;
 use crate::state::snapshots;
 
@@ -145,5 +145,5 @@ fn named_board() -> Option<Loaded> {
         .skip(2)
         .filter_map(|word| word.to_str())
         .find(|word| BUILT_IN.iter().any(|(name, _)| name == word) || word.ends_with(".toml"));
-    board::open(Some(named?), &Options::default()).ok()
+    compose::open(Some(named?), &Options::default()).ok()
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::graph::diff::diff;
+use crate::plan::diff::diff;
 
 /// The arguments of `solderless diff`.
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::board::explain::explain;
+use crate::compose::explain::explain;
 
 /// The arguments of `solderless explain`.
 #[derive(Debug, clap::Args)]

@@ -52,7 +52,8 @@ fn one(path: &Path, check: bool) -> Result<usize, ExitCode> {
     let failed = |what: &str, e: std::io::Error| {
         super::usage(&format!("cannot {what} {}: {e}", path.display()))
     };
-    let bytes = crate::files::read(path, crate::board::MAX_BYTES).map_err(|e| failed("read", e))?;
+    let bytes =
+        crate::files::read(path, crate::compose::MAX_BYTES).map_err(|e| failed("read", e))?;
     let mut text = String::from_utf8(bytes)
         .map_err(|_| super::usage(&format!("{} is not UTF-8 text", path.display())))?;
     let mut count = 0;

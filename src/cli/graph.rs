@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::graph::export::Format;
+use crate::picture::Format;
 
 /// The arguments of `solderless graph`.
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
     match super::load(&args.board) {
-        Ok(plan) => super::print(&crate::graph::export::export(&plan, args.format)),
+        Ok(plan) => super::print(&crate::picture::export(&plan, args.format)),
         Err(code) => code,
     }
 }

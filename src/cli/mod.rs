@@ -30,9 +30,9 @@ use anyhow::Context;
 use signal_hook::consts::SIGXFSZ;
 
 use crate::backend;
-use crate::board::{self, Loaded, Options};
+use crate::compose::{self, Loaded, Options};
 use crate::diagnostics::Report;
-use crate::graph::plan::Plan;
+use crate::plan::Plan;
 use crate::state::{self, Stream, Uri};
 use crate::visible::visible;
 
@@ -146,7 +146,7 @@ fn misuse(error: &clap::Error) -> ExitCode {
         .map(|arg| arg.to_string_lossy().into_owned())
         .collect();
     let board = |name: &&String| {
-        name.ends_with(".toml") || board::BUILT_IN.iter().any(|(known, _)| known == name)
+        name.ends_with(".toml") || compose::BUILT_IN.iter().any(|(known, _)| known == name)
     };
     if let Some(text) = qemu::translate(error, &args) {
         return usage(&text);
@@ -252,7 +252,7 @@ struct Unbuildable(Report);
 
 /// Resolves a board, the run file's if none is named, and prints its warnings on standard error.
 fn resolve(board: Option<&str>, options: &Options) -> anyhow::Result<Loaded> {
-    let loaded = board::open(board, options).map_err(Unbuildable)?;
+    let loaded = compose::open(board, options).map_err(Unbuildable)?;
     complain(&loaded.report);
     Ok(loaded)
 }

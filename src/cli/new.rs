@@ -6,8 +6,9 @@ use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::board;
 use crate::board::format::ParamSection;
-use crate::board::{self, Loaded, write};
+use crate::compose::{self, Loaded};
 
 /// The arguments of `solderless new`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +36,7 @@ pub fn run(args: &Args) -> ExitCode {
             "a board extends itself if it is called `{name}` and extends that: give it another name"
         ));
     }
-    if name.is_empty() || write::path([name.as_str()]) != *name {
+    if name.is_empty() || crate::toml::path([name.as_str()]) != *name {
         return super::usage(&format!(
             "`{name}` cannot be a board's name: a name has letters, digits, `-` and `_`"
         ));
@@ -46,7 +47,7 @@ pub fn run(args: &Args) -> ExitCode {
     };
     let text = text(name, from, &base);
     let path = format!("{name}.toml");
-    if let Err(problems) = board::load_as(Path::new(&path), &text, &options) {
+    if let Err(problems) = compose::load_as(Path::new(&path), &text, &options) {
         super::complain(&problems);
         return ExitCode::from(2);
     }
@@ -64,7 +65,7 @@ const SCHEMA: &str = "board.schema.json";
 
 /// The file. A comment without a space after its `#` is a line that changes nothing if it counts.
 fn text(name: &str, from: &str, base: &Loaded) -> String {
-    let quoted = |text: &str| write::json(&text.into());
+    let quoted = |text: &str| crate::toml::json(&text.into());
     let summary = format!("{name}, made from {}", base.plan.name);
     let schema = match Path::new(SCHEMA).is_file() {
         true => format!("#:schema {SCHEMA}\n"),
@@ -91,12 +92,12 @@ extends = {}
         out.push_str("\n# What whoever runs the board can set, and what it is otherwise.\n");
     }
     for (param, value) in &plan.params {
-        let header = write::path(["param", param]);
+        let header = crate::toml::path(["param", param]);
         let _ = write!(
             out,
             "#[{header}]{}\n#default = {}\n",
             about(base, param),
-            write::json(value)
+            crate::toml::json(value)
         );
     }
     if !plan.slots.is_empty() {
@@ -106,7 +107,7 @@ extends = {}
     }
     for slot in &plan.slots {
         if let Some(default) = &slot.default {
-            let key = write::path([slot.name.as_str(), "default"]);
+            let key = crate::toml::path([slot.name.as_str(), "default"]);
             let _ = writeln!(out, "#{key} = {}", quoted(default));
         }
     }
@@ -119,7 +120,7 @@ extends = {}
         let properties: Vec<_> = properties.map(|(name, _)| name.as_str()).collect();
         if !properties.is_empty() {
             let keys = base.board.keys_of(&device.path);
-            let header = write::path(keys.into_iter().chain([device.entry.name]));
+            let header = crate::toml::path(keys.into_iter().chain([device.entry.name]));
             let _ = writeln!(out, "#[{header}]  # {}", properties.join(", "));
         }
     }

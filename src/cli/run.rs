@@ -10,12 +10,12 @@ use object::ReadCache;
 use solderless_model::{Engine, Interface, RegionKind, SlotKind};
 
 use crate::backend::{self, Backend, Chardev, Image, LOST, Outside, To};
-use crate::board::{Loaded, Options};
+use crate::compose::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::files;
-use crate::graph::plan::{BoardSlot, Boot, Plan};
 use crate::machine::{self, End, Fittings, Kernel, KernelFiles, Machine, Memory, Pace, Run};
 use crate::monitor::{Sessions, Vm};
+use crate::plan::{BoardSlot, Boot, Plan};
 use crate::state::{self, Description, Stream, Uri, snapshots};
 use crate::visible::visible;
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::board::schema::{Kind, schema};
+use crate::compose::schema::{Kind, schema};
 
 /// The arguments of `solderless schema`.
 #[derive(Debug, clap::Args)]

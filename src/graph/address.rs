@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use solderless_model::{BusKind, ISA_MEMORY, PortId};
 
 use super::devices::Draft;
-use super::plan::{Address, Bus};
+use crate::board::refer::{bare_address, number};
 use crate::board::tree::{Node, Table};
 use crate::board::{Board, Gone};
 use crate::diagnostics::{Problem, Span, nearest, suggest};
+use crate::plan::{Address, Bus};
 
 /// The devices of a board and their names.
 pub struct Names<'a, 'b> {
@@ -202,15 +203,6 @@ fn bus(
     Some((Bus::Port(index, PortId(number as u8)), ports[number].kind))
 }
 
-/// Help for a place that is an address alone, or has a dot for the colon: what it is on the bus that is meant.
-pub fn bare_address(bus: &str, node: &Node) -> Option<String> {
-    let text = node.as_str()?;
-    let address = text.strip_prefix(bus).map_or(text, |rest| {
-        rest.trim_start_matches(|c: char| c.is_ascii_punctuation() || c == ' ')
-    });
-    number(address).map(|_| format!("did you mean \"{bus}:{address}\"?"))
-}
-
 /// An address, or what was expected.
 fn address(kind: BusKind, text: &str) -> Result<Address, &'static str> {
     match kind {
@@ -243,30 +235,6 @@ fn address(kind: BusKind, text: &str) -> Result<Address, &'static str> {
                 ),
             }
         }
-    }
-}
-
-/// A number as an address has it.
-pub fn number(text: &str) -> Option<u64> {
-    let digits = |t: &str, radix: u32| {
-        let plain = t.chars().all(|c| c.is_digit(radix) || c == '_');
-        u64::from_str_radix(&t.replace('_', ""), radix)
-            .ok()
-            .filter(|_| plain)
-    };
-    match text.strip_prefix("0x") {
-        Some(hex) => digits(hex, 16),
-        None => digits(text, 10),
-    }
-}
-
-/// An address as a board writes it.
-pub fn show(address: Address) -> String {
-    match address {
-        Address::None => String::new(),
-        Address::Number(n) => format!("{n:#x}"),
-        Address::Pci { slot, function } => format!("{slot:02x}.{function}"),
-        Address::I2c(n) => format!("{n:#04x}"),
     }
 }
 
@@ -306,7 +274,7 @@ mod tests {
             (BusKind::Pci, "0x0a", None),
             (BusKind::Pci, "+a", None),
         ] {
-            let got = address(kind, text).ok().map(show);
+            let got = address(kind, text).ok().map(|address| address.to_string());
             assert_eq!(got.as_deref(), expected, "{kind:?} {text}");
         }
     }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 use solderless_model::{Interface, PartDecl, Parts, PropError};
 
+use crate::board::Board;
 use crate::board::decode::{Target, decode};
 use crate::board::format::KEYS;
 use crate::board::tree::{self, Entry as TreeEntry, Node, Table};
-use crate::board::{Board, write};
 use crate::diagnostics::{Problem, Span, suggest};
 use crate::registry::{self, Entry};
+use crate::toml;
 
 /// A device on its way to the plan.
 pub struct Draft<'b> {
@@ -418,7 +419,7 @@ fn typed<'b>(
         whole.cache.insert(cached, typed.known.clone());
     }
     for part in left_out {
-        let own = write::path(whole.board.keys_of(name).into_iter().chain([entry.name]));
+        let own = toml::path(whole.board.keys_of(name).into_iter().chain([entry.name]));
         problems.push(not_built(&own, &typed, part, type_key));
     }
     Some(typed)

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use solderless_model::{BusKind, Interface, Pin, Pins};
 
 use super::address::Names;
-use super::plan::Net;
 use crate::board::decode::section;
 use crate::board::format::{JoinOp, JoinSection};
 use crate::board::tree::{Node, Table, Value};
 use crate::diagnostics::{Problem, Span, suggest};
+use crate::plan::{Net, pin_name};
 
 /// A pin of a device.
 type End = (usize, Pin);
@@ -144,20 +144,6 @@ fn clash(names: &Names<'_, '_>, sink: End, wires: &[Wire]) -> Problem {
     problem.help(
         "the INTx pins of PCI functions share an input; for others add a [join.NAME] with `inputs` and `op`",
     )
-}
-
-/// A pin by name: `intr`, `out[2]`.
-pub fn pin_name(groups: &[Pins], pin: Pin) -> String {
-    let mut first = 0;
-    for group in groups {
-        let index = pin.0 - first;
-        match group.count {
-            1 if index == 0 => return group.name.to_owned(),
-            count if index < count => return format!("{}[{index}]", group.name),
-            count => first += count,
-        }
-    }
-    pin.0.to_string()
 }
 
 /// The strings of a string or a list of strings.

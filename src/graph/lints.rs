@@ -6,12 +6,12 @@ use solderless_model::{BusKind, Pin, Pins, Placement};
 
 use super::address::Names;
 use super::devices::Draft;
-use super::lines::pin_name;
-use super::plan::{Bus, Net, Window};
 use super::windows::Placed;
 use crate::board::Board;
 use crate::board::tree::Table;
 use crate::diagnostics::{Problem, Severity, Span, suggest};
+use crate::plan::{Bus, Net, Window, pin_name};
+use crate::toml;
 
 /// The warnings that a board can silence, each with what it is about.
 pub const LINTS: [(&str, &str); 11] = [
@@ -186,7 +186,7 @@ pub fn silence(board: &Board, problems: &mut Vec<Problem>) {
         let (code, Some(place)) = (problem.code, &problem.place) else {
             continue;
         };
-        let key = crate::board::write::path([&**place]);
+        let key = toml::path([&**place]);
         let add = format!("if it is meant, say so: [allow.{code}] {key} = \"the reason\"");
         problem.help = Some(match problem.help.take() {
             Some(help) => format!("{help}\n{add}"),

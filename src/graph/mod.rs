@@ -1,13 +1,8 @@
-//! From a board's tree to its plan, and the plan as a graph.
+//! From a board's tree to its plan: every name looked up, every rule checked.
 
-pub(crate) mod address;
+mod address;
 pub mod devices;
-pub mod diff;
-pub mod export;
 mod lines;
 pub mod lints;
-pub mod plan;
-mod print;
 pub mod resolve;
-mod svg;
 mod windows;

@@ -13,16 +13,17 @@ use super::address::{Names, place};
 use super::devices::{Draft, devices};
 use super::lines::{self, inputs, nets};
 use super::lints;
-use super::plan::{BoardSlot, Boot, Bus, MOST_MEMORY, Net, Plan, PlannedDevice, Seat, Window};
 use super::windows::{Placed, placed};
-use crate::backend::Backend;
 use crate::board::chips::Ports;
 use crate::board::decode::section;
 use crate::board::format::{BoardSection, BootSection, PortSection, SlotSection};
 use crate::board::refer::output;
-use crate::board::tree::{self, Entry, Node, Table, Value};
+use crate::board::tree::{Entry, Node, Table, Value};
 use crate::board::{Board, Gone};
 use crate::diagnostics::{Problem, Severity, Span, suggest};
+use crate::plan::{
+    BoardSlot, Boot, Bus, MOST_MEMORY, Net, Plan, PlannedDevice, Seat, Window, slot_kind,
+};
 
 /// Resolves a board. `None` if something is missing without which there is no plan; a plan that comes with errors must
 /// not be built.
@@ -312,13 +313,6 @@ fn slots<'b>(root: &'b Table, problems: &mut Vec<Problem>) -> Slots<'b> {
             }
         };
         let slot = found.map(|SlotSection { kind, default }| {
-            let text = default.as_deref();
-            if let Some(Err(e)) = text.map(|text| Backend::parse(kind, text)) {
-                let at = tree::get(root, &["slot", name, "default"]);
-                let at = at.map_or(entry.key, |node| node.span);
-                let message = format!("nothing can be plugged into `{name}`");
-                problems.push(Problem::error("bad-value", message).at(at, e.to_string()));
-            }
             count += 1;
             (
                 BoardSlot {
@@ -395,8 +389,8 @@ fn backends(
                     entry.node.span,
                     format!(
                         "this takes {}, the slot has {}",
-                        kind_name(offered[index].kind),
-                        kind_name(slot.kind)
+                        slot_kind(offered[index].kind),
+                        slot_kind(slot.kind)
                     ),
                 ));
                 continue;
@@ -416,15 +410,6 @@ fn backends(
         backends.push(bound);
     }
     backends
-}
-
-/// What a slot of this kind takes, in words.
-pub(super) fn kind_name(kind: SlotKind) -> &'static str {
-    match kind {
-        SlotKind::Chardev => "a character stream (chardev)",
-        SlotKind::Image => "an image",
-        SlotKind::Netdev => "a network (netdev)",
-    }
 }
 
 /// The board slot that a value names.

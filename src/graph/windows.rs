@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use solderless_model::memory::PAGE;
 use solderless_model::{BusKind, Interface, Placement, Region, RegionId, RegionKind};
 
-use super::address::{Names, Place, kind_name, place, show};
+use super::address::{Names, Place, kind_name, place};
 use super::devices::Draft;
-use super::plan::{Address, Bus, Seat, Window};
 use crate::board::decode::section;
 use crate::board::format::{Amount, MapEntry};
 use crate::board::tree::{Node, Value};
 use crate::diagnostics::{Problem, Span, suggest};
+use crate::plan::{Address, Bus, Seat, Window};
 
 /// Where a device sits.
 #[derive(Debug, Default)]
@@ -459,9 +459,7 @@ fn shared_seats(drafts: &[Draft<'_>], placed: &[Placed], problems: &mut Vec<Prob
         if let (true, Some(at), Some(other)) = (first != i, place.at, placed[first].at) {
             let message = format!(
                 "`{}` and `{}` are both at {}",
-                drafts[first].name,
-                drafts[i].name,
-                show(seat.address)
+                drafts[first].name, drafts[i].name, seat.address
             );
             problems.push(
                 Problem::error("address-taken", message)

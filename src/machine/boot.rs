@@ -7,7 +7,8 @@ use object::{Endianness, Object, ReadRef};
 use solderless_model::memory::{PAGE, Ram};
 use solderless_model::{BusError, Field, Parts, Reader, Shape, Size, State, StateError, Writer};
 
-use crate::graph::plan::{Boot, Bus, Plan, Protocol, Window};
+use crate::plan::{Boot, Bus, Plan, Window};
+use crate::registry::Protocol;
 
 /// Where the environment block lies in main memory, and its parts (YAMON's place, as the Malta boards have it).
 const BLOCK: u32 = 0x2000;
@@ -913,11 +914,11 @@ mod tests {
         const MIB: u64 = 1 << 20;
         let told = |text: &str, ram: &str| {
             let text = format!("[board]\nname = \"b\"\nextends = \"malta\"\n{text}");
-            let options = crate::board::Options {
+            let options = crate::compose::Options {
                 set: vec![("param.ram".to_owned(), ram.to_owned())],
                 ..Default::default()
             };
-            let loaded = crate::board::open_text("b.toml", &text, &options).unwrap();
+            let loaded = crate::compose::open_text("b.toml", &text, &options).unwrap();
             let memory = Memory::of(&loaded.plan, loaded.plan.boot.as_ref().unwrap());
             assert_eq!(memory.start, 0);
             (memory.low / MIB, memory.all / MIB, memory.remedy)

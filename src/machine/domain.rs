@@ -23,7 +23,7 @@ use solderless_model::{
 use self::errors::{GuestErrors, Master};
 use super::run::Pending;
 use super::space::{Behind, Open, Rank, Space, SpaceId, Target, Window, resolve};
-use crate::graph::plan;
+use crate::plan;
 
 /// A guest page is mapped by pointer only in whole pages of this size.
 const PAGE: u64 = solderless_model::memory::PAGE;

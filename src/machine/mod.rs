@@ -16,7 +16,7 @@ pub use domain::state::{CLOCK, Clock, LINES};
 pub use domain::{Backlog, Sink};
 pub use run::{End, Event, Host, Pace, Run};
 
-use crate::graph::plan::{Address, Bus, Plan};
+use crate::plan::{Address, Bus, Plan};
 use domain::{Domain, Seating};
 
 /// What a run plugs into the slots of a board, and what calendar it starts with.

@@ -6,8 +6,8 @@ use solderless_model::{Engine, EngineInfo};
 
 use super::commands::{Command, say};
 use super::snapshot;
-use crate::board::write;
-use crate::graph::plan::{Bus, Plan};
+use crate::plan::{Bus, Plan};
+use crate::toml;
 
 /// What there is to know, in the order of the names.
 pub static INFO: &[Command] = &[
@@ -144,7 +144,7 @@ fn device(plan: &Plan, index: usize, depth: usize, out: &mut String) {
     );
     let set = planned.props.as_object().into_iter().flatten();
     for (name, value) in set.filter(|(_, value)| !value.is_null()) {
-        line(depth + 1, format!("{name} = {}", write::json(value)));
+        line(depth + 1, format!("{name} = {}", toml::json(value)));
     }
     for part in planned.interface.parts.iter().filter(|part| part.present) {
         line(depth + 1, format!("part {}", part.name));

@@ -13,7 +13,7 @@ mod words;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::board::Loaded;
+use crate::compose::Loaded;
 use crate::machine::{End, Machine, Pace, Run};
 
 pub use session::Sessions;

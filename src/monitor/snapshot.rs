@@ -2,7 +2,7 @@
 
 use super::commands::{done, say};
 use super::{Outcome, Vm};
-use crate::board::Options;
+use crate::compose::Options;
 use crate::machine::Fittings;
 use crate::progress::Bar;
 use crate::state::{self, Description, Error, Stream, Uri, snapshots};

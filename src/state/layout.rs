@@ -6,8 +6,8 @@ use std::fmt::{self, Write};
 use serde::{Deserialize, Serialize};
 use solderless_model::{Parts, RegionKind, Shape, Size, SlotKind, State};
 
-use crate::graph::plan::{Plan, PlannedDevice};
 use crate::machine::{BOOT, CLOCK, Clock, INPUT, Kernel, LINES};
+use crate::plan::{Plan, PlannedDevice};
 
 /// The sections of a machine's state, in the order of its stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

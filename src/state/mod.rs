@@ -21,11 +21,12 @@ pub use layout::Layout;
 pub use stream::{Description, Progress, Stream, StreamError};
 pub use uri::Uri;
 
-use crate::board::{self, Loaded, Options};
+use crate::board;
+use crate::compose::{self, Loaded, Options};
 use crate::diagnostics::Report;
-use crate::graph::diff::machines;
-use crate::graph::plan::Plan;
 use crate::machine::{Fittings, Machine};
+use crate::plan::Plan;
+use crate::plan::diff::machines;
 use fit::{Misfit, fit};
 use stream::{About, DeviceSays};
 
@@ -144,7 +145,7 @@ impl Stream {
     /// # Errors
     /// This program cannot build the board.
     pub fn board(&self, options: &Options) -> Result<Loaded, Error> {
-        let loaded = board::open_whole("the stream's board", &self.description.board, options);
+        let loaded = compose::open_whole("the stream's board", &self.description.board, options);
         loaded.map_err(|report| Error::Board(Box::new(report)))
     }
 
@@ -211,7 +212,7 @@ pub fn remedies(from: &Plan, to: &Loaded) -> Vec<String> {
                 continue;
             }
             let path = format!("{}.{name}", old.path);
-            let explained = board::explain::explain(to, &path).ok();
+            let explained = compose::explain::explain(to, &path).ok();
             let place = explained.and_then(|e| Some(e.layers.last()?.place.clone()));
             remedies.push(format!(
                 "{path} is {} by {}; {} would fit",
@@ -238,7 +239,7 @@ pub fn drift(devices: &BTreeMap<String, DeviceSays>, board: &Plan) -> Vec<String
         for (name, value) in old {
             let now = new.get(name);
             if now != Some(value) {
-                let now = now.map_or("gone".to_owned(), board::write::json);
+                let now = now.map_or("gone".to_owned(), crate::toml::json);
                 misfits.push(format!(
                     "{}: the property {name} was {}, and is {now} in this program (--set {}.{name}=… mends it)",
                     device.path,
@@ -254,6 +255,6 @@ pub fn drift(devices: &BTreeMap<String, DeviceSays>, board: &Plan) -> Vec<String
 fn show(value: &Json) -> String {
     match value {
         Json::Null => "none".to_owned(),
-        value => board::write::json(value),
+        value => crate::toml::json(value),
     }
 }

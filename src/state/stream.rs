@@ -13,7 +13,7 @@ use solderless_model::{Section, Size};
 
 use super::layout::{Layout, Type};
 use super::runs::{BUFFER, Content, Run, fill, read_padded, runs, write_padded};
-use crate::graph::plan::MOST_MEMORY;
+use crate::plan::MOST_MEMORY;
 
 /// What a stream starts with.
 const MAGIC: [u8; 8] = *b"\x93SOLDER\n";

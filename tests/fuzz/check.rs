@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::Path;
 
-use solderless::board::{self, Options, write};
+use solderless::board::write;
+use solderless::compose::{self, Options};
 use solderless::diagnostics::Report;
-use solderless::graph::export::{Format, export};
+use solderless::picture::{Format, export};
 
 /// What there can be besides the board, with its file.
 const FILES: [(&str, &str); 5] = [
@@ -49,7 +50,7 @@ pub fn plan(folder: &Path, text: &str) -> bool {
         .collect();
     let path = folder.join("board.toml");
     fs::write(&path, own).expect("a file");
-    match board::open(path.to_str(), &options) {
+    match compose::open(path.to_str(), &options) {
         Err(report) => {
             assert!(report.has_errors());
             shows(&report);
@@ -63,7 +64,7 @@ pub fn plan(folder: &Path, text: &str) -> bool {
                 assert!(!export(plan, format).is_empty());
             }
             let shown = write::board(&loaded.board, &loaded.report.sources);
-            match board::load_text("shown", &shown, &Options::default()) {
+            match compose::load_text("shown", &shown, &Options::default()) {
                 Ok((again, _)) => assert!(again == *plan, "{shown}\n{again}\nis not\n{plan}"),
                 Err(report) => panic!("{shown}\n{report}"),
             }

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use solderless::board::Options;
+use solderless::compose::Options;
 use solderless::machine::Fittings;
 use solderless::state::{Stream, payload};
 use solderless_model::NEWEST;

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use solderless::board::{self, BUILT_IN, Loaded, Options, write};
+use solderless::board::write;
+use solderless::compose::{self, BUILT_IN, Loaded, Options};
 use solderless::diagnostics::Report;
-use solderless::graph::plan::Plan;
+use solderless::plan::Plan;
 
 /// The tables of a board's text, each with its header; the text before the first one is left out.
 fn tables(text: &str) -> Vec<String> {
@@ -44,7 +45,7 @@ fn lines(tables: &[String]) -> Vec<(String, String)> {
 }
 
 fn good(text: &str) -> Result<Loaded, TestCaseError> {
-    let loaded = board::open_text("random.toml", text, &Options::default());
+    let loaded = compose::open_text("random.toml", text, &Options::default());
     loaded.map_err(|report| TestCaseError::fail(format!("{text}\n{report}")))
 }
 
@@ -339,7 +340,7 @@ proptest! {
         (path, text, shuffled) in prop::sample::select(built_in())
             .prop_flat_map(|(path, text)| (Just(path), Just(text), Just(tables(text)).prop_shuffle())))
     {
-        let load = |text: &str| match board::load_as(&path, text, &Options::default()) {
+        let load = |text: &str| match compose::load_as(&path, text, &Options::default()) {
             Ok((plan, _)) => Ok(plan),
             Err(report) => Err(TestCaseError::fail(report.to_string())),
         };
@@ -402,7 +403,7 @@ proptest! {
     {
         let (path, text) = board;
         let text = edits.iter().fold(text.to_owned(), |text, edit| edit.apply(&text));
-        match board::load_as(&path, &text, &Options::default()) {
+        match compose::load_as(&path, &text, &Options::default()) {
             Ok((plan, report)) => {
                 prop_assert!(!report.has_errors());
                 has_places(&report)?;
@@ -420,7 +421,7 @@ proptest! {
         tables in random_board(), edits in prop::collection::vec(edit(), 1..4))
     {
         let text = edits.iter().fold(tables.concat(), |text, edit| edit.apply(&text));
-        let report = board::load_text("random.toml", &text, &Options::default());
+        let report = compose::load_text("random.toml", &text, &Options::default());
         has_places(&report.map_or_else(|report| report, |(_, warnings)| warnings))?;
     }
 }

@@ -6,15 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use solderless::board::explain::explain;
 use solderless::board::format::{CHIP_SECTIONS, SECTIONS};
-use solderless::board::schema::{Kind, schema};
-use solderless::board::{self, BUILT_IN, Options, write};
+use solderless::board::write;
+use solderless::compose::explain::explain;
+use solderless::compose::schema::{Kind, schema};
+use solderless::compose::{self, BUILT_IN, Options};
 use solderless::diagnostics::Report;
-use solderless::graph::diff::diff;
-use solderless::graph::export::{Format, export};
-use solderless::graph::plan::Plan;
 use solderless::machine::{Fittings, Machine};
+use solderless::picture::{Format, export};
+use solderless::plan::Plan;
+use solderless::plan::diff::diff;
 use solderless::registry::TYPES;
 
 /// Compares with a file beside the tests, or rewrites it.
@@ -87,7 +88,7 @@ fn bad_boards_are_explained() {
     let folders = ["tests/boards/errors", "tests/boards/errors/alone"];
     for path in folders.into_iter().flat_map(boards) {
         let options = options(&fs::read_to_string(&path).unwrap());
-        let report = board::check(path.to_str().unwrap(), &options).report;
+        let report = compose::check(path.to_str().unwrap(), &options).report;
         assert!(
             !report.problems.is_empty(),
             "{}: nothing is wrong with it",
@@ -105,10 +106,10 @@ fn a_board_adds_what_a_chip_leaves_open() {
     let chip = "[interface]\nname = \"open\"\n[port]\nintr = { output = \"uart.intr\" }\n[dev.uart]\n[dev.uart.serial-mm]";
     let path = folder.path().join("open.toml");
     fs::write(&path, chip).unwrap();
-    let alone = board::check(path.to_str().unwrap(), &Options::default());
+    let alone = compose::check(path.to_str().unwrap(), &Options::default());
     assert!(alone.ok() && alone.loaded.is_none(), "{}", alone.report);
     let text = "[board]\nname = \"user\"\nextends = \"malta\"\n[chip.open]\nuse = \"open\"\nirq.intr = \"cpu[6]\"\ndev.uart.at = \"sys:0x1d000000\"";
-    let loaded = board::load_as(&folder.path().join("user.toml"), text, &Options::default());
+    let loaded = compose::load_as(&folder.path().join("user.toml"), text, &Options::default());
     loaded.unwrap_or_else(|report| panic!("{report}"));
 }
 
@@ -116,13 +117,13 @@ fn a_board_adds_what_a_chip_leaves_open() {
 fn a_board_mends_what_clashes_in_a_chip() {
     let text = "[board]\nname = \"mended\"\nextends = \"malta\"\n[chip.clash]\nuse = \"clash\"\ndev.other.at = \"sys:0x1d000100\"";
     let path = Path::new("tests/boards/errors/alone/mended.toml");
-    let loaded = board::load_as(path, text, &Options::default());
+    let loaded = compose::load_as(path, text, &Options::default());
     loaded.unwrap_or_else(|report| panic!("{report}"));
 }
 
 #[test]
 fn what_has_to_be_a_table_is_one() {
-    let refused = |text: &str| match board::load_text("board.toml", text, &Options::default()) {
+    let refused = |text: &str| match compose::load_text("board.toml", text, &Options::default()) {
         Ok(_) => panic!("{text}: nothing is wrong with it"),
         Err(report) => assert!(report.to_string().contains("is not a table"), "{report}"),
     };
@@ -153,7 +154,7 @@ fn what_has_to_be_a_table_is_one() {
         .unwrap();
         let text = "board.name = \"x\"\n[chip.it]\nuse = \"one\"";
         let path = folder.path().join("board.toml");
-        let report = board::load_as(&path, text, &Options::default()).expect_err(section);
+        let report = compose::load_as(&path, text, &Options::default()).expect_err(section);
         assert!(report.to_string().contains("is not a table"), "{report}");
     }
     for (section, kind) in [
@@ -175,14 +176,14 @@ fn what_has_to_be_a_table_is_one() {
             "run" => options.run_file = Some(path),
             _ => options.overlays.push(path),
         }
-        let report = board::open(Some("malta"), &options).expect_err(section);
+        let report = compose::open(Some("malta"), &options).expect_err(section);
         assert!(report.to_string().contains("is not a table"), "{report}");
     }
 }
 
 #[test]
 fn a_text_without_an_end_is_not_read_to_it() {
-    let report = board::load("/dev/zero", &Options::default()).unwrap_err();
+    let report = compose::load("/dev/zero", &Options::default()).unwrap_err();
     assert!(
         report.to_string().contains("has more than 4MiB"),
         "{report}"
@@ -197,7 +198,7 @@ fn a_text_without_an_end_is_not_read_to_it() {
         fs::write(folder.path().join(format!("{n}.toml")), text).unwrap();
     }
     let board = folder.path().join("0.toml");
-    let report = board::load(board.to_str().unwrap(), &Options::default()).unwrap_err();
+    let report = compose::load(board.to_str().unwrap(), &Options::default()).unwrap_err();
     assert!(
         report.to_string().contains("has more than 4MiB"),
         "{report}"
@@ -210,7 +211,7 @@ fn a_file_is_not_taken_for_one_in_the_program() {
     let folder = tempfile::tempdir().unwrap();
     let own = folder.path().join("malta.toml");
     fs::write(&own, "[board]\nname = \"own\"\nextends = \"malta-be\"").unwrap();
-    let (plan, _) = board::load(own.to_str().unwrap(), &Options::default())
+    let (plan, _) = compose::load(own.to_str().unwrap(), &Options::default())
         .unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(plan.name, "own");
     fs::create_dir(folder.path().join("chips")).unwrap();
@@ -218,7 +219,7 @@ fn a_file_is_not_taken_for_one_in_the_program() {
     fs::write(folder.path().join("chips/piix4.toml"), chip).unwrap();
     let board = folder.path().join("both.toml");
     let text = "[board]\nname = \"both\"\nextends = \"malta-be\"\n[chip.other]\nuse = \"piix4\"";
-    let (plan, _) = board::load_as(&board, text, &Options::default())
+    let (plan, _) = compose::load_as(&board, text, &Options::default())
         .unwrap_or_else(|report| panic!("{report}"));
     for device in ["piix4.pm", "other.scratch"] {
         assert!(plan.devices.iter().any(|d| d.path == device), "{device}");
@@ -227,7 +228,7 @@ fn a_file_is_not_taken_for_one_in_the_program() {
 
 fn plan(name: &str) -> Plan {
     let (plan, report) =
-        board::load(name, &Options::default()).unwrap_or_else(|report| panic!("{report}"));
+        compose::load(name, &Options::default()).unwrap_or_else(|report| panic!("{report}"));
     assert!(report.problems.is_empty(), "{report}");
     plan
 }
@@ -276,12 +277,12 @@ fn boards_with_all_of_the_format_have_the_expected_plans() {
         ("overlaid", Some("tests/boards/good/all.toml"), overlaid),
         ("run", None, run),
     ] {
-        let loaded = board::open(board, &options).unwrap_or_else(|e| panic!("{name}\n{e}"));
+        let loaded = compose::open(board, &options).unwrap_or_else(|e| panic!("{name}\n{e}"));
         assert!(loaded.report.problems.is_empty(), "{}", loaded.report);
         let path = format!("tests/boards/good/{name}.plan.txt");
         wrong.extend(expect(Path::new(&path), &loaded.plan.to_string()).err());
         let shown = write::board(&loaded.board, &loaded.report.sources);
-        let (again, _) = board::load_text("shown.toml", &shown, &Options::default())
+        let (again, _) = compose::load_text("shown.toml", &shown, &Options::default())
             .unwrap_or_else(|report| panic!("{name}\n{shown}\n{report}"));
         assert_eq!(again.to_string(), loaded.plan.to_string(), "{name}");
         assert!(again == loaded.plan, "{name}");
@@ -291,7 +292,7 @@ fn boards_with_all_of_the_format_have_the_expected_plans() {
 
 #[test]
 fn a_cpu_alone_sees_its_own_windows() {
-    let (plan, _) = board::load("tests/boards/good/all.toml", &Options::default()).unwrap();
+    let (plan, _) = compose::load("tests/boards/good/all.toml", &Options::default()).unwrap();
     let mut machine = Machine::new(&plan, Fittings::default()).unwrap();
     machine.load(0x10, &[1, 2, 3, 4]).unwrap();
     machine.load(0x1e00_0010, &[5, 6, 7, 8]).unwrap();
@@ -312,7 +313,7 @@ fn every_board_in_machines_is_in_the_program() {
         .collect();
     assert_eq!(files, built_in);
     for name in files {
-        let file = board::load(&format!("machines/{name}.toml"), &Options::default());
+        let file = compose::load(&format!("machines/{name}.toml"), &Options::default());
         let (file, _) = file.unwrap_or_else(|report| panic!("{report}"));
         assert_eq!(
             file,
@@ -405,10 +406,10 @@ fn try_file(kind: &str, body: &str) {
             run_file: Some(path),
             ..Options::default()
         };
-        board::open(None, &options).map(|loaded| loaded.plan)
+        compose::open(None, &options).map(|loaded| loaded.plan)
     } else {
         let user = folder.path().join("user.toml");
-        board::load_as(&user, USER, &Options::default()).map(|(plan, _)| plan)
+        compose::load_as(&user, USER, &Options::default()).map(|(plan, _)| plan)
     };
     result.unwrap_or_else(|report| panic!("{body}\n{report}"));
 }
@@ -429,7 +430,7 @@ fn every_snippet_of_the_documentation_resolves() {
             }
             other => panic!("unknown fence `{other}`"),
         };
-        if let Err(report) = board::load_text("snippet.toml", &text, &Options::default()) {
+        if let Err(report) = compose::load_text("snippet.toml", &text, &Options::default()) {
             panic!("{text}\n{report}");
         }
     }
@@ -442,7 +443,7 @@ fn settings_reach_parameters_and_properties_by_either_path() {
             set: vec![(path.into(), value.into())],
             ..Options::default()
         };
-        let (plan, _) = board::load("malta", &options)
+        let (plan, _) = compose::load("malta", &options)
             .unwrap_or_else(|report| panic!("{path}={value}\n{report}"));
         let device = plan.devices.iter().find(|d| d.path == device).unwrap();
         device.props[property].to_string()
@@ -508,9 +509,9 @@ fn settings_reach_parameters_and_properties_by_either_path() {
 /// Shows a board as one file and resolves that again; the file.
 fn show(board: &str, set: &[(String, String)]) -> Result<String, String> {
     let set = set.to_vec();
-    let loaded = board::open(Some(board), &with(set)).map_err(|report| report.to_string())?;
+    let loaded = compose::open(Some(board), &with(set)).map_err(|report| report.to_string())?;
     let shown = write::board(&loaded.board, &loaded.report.sources);
-    let again = board::load_text("shown.toml", &shown, &Options::default());
+    let again = compose::load_text("shown.toml", &shown, &Options::default());
     let (again, _) = again.map_err(|report| format!("{shown}\n{report}"))?;
     if again != loaded.plan {
         return Err(format!("{shown}\n{again}\nis not\n{}", loaded.plan));
@@ -575,7 +576,7 @@ fn a_value_is_explained_by_all_who_had_a_say_in_it() {
         ("param.ram", "1GiB"),
     ];
     let set = set.map(|(path, value)| (path.into(), value.into())).into();
-    let loaded = board::open(Some("malta-be"), &with(set)).unwrap_or_else(|e| panic!("{e}"));
+    let loaded = compose::open(Some("malta-be"), &with(set)).unwrap_or_else(|e| panic!("{e}"));
     // The lines of the boards are not for this test to fix.
     let line = |board: &str, start: &str| {
         let (_, text) = BUILT_IN.iter().find(|(name, _)| *name == board).unwrap();
@@ -740,7 +741,7 @@ fn what_differs_between_two_boards_is_named() {
     ] {
         let header = "name = \"malta\"\nsummary = \"MIPS Malta with a Core LV card\"";
         let text = format!("[board]\n{header}\nextends = \"malta\"\n{change}");
-        let (changed, _) = board::load_text("changed.toml", &text, &Options::default())
+        let (changed, _) = compose::load_text("changed.toml", &text, &Options::default())
             .unwrap_or_else(|report| panic!("{report}"));
         let found = diff(&malta, &changed);
         assert_eq!(found.to_string(), expected, "{change}");
@@ -776,7 +777,8 @@ fn memory_is_seen_where_there_is_some() {
             set: vec![("param.ram".into(), ram.into())],
             ..Options::default()
         };
-        let (plan, _) = board::load("malta", &options).unwrap_or_else(|report| panic!("{report}"));
+        let (plan, _) =
+            compose::load("malta", &options).unwrap_or_else(|report| panic!("{report}"));
         let ram = plan.devices.iter().find(|d| d.path == "ram").unwrap();
         ram.windows
             .iter()
@@ -807,7 +809,7 @@ const MALTA: &str = include_str!("../../machines/malta.toml");
 
 /// Resolves a text and checks whatever comes out; whether it is a board.
 fn try_board(text: &str, options: &Options) -> bool {
-    match board::load_text("random.toml", text, options) {
+    match compose::load_text("random.toml", text, options) {
         Ok((plan, report)) => {
             assert!(!report.has_errors());
             check_spans(&report);
@@ -830,14 +832,14 @@ proptest! {
         set in prop::collection::vec(setting(), 0..6))
     {
         // What is no board is another test's.
-        if board::load("malta", &with(set.clone())).is_ok() {
+        if compose::load("malta", &with(set.clone())).is_ok() {
             show("malta", &set).map_err(TestCaseError::fail)?;
         }
     }
 
     #[test]
     fn no_path_to_explain_panics(path in "\\PC{0,12}|[a-z.\\-\"=#\n]{0,20}|(dev\\.)?(com1|pm)\\.[a-zA-Z_.\\-]{0,12}") {
-        let loaded = board::open(Some("malta"), &Options::default()).unwrap();
+        let loaded = compose::open(Some("malta"), &Options::default()).unwrap();
         if let Err(report) = explain(&loaded, &path) {
             check_spans(&report);
         }
@@ -847,7 +849,7 @@ proptest! {
     fn boards_differ_if_and_only_if_a_difference_is_named(
         first in prop::collection::vec(setting(), 0..3), second in prop::collection::vec(setting(), 0..3))
     {
-        let load = |set| board::load("malta", &with(set)).ok();
+        let load = |set| compose::load("malta", &with(set)).ok();
         if let (Some((first, _)), Some((second, _))) = (load(first), load(second)) {
             let found = diff(&first, &second);
             prop_assert_eq!(found.is_empty(), first == second);

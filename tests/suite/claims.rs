@@ -1,6 +1,6 @@
 //! What README.md says "What holds" of the code, as far as the text of the code shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -163,6 +163,108 @@ fn the_program_names_device_types_in_one_file() {
             assert!(!named, "{} names {name}", path.display());
         }
     }
+}
+
+/// The code of a file of the program: without comments and tests.
+fn code(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod").next().unwrap_or("");
+    let lines = code
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or(""));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The names that stand behind `crate::`: `a` and `b` of `crate::a::c` and `crate::{b}`.
+fn crate_paths(code: &str) -> BTreeSet<String> {
+    let word = |text: &str| -> String {
+        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+        text[..end.unwrap_or(text.len())].to_owned()
+    };
+    let mut found = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let Some(group) = rest.strip_prefix('{') else {
+            found.insert(word(rest));
+            continue;
+        };
+        let mut depth = 1;
+        let mut start = true;
+        for (at, c) in group.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' => start |= depth == 1,
+                c if start && depth == 1 && c.is_alphabetic() => {
+                    found.insert(word(&group[at..]));
+                    start = false;
+                }
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn names_behind_the_crate_are_found() {
+    let code = "use crate::a::{b, c}; use crate::{\n  d::{e, f},\n  g,\n}; crate::h_i::j(k)";
+    let found: Vec<_> = crate_paths(code).into_iter().collect();
+    assert_eq!(found, ["a", "d", "g", "h_i"]);
+}
+
+#[test]
+fn rooms_use_what_the_architecture_says_and_no_circle() {
+    let root = guests::repository();
+    let text = read(&root.join("docs/architecture.md"));
+    let (_, table) = text.split_once("| room | uses |\n").expect("the table");
+    let mut said: Vec<(String, BTreeSet<String>)> = Vec::new();
+    for line in table.lines().skip(1).take_while(|l| l.starts_with('|')) {
+        let mut names = line.split('`').skip(1).step_by(2).map(str::to_owned);
+        let room = names.next().expect("a room");
+        let uses: BTreeSet<_> = names.collect();
+        for used in &uses {
+            let above = said.iter().any(|(other, _)| other == used);
+            assert!(
+                above,
+                "`{room}` uses `{used}`, which does not stand above it"
+            );
+        }
+        said.push((room, uses));
+    }
+    let src = root.join("src");
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in rust_files(&src) {
+        let within = path.strip_prefix(&src).expect("it is below");
+        let name = within.components().next().expect("a name");
+        let room = name.as_os_str().to_string_lossy();
+        let room = room.trim_end_matches(".rs");
+        if ["lib", "main"].contains(&room) || path.ends_with("tests.rs") {
+            continue;
+        }
+        let code = code(&read(&path));
+        // As many as the modules that the file is in lead to the crate itself.
+        let is_folder = path.ends_with("mod.rs");
+        let depth = within.components().count() - usize::from(is_folder);
+        let out = "super::".repeat(depth);
+        assert!(!code.contains(&out), "{}: {out}", path.display());
+        let used = crate_paths(&code).into_iter().filter(|used| used != room);
+        found.entry(room.to_owned()).or_default().extend(used);
+    }
+    for (room, uses) in &found {
+        let place = said.iter().find(|(name, _)| name == room);
+        let place = place.unwrap_or_else(|| panic!("docs/architecture.md has no room `{room}`"));
+        assert_eq!(
+            place.1, *uses,
+            "left: what docs/architecture.md says of `{room}`"
+        );
+    }
+    assert_eq!(
+        found.len(),
+        said.len(),
+        "docs/architecture.md has rooms that are not there"
+    );
 }
 
 /// Statements of the document that are advice, or say what is not there.

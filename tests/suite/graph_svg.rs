@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use roxmltree::{Document, Node};
-use solderless::board::{self, BUILT_IN, Options};
-use solderless::graph::export::{Format, export};
-use solderless::graph::plan::Plan;
+use solderless::compose::{self, BUILT_IN, Options};
+use solderless::picture::{Format, export};
+use solderless::plan::Plan;
 
 fn plan(name: &str, text: &str) -> Plan {
-    let (plan, _) = board::load_text(name, text, &Options::default())
+    let (plan, _) = compose::load_text(name, text, &Options::default())
         .unwrap_or_else(|report| panic!("{text}\n{report}"));
     plan
 }
@@ -247,7 +247,7 @@ fn check(plan: &Plan) {
 fn nothing_lies_on_anything_else() {
     let built_in = BUILT_IN.iter().map(|(name, _)| *name);
     for board in built_in.chain(["tests/boards/good/all.toml"]) {
-        let loaded = board::load(board, &Options::default());
+        let loaded = compose::load(board, &Options::default());
         check(&loaded.unwrap_or_else(|report| panic!("{report}")).0);
     }
     check(&plan("tiny.toml", "[board]\nname = \"tiny\""));

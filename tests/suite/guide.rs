@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use solderless::board::{self, Options};
-use solderless::graph::plan::Protocol;
+use solderless::compose::{self, Options};
+use solderless::registry::Protocol;
 use solderless_testing::emulator::Emulator;
 use solderless_testing::guests::{self, Linux};
 
@@ -132,7 +132,7 @@ fn debian_boots_on_every_board_that_takes_kernels() {
             continue;
         }
         let board = path.to_string_lossy();
-        let (plan, _) = board::load(&board, &Options::default()).expect("a good board");
+        let (plan, _) = compose::load(&board, &Options::default()).expect("a good board");
         if plan
             .boot
             .is_none_or(|boot| boot.protocol != Protocol::Yamon)

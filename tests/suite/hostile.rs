@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use solderless::board::{self, Options};
+use solderless::compose::{self, Options};
 use solderless::machine::{Event, Fittings, Host, Machine, Pace, Run};
 use solderless::registry::TYPES;
 use solderless::state::layout::{Type, contents, scalar_size};
@@ -273,7 +273,7 @@ fn a_machine_stands_what_is_loaded_into_it() {
             set: set.collect(),
             ..Options::default()
         };
-        let loaded = board::open(Some(board), &options);
+        let loaded = compose::open(Some(board), &options);
         let loaded = loaded.unwrap_or_else(|e| panic!("{}", e.render(false)));
         let images = loaded.plan.slots.iter().map(|slot| {
             let rom = slot.default.as_deref()?.strip_prefix("rom:")?;
@@ -339,7 +339,7 @@ backend.chr = "serial0"
 
 #[test]
 fn a_stream_stands_what_it_claims() {
-    let loaded = board::open_text("small", SMALL, &Options::default());
+    let loaded = compose::open_text("small", SMALL, &Options::default());
     let loaded = loaded.unwrap_or_else(|e| panic!("{}", e.render(false)));
     let mut machine = Machine::new(&loaded.plan, Fittings::default()).expect("a machine");
     for at in [0, 0x5000, 0x6100, 0xfffc] {

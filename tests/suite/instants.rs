@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use solderless::board::{self, Loaded, Options};
+use solderless::compose::{self, Loaded, Options};
 use solderless::machine::{Clock, End, Event, Fittings, Host, Machine, Pace, Run};
 use solderless_model::testing::Noise;
 use solderless_model::{END_OF_TIME, NEWEST, Request, Section, State, Writer};
@@ -54,7 +54,7 @@ fn loaded() -> Loaded {
         irq.irq = "cpu[3]"
         [dev.rtc.mc146818rtc]
     "#;
-    let loaded = board::open_text("bench", BOARD, &Options::default());
+    let loaded = compose::open_text("bench", BOARD, &Options::default());
     loaded.unwrap_or_else(|e| panic!("{}", e.render(false)))
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use solderless::board::{self, Options};
+use solderless::compose::{self, Options};
 use solderless::machine::{End, Event, Fittings, Host, Machine, Pace, Run};
 
 struct Silence;
@@ -27,7 +27,7 @@ fn slow_malta() -> Machine {
         ..Options::default()
     };
     let loaded =
-        board::open(Some("malta"), &options).unwrap_or_else(|e| panic!("{}", e.render(false)));
+        compose::open(Some("malta"), &options).unwrap_or_else(|e| panic!("{}", e.render(false)));
     Machine::new(&loaded.plan, Fittings::default()).expect("a machine")
 }
 

@@ -8,9 +8,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
 use serde_json::Value;
-use solderless::board::Options;
-use solderless::graph::plan::Boot;
+use solderless::compose::Options;
 use solderless::machine::{Fittings, Machine};
+use solderless::plan::Boot;
 use solderless::registry::TYPES;
 use solderless::state::Stream;
 use solderless_testing::guests;
@@ -98,7 +98,7 @@ struct Board {
 impl Board {
     /// A firmware for a board that has none of its own.
     fn firmware(&self) -> Vec<&'static str> {
-        let loaded = solderless::board::open(Some(&self.args[0]), &Options::default());
+        let loaded = solderless::compose::open(Some(&self.args[0]), &Options::default());
         let plan = loaded.unwrap_or_else(|report| panic!("{report}")).plan;
         let empty = |boot: &Boot| plan.slots[boot.firmware].default.is_none();
         match plan.boot.as_ref().is_some_and(empty) {
@@ -178,7 +178,7 @@ fn boards() -> Vec<Board> {
             ],
         ),
     ];
-    let shipped = solderless::board::BUILT_IN.iter();
+    let shipped = solderless::compose::BUILT_IN.iter();
     boards.extend(shipped.map(|(name, _)| board(name, &[], &[])));
     boards
 }
@@ -358,7 +358,7 @@ fn a_guest_finds_the_registers_of_a_part_and_else_an_open_bus() {
             set: vec![(format!("pm.{setting}"), value.to_string())],
             ..Options::default()
         };
-        let loaded = solderless::board::open(Some("malta"), &options);
+        let loaded = solderless::compose::open(Some("malta"), &options);
         let plan = loaded.unwrap_or_else(|report| panic!("{report}")).plan;
         Machine::new(&plan, Fittings::default()).expect("a machine")
     };

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use solderless::board::{self, Options};
+use solderless::compose::{self, Options};
 use solderless::machine::{Fittings, Machine};
 use solderless::state::{Description, Stream, Uri, save};
 use solderless_model::testing::Noise;
@@ -429,7 +429,7 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new() {
     let (base, place) = (folder.path().join("base"), folder.path().join("x"));
     // Enough memory in use that a save takes a while.
     let text = "[board]\nname = \"full\"\n[dev.ram]\nat = \"sys:0\"\n[dev.ram.ram]\nsize = \"16MiB\"\n[dev.cpu]\nat = \"sys\"\n[dev.cpu.mips32-cpu]\n";
-    let loaded = board::open_text("full", text, &Options::default());
+    let loaded = compose::open_text("full", text, &Options::default());
     let loaded = loaded.unwrap_or_else(|e| panic!("{}", e.render(false)));
     let mut machine = Machine::new(&loaded.plan, Fittings::default()).expect("a machine");
     let mut noise = Noise(1);

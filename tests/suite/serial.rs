@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use solderless::board::{self, Options};
+use solderless::compose::{self, Options};
 use solderless::machine::{Event, Fittings, Host, Machine, Pace, Run, Sink};
 
 const BOARD: &str = r#"
@@ -52,7 +52,7 @@ impl Sink for Heard {
 /// What a guest has sent that prints a dot, looks for a character, and sends it back, every 10 ms; and that clears its
 /// receiver before and sets MCR, if it is to.
 fn ticks(clears: bool, mcr: u8, typed: &[u8], ticks: u64) -> String {
-    let loaded = board::open_text("serial", BOARD, &Options::default());
+    let loaded = compose::open_text("serial", BOARD, &Options::default());
     let loaded = loaded.unwrap_or_else(|e| panic!("{}", e.render(false)));
     let heard = Heard::default();
     let fittings = Fittings {

@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use solderless::board::{self, Loaded, Options};
-use solderless::graph::export::{Node, graph};
+use solderless::compose::{self, Loaded, Options};
 use solderless::machine::{
     Event, Fittings, Host, Kernel, KernelFiles, Machine, Memory, Pace, Run, Sink,
 };
+use solderless::picture::{Node, graph};
 use solderless::state::{Description, Layout, Stream, StreamError, layout, payload, stream};
 use solderless_model::testing::Noise;
 use solderless_model::{Engine, NEWEST, Parts, Section, Shape};
@@ -68,7 +68,7 @@ fn open(board: &str, set: &[(&str, &str)]) -> Loaded {
         set: set.iter().map(own).collect(),
         ..Options::default()
     };
-    board::open(Some(board), &options).unwrap_or_else(|e| panic!("{}", e.render(false)))
+    compose::open(Some(board), &options).unwrap_or_else(|e| panic!("{}", e.render(false)))
 }
 
 /// A Malta with the ROM in its flash, and these characters on their way to its first serial port.
@@ -327,7 +327,7 @@ fn a_stream_holds_what_the_graph_says_and_nothing_else() {
             set: set.collect(),
             ..Options::default()
         };
-        let Ok(loaded) = board::open_text("random", &text, &options) else {
+        let Ok(loaded) = compose::open_text("random", &text, &options) else {
             continue;
         };
         built += 1;
@@ -398,7 +398,7 @@ regshift = 3
 
 /// Its stream, with something in its memory; one page is there twice.
 fn tiny() -> Vec<u8> {
-    let loaded = board::open_text("tiny", TINY, &Options::default());
+    let loaded = compose::open_text("tiny", TINY, &Options::default());
     let loaded = loaded.unwrap_or_else(|e| panic!("{}", e.render(false)));
     let mut machine = Machine::new(&loaded.plan, Fittings::default()).expect("a machine");
     for at in [0x100, 0x5000, 0x6100, 0xfffc] {
@@ -463,7 +463,7 @@ fn memory_that_is_there_twice_is_carried_once() {
     let text = format!(
         "{TINY}\n[dev.second]\nat = \"sys:0x10000000\"\n[dev.second.ram]\nsize = \"64KiB\"\n"
     );
-    let loaded = board::open_text("two", &text, &Options::default());
+    let loaded = compose::open_text("two", &text, &Options::default());
     let loaded = loaded.unwrap_or_else(|e| panic!("{}", e.render(false)));
     let mut machine = Machine::new(&loaded.plan, Fittings::default()).expect("a machine");
     let mut noise = Noise(7);
@@ -558,7 +558,7 @@ fn bomb(size: &str, kind: &dyn Fn(u64) -> (u64, u64, u64)) -> Vec<u8> {
     let board = format!(
         "[board]\nname = \"big\"\n[dev.ram]\nat = \"sys:0\"\n[dev.ram.ram]\nsize = \"{size}\"\n[dev.cpu]\nat = \"sys\"\n[dev.cpu.mips32-cpu]\n"
     );
-    let loaded = board::open_text("big", &board, &Options::default());
+    let loaded = compose::open_text("big", &board, &Options::default());
     let loaded = loaded.unwrap_or_else(|e| panic!("{}", e.render(false)));
     let mut machine = Machine::new(&loaded.plan, Fittings::default()).expect("a machine");
     machine.load(0, b"text").expect("memory");
@@ -623,7 +623,7 @@ fn a_board_has_no_more_memory_than_there_can_be() {
         let text = format!(
             "[board]\nname = \"x\"\n[dev.a]\nat = \"sys:0\"\n[dev.a.ram]\nsize = \"8GiB\"\n[dev.b]\nat = \"sys:0x200000000\"\n[dev.b.ram]\nsize = \"{size}\"\n"
         );
-        board::open_text("x", &text, &Options::default()).map_err(|e| e.render(false))
+        compose::open_text("x", &text, &Options::default()).map_err(|e| e.render(false))
     };
     assert!(board("8GiB").is_ok());
     for size in ["9GiB", "64GiB", "16000000TiB"] {

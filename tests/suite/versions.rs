@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use solderless::board::{self, BUILT_IN, Loaded, Options};
+use solderless::compose::{self, BUILT_IN, Loaded, Options};
 use solderless::machine::{Event, Fittings, Host, Machine, Pace, Run};
 use solderless::state::{Description, Layout, Stream, Uri, save};
 use solderless_model::NEWEST;
@@ -26,7 +26,7 @@ fn open(board: &str, set: &[(&str, &str)]) -> Loaded {
         set: set.iter().map(own).collect(),
         ..Options::default()
     };
-    board::open(Some(board), &options).unwrap_or_else(|e| panic!("{}", e.render(false)))
+    compose::open(Some(board), &options).unwrap_or_else(|e| panic!("{}", e.render(false)))
 }
 
 fn versions() -> impl Iterator<Item = &'static str> {

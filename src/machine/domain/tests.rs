@@ -6,7 +6,7 @@ use solderless_model::{
 };
 
 use super::{Domain, Fabric as _, Seating, SpaceId};
-use crate::graph::plan::Window;
+use crate::plan::Window;
 
 /// It has as many pins as a test likes, and answers reads with its number.
 #[derive(Debug, State)]

@@ -12,7 +12,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use self::gdb::Gdb;
-use solderless::board::{self, Options};
+use solderless::compose::{self, Options};
 use solderless::machine::{Fittings, Machine};
 use solderless_model::Engine;
 use solderless_testing::emulator::Emulator;
@@ -364,7 +364,7 @@ fn machine(endian: Endian, model: &str, frame: &Frame) -> Machine {
         ("param.cpu".into(), model.into()),
         ("param.ram".into(), "256MiB".into()),
     ];
-    let (plan, _) = board::load(
+    let (plan, _) = compose::load(
         endian.board(),
         &Options {
             set,

@@ -7,9 +7,9 @@ mod subject;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use solderless::board::{self, Loaded, Options};
-use solderless::graph::plan::Plan;
+use solderless::compose::{self, Loaded, Options};
 use solderless::machine::{Event, Fittings, Host, Kernel, KernelFiles, Machine, Memory, Pace, Run};
+use solderless::plan::Plan;
 use solderless_model::Engine;
 use solderless_testing::frame::{self, Frame};
 use solderless_testing::program::{self, Cpu};
@@ -26,7 +26,7 @@ fn plan(board: &str, set: &[(&str, &str)]) -> Plan {
         set: set.collect(),
         ..Options::default()
     };
-    board::load(board, &options).expect("the board is good").0
+    compose::load(board, &options).expect("the board is good").0
 }
 
 /// An outside from which some input comes at once, and then nothing.
@@ -201,7 +201,7 @@ fn bare(endian: Endian, model: &str) -> Loaded {
         text +=
             &format!("[dev.{name}]\nat = \"sys:{at:#x}\"\n[dev.{name}.ram]\nsize = \"{size}\"\n");
     }
-    let loaded = board::open_text("bare", &text, &Options::default());
+    let loaded = compose::open_text("bare", &text, &Options::default());
     loaded.unwrap_or_else(|e| panic!("{}", e.render(false)))
 }
 

@@ -1,7 +1,7 @@
 //! Machines that are saved at random instants, and go on in another engine each time.
 
-use solderless::graph::plan::Plan;
 use solderless::machine::{Fittings, Machine};
+use solderless::plan::Plan;
 use solderless_model::testing::Noise;
 use solderless_model::{Engine, NEWEST};
 use solderless_testing::Endian;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use server::Server;
-use solderless::board::{self, Options};
+use solderless::compose::{self, Options};
 use solderless::diagnostics::Severity;
 use solderless::registry::TYPES;
 use tool::Tool;
@@ -146,7 +146,7 @@ type Mistake = (&'static str, usize);
 
 /// The mistakes of a board, by the text that they are in.
 fn mistakes(path: &Path, text: &str) -> BTreeMap<String, Vec<Mistake>> {
-    let report = match board::load_as(path, text, &Options::default()) {
+    let report = match compose::load_as(path, text, &Options::default()) {
         Ok((_, warnings)) => warnings,
         Err(problems) => problems,
     };

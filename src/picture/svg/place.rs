@@ -6,8 +6,7 @@ use solderless_model::{Interface, Pin, PortId, Space};
 
 use super::wires::Wire;
 use super::{LABEL_ENDS, text_width};
-use crate::graph::address::show;
-use crate::graph::plan::{Address, Bus, Plan, PlannedDevice, Window};
+use crate::plan::{Address, Bus, Plan, PlannedDevice, Window};
 
 /// The widest that a rail gets before it is broken, unless one card is wider.
 const MAX_WIDTH: i32 = 1560;
@@ -300,7 +299,7 @@ fn places(plan: &Plan, device: &PlannedDevice) -> Vec<Text> {
     let mut lines = Vec::new();
     if let Some(address @ (Address::Pci { .. } | Address::I2c(_))) = seat {
         lines.push(Text {
-            text: show(address),
+            text: address.to_string(),
             dim: false,
         });
     }

@@ -4,22 +4,22 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use super::chips::{self, Chip};
-use super::decode::section;
-use super::format::{
+use super::load::{Found, Loader, find};
+use super::schema::Kind;
+use super::trust::Origin;
+use super::{Loaded, Options, open, planned, resolve_found};
+use crate::board::chips::{self, Chip};
+use crate::board::decode::section;
+use crate::board::format::{
     BootSection, ChipSection, JoinSection, OVERLAY_SECTIONS, OverlaySection, ParamSection,
     SlotSection,
 };
-use super::load::{Found, Loader, find};
-use super::params::{self, Whose};
-use super::schema::Kind;
-use super::tree::{Entry, Node, Table, Value};
-use super::trust::Origin;
-use super::{Board, Loaded, Options, gone, open, parse, resolve_found, when};
+use crate::board::params::{self, Whose};
+use crate::board::tree::{Entry, Node, Table, Value};
+use crate::board::{Board, gone, merge, parse, when};
 use crate::diagnostics::{Problem, Report, Severity, Sources, Span};
 use crate::graph::devices;
 use crate::graph::lints;
-use crate::graph::resolve::resolve;
 
 /// What a file is, and what is wrong with it.
 #[derive(Debug)]
@@ -191,7 +191,7 @@ impl Loader {
             whole: chip.whole,
             ports: Some(chip.ports.clone()),
         };
-        resolve(&board, &mut problems);
+        planned(&board, &mut problems);
         gone::gather(&mut problems, &self.sources);
         problems.retain(|problem| {
             let own = |span: Span| chip.files.contains(&span.file.index());
@@ -209,7 +209,7 @@ impl Loader {
         if let Some(header) = root.get("overlay").cloned() {
             self.header::<OverlaySection>("[overlay]", &header);
         }
-        super::merge::paths(super::load::list(&root, "overlay"), &mut self.problems);
+        merge::paths(super::load::list(&root, "overlay"), &mut self.problems);
         // A param is the board's to declare.
         root.values_mut().for_each(|entry| forget(&mut entry.node));
         let before = self.problems.len();

@@ -1,11 +1,15 @@
 //! The plan: a resolved board, every value and wire of it, ready to build.
 
+pub mod diff;
+mod print;
+
 use std::sync::Arc;
 
+pub(crate) use print::{pin_name, slot_kind};
 use serde_json::Value;
 use solderless_model::{Interface, NEWEST, Parts, Pin, PortId, RegionId, SlotKind};
 
-use crate::registry::Entry;
+use crate::registry::{Entry, Protocol};
 
 /// How much memory the devices of a board can have together, in bytes: several times what a CPU of 32 bits reaches.
 pub const MOST_MEMORY: u64 = 16 << 30;
@@ -159,16 +163,4 @@ pub struct Boot {
     /// What firmware leaves set up before a kernel starts: physical address and 32-bit word (byte lanes, lowest
     /// address first), written in this order.
     pub setup: Vec<(u64, u32)>,
-}
-
-/// A boot protocol.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Protocol {
-    /// MIPS YAMON: argc, argv, envp and memory size in a0 to a3 (MIPS YAMON User's Manual, MD00008).
-    Yamon,
-    /// Nothing is handed over: the CPU is as a reset leaves it, but for $k0 and that it stands at the kernel's entry.
-    None,
 }

@@ -4,14 +4,16 @@ use std::fmt;
 
 use serde_json::{Value as Json, json};
 
-use super::format::{KEYS, SECTIONS};
-use super::params::{Given, Setting};
-use super::set::{self, Keys};
-use super::tree::{Node, Table, Value, get};
-use super::{Loaded, parse, write};
+use super::Loaded;
+use crate::board::format::{KEYS, SECTIONS};
+use crate::board::params::{Given, Setting};
+use crate::board::set::{self, Keys};
+use crate::board::tree::{Node, Table, Value, get};
+use crate::board::{parse, write};
 use crate::diagnostics::{Problem, Report, Sources, Span, suggest};
-use crate::graph::plan::PlannedDevice;
+use crate::plan::PlannedDevice;
 use crate::registry::find;
+use crate::toml;
 
 /// A value of a board, and all that had a say in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,7 +217,7 @@ impl Reader<'_> {
             _ => names,
         };
         Ok(Explanation {
-            path: write::path(whole),
+            path: toml::path(whole),
             value,
             layers: self.layers,
         })
@@ -293,7 +295,7 @@ impl Reader<'_> {
             self.layers.push(Layer {
                 value,
                 place: place(self.sources(), *span),
-                path: write::path(["param", name]),
+                path: toml::path(["param", name]),
                 of_param,
             });
         }
@@ -303,7 +305,7 @@ impl Reader<'_> {
     fn other(&mut self, keys: &[(String, Span)]) -> Result<String, Problem> {
         let mut table = &self.loaded.board.root;
         for (depth, (name, at)) in keys.iter().enumerate() {
-            let path = write::path(keys[..=depth].iter().map(|(name, _)| name.as_str()));
+            let path = toml::path(keys[..=depth].iter().map(|(name, _)| name.as_str()));
             let last = depth + 1 == keys.len();
             let Some(entry) = table.get(name) else {
                 let all = table.keys().map(String::as_str);
@@ -416,8 +418,8 @@ impl Reader<'_> {
         };
         let inner = parse::path_at(&text, span.start).filter(|_| !typed);
         let path = match &inner {
-            Some(keys) => write::path(keys.iter().map(String::as_str)),
-            None => write::path(path.iter().copied()),
+            Some(keys) => toml::path(keys.iter().map(String::as_str)),
+            None => toml::path(path.iter().copied()),
         };
         let place = place(self.sources(), span);
         if self
@@ -448,6 +450,6 @@ fn place(sources: &Sources, span: Span) -> String {
 fn plain(value: &Json) -> String {
     match value {
         Json::Null => "none".to_owned(),
-        value => write::json(value),
+        value => toml::json(value),
     }
 }

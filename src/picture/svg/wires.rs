@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use solderless_model::Pin;
 
-use crate::graph::lines::pin_name;
-use crate::graph::plan::{Net, Plan};
+use crate::plan::{Net, Plan, pin_name};
 
 /// A wire of one line or several.
 pub struct Wire {

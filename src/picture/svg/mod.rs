@@ -10,8 +10,7 @@ use std::fmt::Write;
 
 use solderless_model::BusKind;
 
-use super::plan::{Bus, Plan};
-use super::resolve::kind_name;
+use crate::plan::{Bus, Plan, slot_kind};
 use place::{Card, FRAME_PAD, Frame, LINE, NAME, PAD, PART, PLUG, Page, Rail, TINY, What, page};
 use route::{At, Point, Route, Routes, Run, Tracks, routes};
 use wires::{Wire, wires};
@@ -360,7 +359,7 @@ impl<'a> Sheet<'a> {
 
     fn plug(&self, out: &mut String, x: i32, y: i32, slot: usize, width: i32) {
         let slot = &self.plan.slots[slot];
-        let kind = kind_name(slot.kind);
+        let kind = slot_kind(slot.kind);
         let default = slot
             .default
             .as_ref()

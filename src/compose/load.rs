@@ -7,18 +7,19 @@ use std::rc::Rc;
 use solderless_model::Size;
 
 use super::alone::CLASHES;
-use super::chips::{self, Chip, Instances, Library};
-use super::decode::section;
-use super::format::{
-    CHIP_SECTIONS, OVERLAY_SECTIONS, OverlaySection, RUN_SECTIONS, RunBootSection, RunSection,
-    SECTIONS,
-};
-use super::gone::Gone;
-use super::params::{Given, Setting};
 use super::schema::Kind;
-use super::tree::{self, Entry, Node, Table};
 use super::trust::Origin;
-use super::{BUILT_IN, BUILT_IN_CHIPS, Options, merge, parse, renew, set};
+use super::{BUILT_IN, BUILT_IN_CHIPS, Options};
+use crate::board::chips::{self, Chip, Instances, Library};
+use crate::board::decode::section;
+use crate::board::format::{
+    CHIP_SECTIONS, InterfaceSection, OVERLAY_SECTIONS, OverlaySection, RUN_SECTIONS,
+    RunBootSection, RunSection, SECTIONS,
+};
+use crate::board::gone::Gone;
+use crate::board::params::{Given, Setting};
+use crate::board::tree::{self, Entry, Node, Table};
+use crate::board::{merge, parse, renew, set};
 use crate::diagnostics::{FileId, Problem, Severity, Sources, Span, suggest};
 use crate::files;
 
@@ -529,7 +530,7 @@ pub struct RunText {
 }
 
 fn member<'t>(tree: &'t Table, section: &str, key: &str) -> Option<&'t Node> {
-    super::tree::get(tree, &[section, key])
+    tree::get(tree, &[section, key])
 }
 
 fn extends<'t>(tree: &'t Table, header: &str) -> Option<&'t Node> {
@@ -601,7 +602,7 @@ impl Loader {
         self.sections(&mut tree, "a chip", &CHIP_SECTIONS);
         match tree.get("interface").cloned() {
             Some(entry) => {
-                self.header::<super::format::InterfaceSection>("[interface]", &entry);
+                self.header::<InterfaceSection>("[interface]", &entry);
             }
             None => self.problems.push(
                 Problem::error("missing-key", "the chip has no name")

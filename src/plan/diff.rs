@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde_json::{Value as Json, json};
 
-use super::plan::{Plan, PlannedDevice};
-use crate::board::write;
+use super::{Plan, PlannedDevice};
+use crate::toml;
 
 /// What is said of one thing, in the order it is printed: by the kind of fact and its name.
 type Facts = BTreeMap<(u8, String), String>;
@@ -101,7 +101,7 @@ fn things(plan: &Plan) -> Things {
             things.insert((order, name), facts);
         }
     };
-    let text = |text: &str| write::json(&text.into());
+    let text = |text: &str| toml::json(&text.into());
     let board = [("name", &plan.name), ("summary", &plan.summary)];
     let board = board.map(|(name, value)| (name, text(value)));
     let version = plan
@@ -112,7 +112,7 @@ fn things(plan: &Plan) -> Things {
     let board = board.into_iter().chain(version).chain(state);
     add(0, "board".to_owned(), facts(board));
     let params = plan.params.iter();
-    let params = params.map(|(name, value)| (name.as_str(), write::json(value)));
+    let params = params.map(|(name, value)| (name.as_str(), toml::json(value)));
     add(1, "params".to_owned(), facts(params));
     for device in &plan.devices {
         add(
@@ -133,7 +133,7 @@ fn things(plan: &Plan) -> Things {
     add(LINES, "lines".to_owned(), wires);
     for slot in &plan.slots {
         let default = slot.default.as_deref().map(|d| ("default", text(d)));
-        let all = [("kind", write::json(&json!(slot.kind)))];
+        let all = [("kind", toml::json(&json!(slot.kind)))];
         add(
             4,
             format!("slot {}", slot.name),
@@ -162,7 +162,7 @@ fn of_device(plan: &Plan, device: &PlannedDevice) -> Facts {
     for (name, value) in device.props.as_object().into_iter().flatten() {
         let value = match value {
             Json::Null => "none".to_owned(),
-            value => write::json(value),
+            value => toml::json(value),
         };
         add(2, name.clone(), value);
     }
@@ -190,7 +190,7 @@ fn of_boot(plan: &Plan) -> Facts {
         ("firmware", firmware.to_owned()),
         ("memory", device(boot.memory)),
         ("cpu", device(boot.cpu)),
-        ("protocol", write::json(&json!(boot.protocol))),
+        ("protocol", toml::json(&json!(boot.protocol))),
         ("low-memory", format!("{:#x}", boot.low_memory)),
     ]);
     let console = boot.console.map(|at| ("console", format!("{at:#x}")));

@@ -10,7 +10,7 @@ use super::place::{Page, What};
 use super::text_width;
 use super::wires::Wire;
 use super::{LABEL_ENDS, place};
-use crate::graph::plan::{Bus, Plan};
+use crate::plan::{Bus, Plan};
 
 /// Between tracks side by side in one line, and between vertical lines.
 const APART: i32 = 10;

@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Loaded, tree};
+use super::Loaded;
 use crate::backend::{Backend, Chardev, Image, Netdev};
+use crate::board::tree;
 use crate::diagnostics::{Problem, Span};
-use crate::graph::plan::BoardSlot;
+use crate::plan::BoardSlot;
 
 /// Where a text is from, and so what it can name.
 #[derive(Debug, Clone)]

@@ -3,16 +3,15 @@
 use schemars::JsonSchema;
 use serde_json::{Map, Value as Json, json};
 
-use super::decode::draft07;
-use super::format::{
+use crate::board::format::{
     BoardSection, BootSection, CHIP_SECTIONS, ChipSection, InterfaceSection, JoinSection, MapEntry,
     OVERLAY_SECTIONS, OverlaySection, ParamSection, PortSection, RUN_SECTIONS, RunBootSection,
     RunSection, SECTIONS, SlotSection, WhenSection,
 };
-use super::tree::Table;
+use crate::board::tree::Table;
 use crate::diagnostics::Span;
 use crate::graph::lints::LINTS;
-use crate::registry::{Entry, TYPES};
+use crate::registry::{Entry, TYPES, draft07};
 
 /// What a parameter looks like where it stands for a value.
 const PARAM: &str = r"^\$\{[A-Za-z0-9_-]+\}$";

@@ -1,4 +1,6 @@
-//! The plan's graph, for people and for programs.
+//! Pictures of a plan, for people and for programs.
+
+mod svg;
 
 use std::fmt::Write;
 
@@ -8,10 +10,8 @@ use serde::Serialize;
 use serde_json::json;
 use solderless_model::RegionId;
 
-use super::address::show;
-use super::lines::pin_name;
-use super::plan::{Address, Bus, Plan, PlannedDevice};
-use super::svg::svg;
+use crate::plan::{Address, Bus, Plan, PlannedDevice, pin_name};
+use svg::svg;
 
 /// How a graph is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -140,7 +140,7 @@ pub fn graph(plan: &Plan) -> DiGraph<Node, Link> {
                 Bus::Port(parent, port) => ports[parent][usize::from(port.0)],
             };
             let address = match seat.address {
-                Address::Pci { .. } | Address::I2c(_) => show(seat.address),
+                Address::Pci { .. } | Address::I2c(_) => seat.address.to_string(),
                 Address::Number(_) | Address::None => starts(device),
             };
             graph.add_edge(bus, node, Link::Seats { address });

@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use solderless_model::Pin;
+use solderless_model::{Pin, Pins, SlotKind};
 
-use super::address::show;
-use super::lines::pin_name;
-use super::plan::{Bus, Plan, PlannedDevice, Seat, Window};
+use super::{Address, Bus, Plan, PlannedDevice, Seat, Window};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,14 +87,14 @@ impl Plan {
     }
 
     /// A place as a board writes it.
-    pub(super) fn seat(&self, seat: Seat) -> String {
-        let address = show(seat.address);
+    pub(crate) fn seat(&self, seat: Seat) -> String {
+        let address = seat.address.to_string();
         let colon = if address.is_empty() { "" } else { ":" };
         format!("{}{colon}{address}", self.bus(seat.bus))
     }
 
     /// A bus as a board names it.
-    pub(super) fn bus(&self, bus: Bus) -> String {
+    pub(crate) fn bus(&self, bus: Bus) -> String {
         match bus {
             Bus::System => "sys".to_owned(),
             Bus::Port(device, port) => {
@@ -112,7 +110,7 @@ impl Plan {
     }
 
     /// A pin as `device.pin`.
-    pub(super) fn pin(&self, (device, pin): (usize, Pin), input: bool) -> String {
+    pub(crate) fn pin(&self, (device, pin): (usize, Pin), input: bool) -> String {
         let Some(device) = self.devices.get(device) else {
             return String::new();
         };
@@ -128,7 +126,7 @@ impl Plan {
 
 impl PlannedDevice {
     /// A window in words.
-    pub(super) fn window(&self, plan: &Plan, window: &Window) -> String {
+    pub(crate) fn window(&self, plan: &Plan, window: &Window) -> String {
         let region = self.interface.regions.get(usize::from(window.region.0));
         let over = if window.over { ", over others" } else { "" };
         let cpu = window.cpu.and_then(|cpu| plan.devices.get(cpu));
@@ -140,5 +138,40 @@ impl PlannedDevice {
         };
         let (name, at, size) = (region.map_or("", |r| r.name), window.at, window.size);
         format!("window {name}{offset}: {at:#x}, {size:#x} bytes{over}{cpu}")
+    }
+}
+
+impl fmt::Display for Address {
+    /// As a board writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Number(n) => write!(f, "{n:#x}"),
+            Self::Pci { slot, function } => write!(f, "{slot:02x}.{function}"),
+            Self::I2c(n) => write!(f, "{n:#04x}"),
+        }
+    }
+}
+
+/// A pin by name: `intr`, `out[2]`.
+pub(crate) fn pin_name(groups: &[Pins], pin: Pin) -> String {
+    let mut first = 0;
+    for group in groups {
+        let index = pin.0 - first;
+        match group.count {
+            1 if index == 0 => return group.name.to_owned(),
+            count if index < count => return format!("{}[{index}]", group.name),
+            count => first += count,
+        }
+    }
+    pin.0.to_string()
+}
+
+/// What a slot of this kind takes, in words.
+pub(crate) fn slot_kind(kind: SlotKind) -> &'static str {
+    match kind {
+        SlotKind::Chardev => "a character stream (chardev)",
+        SlotKind::Image => "an image",
+        SlotKind::Netdev => "a network (netdev)",
     }
 }
