@@ -9,7 +9,7 @@ use solderless_model::Request;
 pub struct Command {
     /// Its name, and others that it goes by.
     pub names: &'static [&'static str],
-    /// Its arguments as a person reads them, those in brackets optional.
+    /// Its arguments as a person reads them, those in brackets optional; behind the last there can be more if it ends in dots.
     pub args: &'static str,
     /// One line about it.
     pub help: &'static str,
@@ -42,7 +42,7 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         names: &["info"],
-        args: "[WHAT]",
+        args: "[WHAT [NAME...]]",
         help: "show what there is to know about WHAT; without it, about what that can be",
         run: |vm, args| match args.split_first() {
             Some((what, args)) => run(info::INFO, "info", vm, what, args),
@@ -206,12 +206,14 @@ pub(super) fn run(
     args: &[String],
 ) -> Outcome {
     let command = Command::find(table, kind, name)?;
-    let most = command.args.split_whitespace().count();
-    let optional = command.args.matches('[').count();
-    if args.len() < most - optional || args.len() > most {
-        let trouble = if args.len() > most { "many" } else { "few" };
+    let words = command.args.split_whitespace().count();
+    let least = words - command.args.matches('[').count();
+    let many = args.len() > words && !command.args.contains("...");
+    if args.len() < least || many {
+        let trouble = if many { "many" } else { "few" };
+        let before = if kind == "info" { "info " } else { "" };
         return Err(format!(
-            "too {trouble} arguments; usage: {}",
+            "too {trouble} arguments; usage: {before}{}",
             command.usage()
         ));
     }

@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
-use solderless_model::{Engine, EngineInfo};
+use solderless_model::registers::Register;
+use solderless_model::{Engine, EngineInfo, Processor};
 
 use super::commands::{Command, say};
 use super::snapshot;
+use crate::diagnostics::nearest;
 use crate::plan::{Bus, Plan};
 use crate::toml;
 
@@ -34,10 +36,10 @@ pub static INFO: &[Command] = &[
     },
     Command {
         names: &["registers"],
-        args: "",
-        help: "the registers of the CPU",
-        run: |vm, _| match vm.machine.cpu() {
-            Some(cpu) => say(registers(&cpu.registers())),
+        args: "[NAME...]",
+        help: "the registers of the CPU by groups, or those of these names and groups",
+        run: |vm, names| match vm.machine.cpu() {
+            Some(cpu) => registers(cpu, names).and_then(say),
             None => Err("the board has no CPU".to_owned()),
         },
     },
@@ -99,18 +101,39 @@ fn jit(info: &EngineInfo) -> String {
     )
 }
 
-/// Four to a line, each as wide as it is.
-fn registers(registers: &[(&str, u64)]) -> String {
-    let wide = registers.iter().any(|(_, v)| *v > u64::from(u32::MAX));
-    let digits = if wide { 16 } else { 8 };
-    let lines = registers.chunks(4).map(|line| {
-        let line: Vec<_> = line
-            .iter()
-            .map(|(n, v)| format!("{n:>9} {v:0digits$x}"))
-            .collect();
-        line.join("") + "\n"
-    });
-    lines.collect()
+/// The registers with these names, or in the groups with these names; all of them without any.
+fn registers(cpu: &dyn Processor, names: &[String]) -> Result<String, String> {
+    let table = cpu.registers();
+    for name in names {
+        if !table.iter().any(|r| r.name == name || r.group == name) {
+            let mut groups: Vec<_> = table.iter().map(|r| r.group).collect();
+            groups.dedup();
+            let names = groups.iter().copied().chain(table.iter().map(|r| r.name));
+            let meant = match nearest(name, names) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("the groups are {}", groups.join(", ")),
+            };
+            return Err(format!(
+                "the CPU has no register and no group '{name}'\n{meant}"
+            ));
+        }
+    }
+    let asked =
+        |r: &Register| names.is_empty() || names.iter().any(|n| r.name == n || r.group == n);
+    let shown: Vec<_> = table.iter().zip(0..).filter(|(r, _)| asked(r)).collect();
+    let mut out = String::new();
+    for group in shown.chunk_by(|(a, _), (b, _)| a.group == b.group) {
+        let _ = writeln!(out, "{}:", group[0].0.group);
+        let wide = group.iter().any(|(r, _)| r.bits > 64);
+        for line in group.chunks(if wide { 2 } else { 4 }) {
+            for (register, place) in line {
+                let value = cpu.register(*place).unwrap_or_default();
+                let _ = write!(out, "{:>10} {}", register.name, value.hex(register.bits));
+            }
+            out.push('\n');
+        }
+    }
+    Ok(out)
 }
 
 fn qtree(plan: &Plan) -> String {

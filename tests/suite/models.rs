@@ -106,7 +106,10 @@ fn makes_no_difference(new: impl Fn() -> Bench<Box<dyn Device>>, pin: Pin) -> bo
             let mut again = noise.clone();
             let seen = [(&mut low, &mut noise), (&mut high, &mut again)].map(|(bench, noise)| {
                 let answer = step(bench, noise);
-                let cpu = bench.dev.processor().map(|cpu| cpu.registers());
+                let cpu = bench.dev.processor().map(|cpu| {
+                    let values = (0..).map_while(|place| cpu.register(place));
+                    values.collect::<Vec<_>>()
+                });
                 let around = &bench.around;
                 let lines = (around.outputs.clone(), around.timers.clone());
                 (answer, cpu, lines, around.sent.clone())

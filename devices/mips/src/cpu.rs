@@ -8,16 +8,17 @@
 //! cut into slices, by deadlines or by single steps, the same things happen at the same instructions.
 
 use solderless_engine::Engine;
+use solderless_model::registers::{Register, Value};
 use solderless_model::{
     self as model, BuildError, BusKind, Cx, Device, EngineInfo, Interface, Model, Pin, Processor,
     PropError, State, StateError, Stop, TimerId, Wires,
 };
 
 use crate::core::Core;
-use crate::cp0::{COUNTER, status};
-use crate::fpu::Fcsr;
+use crate::cp0::COUNTER;
 use crate::isa::Mips;
 use crate::model::{Identity, Props};
+use crate::registers;
 use crate::victims::Victims;
 
 /// How many bits a physical address has (MIPS32 without PABITS beyond 32, as on all cores modelled).
@@ -34,23 +35,6 @@ pub struct Mips32Cpu {
     #[state(skip = "derived from memory")]
     engine: Engine<Mips>,
 }
-
-/// The general registers, as the assembler names them.
-const GENERAL: [&str; 32] = [
-    "zero", "at", "v0", "v1", "a0", "a1", "a2", "a3", "t0", "t1", "t2", "t3", "t4", "t5", "t6",
-    "t7", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "t8", "t9", "k0", "k1", "gp", "sp", "s8",
-    "ra",
-];
-/// The others that a person looks at, with their gdb numbers.
-const SPECIAL: [(&str, usize); 6] = [
-    ("pc", 37),
-    ("hi", 34),
-    ("lo", 33),
-    ("status", 32),
-    ("cause", 36),
-    ("badvaddr", 35),
-];
-const FPU_REGISTERS: [(&str, usize); 2] = [("fcsr", 70), ("fir", 71)];
 
 impl Model for Mips32Cpu {
     const TYPE: &'static str = "mips32-cpu";
@@ -132,6 +116,12 @@ impl Core {
         self.nmi |= nmi && !self.nmi_level;
         self.nmi_level = nmi;
     }
+
+    /// Goes on at another address, waiting no more.
+    pub fn go_on_at(&mut self, pc: u32) {
+        self.pc = pc;
+        self.waiting = false;
+    }
 }
 
 impl Mips32Cpu {
@@ -139,11 +129,6 @@ impl Mips32Cpu {
     pub fn cp0(&self, register: u32, select: u32, now: u64) -> u32 {
         self.core.cp0((register & 31) << 3 | select & 7, now)
     }
-}
-
-/// The place of a floating point register, as long as they are in pairs.
-fn half(register: usize) -> u8 {
-    (register / 2 * 4 + register % 2) as u8
 }
 
 impl Processor for Mips32Cpu {
@@ -173,70 +158,29 @@ impl Processor for Mips32Cpu {
     }
 
     fn set_pc(&mut self, pc: u64) {
-        self.core.pc = pc as u32;
-        self.core.waiting = false;
+        self.core.go_on_at(pc as u32);
     }
 
-    fn registers(&self) -> Vec<(&'static str, u64)> {
-        let cp0 = &self.core.cp0;
-        let fpu: &[(&str, usize)] = match self.core.identity.fpu {
-            true => &FPU_REGISTERS,
-            false => &[],
+    fn architecture(&self) -> &'static str {
+        "mips"
+    }
+
+    fn registers(&self) -> Vec<Register> {
+        let table = registers::table(&self.core.identity).iter();
+        table.map(|row| row.register).collect()
+    }
+
+    fn register(&self, place: usize) -> Option<Value> {
+        let row = registers::table(&self.core.identity).get(place)?;
+        Some((row.read)(&self.core, row.index))
+    }
+
+    fn set_register(&mut self, place: usize, value: Value) -> bool {
+        let row = registers::table(&self.core.identity).get(place);
+        let Some((row, write)) = row.and_then(|row| Some((row, row.write?))) else {
+            return false;
         };
-        let numbered = GENERAL
-            .into_iter()
-            .zip(0..)
-            .chain(SPECIAL)
-            .chain(fpu.iter().copied());
-        let numbered = numbered.filter_map(|(name, n)| Some((name, self.register(n)?)));
-        let others = [
-            ("epc", cp0.epc),
-            ("errorepc", cp0.error_epc),
-            ("entryhi", cp0.entry_hi),
-            ("ebase", cp0.ebase),
-        ];
-        let others = others.map(|(name, value)| (name, u64::from(value)));
-        numbered.chain(others).collect()
-    }
-
-    fn register(&self, number: usize) -> Option<u64> {
-        let core = &self.core;
-        Some(match number {
-            0..=31 => core.r[number as u8].into(),
-            32 => core.cp0.status.into(),
-            33 => core.r[crate::ir::LO].into(),
-            34 => core.r[crate::ir::HI].into(),
-            35 => core.cp0.bad_vaddr.into(),
-            36 => core.cause().into(),
-            37 => core.pc.into(),
-            38..=69 if core.cp0.status & status::FR != 0 => core.fpr[number - 38],
-            38..=69 => core.fpr32(half(number - 38)).into(),
-            70 => core.fcsr.0.into(),
-            71 => core.identity.fir.into(),
-            _ => return None,
-        })
-    }
-
-    fn set_register(&mut self, number: usize, value: u64) -> bool {
-        let core = &mut self.core;
-        match number {
-            1..=31 => core.r[number as u8] = value as u32,
-            32 => {
-                core.set_status(value as u32);
-                core.mode_changed();
-            }
-            33 => core.r[crate::ir::LO] = value as u32,
-            34 => core.r[crate::ir::HI] = value as u32,
-            35 => core.cp0.bad_vaddr = value as u32,
-            36 => core.cp0.set_cause(value as u32),
-            37 => self.set_pc(value),
-            38..=69 if core.cp0.status & status::FR != 0 => core.fpr[number - 38] = value,
-            38..=69 => {
-                core.fpr[number - 38] = core.fpr[number - 38] & !0xffff_ffff | value & 0xffff_ffff
-            }
-            70 => core.fcsr = Fcsr(value as u32 & Fcsr::WRITABLE),
-            _ => return false,
-        }
+        write(&mut self.core, row.index, value);
         true
     }
 }

@@ -20,6 +20,7 @@ mod ir;
 mod isa;
 mod model;
 mod notices;
+mod registers;
 mod templates;
 mod tlb;
 mod translate;

@@ -9,6 +9,7 @@ use solderless_memory::Ram;
 
 use crate::pci::PciFunction;
 use crate::props::Ranges;
+use crate::registers::{Register, Value};
 use crate::{
     Fitted, Interface, Part, Parts, Pin, PinLevels, PortId, PropError, RegionId, SlotId, State,
     StateError, TimerId,
@@ -365,12 +366,19 @@ pub trait Processor {
     fn pc(&self) -> u64;
     /// Goes on at another address.
     fn set_pc(&mut self, pc: u64);
-    /// The registers that a person looks at, by their names, in the order they are shown.
-    fn registers(&self) -> Vec<(&'static str, u64)>;
-    /// A register by its number in gdb's description of the architecture, or `None`.
-    fn register(&self, number: usize) -> Option<u64>;
-    /// Sets a register by its gdb number; false if there is none or it cannot be set.
-    fn set_register(&mut self, number: usize, value: u64) -> bool;
+    /// What gdb calls the architecture (`set architecture`), for its description of the CPU.
+    fn architecture(&self) -> &'static str;
+    /// The table of its registers, in the order in which they are shown. It never changes.
+    fn registers(&self) -> Vec<Register>;
+    /// What is in the register at a place in the table, or `None` if that is behind its end. Nothing happens to the CPU.
+    fn register(&self, place: usize) -> Option<Value>;
+    /// Sets the register at a place in the table; false if there is none or it cannot be set. What cannot be written of it
+    /// stays.
+    fn set_register(&mut self, place: usize, value: Value) -> bool;
+    /// The place of the register with this name.
+    fn named(&self, name: &str) -> Option<usize> {
+        self.registers().iter().position(|r| r.name == name)
+    }
 }
 
 /// What answers at a page of physical memory, for a CPU's fast path.

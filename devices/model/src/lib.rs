@@ -13,6 +13,7 @@ mod device;
 mod interface;
 pub mod pci;
 mod props;
+pub mod registers;
 mod state;
 pub mod testing;
 

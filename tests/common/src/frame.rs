@@ -16,21 +16,6 @@ pub const RESULT_SIZE: usize = 2048 + 32 * 48;
 /// Status for the start of the frame: kernel mode, boot vectors.
 pub const STATUS: u32 = 0x0040_0000;
 
-/// The name of a register by gdb's number.
-pub fn register_name(number: usize) -> String {
-    match number {
-        0..=31 => format!("r{number}"),
-        32 => "Status".into(),
-        33 => "lo".into(),
-        34 => "hi".into(),
-        35 => "BadVAddr".into(),
-        36 => "Cause".into(),
-        37 => "pc".into(),
-        38..=69 => format!("f{}", number - 38),
-        _ => "FCSR".into(),
-    }
-}
-
 /// The state in which a program starts.
 #[derive(Debug, Clone)]
 pub struct Input {

@@ -14,11 +14,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use self::gdb::Gdb;
 use solderless::compose::{self, Options};
 use solderless::machine::{Fittings, Machine};
-use solderless_model::Engine;
+use solderless_model::{Engine, Processor};
 use solderless_testing::emulator::Emulator;
-use solderless_testing::frame::{
-    self, Frame, Input, Outcome, RESULT, RESULT_SIZE, defined, register_name,
-};
+use solderless_testing::frame::{self, Frame, Input, Outcome, RESULT, RESULT_SIZE, defined};
 use solderless_testing::program::{self, Cpu, Program};
 use solderless_testing::{Endian, guests};
 
@@ -170,7 +168,8 @@ impl Pair {
     /// Has our CPU start the program that is in memory.
     fn enter(&mut self) {
         let cpu = self.ours.cpu().expect("a CPU");
-        assert!(cpu.set_register(32, frame::STATUS.into()));
+        let status = cpu.named("status").expect("a MIPS CPU");
+        assert!(cpu.set_register(status, frame::STATUS.into()));
         cpu.set_pc(self.frame.entry.into());
     }
 
@@ -269,6 +268,7 @@ impl Pair {
         if !self.run_ours(start, 1) {
             return Err("ours does not reach the program".into());
         }
+        let names = known(self.ours.cpu().expect("a CPU"));
         let (mut before, mut last) = (start, Vec::new());
         let mut initial = [(0, 0); 2];
         for step in 0..STEPS {
@@ -282,8 +282,9 @@ impl Pair {
                 }
             }
             let cpu = self.ours.cpu().expect("a CPU");
-            let ours: Vec<_> = (0..71)
-                .map(|n| cpu.register(n).unwrap_or_default() as u32)
+            let ours: Vec<_> = names
+                .iter()
+                .map(|(place, _)| cpu.register(*place).unwrap_or_default().low() as u32)
                 .collect();
             if step == 0 {
                 initial = [35, 36].map(|n| (ours[n], theirs[n]));
@@ -302,12 +303,12 @@ impl Pair {
                 36 => defined("Cause", ours[36] ^ theirs[36], 0) != 0,
                 number => ours[*number] != theirs[*number],
             };
-            if let Some(number) = (0..71).find(differs) {
-                let (name, a, b) = (register_name(number), ours[number], theirs[number]);
+            if let Some(number) = (0..names.len()).find(differs) {
+                let (name, a, b) = (names[number].1, ours[number], theirs[number]);
                 let at = listed(program, before);
                 return Err(format!(
                     "step {step}, after {at}: {name} is {a:08x}, QEMU {b:08x}; {}",
-                    operands(program, before, &last)
+                    operands(program, before, &last, &names)
                 ));
             }
             last = ours;
@@ -339,8 +340,22 @@ fn listed(program: &Program, pc: u32) -> String {
     format!("{pc:#x} ({}, {})", line(index), line(index + 1))
 }
 
+/// The registers that gdb knows, by its numbers: the place of each in the CPU's table, and its name.
+fn known(cpu: &dyn Processor) -> Vec<(usize, &'static str)> {
+    let registers = cpu.registers();
+    let known = registers.iter().zip(0..);
+    let mut known: Vec<_> = known
+        .filter_map(|(r, place)| Some((r.gdb?.number, (place, r.name))))
+        .collect();
+    known.sort();
+    for (expected, (number, _)) in (0..).zip(&known) {
+        assert_eq!(*number, expected, "QEMU sends all of them, in this order");
+    }
+    known.into_iter().map(|(_, known)| known).collect()
+}
+
 /// The registers that the fields of an instruction name, as they were before it.
-fn operands(program: &Program, pc: u32, registers: &[u32]) -> String {
+fn operands(program: &Program, pc: u32, registers: &[u32], names: &[(usize, &str)]) -> String {
     let index = pc.wrapping_sub(program.input.start) as usize / 4;
     let (Some((word, _)), [_, ..]) = (program.code.get(index), registers) else {
         return String::new();
@@ -350,13 +365,19 @@ fn operands(program: &Program, pc: u32, registers: &[u32]) -> String {
     let mut text = String::from("before it");
     for field in [21, 16, 11, 6] {
         let number = first + (word >> field & 0x1f) as usize;
-        text += &format!(" {} {:08x}", register_name(number), registers[number]);
+        let Some((_, name)) = names.get(number) else {
+            break;
+        };
+        text += &format!(" {name} {:08x}", registers[number]);
         // A double's other half, if FR=0.
         if floating {
             text += &format!("/{:08x}", registers[number | 1]);
         }
     }
-    text + &format!(" FCSR {:08x}", registers[70])
+    match registers.get(70) {
+        Some(fcsr) => text + &format!(" fcsr {fcsr:08x}"),
+        None => text,
+    }
 }
 
 fn machine(endian: Endian, model: &str, frame: &Frame) -> Machine {

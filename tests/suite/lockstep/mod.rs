@@ -250,7 +250,8 @@ fn random_programs_are_executed_alike() {
                     machine.load(at, &bytes).expect("there is memory");
                 }
                 let cpu = machine.cpu().expect("a CPU");
-                assert!(cpu.set_register(32, frame::STATUS.into()));
+                let status = cpu.named("status").expect("it is a MIPS CPU");
+                assert!(cpu.set_register(status, frame::STATUS.into()));
                 cpu.set_pc(frame.entry.into());
                 machine
             };

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use solderless::machine::{Event, Host, Machine, Pace, Run};
 use solderless_model::memory::Ram;
+use solderless_model::registers::Register;
 use solderless_model::{Engine, NEWEST, Section, Stop};
 use solderless_testing::Endian;
-use solderless_testing::frame::register_name;
 
 /// Nothing comes from outside.
 struct Silence;
@@ -60,27 +60,33 @@ pub struct Subject<'a> {
     pub physical: fn(u32) -> Option<u32>,
 }
 
-/// The number of each register that gdb knows, and its content; then the number of instructions, and the time.
-fn registers(machine: &mut Machine) -> Vec<u64> {
+/// What is in each register of the CPU, in the order of its table and in words of 64 bits; before them the number of instructions
+/// and the time.
+fn registers(machine: &mut Machine, table: &[Register]) -> Vec<u64> {
     let now = machine.now();
     let cpu = machine.cpu().expect("a CPU");
-    (0..71)
-        .map(|n| cpu.register(n).unwrap_or_default())
-        .chain([cpu.instructions(), now])
-        .collect()
-}
-
-fn name(register: usize) -> String {
-    match register {
-        71 => "instructions".into(),
-        72 => "time".into(),
-        _ => register_name(register),
+    let mut words = vec![cpu.instructions(), now];
+    for (place, register) in table.iter().enumerate() {
+        let value = cpu.register(place).expect("it is in the table");
+        words.extend(value.words(register.bits));
     }
+    words
 }
 
-fn differ(machines: &mut [Machine; 2], whole: bool) -> bool {
+fn table(machine: &mut Machine) -> Vec<Register> {
+    machine.cpu().expect("a CPU").registers()
+}
+
+/// What the words of [`registers`] are.
+fn names(table: &[Register]) -> Vec<&'static str> {
+    let words = |r: &Register| std::iter::repeat_n(r.name, r.bits.div_ceil(64).into());
+    let names = table.iter().flat_map(words);
+    ["instructions", "time"].into_iter().chain(names).collect()
+}
+
+fn differ(machines: &mut [Machine; 2], table: &[Register], whole: bool) -> bool {
     let [a, b] = machines;
-    registers(a) != registers(b) || whole && a.state_hash() != b.state_hash()
+    registers(a, table) != registers(b, table) || whole && a.state_hash() != b.state_hash()
 }
 
 fn content(memory: &Ram) -> Vec<u8> {
@@ -121,12 +127,13 @@ impl Subject<'_> {
     /// They differ: where, and how.
     pub fn lockstep(&self, steps: &[u64], whole: u64) -> Result<u64, String> {
         let mut machines = self.pair();
+        let table = table(&mut machines[0]);
         for (index, by) in steps.iter().enumerate() {
             for machine in &mut machines {
                 self.advance(machine, *by);
             }
             let whole = *by >= whole || index + 1 == steps.len();
-            if differ(&mut machines, whole) {
+            if differ(&mut machines, &table, whole) {
                 return Err(self.bisect(&steps[..index], *by, whole));
             }
         }
@@ -144,10 +151,11 @@ impl Subject<'_> {
             }
             machines
         };
+        let table = table(&mut at(0)[0]);
         let (mut equal, mut different) = (0, last);
         while different - equal > 1 {
             let middle = equal + (different - equal) / 2;
-            if differ(&mut at(middle), whole) {
+            if differ(&mut at(middle), &table, whole) {
                 different = middle;
             } else {
                 equal = middle;
@@ -164,16 +172,16 @@ impl Subject<'_> {
             start + different
         );
         let [mut interpreted, mut generated] = at(different);
-        let (a, b) = (registers(&mut interpreted), registers(&mut generated));
-        let (block, before) = self.last_block(steps, equal, a[71]);
+        let [a, b] = [&mut interpreted, &mut generated].map(|m| registers(m, &table));
+        let (block, before) = self.last_block(steps, equal, a[0]);
         text += "the block that makes the difference:\n";
         for line in block {
             let _ = writeln!(text, "  {line}");
         }
         text += "before it, interpreted, and generated:\n";
-        for (n, ((x, a), b)) in before.iter().zip(&a).zip(&b).enumerate() {
+        for (name, ((x, a), b)) in names(&table).iter().zip(before.iter().zip(&a).zip(&b)) {
             let mark = if a == b { "" } else { "  <<<" };
-            let _ = writeln!(text, "  {:>12} {x:16x} {a:16x} {b:16x}{mark}", name(n));
+            let _ = writeln!(text, "  {name:>12} {x:16x} {a:16x} {b:16x}{mark}");
         }
         if a == b {
             let save = |m: &Machine| m.save(NEWEST).expect("it can be saved");
@@ -211,12 +219,13 @@ impl Subject<'_> {
         skip.iter().for_each(|by| self.advance(&mut machine, *by));
         self.advance(&mut machine, left.saturating_sub(BACK));
         let (mut block, mut before, mut ended) = (Vec::new(), Vec::new(), true);
+        let table = table(&mut machine);
         loop {
-            let now = registers(&mut machine);
-            if now[71] >= instructions {
+            let now = registers(&mut machine, &table);
+            if now[0] >= instructions {
                 return (block, before);
             }
-            let pc = now[37] as u32;
+            let pc = machine.cpu().expect("a CPU").pc() as u32;
             if ended {
                 block.clear();
                 before.clone_from(&now);
@@ -224,7 +233,7 @@ impl Subject<'_> {
             block.push(self.listed(&mut machine, pc));
             machine.step(1);
             let cpu = machine.cpu().expect("a CPU");
-            let executed = cpu.instructions() - now[71];
+            let executed = cpu.instructions() - now[0];
             if executed == 0 {
                 // It waits.
                 run(&mut machine, 1000);

@@ -1,6 +1,7 @@
 //! A CPU on a bench with memory, and an assembler for what the tests execute.
 
 use solderless_model::memory::Ram;
+use solderless_model::registers::Register;
 use solderless_model::testing::Bench;
 use solderless_model::{Engine, Hertz, Processor, Stop};
 
@@ -11,6 +12,7 @@ mod fp;
 mod integer;
 mod loops;
 mod notices;
+mod registers;
 mod running;
 mod tlb;
 
@@ -42,8 +44,9 @@ impl Rig {
             assert!(bench.dev.set_engine(Engine::Jit { after: 1 }));
         }
         // Normal level, vectors in memory.
-        assert!(bench.dev.set_register(32, 0x1000_0000));
-        Self { bench, ram, big }
+        let mut rig = Self { bench, ram, big };
+        rig.set(32, 0x1000_0000);
+        rig
     }
 
     /// Puts words at a physical address (the low 29 bits count).
@@ -67,12 +70,22 @@ impl Rig {
         self.bench.dev.set_pc(pc.into());
     }
 
-    pub fn set(&mut self, register: usize, value: u32) {
-        assert!(self.bench.dev.set_register(register, value.into()));
+    /// The place of a register in the CPU's table, by gdb's number.
+    fn place(&self, number: usize) -> usize {
+        let table = self.bench.dev.registers();
+        let known = |r: &Register| r.gdb.is_some_and(|gdb| usize::from(gdb.number) == number);
+        table.iter().position(known).unwrap()
     }
 
+    /// Sets a register by gdb's number.
+    pub fn set(&mut self, register: usize, value: u32) {
+        let place = self.place(register);
+        assert!(self.bench.dev.set_register(place, value.into()));
+    }
+
+    /// The lowest 32 bits of a register, by gdb's number.
     pub fn get(&self, register: usize) -> u32 {
-        self.bench.dev.register(register).unwrap() as u32
+        self.bench.dev.register(self.place(register)).unwrap().low() as u32
     }
 
     pub fn pc(&self) -> u32 {
