@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use solderless::compose::Options;
 use solderless::machine::{Fittings, Machine};
-use solderless::state::{Description, Stream, Uri, save};
+use solderless::state::{Description, Stream, Uri, forever, save};
 use solderless_model::NEWEST;
 use solderless_model::memory::{PAGE, Ram};
 use solderless_testing::emulator::Emulator;
@@ -66,6 +66,7 @@ fn saves(from: &Path, to: &Path) -> (f64, f64) {
         &description,
         &Uri::File(to.to_owned()),
         &mut |_, _| {},
+        &mut forever,
     )
     .expect("a save");
     let saved = milliseconds(start.elapsed());

@@ -250,6 +250,8 @@ pub struct Outside {
     signals: Signals,
     /// What was already taken from the queue.
     early: VecDeque<Heard>,
+    /// Something that ends the run is among it.
+    ends: bool,
     sources: Vec<Source>,
     /// Where the monitor answers, by number, and whether a terminal is there.
     monitors: Vec<(Outlet, bool)>,
@@ -275,6 +277,7 @@ impl Outside {
             post,
             events,
             early: VecDeque::new(),
+            ends: false,
             sources: Vec::new(),
             monitors: Vec::new(),
             switch: true,
@@ -400,7 +403,7 @@ impl Outside {
                 (Heard::Event(Event::Quit(_)), _) => left = 0,
                 _ => {}
             }
-            self.early.push_back(heard);
+            self.keep(heard);
         }
     }
 
@@ -432,6 +435,19 @@ impl Outside {
     /// Whether a person may be watching: a terminal, a pseudo-terminal or a socket is plugged in.
     pub fn interactive(&self) -> bool {
         self.interactive
+    }
+
+    fn keep(&mut self, heard: Heard) {
+        self.ends |= matches!(heard, Heard::Event(Event::Quit(_)));
+        self.early.push_back(heard);
+    }
+
+    /// Whether something has come that ends the run. It comes again.
+    pub fn ends(&mut self) -> bool {
+        while let Ok(heard) = self.events.try_recv() {
+            self.keep(heard);
+        }
+        self.ends
     }
 
     /// What has come, without waiting.

@@ -1,11 +1,13 @@
 //! Signals: every one that would end the program asks the machine to stop instead, so that the terminal is put back and the
 //! machine saved if that was asked for.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use rustix::process::Signal;
 use signal_hook::iterator::Signals as Incoming;
+use signal_hook::low_level::emulate_default_handler;
 
 use super::outside::Post;
 use super::terminal;
@@ -32,6 +34,9 @@ const ENDING: &[Signal] = &[
     Signal::SYS,
 ];
 
+/// The real-time signals, whose default is the same. The C library keeps those below for itself.
+const REAL_TIME: RangeInclusive<i32> = 34..=64;
+
 /// What a signal means now.
 #[derive(Debug)]
 pub(super) struct Signals(Arc<AtomicBool>);
@@ -40,9 +45,13 @@ impl Signals {
     /// Takes over the signals that end the program. Before there is a machine one ends it at once. Then one asks the machine to
     /// stop, and a second one ends the program where it is: the machine may be being saved to a place that takes nothing.
     pub(super) fn listen(post: Post) -> std::io::Result<Self> {
-        let numbers = ENDING.iter().chain(&[Signal::CONT]);
+        let numbers = ENDING.iter().chain(&[Signal::CONT, Signal::TSTP]);
         let numbers = numbers.map(|signal| signal.as_raw());
         let mut incoming = Incoming::new(numbers)?;
+        for number in REAL_TIME {
+            // Some C libraries keep the first of them too.
+            let _ = incoming.add_signal(number);
+        }
         let machine = Arc::new(AtomicBool::new(false));
         let known = machine.clone();
         let watch = move || {
@@ -51,12 +60,18 @@ impl Signals {
                     terminal::resume();
                     continue;
                 }
+                if signal == Signal::TSTP.as_raw() {
+                    terminal::leave();
+                    let _ = emulate_default_handler(signal);
+                    continue;
+                }
                 let status = 128 + signal as u8;
-                let asked = !known.swap(false, SeqCst);
-                if asked || post.event(Event::Quit(status)).is_err() {
+                if !known.swap(false, SeqCst) {
                     terminal::restore();
                     std::process::exit(i32::from(status));
                 }
+                // Nobody hears it where the machine is being saved at the end of its run: that goes on.
+                let _ = post.event(Event::Quit(status));
             }
         };
         std::thread::Builder::new()

@@ -19,7 +19,7 @@ const BACKLOG: i32 = 16;
 ///
 /// # Errors
 /// There is something else of this name.
-pub(super) fn listen(path: &Path) -> io::Result<UnixListener> {
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
     let socket = named(path, SocketType::STREAM)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())

@@ -58,6 +58,11 @@ pub fn restore() {
     *SETTINGS.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
+/// Puts the terminal back while the program is stopped.
+pub fn leave() {
+    apply(false);
+}
+
 /// Makes the terminal raw again after the program was stopped and continued.
 pub fn resume() {
     apply(true);

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::LayerArgs;
 use crate::compose::{Loaded, Options};
-use crate::state::{Layout, Stream, Uri, drift, misfits, remedies};
+use crate::state::{Layout, Stream, Uri, drift, forever, misfits, remedies};
 
 /// The arguments of `solderless compat`.
 #[derive(Debug, clap::Args)]
@@ -70,7 +70,7 @@ impl Side {
                 drift: Vec::new(),
             });
         }
-        let stream = Stream::open(&Uri::File(path.to_owned()), &mut |_, _| {});
+        let stream = Stream::open(&Uri::File(path.to_owned()), &mut |_, _| {}, &mut forever);
         let stream = stream.with_context(|| name.to_owned())?;
         let own = stream.board(&Options::default())?;
         let drift = drift(&stream.description.about.devices, &own.plan);

@@ -33,7 +33,7 @@ use crate::backend;
 use crate::compose::{self, Loaded, Options};
 use crate::diagnostics::Report;
 use crate::plan::Plan;
-use crate::state::{self, Stream, Uri};
+use crate::state::{self, Patience, Stream, Uri};
 use crate::visible::visible;
 
 /// Compose machines from TOML, and run them.
@@ -263,9 +263,10 @@ fn restore(
     uri: &Uri,
     board: Option<&str>,
     options: &Options,
+    patience: Patience<'_>,
 ) -> anyhow::Result<(Stream, Plan, Loaded)> {
     let mut bar = crate::progress::Bar::new("loading");
-    let stream = Stream::open(uri, &mut |done, of| bar.at(done, of));
+    let stream = Stream::open(uri, &mut |done, of| bar.at(done, of), patience);
     let stream = stream.with_context(|| uri.to_string())?;
     let own = stream.board(&Options {
         trust: options.trust,

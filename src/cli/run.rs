@@ -1,6 +1,6 @@
 //! `solderless run`.
 
-use std::io::{Cursor, Read, Seek};
+use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,6 +21,9 @@ use crate::visible::visible;
 
 /// Calendar time at power-on in deterministic mode: 2024-01-01 00:00:00 UTC.
 const FIXED_EPOCH: i64 = 1_704_067_200;
+
+/// The status of a run whose time is over.
+const TIME_UP: u8 = 124;
 
 /// The arguments of `solderless run`.
 #[derive(Debug, Clone, clap::Args)]
@@ -159,7 +162,26 @@ fn prepare_and_run(args: &Args) -> Result<u8> {
             start(&with_run_file(args, &loaded)?, &loaded, None)
         }
         Some(uri) => {
-            let (stream, own, loaded) = super::restore(uri, board, &options)?;
+            let limit = args.max_time.map(|limit| limit.max(LOAD_PATIENCE));
+            let mut late = false;
+            let restored = super::restore(uri, board, &options, &mut |time| {
+                late = limit.is_some_and(|limit| time >= limit);
+                match (late, limit) {
+                    (true, Some(limit)) => {
+                        let reason = format!(
+                            "nothing has come for {}, and --max-time does not allow more",
+                            humantime::format_duration(limit)
+                        );
+                        Err(io::Error::new(io::ErrorKind::TimedOut, reason))
+                    }
+                    _ => Ok(()),
+                }
+            });
+            if let (true, Err(e)) = (late, &restored) {
+                complain(&format!("error: {e:#}"));
+                return Ok(TIME_UP);
+            }
+            let (stream, own, loaded) = restored?;
             let args = with_run_file(args, &loaded)?;
             start(&args, &loaded, Some((stream, own)))
         }
@@ -260,8 +282,7 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     };
     let monitors = outside.take_monitors();
     outside.begin();
-    let sessions = Sessions::new(outside, monitors);
-    let mut vm = Vm {
+    let vm = Vm {
         machine,
         loaded,
         run: Run {
@@ -271,9 +292,9 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         },
         snapshots: &args.snapshots,
         paused: args.stopped,
+        sessions: Sessions::new(outside, monitors),
     };
-    let end = vm.drive(sessions);
-    let machine = vm.machine;
+    let (machine, end) = vm.drive();
     if args.state_hash {
         let (hash, now) = (machine.state_hash(), machine.now());
         backend::say(&format!("state {hash:032x} at {now} ns\n"));
@@ -286,22 +307,53 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     if let Some(uri) = &args.save_on_exit {
         let description = Description::new(loaded);
         let mut bar = crate::progress::Bar::new("saving");
-        let saved = state::save(&machine, &description, uri, &mut |done, of| {
-            bar.at(done, of)
-        });
+        let saved = state::save(
+            &machine,
+            &description,
+            uri,
+            &mut |done, of| bar.at(done, of),
+            &mut patience(uri),
+        );
+        drop(bar);
         if let Err(e) = saved {
-            drop(bar);
-            backend::say(&visible(&format!(
-                "error: the machine was not saved to {uri}: {e}\n"
-            )));
+            complain(&format!("error: the machine was not saved to {uri}: {e}"));
             return Ok(LOST);
         }
     }
     Ok(match end {
         End::PowerOff | End::Reset | End::Paused => 0,
-        End::TimeUp => 124,
+        End::TimeUp => TIME_UP,
         End::Quit(status) => status,
     })
+}
+
+/// How long a save at the end waits for a place that takes nothing, and how soon it says so.
+const SAVE_PATIENCE: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(3)];
+
+/// How long a load at least waits for a place that gives nothing.
+const LOAD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The patience with the place of a save at the end. Nobody else waits for it, and nothing else ends it but a signal.
+fn patience(uri: &Uri) -> impl FnMut(Duration) -> io::Result<()> {
+    let (mut told, [most, soon]) = (false, SAVE_PATIENCE);
+    move |time| {
+        if time >= most {
+            let reason = format!("it took nothing for {} s", most.as_secs());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
+        }
+        if time >= soon && !std::mem::replace(&mut told, true) {
+            complain(&format!(
+                "warning: {uri} takes nothing of the machine, which is lost if that goes on for {} s",
+                most.as_secs()
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Says a line on standard error.
+fn complain(text: &str) {
+    backend::say(&visible(&format!("{text}\n")));
 }
 
 /// A new machine, with the images that the user names.
@@ -563,7 +615,7 @@ const KERNEL_MOST: u64 = 1 << 30;
 const HEAD: u64 = 64;
 
 /// A kernel's file, which may be large for its symbols. Of one that is no plain file, such as a pipe, all is read.
-fn kernel_image(path: &Path) -> std::io::Result<ReadCache<Box<dyn Seekable>>> {
+fn kernel_image(path: &Path) -> io::Result<ReadCache<Box<dyn Seekable>>> {
     let mut file = files::open(path)?;
     if file.metadata()?.is_file() {
         return Ok(ReadCache::new(Box::new(file)));

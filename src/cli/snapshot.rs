@@ -12,7 +12,7 @@ use solderless_model::memory::{PAGE, Ram};
 use crate::machine::CLOCK;
 use crate::state::layout::Type;
 use crate::state::payload::show;
-use crate::state::{Layout, Stream, Uri};
+use crate::state::{Layout, Stream, Uri, forever};
 
 /// The arguments of `solderless snapshot`.
 #[derive(Debug, clap::Args)]
@@ -80,7 +80,7 @@ fn each(files: &[PathBuf], about: impl Fn(&Path) -> Result<String>) -> Result<(S
 }
 
 fn open(file: &Path) -> Result<Stream> {
-    let stream = Stream::open(&Uri::File(file.to_owned()), &mut |_, _| {});
+    let stream = Stream::open(&Uri::File(file.to_owned()), &mut |_, _| {}, &mut forever);
     stream.with_context(|| file.display().to_string())
 }
 
@@ -137,7 +137,9 @@ fn number(text: &str) -> Option<u64> {
 fn verify(file: &Path) -> Result<String> {
     let mut bar = crate::progress::Bar::new("reading");
     let uri = Uri::File(file.to_owned());
-    let stream = uri.read(|from| Stream::read(from, &mut |done, of| bar.at(done, of)));
+    let stream = uri.read(&mut forever, |from| {
+        Stream::read(from, &mut |done, of| bar.at(done, of))
+    });
     let stream = stream.with_context(|| file.display().to_string())?;
     let about = &stream.description.about;
     // A stream has the sections of its layout, in their order.

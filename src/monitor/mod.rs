@@ -31,6 +31,8 @@ pub struct Vm<'a> {
     pub snapshots: &'a Path,
     /// It stands still until it is told to go on.
     pub paused: bool,
+    /// What comes from outside.
+    pub sessions: Sessions,
 }
 
 /// What a command came to.
@@ -44,18 +46,19 @@ enum Done {
 type Outcome = Result<Done, String>;
 
 impl Vm<'_> {
-    /// Runs the machine and carries out the commands that come, until something ends the run.
-    pub fn drive(&mut self, mut sessions: Sessions) -> End {
-        let until = self
-            .run
-            .max_time
-            .filter(|_| self.run.pace != Pace::Deterministic);
-        let until = until.map(|limit| Instant::now() + limit);
-        let end = self.until_end(&mut sessions);
-        sessions.finish(&self.machine, end, until)
+    /// Runs the machine and carries out the commands that come, until something ends the run. Nothing comes in then any more,
+    /// and the terminal is as it was.
+    pub fn drive(mut self) -> (Machine, End) {
+        let limit = self.run.max_time;
+        let limit = limit.filter(|_| self.run.pace != Pace::Deterministic);
+        let until = limit.and_then(|limit| Instant::now().checked_add(limit));
+        self.sessions.allow(until);
+        let end = self.until_end();
+        let end = self.sessions.finish(&self.machine, end);
+        (self.machine, end)
     }
 
-    fn until_end(&mut self, sessions: &mut Sessions) -> End {
+    fn until_end(&mut self) -> End {
         let limit = self.run.max_time;
         let (begin, start) = (Instant::now(), self.machine.now());
         loop {
@@ -67,19 +70,22 @@ impl Vm<'_> {
                 Pace::Watched | Pace::Free => limit.saturating_sub(begin.elapsed()),
             });
             let end = match (self.paused, self.run.pace) {
-                (false, _) => self.machine.run(self.run, sessions),
+                (false, _) => self.machine.run(self.run, &mut self.sessions),
                 // Guest time stands still too.
-                (true, Pace::Deterministic) => self.machine.hold(None, sessions),
-                (true, _) => self.machine.hold(self.run.max_time, sessions),
+                (true, Pace::Deterministic) => self.machine.hold(None, &mut self.sessions),
+                (true, _) => self.machine.hold(self.run.max_time, &mut self.sessions),
             };
             if end != End::Paused {
                 return end;
             }
-            while let Some((session, line)) = sessions.command() {
+            while let Some((session, line)) = self.sessions.command() {
                 match self.execute(&line) {
-                    Ok(Done::Say(text)) => sessions.answer(session, &text),
+                    Ok(Done::Say(text)) => self.sessions.answer(session, &text),
                     Ok(Done::End(end)) => return end,
-                    Err(reason) => sessions.answer(session, &format!("Error: {reason}\n")),
+                    Err(reason) => {
+                        let answer = format!("Error: {reason}\n");
+                        self.sessions.answer(session, &answer);
+                    }
                 }
             }
         }

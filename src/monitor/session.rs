@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 use std::time::{Duration, Instant};
 
 use super::commands;
@@ -25,6 +26,8 @@ pub struct Sessions {
     /// By the number under which [`Outside`] hears them.
     sessions: Vec<Session>,
     commands: VecDeque<(usize, String)>,
+    /// When the time allowed is over.
+    until: Option<Instant>,
 }
 
 struct Session {
@@ -72,7 +75,27 @@ impl Sessions {
             outside,
             sessions: monitors.into_iter().map(session).collect(),
             commands: VecDeque::new(),
+            until: None,
         }
+    }
+
+    /// The time allowed is over then.
+    pub fn allow(&mut self, until: Option<Instant>) {
+        self.until = until;
+    }
+
+    /// Whether the run may go on, for those who wait for something else. What ends it is heard again.
+    ///
+    /// # Errors
+    /// It is to end: by a signal, by the escape key, or because the time allowed is over.
+    pub fn goes_on(&mut self) -> io::Result<()> {
+        let over = self.until.is_some_and(|until| until <= Instant::now());
+        let reason = match self.outside.ends() {
+            true => "a signal or Ctrl-A x ends the run",
+            false if over => "the time that --max-time allows is over",
+            false => return Ok(()),
+        };
+        Err(io::Error::other(reason))
     }
 
     /// The next command, and who gave it.
@@ -130,7 +153,7 @@ impl Sessions {
 
     /// Waits until all that was said to the outside is there: as long as that takes if the guest ended the run, unless a signal
     /// or the time allowed ends it meanwhile, and otherwise as long as somebody reads. Returns how the run ends then.
-    pub fn finish(mut self, machine: &Machine, mut end: End, until: Option<Instant>) -> End {
+    pub fn finish(&mut self, machine: &Machine, mut end: End) -> End {
         let (mut last, mut since) = (usize::MAX, Instant::now());
         loop {
             let mut left = machine.backlog();
@@ -151,7 +174,7 @@ impl Sessions {
                 true => Duration::MAX,
                 false => PATIENCE.saturating_sub(since.elapsed()),
             };
-            if let Some(until) = until.filter(|_| own) {
+            if let Some(until) = self.until.filter(|_| own) {
                 let time = until.saturating_duration_since(Instant::now());
                 if time.is_zero() {
                     end = End::TimeUp;

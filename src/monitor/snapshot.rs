@@ -21,10 +21,19 @@ pub fn save(vm: &mut Vm<'_>, name: &str) -> Outcome {
     done()
 }
 
-fn write(vm: &Vm<'_>, uri: &Uri) -> Result<(), String> {
+fn write(vm: &mut Vm<'_>, uri: &Uri) -> Result<(), String> {
     let description = Description::new(vm.loaded);
     let mut bar = Bar::new("saving");
-    let saved = state::save(&vm.machine, &description, uri, &mut |at, of| bar.at(at, of));
+    let Vm {
+        machine, sessions, ..
+    } = vm;
+    let saved = state::save(
+        machine,
+        &description,
+        uri,
+        &mut |at, of| bar.at(at, of),
+        &mut |_| sessions.goes_on(),
+    );
     saved
         .map(drop)
         .map_err(|e| format!("the machine was not saved to {uri}: {e}"))
@@ -39,7 +48,8 @@ pub fn load(vm: &mut Vm<'_>, name: &str) -> Outcome {
 
 fn read(vm: &mut Vm<'_>, uri: &Uri) -> Result<(), Error> {
     let mut bar = Bar::new("loading");
-    let stream = Stream::open(uri, &mut |at, of| bar.at(at, of))?;
+    let goes_on: state::Patience<'_> = &mut |_| vm.sessions.goes_on();
+    let stream = Stream::open(uri, &mut |at, of| bar.at(at, of), goes_on)?;
     let own = stream.board(&Options::default())?;
     let machine = stream.build(&own.plan, &vm.loaded.plan, Fittings::default())?;
     vm.machine.replace(machine);

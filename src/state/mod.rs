@@ -12,18 +12,19 @@ pub mod stream;
 pub mod uri;
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs;
 
 use serde_json::Value as Json;
 use solderless_model::StateError;
 
 pub use layout::Layout;
 pub use stream::{Description, Progress, Stream, StreamError};
-pub use uri::Uri;
+pub use uri::{Patience, Uri, forever};
 
 use crate::board;
 use crate::compose::{self, Loaded, Options};
 use crate::diagnostics::Report;
+use crate::files;
 use crate::machine::{Fittings, Machine};
 use crate::plan::Plan;
 use crate::plan::diff::machines;
@@ -111,32 +112,30 @@ impl Description {
 /// Saves a machine that stands still. `description` is that of its board. Returns the length of the stream.
 ///
 /// # Errors
-/// The stream cannot be written, or the board's state version cannot hold the machine's state.
+/// The stream cannot be written, `patience` with its place is over, or the board's state version cannot hold the machine's
+/// state.
 pub fn save(
     machine: &Machine,
     description: &Description,
     to: &Uri,
     progress: Progress<'_>,
+    patience: Patience<'_>,
 ) -> Result<u64, Error> {
     let sections = machine.save(description.about.state)?;
-    to.write(|out| Ok(stream::write(out, description, &sections, progress)?))
+    to.write(patience, |out| {
+        Ok(stream::write(out, description, &sections, progress)?)
+    })
 }
 
 impl Stream {
     /// Opens a stream: a file is mapped, all else is read to its end.
     ///
     /// # Errors
-    /// It cannot be read, is none, or is damaged.
-    pub fn open(from: &Uri, progress: Progress<'_>) -> Result<Self, Error> {
+    /// It cannot be read, is none, or is damaged; or `patience` with its place is over.
+    pub fn open(from: &Uri, progress: Progress<'_>, patience: Patience<'_>) -> Result<Self, Error> {
         match from {
-            Uri::File(path) => {
-                let file = File::open(path)?;
-                if file.metadata()?.is_file() {
-                    return Ok(Self::map(&file)?);
-                }
-                Ok(Self::read(&mut std::io::BufReader::new(file), progress)?)
-            }
-            other => other.read(|from| Ok(Self::read(from, progress)?)),
+            Uri::File(path) if fs::metadata(path)?.is_file() => Ok(Self::map(&files::open(path)?)?),
+            other => other.read(patience, |from| Ok(Self::read(from, progress)?)),
         }
     }
 

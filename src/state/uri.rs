@@ -1,22 +1,45 @@
 //! Where a stream goes or comes from.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::str::FromStr;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal};
+use rustix::process::{getpid, kill_process, pidfd_getfd, pidfd_open};
 
+use crate::backend::listen;
+use crate::files;
 use crate::replace::replace;
 
 /// How long a command that gave no good stream has to say that it failed.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Time between two looks at a place that takes or gives nothing.
+const TICK: Duration = Duration::from_millis(20);
+/// Bytes written at once: as many as a pipe or a socket that can be written to takes without waiting.
+const PIECE: usize = 4096;
+
+/// Asked again and again while a stream is on its way to a place, or from one, that is no plain file, with the time in which
+/// that has taken or given nothing. An error is the reason to give it up.
+pub type Patience<'a> = &'a mut dyn FnMut(Duration) -> io::Result<()>;
+
+/// [`Patience`] without an end.
+///
+/// # Errors
+/// None.
+pub fn forever(_: Duration) -> io::Result<()> {
+    Ok(())
+}
 
 /// A place for a stream, spelt as in QEMU.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,77 +97,198 @@ impl Uri {
     /// is killed, or that fails, leaves what was there.
     ///
     /// # Errors
-    /// It cannot be opened or written, `write` fails, or the command does.
+    /// It cannot be opened or written, `write` fails, the command does, or `patience` is over.
     pub fn write<E: From<io::Error>>(
         &self,
+        patience: Patience<'_>,
         write: impl FnOnce(&mut dyn Write) -> Result<u64, E>,
     ) -> Result<u64, E> {
         match self {
+            Self::File(path) if fs::metadata(path).is_ok_and(|there| !there.is_file()) => {
+                let path = path.clone();
+                let open = || File::options().write(true).open(path);
+                let pipe = patiently(patience, open)?;
+                write(&mut Peer::new(pipe, patience))
+            }
             Self::File(path) => replace(path, write),
             Self::Exec(command) => {
                 let mut child = shell(command).stdin(Stdio::piped()).spawn()?;
-                let pipe = child.stdin.take();
-                let result = match pipe {
-                    Some(mut pipe) => write(&mut pipe),
-                    None => Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
+                let Some(pipe) = child.stdin.take() else {
+                    return Err(io::Error::from(ErrorKind::BrokenPipe).into());
                 };
-                let status = child.wait()?;
-                // A command that fails says itself why.
-                match status.success() {
-                    true => result,
-                    false => Err(failed(command, status).into()),
+                let mut peer = Peer::new(pipe, &mut *patience);
+                let result = write(&mut peer);
+                if peer.given_up {
+                    terminate(child);
+                    return result;
+                }
+                drop(peer);
+                match ended(&mut child, patience) {
+                    Ok(status) if status.success() => result,
+                    // A command that fails says itself why.
+                    Ok(status) => Err(failed(command, status).into()),
+                    Err(e) => {
+                        terminate(child);
+                        Err(e.into())
+                    }
                 }
             }
-            Self::Unix(path) => write(&mut UnixStream::connect(path)?),
-            Self::Tcp(address) => write(&mut TcpStream::connect(address)?),
-            Self::Fd(number) => write(&mut descriptor(*number)?),
+            Self::Unix(path) => {
+                let path = path.clone();
+                let stream = patiently(patience, || UnixStream::connect(path))?;
+                write(&mut Peer::new(stream, patience))
+            }
+            Self::Tcp(address) => {
+                let address = address.clone();
+                let stream = patiently(patience, || TcpStream::connect(address))?;
+                write(&mut Peer::new(stream, patience))
+            }
+            Self::Fd(number) => write(&mut Peer::new(descriptor(*number)?, patience)),
         }
     }
 
-    /// Has a stream read from there by `read`; not for [`Uri::File`], which is mapped.
+    /// Has a stream read from there by `read`; a plain file is better mapped.
     ///
     /// # Errors
-    /// It cannot be opened or read, `read` fails, or the command does.
+    /// It cannot be opened or read, `read` fails, the command does, or `patience` is over.
     pub fn read<T, E: From<io::Error>>(
         &self,
+        patience: Patience<'_>,
         read: impl FnOnce(&mut dyn Read) -> Result<T, E>,
     ) -> Result<T, E> {
         match self {
-            Self::File(path) => read(&mut io::BufReader::new(File::open(path)?)),
+            Self::File(path) => read(&mut Peer::reader(files::open(path)?, patience)),
             Self::Exec(command) => {
                 let mut child = shell(command)
                     .stdin(Stdio::null())
                     .stdout(Stdio::piped())
                     .spawn()?;
-                let pipe = child.stdout.take();
-                let result = match pipe {
-                    Some(pipe) => read(&mut io::BufReader::new(pipe)),
-                    None => Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
+                let Some(pipe) = child.stdout.take() else {
+                    return Err(io::Error::from(ErrorKind::BrokenPipe).into());
                 };
+                let mut reader = Peer::reader(pipe, patience);
+                let result = read(&mut reader);
+                if reader.get_ref().given_up {
+                    terminate(child);
+                    return result;
+                }
+                drop(reader);
                 // What is whole is whole, whatever the command does afterwards; one that fails says itself why.
+                let soon: Patience<'_> = &mut |time| match time < PATIENCE {
+                    true => Ok(()),
+                    false => Err(ErrorKind::TimedOut.into()),
+                };
                 let failure = match &result {
                     Ok(_) => None,
-                    Err(_) => ended(&mut child).filter(|status| !status.success()),
+                    Err(_) => ended(&mut child, soon).ok().filter(|s| !s.success()),
                 };
-                // Without a thread for it, it is not waited for.
-                let _ = thread::Builder::new().spawn(move || child.wait());
+                leave(child);
                 match failure {
                     Some(status) => Err(failed(command, status).into()),
                     None => result,
                 }
             }
             Self::Unix(path) => {
-                let listener = UnixListener::bind(path)?;
-                let peer = listener.accept();
+                let mut listener = Peer::new(listen(path)?, &mut *patience);
+                let peer = listener.ready(PollFlags::IN);
+                let peer = peer.and_then(|()| listener.io.accept());
                 // The name has served its purpose.
-                let _ = std::fs::remove_file(path);
-                read(&mut io::BufReader::new(peer?.0))
+                let _ = fs::remove_file(path);
+                read(&mut Peer::reader(peer?.0, patience))
             }
             Self::Tcp(address) => {
-                let (peer, _) = TcpListener::bind(address)?.accept()?;
-                read(&mut io::BufReader::new(peer))
+                let mut listener = Peer::new(TcpListener::bind(address)?, &mut *patience);
+                listener.ready(PollFlags::IN)?;
+                let (peer, _) = listener.io.accept()?;
+                read(&mut Peer::reader(peer, patience))
             }
-            Self::Fd(number) => read(&mut io::BufReader::new(descriptor(*number)?)),
+            Self::Fd(number) => read(&mut Peer::reader(descriptor(*number)?, patience)),
+        }
+    }
+}
+
+/// The other end of a stream, which may take or give nothing for ever.
+struct Peer<'a, T> {
+    io: T,
+    patience: Patience<'a>,
+    /// Since when nothing was taken or has come.
+    since: Instant,
+    /// The patience was over.
+    given_up: bool,
+}
+
+impl<'a, T: AsFd> Peer<'a, T> {
+    fn new(io: T, patience: Patience<'a>) -> Self {
+        Self {
+            io,
+            patience,
+            since: Instant::now(),
+            given_up: false,
+        }
+    }
+
+    /// For those who read few bytes at a time.
+    fn reader(io: T, patience: Patience<'a>) -> io::BufReader<Self>
+    where
+        T: Read,
+    {
+        io::BufReader::new(Self::new(io, patience))
+    }
+
+    /// Waits until this is true of it.
+    fn ready(&mut self, what: PollFlags) -> io::Result<()> {
+        let tick = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(TICK.subsec_nanos()),
+        };
+        loop {
+            if let Err(e) = (self.patience)(self.since.elapsed()) {
+                self.given_up = true;
+                return Err(e);
+            }
+            match poll(&mut [PollFd::new(&self.io, what)], Some(&tick)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => {
+                    self.since = Instant::now();
+                    return Ok(());
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+}
+
+impl<T: AsFd + Write> Write for Peer<'_, T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.ready(PollFlags::OUT)?;
+        self.io.write(&bytes[..bytes.len().min(PIECE)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.io.flush()
+    }
+}
+
+impl<T: AsFd + Read> Read for Peer<'_, T> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.ready(PollFlags::IN)?;
+        self.io.read(bytes)
+    }
+}
+
+/// What `work` comes to. It may take for ever, and is then left to itself.
+fn patiently<T: Send + 'static>(
+    patience: Patience<'_>,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (sender, receiver) = channel();
+    thread::Builder::new().spawn(move || drop(sender.send(work())))?;
+    let start = Instant::now();
+    loop {
+        match receiver.recv_timeout(TICK) {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Timeout) => patience(start.elapsed())?,
+            Err(RecvTimeoutError::Disconnected) => return Err(ErrorKind::BrokenPipe.into()),
         }
     }
 }
@@ -155,18 +299,33 @@ fn shell(command: &str) -> Command {
     shell
 }
 
-/// How a command ends, if it does soon.
-fn ended(child: &mut Child) -> Option<std::process::ExitStatus> {
+/// How a command ends.
+fn ended(child: &mut Child, patience: Patience<'_>) -> io::Result<ExitStatus> {
     let start = Instant::now();
     loop {
-        match child.try_wait() {
-            Ok(None) if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(1)),
-            status => return status.ok().flatten(),
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
         }
+        patience(start.elapsed())?;
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
-fn failed(command: &str, status: std::process::ExitStatus) -> io::Error {
+/// Ends a command whose stream is given up.
+fn terminate(child: Child) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    leave(child);
+}
+
+/// Has a command end when it likes. Without a thread for it, it is not waited for.
+fn leave(mut child: Child) {
+    let _ = thread::Builder::new().spawn(move || child.wait());
+}
+
+fn failed(command: &str, status: ExitStatus) -> io::Error {
     io::Error::other(format!("`{command}` failed ({status})"))
 }
 
@@ -186,6 +345,73 @@ fn descriptor(number: i32) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Takes nothing, and gives nothing.
+    const STUCK: &str = "exec:exec sleep 600";
+
+    /// Patience for this long.
+    fn for_time(most: Duration) -> impl FnMut(Duration) -> io::Result<()> {
+        move |time| match time < most {
+            true => Ok(()),
+            false => Err(io::Error::other("enough")),
+        }
+    }
+
+    #[test]
+    fn who_takes_or_gives_nothing_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = |name: &str| {
+            use rustix::fs::{CWD, FileType, Mode, mknodat};
+            let path = folder.path().join(name);
+            mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+            format!("file:{}", path.display())
+        };
+        let full = folder.path().join("full");
+        let listener = std::os::unix::net::UnixListener::bind(&full).unwrap();
+        let most = Duration::from_millis(100);
+        let unix = format!("unix:{}", full.display());
+        for text in [STUCK, &fifo("out"), &unix] {
+            let start = Instant::now();
+            let uri: Uri = text.parse().unwrap();
+            let result: io::Result<u64> = uri.write(&mut for_time(most), |out| {
+                out.write_all(&vec![0; 16 << 20]).map(|()| 0)
+            });
+            assert_eq!(result.unwrap_err().to_string(), "enough", "{text}");
+            assert!(start.elapsed() < Duration::from_secs(60), "{text}");
+        }
+        drop(listener);
+        let free = format!("unix:{}", folder.path().join("free").display());
+        for text in [STUCK, &fifo("in"), &free, "tcp:127.0.0.1:0"] {
+            let uri: Uri = text.parse().unwrap();
+            let result = uri.read(&mut for_time(most), |from| from.read_exact(&mut [0; 10]));
+            assert_eq!(result.unwrap_err().to_string(), "enough", "{text}");
+        }
+        assert!(!folder.path().join("free").exists(), "a name is left");
+        // One that has taken all has not done all.
+        let uri: Uri = "exec:cat >/dev/null; exec sleep 600".parse().unwrap();
+        let result: io::Result<u64> = uri.write(&mut for_time(most), |out| {
+            out.write_all(&vec![0; 1 << 20]).map(|()| 0)
+        });
+        assert_eq!(result.unwrap_err().to_string(), "enough");
+    }
+
+    #[test]
+    fn who_is_slow_and_takes_all_gets_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let uri = format!(
+            "exec:for i in 1 2 3 4 5; do head -c 40000; sleep 0.1; done > '{0}'; cat >> '{0}'",
+            path.display()
+        );
+        let uri: Uri = uri.parse().unwrap();
+        let content: Vec<u8> = (0..1_000_000u32).map(|n| (n / 7) as u8).collect();
+        let most = Duration::from_secs(30);
+        let result: io::Result<u64> = uri.write(&mut for_time(most), |out| {
+            out.write_all(&content).map(|()| 0)
+        });
+        result.unwrap();
+        assert!(fs::read(&path).unwrap() == content);
+    }
 
     #[test]
     fn places_are_named_as_in_qemu() {

@@ -215,6 +215,113 @@ fn whoever_does_not_read_stops_neither_time_nor_shutdown() {
     });
 }
 
+/// A place that takes nothing of a save, or gives nothing of one, and what holds it open.
+fn stuck(way: &str, folder: &Path, load: bool) -> (String, Other) {
+    let at = |name: &str| folder.join(name).display().to_string();
+    match way {
+        "exec" => ("exec:exec sleep 600 2>&-".to_owned(), Box::new(())),
+        "FIFO" => {
+            fifo(&folder.join("pipe"));
+            (format!("file:{}", at("pipe")), Box::new(()))
+        }
+        "unix" => {
+            let listener = UnixListener::bind(folder.join("there")).expect("a socket");
+            let name = if load { "here" } else { "there" };
+            (format!("unix:{}", at(name)), Box::new(listener))
+        }
+        other => panic!("{other}"),
+    }
+}
+
+const STUCK: [&str; 3] = ["exec", "FIFO", "unix"];
+
+#[test]
+fn a_save_that_nobody_takes_ends_with_the_run() {
+    let save = |way: &str, asked: bool| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (place, _other) = stuck(way, folder.path(), false);
+        let saved = folder.path().join("saved");
+        let monitor = folder.path().join("monitor");
+        let mut command = flooding(folder.path());
+        command.args(["--backend", "serial0=null", "--save-on-exit"]);
+        command.arg(format!("file:{}", saved.display()));
+        command.arg("--monitor");
+        command.arg(format!("unix:{},server", monitor.display()));
+        if !asked {
+            command.args(["--max-time", "2s"]);
+        }
+        let mut running = Running::start(&mut command);
+        let mut peer = eventually(|| UnixStream::connect(&monitor));
+        // Flash that is not empty is more than any queue of the host takes.
+        let migrate = format!("migrate \"{place}\"\n");
+        peer.write_all(migrate.as_bytes()).expect("it is read");
+        if asked {
+            std::thread::sleep(Duration::from_millis(1000));
+            running.signal(Signal::TERM);
+        }
+        let mut answer = String::new();
+        let _ = peer.read_to_string(&mut answer);
+        let status = running.end().0;
+        assert_eq!(status, Some(if asked { 143 } else { 124 }), "{way}");
+        let reason = if asked { "a signal" } else { "--max-time" };
+        for part in [&format!("not saved to {place}: "), reason] {
+            assert!(answer.contains(part), "{way}: {answer}");
+        }
+        assert!(saved.exists(), "{way}: the machine was not saved");
+    };
+    std::thread::scope(|scope| {
+        for way in STUCK {
+            scope.spawn(move || [false, true].map(|asked| save(way, asked)));
+        }
+    });
+}
+
+#[test]
+fn a_second_signal_ends_a_save_and_the_first_does_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let slow = folder.path().join("slow");
+    let mut command = flooding(folder.path());
+    command.args(["--backend", "serial0=null", "--max-time", "10ms"]);
+    command.arg("--save-on-exit");
+    command.arg(format!(
+        "exec:touch '{0}.begun'; sleep 1; cat > '{0}'",
+        slow.display()
+    ));
+    let begun = || fs::metadata(folder.path().join("slow.begun"));
+    let mut running = Running::start(&mut command);
+    eventually(begun);
+    running.signal(Signal::TERM);
+    assert_eq!(running.end().0, Some(124));
+    assert!(fs::metadata(&slow).expect("the machine").len() > 4096);
+    fs::remove_file(folder.path().join("slow.begun")).expect("it is there");
+    let mut running = Running::start(&mut command);
+    eventually(begun);
+    running.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(100));
+    running.signal(Signal::TERM);
+    assert_eq!(running.end().0, Some(143));
+}
+
+#[test]
+fn a_machine_that_does_not_come_is_not_waited_for_longer_than_allowed() {
+    let load = |way: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (place, _other) = stuck(way, folder.path(), true);
+        let mut command = Command::new(PROGRAM);
+        command.args(["run", "--max-time", "500ms", "--restore", &place]);
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let (status, errors) = Running::start(&mut command).errors();
+        assert_eq!(status, Some(124), "{way}: {errors}");
+        let reason = format!("error: {place}: nothing has come for 10s");
+        assert!(errors.starts_with(&reason), "{way}: {errors}");
+    };
+    std::thread::scope(|scope| {
+        for way in STUCK {
+            scope.spawn(move || load(way));
+        }
+    });
+}
+
 /// The console's output and what standard error says of a deterministic flood, read with a pause after every piece.
 fn read_slowly(folder: &Path, pause: Duration) -> (Vec<u8>, String) {
     let mut command = flooding(folder);

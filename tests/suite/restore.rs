@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use solderless::compose::{self, Options};
 use solderless::machine::{Fittings, Machine};
-use solderless::state::{Description, Stream, Uri, save};
+use solderless::state::{Description, Stream, Uri, forever, save};
 use solderless_model::testing::Noise;
 use solderless_testing::emulator::Emulator;
 use solderless_testing::{Console, Endian, Terminal, guests};
@@ -444,6 +444,7 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new() {
         &description,
         &Uri::File(base.clone()),
         &mut |_, _| {},
+        &mut forever,
     )
     .expect("a file");
     let old = std::fs::read(&base).expect("the file");
@@ -482,7 +483,7 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new() {
         .expect("the folder")
         .count();
     assert!(left <= 3, "{left} files are left over");
-    assert!(Stream::open(&Uri::File(place), &mut |_, _| {}).is_ok());
+    assert!(Stream::open(&Uri::File(place), &mut |_, _| {}, &mut forever).is_ok());
 }
 
 #[test]

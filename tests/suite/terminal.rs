@@ -90,7 +90,7 @@ fn the_terminal_is_as_it_was_after_every_way_out() {
 
 #[test]
 fn the_terminal_is_as_it_was_after_any_signal() {
-    // SIGKILL and SIGSTOP cannot be caught, and after a fault nothing can go on.
+    // SIGKILL and SIGSTOP cannot be caught, and after a fault nothing can go on. The C library has 32 and 33.
     let faults = [Signal::ILL, Signal::BUS, Signal::FPE, Signal::SEGV];
     let others = [
         Signal::KILL,
@@ -99,35 +99,70 @@ fn the_terminal_is_as_it_was_after_any_signal() {
         Signal::TTIN,
         Signal::TTOU,
     ];
-    for number in 1..32 {
-        let signal = Signal::from_named_raw(number).expect("all of these have names");
-        if faults.contains(&signal) || others.contains(&signal) {
-            continue;
-        }
+    let silent = [
+        Signal::CHILD,
+        Signal::CONT,
+        Signal::PIPE,
+        Signal::URG,
+        Signal::XFSZ,
+        Signal::WINCH,
+    ];
+    let numbers = |signals: &[Signal]| Vec::from_iter(signals.iter().map(|s| s.as_raw()));
+    let [faults, others, silent] = [&faults[..], &others, &silent].map(numbers);
+    let way = |number: i32| {
         let terminal = Terminal::new();
         let before = terminal.settings();
         let mut console = terminal.start(malta(&[]));
         console.expect(PROMPT);
-        console.signal(signal);
-        if [
-            Signal::CHILD,
-            Signal::CONT,
-            Signal::PIPE,
-            Signal::URG,
-            Signal::XFSZ,
-            Signal::WINCH,
-        ]
-        .contains(&signal)
-        {
+        // Those of real time have no name.
+        let kill = format!("kill -{number} {}", console.id());
+        let status = Command::new("sh").args(["-c", &kill]).status();
+        assert!(status.expect("a shell").success(), "{kill}");
+        if silent.contains(&number) {
             // It has nothing to say, and the machine goes on.
             console.run("help reset", PROMPT);
             console.signal(Signal::TERM);
-            assert_eq!(console.wait().code(), Some(143), "{signal:?}");
+            assert_eq!(console.wait().code(), Some(143), "{number}");
         } else {
-            assert_eq!(console.wait().code(), Some(128 + number), "{signal:?}");
+            assert_eq!(console.wait().code(), Some(128 + number), "{number}");
         }
-        assert_eq!(modes(&terminal.settings()), modes(&before), "{signal:?}");
+        assert_eq!(modes(&terminal.settings()), modes(&before), "{number}");
+    };
+    let all = (1..32).chain(34..65);
+    let all: Vec<i32> = all
+        .filter(|n| !faults.contains(n) && !others.contains(n))
+        .collect();
+    std::thread::scope(|scope| {
+        for some in all.chunks(all.len() / 4 + 1) {
+            scope.spawn(|| some.iter().copied().for_each(way));
+        }
+    });
+}
+
+#[test]
+fn a_stopped_program_leaves_the_terminal_as_it_was() {
+    let terminal = Terminal::new();
+    let before = terminal.settings();
+    let mut console = terminal.start(malta(&[]));
+    console.expect(PROMPT);
+    let raw = terminal.settings();
+    let until = |wanted: &Termios| {
+        let start = Instant::now();
+        while modes(&terminal.settings()) != modes(wanted) {
+            assert!(start.elapsed() < PATIENCE, "the terminal stays as it was");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    for _ in 0..2 {
+        console.signal(Signal::TSTP);
+        until(&before);
+        console.signal(Signal::CONT);
+        until(&raw);
+        console.run("help reset", PROMPT);
     }
+    console.signal(Signal::TERM);
+    assert_eq!(console.wait().code(), Some(143));
+    assert_eq!(modes(&terminal.settings()), modes(&before));
 }
 
 #[test]

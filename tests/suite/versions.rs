@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use solderless::compose::{self, BUILT_IN, Loaded, Options};
 use solderless::machine::{Event, Fittings, Host, Machine, Pace, Run};
-use solderless::state::{Description, Layout, Stream, Uri, save};
+use solderless::state::{Description, Layout, Stream, Uri, forever, save};
 use solderless_model::NEWEST;
 
 /// What to do when a test here fails.
@@ -113,10 +113,17 @@ fn kept(name: &str) -> Stream {
         let mut machine = Machine::new(&loaded.plan, fittings).expect("a machine");
         run(&mut machine);
         let to = Uri::Exec(format!("gzip -9nc > '{path}'"));
-        save(&machine, &Description::new(&loaded), &to, &mut |_, _| {}).expect("a file");
+        save(
+            &machine,
+            &Description::new(&loaded),
+            &to,
+            &mut |_, _| {},
+            &mut forever,
+        )
+        .expect("a file");
     }
     let from = Uri::Exec(format!("gzip -dc '{path}'"));
-    Stream::open(&from, &mut |_, _| {}).unwrap_or_else(|e| panic!("{path}: {e}"))
+    Stream::open(&from, &mut |_, _| {}, &mut forever).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
 /// Loads the stream of one version into a board.
