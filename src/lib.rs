@@ -17,6 +17,7 @@ pub mod monitor;
 pub mod picture;
 pub mod plan;
 pub mod progress;
+pub mod reference;
 pub mod registry;
 mod replace;
 pub mod state;

@@ -11,13 +11,15 @@ use std::rc::Rc;
 use serde_json::Value as Json;
 
 use super::decode::section;
-use super::format::{ChipSection, PortSection};
+use super::format::ChipSection;
 use super::gone::Gone;
 use super::merge::{overlay, overlay_cut};
 use super::params::{self, Given, Setting};
-use super::tree::{Entry, Head, Node, Table, Value};
-use super::{refer, when};
+use super::refer::{self, Lost};
+use super::tree::{Entry, Node, Table, Value};
+use super::when;
 use crate::diagnostics::{Problem, Span, suggest};
+use crate::reference::{Bus, Inputs, Output, Outputs, PINS, Place};
 
 /// A chip as its file has it.
 #[derive(Debug)]
@@ -41,7 +43,18 @@ pub struct Chip {
 }
 
 /// See [`Chip::ports`].
-pub type Ports = BTreeMap<String, (Option<PortSection>, Span)>;
+pub type Ports = BTreeMap<String, (Option<Port>, Span)>;
+
+/// What a port of a chip leads to, as the chip names it.
+#[derive(Debug, Clone)]
+pub enum Port {
+    /// A bus that a device of the chip offers.
+    Bus(Bus),
+    /// Inputs of a device of the chip.
+    Inputs(Inputs),
+    /// An output of a device of the chip.
+    Output(Output),
+}
 
 /// The keys of a chip on a board that are tables.
 pub const TABLES: [&str; 6] = ["irq", "backend", "param", "defaults", "dev", "chip"];
@@ -381,17 +394,23 @@ impl Expander<'_> {
     /// Takes the lines that the board draws from the chip's output ports to the devices behind them.
     fn outputs(&mut self, tree: &mut Table, own: &mut Table, name: &str, chip: &Chip) {
         for (key, entry) in take(own, "irq") {
-            let (port, selection) = match key.split_once('[') {
-                Some((port, rest)) => (port, rest.strip_suffix(']')),
-                None => (key.as_str(), None),
+            let Some(Outputs {
+                group: port,
+                numbers,
+            }) = Outputs::parse(&key)
+            else {
+                let message = format!("this names no output of the chip `{name}`");
+                let problem = Problem::error("bad-pin", message).at(entry.key, "");
+                self.problems.push(problem.help(PINS));
+                continue;
             };
-            let output = match chip.ports.get(port) {
-                Some((Some(PortSection::Output(output)), at)) => (output, at),
+            let output = match chip.ports.get(&port) {
+                Some((Some(Port::Output(output)), at)) => (output, at),
                 Some((None, _)) => continue,
                 _ => {
                     let outputs = chip.ports.iter();
-                    let outputs = outputs
-                        .filter(|(_, (port, _))| matches!(port, Some(PortSection::Output(_))));
+                    let outputs =
+                        outputs.filter(|(_, (port, _))| matches!(port, Some(Port::Output(_))));
                     self.problems.push(
                         Problem::error(
                             "unknown-port",
@@ -399,7 +418,7 @@ impl Expander<'_> {
                         )
                         .at(entry.key, "")
                         .help(suggest(
-                            port,
+                            &port,
                             "outputs",
                             outputs.map(|(name, _)| name.as_str()),
                         )),
@@ -408,8 +427,8 @@ impl Expander<'_> {
                 }
             };
             let (output, at) = output;
-            let target = refer::output(output, selection);
-            let line = target.and_then(|(device, pins)| {
+            let target = refer::pick_output(output, numbers.as_deref());
+            let line = target.and_then(|Output { device, outputs }| {
                 let section = ["dev", "chip"].into_iter().find(|section| {
                     let table = tree.get(section).and_then(|e| e.node.as_table());
                     table.is_some_and(|table| table.contains_key(&device))
@@ -424,7 +443,7 @@ impl Expander<'_> {
                     key: entry.key,
                     node: Node::new(Value::Table(Table::new()), entry.key),
                 });
-                Some((irq.node.as_table_mut()?, pins))
+                Some((irq.node.as_table_mut()?, outputs.to_string()))
             });
             match line {
                 Some((irq, pins)) => fan_out(irq, pins, entry),
@@ -533,17 +552,20 @@ pub fn ports(tree: &Table, instances: &Instances, problems: &mut Vec<Problem>) -
     let table = tree.get("port").and_then(|entry| entry.node.as_table());
     for (name, entry) in table.into_iter().flatten() {
         let mut fields = entry.node.as_table().into_iter().flatten();
+        let at = entry.node.span;
         let port = match (fields.next(), fields.next()) {
-            (Some((kind, to)), None) => to.node.as_str().and_then(|text| {
-                let port = match kind.as_str() {
-                    "bus" => refer::inner_bus(instances, text).map(PortSection::Bus),
-                    "input" => refer::inner_input(instances, text).map(PortSection::Input),
-                    "output" => refer::inner_output(instances, text)
-                        .map(|()| PortSection::Output(text.to_owned())),
-                    _ => return None,
-                };
-                Some(port.map_err(|problem| problem.map(|p| p.at(to.node.span, ""))))
-            }),
+            (Some((kind, to)), None) => {
+                let text = to.node.as_str();
+                let port = text.and_then(|text| self::port(name, kind, text, at, instances));
+                port.map(|port| {
+                    port.map_err(|problem| match problem {
+                        Some(problem) if problem.labels.is_empty() => {
+                            Some(problem.at(to.node.span, ""))
+                        }
+                        problem => problem,
+                    })
+                })
+            }
             _ => None,
         };
         let (port, problem) = match port {
@@ -552,18 +574,49 @@ pub fn ports(tree: &Table, instances: &Instances, problems: &mut Vec<Problem>) -
             None if entry.node.any(Json::is_null) => (None, None),
             None => (None, Some(
                 Problem::error("bad-port", format!("`{name}` is no port")).at(
-                    entry.node.span,
+                    at,
                     "expected one of { bus = \"device.port\" }, { input = \"device[input]\" }, { output = \"device.output\" }",
                 ),
             )),
         };
         problems.extend(problem);
-        ports.insert(name.clone(), (port, entry.node.span));
+        ports.insert(name.clone(), (port, at));
     }
     ports
 }
 
-/// Marks a string as one whose names are those of the whole board.
-pub fn absolute(node: &mut Node) {
-    node.head.get_or_insert(Head { now: 0, written: 0 });
+/// A port of this kind and name that stands here; `None` if there is no such kind.
+fn port(
+    name: &str,
+    kind: &str,
+    text: &str,
+    at: Span,
+    instances: &Instances,
+) -> Option<Result<Port, Lost>> {
+    let bad = |message: String, form: &str| Some(Problem::error("bad-port", message).at(at, form));
+    let port = match kind {
+        "bus" => match Place::parse(text, &|_| at) {
+            Place {
+                bus: bus @ (Bus::Port { .. } | Bus::Other(_)),
+                address: None,
+            } => refer::inner_bus(instances, &bus).map(Port::Bus),
+            _ => Err(bad(
+                format!("`{name}` is no bus of a device of the chip"),
+                "expected \"device.port\"",
+            )),
+        },
+        "input" => {
+            let inputs = Inputs::parse(text, &|_| at);
+            refer::inner_input(instances, inputs).map(Port::Inputs)
+        }
+        "output" => match Output::parse(text) {
+            Some(output) => refer::inner_output(instances, &output).map(|()| Port::Output(output)),
+            None => Err(bad(
+                format!("the port `{name}` leads nowhere"),
+                "expected \"device.output\"",
+            )),
+        },
+        _ => return None,
+    };
+    Some(port)
 }

@@ -2,10 +2,13 @@
 
 use serde_json::Value as Json;
 
-use super::chips::{Chip, Instances, absolute};
-use super::format::PortSection;
-use super::tree::{Head, Node, Table, Value};
+use super::chips::{Chip, Instances, Port};
+use super::tree::{Node, Table, Value};
 use crate::diagnostics::{Problem, Span, suggest};
+use crate::reference::{
+    Address, Bus, Inputs, Item, Numbers, Output, Outputs, PINS, Pins, Place, Reference, Word,
+    bare_address,
+};
 
 /// What a board's or chip's references mean.
 pub struct Names<'a> {
@@ -100,75 +103,83 @@ impl Names<'_> {
 
     /// A slot: the board's that is plugged into the chip's. Whether there is one.
     fn slot(&mut self, node: &mut Node) -> bool {
-        if node.head.is_some() {
+        if node.refer.is_some() {
             return true;
         }
-        let Some(backends) = self.backends else {
-            absolute(node);
-            return true;
-        };
-        let Some(name) = node.as_str() else {
-            return true;
-        };
-        match backends.get(name) {
-            Some(outer) => {
-                *node = outer.node.clone();
-                absolute(node);
-                true
+        if let (Some(backends), Some(name)) = (self.backends, node.as_str()) {
+            match backends.get(name) {
+                Some(outer) => *node = outer.node.clone(),
+                // A slot that the chip does not have is an error of its own; one that nobody fills stays empty.
+                None => return false,
             }
-            // A slot that the chip does not have is an error of its own; one that nobody fills stays empty.
-            None => false,
         }
+        node.refer.get_or_insert_with(|| Box::new(Reference::Name));
+        true
     }
 
     /// `bus:address`.
     fn place(&mut self, node: &mut Node) {
-        let Some(text) = reference(node) else { return };
-        let (bus, address) = match text.split_once(':') {
-            Some((bus, address)) => (bus, Some(address)),
-            None => (text.as_str(), None),
+        let Some(place) = unread(node, Place::parse) else {
+            return;
         };
-        if bus == "sys" {
-            return absolute(node);
+        let bare = self.inner.then(|| bare_address("chip", &place)).flatten();
+        let at = place.bus.span();
+        let Place { bus, address } = place;
+        match &bus {
+            Bus::System(_) => {
+                return self.put(node, Reference::Place(Place { bus, address }), false);
+            }
+            Bus::Other(word) if word.text == "chip" && self.inner => {
+                return self.at_chip(node, address.as_ref());
+            }
+            _ => {}
         }
-        if bus == "chip" && self.inner {
-            return self.at_chip(node, address);
-        }
-        let at = node.part(0, bus.len());
-        let bare = bare_address("chip", node).filter(|_| self.inner);
         let now = match bare {
             Some(help) => Err(Some(
                 Problem::error("unknown-bus", format!("there is no bus `{bus}`")).help(help),
             )),
-            None => inner_bus(self.instances, bus),
+            None => inner_bus(self.instances, &bus),
         };
-        self.put(node, bus.len(), now, at);
-    }
-
-    /// Puts the whole board's name for something into a reference, or reports what is wrong with it.
-    fn put(&mut self, node: &mut Node, written: usize, now: Result<String, Lost>, at: Span) {
         match now {
-            Ok(now)
-                if self.prefix.is_empty() && node.as_str().is_some_and(|t| t[..written] == now) =>
-            {
-                absolute(node);
+            Ok(now) => {
+                let changed = now != bus;
+                let bus = now.within(self.prefix);
+                self.put(node, Reference::Place(Place { bus, address }), changed);
             }
-            Ok(now) => replace(node, written, &format!("{}{now}", self.prefix)),
-            Err(problem) => {
-                self.problems
-                    .extend(problem.map(|problem| problem.at(at, "")));
-                node.value = Value::Scalar(Json::Null);
-            }
+            Err(problem) => self.lose(node, problem, at),
         }
     }
 
+    /// Puts what a reference is on the whole board in its place. It is written otherwise if it was `changed`, or its names
+    /// start with those of chips.
+    fn put(&self, node: &mut Node, reference: Reference, changed: bool) {
+        let text = match &reference {
+            Reference::Place(place) => Some(place.to_string()),
+            Reference::Inputs(inputs) => Some(inputs.to_string()),
+            Reference::Name => node.as_str().map(|name| format!("{}{name}", self.prefix)),
+        };
+        if let Some(text) = text.filter(|_| changed || !self.prefix.is_empty()) {
+            node.value = Value::Scalar(text.into());
+            // What the parameter was called says nothing outside of the chip.
+            node.below = None;
+        }
+        node.refer = Some(Box::new(reference));
+    }
+
+    /// Takes a reference away that leads nowhere, and reports it.
+    fn lose(&mut self, node: &mut Node, problem: Lost, at: Span) {
+        let problem = problem.map(|problem| problem.at(at, ""));
+        self.problems.extend(problem);
+        node.value = Value::Scalar(Json::Null);
+    }
+
     /// A place relative to the chip's own.
-    fn at_chip(&mut self, node: &mut Node, distance: Option<&str>) {
+    fn at_chip(&mut self, node: &mut Node, distance: Option<&Address>) {
         if self.place.is_some_and(|place| place.any(Json::is_null)) {
             node.value = Value::Scalar(Json::Null);
             return;
         }
-        let Some(place) = self.place.and_then(Node::as_str) else {
+        let Some(place) = self.place.and_then(Node::as_place) else {
             if let Some(chip) = self.chip.take() {
                 self.problems.push(
                     Problem::error("no-place", "the chip has no place")
@@ -179,25 +190,12 @@ impl Names<'_> {
             node.value = Value::Scalar(Json::Null);
             return;
         };
-        let (bus, base) = match place.split_once(':') {
-            Some((bus, base)) => (bus, Some(base)),
-            None => (place, None),
-        };
-        let now = match (base, distance) {
-            (_, None) => Some(place.to_owned()),
-            (Some(slot), Some(function)) if function.starts_with('.') => {
-                let slot = slot.strip_suffix(".0").unwrap_or(slot);
-                Some(format!("{bus}:{slot}{function}"))
+        match place.plus(distance) {
+            Some(now) => {
+                let written = node.as_str().map_or(0, str::len);
+                let now = now.at(node.part(0, written));
+                self.put(node, Reference::Place(now), true);
             }
-            (Some(base), Some(distance)) => number(base)
-                .zip(number(distance))
-                .and_then(|(base, distance)| base.checked_add(distance))
-                .map(|at| format!("{bus}:{at:#x}")),
-            (None, Some(_)) => None,
-        };
-        let written = node.as_str().map_or(0, str::len);
-        match now {
-            Some(now) => replace(node, written, &now),
             None => {
                 self.problems.push(
                     Problem::error(
@@ -217,68 +215,40 @@ impl Names<'_> {
 
     /// A device.
     fn device(&mut self, node: &mut Node) {
-        let Some(text) = reference(node) else { return };
-        let lost = chip_of(self.instances, &text).is_some_and(|(chip, ..)| chip.is_none());
-        let now = if lost { Err(None) } else { Ok(text.clone()) };
-        self.put(node, text.len(), now, node.span);
+        let Some(name) = unread(node, |text, _| text.to_owned()) else {
+            return;
+        };
+        match chip_of(self.instances, &name) {
+            Some((None, ..)) => self.lose(node, None, node.span),
+            _ => self.put(node, Reference::Name, false),
+        }
     }
 
     /// `device[inputs]`.
     fn line(&mut self, node: &mut Node) {
-        let Some(text) = reference(node) else { return };
-        let head = text.split('[').next().unwrap_or_default();
-        let (written, now) = match chip_of(self.instances, head) {
-            Some((None, ..)) => (head.len(), Err(None)),
-            Some((Some(_), _, "")) => (text.len(), inner_input(self.instances, &text)),
-            _ => (head.len(), Ok(head.to_owned())),
+        let Some(inputs) = unread(node, Inputs::parse) else {
+            return;
         };
-        self.put(node, written, now, node.span);
+        if let Some((None, ..)) = chip_of(self.instances, &inputs.device.text) {
+            return self.lose(node, None, node.span);
+        }
+        let changed = self.instances.contains_key(&inputs.device.text);
+        match inner_input(self.instances, inputs) {
+            Ok(mut inputs) => {
+                inputs.device.text.insert_str(0, self.prefix);
+                self.put(node, Reference::Inputs(inputs), changed);
+            }
+            Err(problem) => self.lose(node, problem, node.span),
+        }
     }
 }
 
-/// Help for a place that is an address alone, or has a dot for the colon: what it is on the bus that is meant.
-pub fn bare_address(bus: &str, node: &Node) -> Option<String> {
-    let text = node.as_str()?;
-    let address = text.strip_prefix(bus).map_or(text, |rest| {
-        rest.trim_start_matches(|c: char| c.is_ascii_punctuation() || c == ' ')
-    });
-    number(address).map(|_| format!("did you mean \"{bus}:{address}\"?"))
-}
-
-/// A number as an address has it.
-pub fn number(text: &str) -> Option<u64> {
-    let digits = |t: &str, radix: u32| {
-        let plain = t.chars().all(|c| c.is_digit(radix) || c == '_');
-        u64::from_str_radix(&t.replace('_', ""), radix)
-            .ok()
-            .filter(|_| plain)
-    };
-    match text.strip_prefix("0x") {
-        Some(hex) => digits(hex, 16),
-        None => digits(text, 10),
+/// A reference that is not yet one of the whole board.
+fn unread<T>(node: &Node, parse: fn(&str, crate::reference::Places<'_>) -> T) -> Option<T> {
+    match node.refer {
+        Some(_) => None,
+        None => node.read(parse),
     }
-}
-
-/// The text of a reference that is not yet one of the whole board.
-fn reference(node: &Node) -> Option<String> {
-    if node.head.is_some() {
-        return None;
-    }
-    node.as_str().map(str::to_owned)
-}
-
-/// Puts another name for the first bytes of a reference.
-fn replace(node: &mut Node, written: usize, now: &str) {
-    let Some(text) = node.as_str() else { return };
-    let rest = text.get(written..).unwrap_or_default();
-    node.value = Value::Scalar(format!("{now}{rest}").into());
-    // No text of a board is so long that these do not fit.
-    node.head = Some(Head {
-        now: now.len() as u32,
-        written: written as u32,
-    });
-    // What the parameter was called says nothing outside of the chip.
-    node.below = None;
 }
 
 /// What is wrong with a reference; `None` if that has been reported.
@@ -299,13 +269,21 @@ fn chip_of<'i, 't>(
 ///
 /// # Errors
 /// That chip has no such port.
-pub fn inner_bus(instances: &Instances, bus: &str) -> Result<String, Lost> {
-    match chip_of(instances, bus) {
-        None => Ok(bus.to_owned()),
-        Some((None, ..)) => Err(None),
-        Some((Some(chip), path, "")) => {
+pub fn inner_bus(instances: &Instances, bus: &Bus) -> Result<Bus, Lost> {
+    let (device, port) = match bus {
+        Bus::System(_) => return Ok(bus.clone()),
+        Bus::Port { device, port } => (device, Some(port)),
+        Bus::Other(word) => (word, None),
+    };
+    match (chip_of(instances, &device.text), port) {
+        (Some((None, ..)), _) => Err(None),
+        (Some((Some(chip), path, "")), Some(port)) => {
+            let inner = bus_port(chip, path, &port.text)?.clone();
+            Ok(inner.at(bus.span()).within(&format!("{path}.")))
+        }
+        (Some((Some(chip), path, "")), None) => {
             let buses = chip.ports.iter();
-            let buses = buses.filter(|(_, (port, _))| matches!(port, Some(PortSection::Bus(_))));
+            let buses = buses.filter(|(_, (port, _))| matches!(port, Some(Port::Bus(_))));
             let buses: Vec<_> = buses.map(|(name, _)| format!("{path}.{name}")).collect();
             let problem = Problem::error("unknown-bus", format!("there is no bus `{bus}`"));
             Err(Some(problem.help(match &buses[..] {
@@ -314,9 +292,8 @@ pub fn inner_bus(instances: &Instances, bus: &str) -> Result<String, Lost> {
                 several => format!("the chip's buses are {}", several.join(", ")),
             })))
         }
-        // What has more dots than one is a device's within it.
-        Some((Some(_), _, port)) if port.contains('.') => Ok(bus.to_owned()),
-        Some((Some(chip), path, port)) => Ok(format!("{path}.{}", bus_port(chip, path, port)?)),
+        // It is a device's within the chip, or of none.
+        _ => Ok(bus.clone()),
     }
 }
 
@@ -324,19 +301,33 @@ pub fn inner_bus(instances: &Instances, bus: &str) -> Result<String, Lost> {
 ///
 /// # Errors
 /// That chip has no such port, or what is written names no inputs of it.
-pub fn inner_input(instances: &Instances, text: &str) -> Result<String, Lost> {
-    let head = text.split('[').next().unwrap_or_default();
-    let chip = match instances.get(head) {
+pub fn inner_input(instances: &Instances, inputs: Inputs) -> Result<Inputs, Lost> {
+    let name = &inputs.device.text;
+    let chip = match instances.get(name) {
         Some(Some(chip)) => chip,
         Some(None) => return Err(None),
-        None => return Ok(text.to_owned()),
+        None => return Ok(inputs),
     };
-    let selection = text[head.len()..].strip_prefix('[');
-    match selection.and_then(|text| text.strip_suffix(']')) {
-        Some(selection) => input_port(chip, head, selection),
-        None => Err(Some(
+    match &inputs.pins {
+        Pins::Some(items, at) => {
+            let (device, items) = input_port(chip, name, items)?;
+            let device = Word {
+                text: format!("{name}.{device}"),
+                at: inputs.device.at,
+            };
+            let pins = Pins::Some(items, *at);
+            Ok(Inputs { device, pins })
+        }
+        Pins::Malformed(_) => Err(Some(
+            Problem::error(
+                "bad-pin",
+                format!("this names no input of the chip `{name}`"),
+            )
+            .help(PINS),
+        )),
+        Pins::None | Pins::Open(_) => Err(Some(
             Problem::error("bad-pin", "a line ends at an input")
-                .help(format!("`{head}` is a chip: write \"{head}[PORT]\"")),
+                .help(format!("`{name}` is a chip: write \"{name}[PORT]\"")),
         )),
     }
 }
@@ -345,35 +336,33 @@ pub fn inner_input(instances: &Instances, text: &str) -> Result<String, Lost> {
 ///
 /// # Errors
 /// That chip has no such port.
-pub fn inner_output(instances: &Instances, text: &str) -> Result<(), Lost> {
-    match chip_of(instances, text) {
+pub fn inner_output(instances: &Instances, output: &Output) -> Result<(), Lost> {
+    let port = &output.outputs.group;
+    match chip_of(instances, &output.device) {
         Some((None, ..)) => Err(None),
-        Some((Some(chip), path, port)) if !port.contains('.') => {
-            let port = port.split('[').next().unwrap_or_default();
-            match chip.ports.get(port) {
-                Some((Some(PortSection::Output(_)), _)) => Ok(()),
-                Some((None, _)) => Err(None),
-                _ => Err(unknown(chip, path, port, "output", |port| {
-                    matches!(port, PortSection::Output(_))
-                })),
-            }
-        }
+        Some((Some(chip), path, "")) => match chip.ports.get(port) {
+            Some((Some(Port::Output(_)), _)) => Ok(()),
+            Some((None, _)) => Err(None),
+            _ => Err(unknown(chip, path, port, "output", |port| {
+                matches!(port, Port::Output(_))
+            })),
+        },
         _ => Ok(()),
     }
 }
 
 /// The bus behind a chip's port, named within the chip.
-fn bus_port(chip: &Chip, path: &str, port: &str) -> Result<String, Lost> {
+fn bus_port<'c>(chip: &'c Chip, path: &str, port: &str) -> Result<&'c Bus, Lost> {
     match chip.ports.get(port) {
-        Some((Some(PortSection::Bus(bus)), _)) => Ok(bus.clone()),
+        Some((Some(Port::Bus(bus)), _)) => Ok(bus),
         Some((None, _)) => Err(None),
         _ => Err(unknown(chip, path, port, "bus", |port| {
-            matches!(port, PortSection::Bus(_))
+            matches!(port, Port::Bus(_))
         })),
     }
 }
 
-fn unknown(chip: &Chip, path: &str, name: &str, what: &str, is: fn(&PortSection) -> bool) -> Lost {
+fn unknown(chip: &Chip, path: &str, name: &str, what: &str, is: fn(&Port) -> bool) -> Lost {
     let names = chip.ports.iter();
     let names = names.filter(|(_, (port, _))| port.as_ref().is_some_and(is));
     let names = names.map(|(name, _)| name.as_str());
@@ -382,126 +371,142 @@ fn unknown(chip: &Chip, path: &str, name: &str, what: &str, is: fn(&PortSection)
     Some(Problem::error("unknown-port", message).help(help))
 }
 
-/// The inputs behind a chip's ports, named within the chip.
-fn input_port(chip: &Chip, path: &str, selection: &str) -> Result<String, Lost> {
-    let mut device: Option<String> = None;
+/// The inputs behind a chip's ports, and their device as the chip names it.
+fn input_port<'c>(
+    chip: &'c Chip,
+    path: &str,
+    items: &[Item],
+) -> Result<(&'c str, Vec<Item>), Lost> {
+    let mut device: Option<&str> = None;
     let mut pins = Vec::new();
-    for item in selection.split(',').map(str::trim) {
-        let (port, index) = match item.split_once('.') {
-            Some((port, index)) => (port, Some(index)),
-            None => (item, None),
+    for item in items {
+        let (port, index) = match item {
+            Item::Numbers(numbers) => (numbers.to_string(), None),
+            Item::Group(port, index) => (port.clone(), *index),
         };
-        let inputs = match chip.ports.get(port) {
-            Some((Some(PortSection::Input(inputs)), _)) => inputs,
+        let inputs = match chip.ports.get(&port) {
+            Some((Some(Port::Inputs(inputs)), _)) => inputs,
             Some((None, _)) => return Err(None),
             _ => {
-                return Err(unknown(chip, path, port, "input", |port| {
-                    matches!(port, PortSection::Input(_))
+                return Err(unknown(chip, path, &port, "input", |port| {
+                    matches!(port, Port::Inputs(_))
                 }));
             }
         };
-        let parts = inputs
-            .strip_suffix(']')
-            .and_then(|text| text.split_once('['));
-        let picked = parts.and_then(|(to, all)| Some((to, pick(all, index)?)));
-        let Some((to, picked)) = picked else {
+        let picked = match &inputs.pins {
+            Pins::Some(all, _) => pick(all, index),
+            _ => None,
+        };
+        let Some(picked) = picked else {
             let message = format!("the port `{port}` of the chip `{path}` has no such input");
             let help = format!("it is \"{inputs}\" in the chip");
             return Err(Some(Problem::error("unknown-pin", message).help(help)));
         };
-        if *device.get_or_insert_with(|| to.to_owned()) != to {
+        let to = inputs.device.text.as_str();
+        if *device.get_or_insert(to) != to {
             let problem = Problem::error("bad-pin", "these ports lead to several devices");
             return Err(Some(problem.help("wire each on its own")));
         }
-        pins.push(picked);
+        pins.extend(picked);
     }
-    Ok(format!(
-        "{path}.{}[{}]",
-        device.unwrap_or_default(),
-        pins.join(",")
-    ))
+    Ok((device.unwrap_or_default(), pins))
 }
 
-/// The device and its output behind a chip's port, both as within the chip.
-pub fn output(port: &str, selection: Option<&str>) -> Option<(String, String)> {
-    let (device, output) = match port.split_once('[') {
-        Some((name, pins)) => {
-            let (device, name) = name.rsplit_once('.')?;
-            let picked = pick(pins.strip_suffix(']')?, selection)?;
-            (device, format!("{name}[{picked}]"))
-        }
-        None => {
-            let (device, name) = port.rsplit_once('.')?;
-            let pins = selection.map(|selection| format!("[{selection}]"));
-            (device, format!("{name}{}", pins.unwrap_or_default()))
-        }
-    };
-    Some((device.to_owned(), output))
-}
-
-/// Some of the pins that a selection names, by their place in it: `0-1` of `3-7` is `3,4`. A name alone is as many pins as
-/// the device has, which is not known here.
-fn pick(all: &str, index: Option<&str>) -> Option<String> {
+/// Some of the pins that items name, by their place among them: `0-1` of `3-7` is `3-4`. A group alone is as many pins as the
+/// device has, which is not known here.
+fn pick(all: &[Item], index: Option<Numbers>) -> Option<Vec<Item>> {
     let Some(index) = index else {
-        return Some(all.to_owned());
+        return Some(all.to_vec());
     };
-    let all = all.trim();
-    let is_group = !all.contains(['.', ',']) && !all.starts_with(|c: char| c.is_ascii_digit());
-    if is_group {
-        return Some(format!("{all}.{index}"));
+    if let [Item::Group(group, None)] = all {
+        return Some(vec![Item::Group(group.clone(), Some(index))]);
     }
-    let mut pins = Vec::new();
-    for item in all.split(',').map(str::trim) {
-        let (group, numbers) = match item.split_once('.') {
-            Some((group, numbers)) => (format!("{group}."), numbers),
-            None => (String::new(), item),
-        };
-        let (first, last) = range(numbers)?;
-        pins.extend((first..=last).map(|n| format!("{group}{n}")));
-    }
-    let (first, last) = range(index)?;
-    let picked = pins.get(usize::from(first)..=usize::from(last))?;
-    Some(picked.join(","))
+    let parts = all.iter().map(|item| match item {
+        Item::Numbers(numbers) => Some((None, *numbers)),
+        Item::Group(group, numbers) => Some((Some(group), (*numbers)?)),
+    });
+    let picked = index.of(&parts.collect::<Option<Vec<_>>>()?)?;
+    let items = picked.into_iter().map(|(group, numbers)| match group {
+        None => Item::Numbers(numbers),
+        Some(group) => Item::Group(group.clone(), Some(numbers)),
+    });
+    Some(items.collect())
 }
 
-fn range(text: &str) -> Option<(u16, u16)> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last).then_some((first, last))
+/// The output behind a chip's port, or some of it; `None` if it has not as many.
+pub fn pick_output(port: &Output, selection: Option<&[Numbers]>) -> Option<Output> {
+    let numbers = match (&port.outputs.numbers, selection) {
+        (all, None) => all.clone(),
+        (None, Some(selection)) => Some(selection.to_vec()),
+        (Some(all), Some(selection)) => {
+            let all: Vec<_> = all.iter().map(|numbers| ((), *numbers)).collect();
+            let picked = selection.iter().map(|numbers| numbers.of(&all));
+            let picked = picked.collect::<Option<Vec<_>>>()?.into_iter().flatten();
+            Some(picked.map(|((), numbers)| numbers).collect())
+        }
+    };
+    Some(Output {
+        device: port.device.clone(),
+        outputs: Outputs {
+            group: port.outputs.group.clone(),
+            numbers,
+        },
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostics::Sources;
+
+    fn inputs(text: &str) -> Inputs {
+        let file = Sources::default().add("", "");
+        let (start, end) = (0, 0);
+        Inputs::parse(text, &|_| Span { file, start, end })
+    }
 
     #[test]
     fn pins_behind_a_port() {
         for (all, index, expected) in [
-            ("pirq", None, Some("pirq")),
-            ("pirq", Some("2"), Some("pirq.2")),
-            ("pirq", Some("1-3"), Some("pirq.1-3")),
-            ("3-7,9", Some("5"), Some("9")),
-            ("3-7", Some("0-1"), Some("3,4")),
-            ("3-7", Some("5"), None),
-            ("3-7", Some("1-0"), None),
-            ("in.2-3", Some("1"), Some("in.3")),
+            ("pirq", "x", Some("pirq")),
+            ("pirq", "x.2", Some("pirq.2")),
+            ("pirq", "x.1-3", Some("pirq.1-3")),
+            ("3-7,9", "x.5", Some("9")),
+            ("3-7", "x.0-1", Some("3-4")),
+            ("3-7,9,g.1-2", "x.4-6", Some("7,9,g.1")),
+            ("3-7", "x.5", None),
+            ("3-7,a", "x.0", None),
+            ("in.2-3", "x.1", Some("in.3")),
         ] {
-            assert_eq!(pick(all, index).as_deref(), expected, "{all} {index:?}");
+            let (of, index) = (inputs(&format!("d[{all}]")), inputs(&format!("c[{index}]")));
+            let (Pins::Some(of, at), Pins::Some(index, _)) = (of.pins, index.pins) else {
+                panic!("{all}");
+            };
+            let [Item::Group(_, index)] = index[..] else {
+                panic!("{index:?}");
+            };
+            let picked = pick(&of, index).map(|items| Inputs {
+                pins: Pins::Some(items, at),
+                ..inputs("d")
+            });
+            let expected = expected.map(|text| format!("d[{text}]"));
+            assert_eq!(picked.map(|i| i.to_string()), expected, "{all} {index:?}");
         }
     }
 
     #[test]
     fn outputs_behind_a_port() {
-        for (port, selection, expected) in [
-            ("pic.int", None, Some(("pic", "int"))),
-            ("pit.out", Some("1"), Some(("pit", "out[1]"))),
-            ("pit.out[1-2]", Some("0"), Some(("pit", "out[1]"))),
-            ("a.b.out", None, Some(("a.b", "out"))),
-            ("pic", None, None),
+        for (port, key, expected) in [
+            ("pic.int", "x", Some("pic.int")),
+            ("pit.out", "x[1]", Some("pit.out[1]")),
+            ("pit.out[1-2]", "x[0]", Some("pit.out[1]")),
+            ("pit.out[1-2]", "x[0,1]", Some("pit.out[1,2]")),
+            ("pit.out[1-2]", "x[2]", None),
+            ("a.b.out", "x", Some("a.b.out")),
         ] {
-            let got = output(port, selection);
-            let got = got.as_ref().map(|(d, p)| (d.as_str(), p.as_str()));
-            assert_eq!(got, expected, "{port} {selection:?}");
+            let key = Outputs::parse(key).unwrap();
+            let got = pick_output(&Output::parse(port).unwrap(), key.numbers.as_deref());
+            assert_eq!(got.map(|o| o.to_string()).as_deref(), expected, "{port}");
         }
     }
 }

@@ -1,9 +1,13 @@
 //! The text of a board as a tree in which every key and value knows where it was written.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use serde_json::Value as Json;
 
 pub use super::table::Table;
 use crate::diagnostics::Span;
+use crate::reference::{Inputs, Place, Places, Reference};
 
 /// A key with its value.
 #[derive(Debug, Clone)]
@@ -26,8 +30,8 @@ pub struct Node {
     /// What stood here before: the `"${NAME}"` that the parameter's value took the place of, else what the next weaker
     /// layer says.
     pub below: Option<Box<Node>>,
-    /// The names in it are those of the whole board, not of a chip.
-    pub head: Option<Head>,
+    /// What it refers to, if its names were made those of the whole board.
+    pub refer: Option<Box<Reference>>,
     /// A layer takes away what weaker layers say here.
     pub cut: Option<Box<Cut>>,
 }
@@ -39,15 +43,6 @@ pub struct Cut {
     pub span: Span,
     /// A weaker layer of the board said something here.
     pub found: bool,
-}
-
-/// The start of a string whose name was made one of the whole board.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
-    /// Bytes of it now.
-    pub now: u32,
-    /// Bytes of it as written.
-    pub written: u32,
 }
 
 /// A value.
@@ -69,7 +64,7 @@ impl Node {
             span,
             param: None,
             below: None,
-            head: None,
+            refer: None,
             cut: None,
         }
     }
@@ -151,25 +146,41 @@ impl Node {
     /// The place of part of a string, if it was written without escapes; else of the whole.
     pub fn part(&self, start: usize, len: usize) -> Span {
         let written = self.span.end - self.span.start;
-        let head = self.head.unwrap_or(Head { now: 0, written: 0 });
-        let (now, before) = (head.now as usize, head.written as usize);
         let Some(text) = self.as_str().filter(|_| self.param.is_none()) else {
             return self.span;
         };
-        let quote = match (written + now).checked_sub(text.len() + before) {
+        let quote = match written.checked_sub(text.len()) {
             Some(0) => 0,
             Some(2) => 1,
             _ => return self.span,
         };
-        // Of a head all is marked: what it was made from has other parts.
-        let place = |at: usize, within: usize| {
-            let behind = at.checked_sub(now);
-            self.span.start + quote + behind.map_or(within, |behind| before + behind)
-        };
+        let start = self.span.start + quote + start;
         Span {
             file: self.span.file,
-            start: place(start, 0),
-            end: place(start + len, before),
+            start,
+            end: start + len,
+        }
+    }
+
+    /// The string as a reference; `None` if it is no string.
+    pub fn read<T>(&self, parse: fn(&str, Places<'_>) -> T) -> Option<T> {
+        let part = |range: Range<usize>| self.part(range.start, range.len());
+        self.as_str().map(|text| parse(text, &part))
+    }
+
+    /// The place that it names; `None` if it is no string.
+    pub fn as_place(&self) -> Option<Cow<'_, Place>> {
+        match self.refer.as_deref() {
+            Some(Reference::Place(place)) => Some(Cow::Borrowed(place)),
+            _ => self.read(Place::parse).map(Cow::Owned),
+        }
+    }
+
+    /// The inputs that it names; `None` if it is no string.
+    pub fn as_inputs(&self) -> Option<Cow<'_, Inputs>> {
+        match self.refer.as_deref() {
+            Some(Reference::Inputs(inputs)) => Some(Cow::Borrowed(inputs)),
+            _ => self.read(Inputs::parse).map(Cow::Owned),
         }
     }
 }

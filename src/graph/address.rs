@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use solderless_model::{BusKind, ISA_MEMORY, PortId};
 
 use super::devices::Draft;
-use crate::board::refer::{bare_address, number};
 use crate::board::tree::{Node, Table};
 use crate::board::{Board, Gone};
 use crate::diagnostics::{Problem, Span, nearest, suggest};
 use crate::plan::{Address, Bus};
+use crate::reference::{self, Word, bare_address};
 
 /// The devices of a board and their names.
 pub struct Names<'a, 'b> {
@@ -116,7 +116,7 @@ pub struct Place {
 
 /// Reads a place. `None` if it is none, which has then been reported unless another report explains it.
 pub fn place(node: &Node, names: &Names<'_, '_>, problems: &mut Vec<Problem>) -> Option<Place> {
-    let Some(text) = node.as_str() else {
+    let Some(place) = node.as_place() else {
         if !node.any(serde_json::Value::is_null) {
             let problem = Problem::error("bad-value", "a place on a bus is a string").at(
                 node.span,
@@ -129,23 +129,18 @@ pub fn place(node: &Node, names: &Names<'_, '_>, problems: &mut Vec<Problem>) ->
         }
         return None;
     };
-    let (bus_text, address_text) = match text.split_once(':') {
-        Some((bus, address)) => (bus, Some(address)),
-        None => (text, None),
-    };
-    let (bus, kind) = bus(node, bus_text, names, problems)?;
-    let address = match address_text {
+    let (bus, kind) = bus(&place, names, problems)?;
+    let address = match &place.address {
         None => Address::None,
         Some(written) => match address(kind, written) {
             Ok(address) => address,
             Err(expected) => {
-                let at = node.part(bus_text.len() + 1, written.len());
                 problems.push(
                     Problem::error(
                         "bad-address",
-                        format!("`{written}` is no address on `{bus_text}`"),
+                        format!("`{written}` is no address on `{}`", place.bus),
                     )
-                    .at(at, expected),
+                    .at(written.at, expected),
                 );
                 return None;
             }
@@ -154,87 +149,76 @@ pub fn place(node: &Node, names: &Names<'_, '_>, problems: &mut Vec<Problem>) ->
     Some(Place { bus, kind, address })
 }
 
-fn bus(
-    node: &Node,
-    text: &str,
+/// The bus of a place, and its kind.
+pub fn bus(
+    place: &reference::Place,
     names: &Names<'_, '_>,
     problems: &mut Vec<Problem>,
 ) -> Option<(Bus, BusKind)> {
-    if text == "sys" {
-        return Some((Bus::System, BusKind::System));
-    }
-    let at = node.part(0, text.len());
-    let named = text.rsplit_once('.').filter(|(device, _)| *device != "sys");
-    let Some((device, port)) = named else {
-        let problem = Problem::error("unknown-bus", format!("there is no bus `{text}`")).at(at, "");
-        let ports = names.get(text).and_then(|i| names.drafts[i].interface());
-        let ports = ports.map(|interface| &interface.ports[..]);
-        let form = "a bus is `sys`, or a device's port: `device.port`";
-        problems.push(match (ports, bare_address("sys", node)) {
-            (_, Some(help)) => problem.help(help),
-            (Some([only]), _) => problem.help(format!("did you mean `{text}.{}`?", only.name)),
-            (Some([]), _) => problem.help(format!("the device `{text}` offers no bus\n{form}")),
-            (Some(ports), _) => {
-                let ports: Vec<_> = ports.iter().map(|p| format!("{text}.{}", p.name)).collect();
-                problem.help(format!("its buses are {}", ports.join(", ")))
-            }
-            (None, _) => match nearest(text, names.buses().iter().map(String::as_str)) {
-                Some(meant) => problem.help(format!("did you mean `{meant}`?\n{form}")),
-                None => problem.help(form),
-            },
-        });
-        return None;
+    let (device, port) = match &place.bus {
+        reference::Bus::System(_) => return Some((Bus::System, BusKind::System)),
+        reference::Bus::Port { device, port } => (device, port),
+        reference::Bus::Other(wrong) => {
+            problems.push(no_bus(wrong, place, names));
+            return None;
+        }
     };
-    let Some(index) = names.get(device) else {
-        let at = node.part(0, device.len());
-        problems.push(names.unknown(device, at));
+    let Some(index) = names.get(&device.text) else {
+        problems.push(names.unknown(&device.text, device.at));
         return None;
     };
     let ports = &names.drafts[index].interface()?.ports;
-    let Some(number) = ports.iter().position(|p| p.name == port) else {
-        let at = node.part(device.len() + 1, port.len());
+    let Some(number) = ports.iter().position(|p| p.name == port.text) else {
         problems.push(
             Problem::error("unknown-port", format!("`{device}` has no port `{port}`"))
-                .at(at, "")
-                .help(suggest(port, "ports", ports.iter().map(|p| p.name))),
+                .at(port.at, "")
+                .help(suggest(&port.text, "ports", ports.iter().map(|p| p.name))),
         );
         return None;
     };
     Some((Bus::Port(index, PortId(number as u8)), ports[number].kind))
 }
 
+/// The problem of a place on what is no bus.
+fn no_bus(wrong: &Word, place: &reference::Place, names: &Names<'_, '_>) -> Problem {
+    let problem = Problem::error("unknown-bus", format!("there is no bus `{wrong}`"));
+    let problem = problem.at(wrong.at, "");
+    let text = wrong.text.as_str();
+    let ports = names.get(text).and_then(|i| names.drafts[i].interface());
+    let ports = ports.map(|interface| &interface.ports[..]);
+    let form = "a bus is `sys`, or a device's port: `device.port`";
+    match (ports, bare_address("sys", place)) {
+        (_, Some(help)) => problem.help(help),
+        (Some([only]), _) => problem.help(format!("did you mean `{text}.{}`?", only.name)),
+        (Some([]), _) => problem.help(format!("the device `{text}` offers no bus\n{form}")),
+        (Some(ports), _) => {
+            let ports: Vec<_> = ports.iter().map(|p| format!("{text}.{}", p.name)).collect();
+            problem.help(format!("its buses are {}", ports.join(", ")))
+        }
+        (None, _) => match nearest(text, names.buses().iter().map(String::as_str)) {
+            Some(meant) => problem.help(format!("did you mean `{meant}`?\n{form}")),
+            None => problem.help(form),
+        },
+    }
+}
+
 /// An address, or what was expected.
-fn address(kind: BusKind, text: &str) -> Result<Address, &'static str> {
+fn address(kind: BusKind, written: &reference::Address) -> Result<Address, &'static str> {
+    let number = |last: u64| written.number().filter(|n| *n <= last);
     match kind {
-        BusKind::System => number(text)
+        BusKind::System => number(u64::MAX)
             .map(Address::Number)
             .ok_or("expected an address such as 0x1f000000"),
-        BusKind::Isa => {
-            let port = number(text).filter(|n| *n < ISA_MEMORY);
-            port.map(Address::Number)
-                .ok_or("expected an address such as 0x3f8")
-        }
-        BusKind::I2c => {
-            let address = number(text)
-                .and_then(|n| u8::try_from(n).ok())
-                .filter(|n| *n < 0x80);
-            address
-                .map(Address::I2c)
-                .ok_or("expected a 7-bit address such as 0x50")
-        }
-        BusKind::Pci => {
-            let (slot, function) = text.split_once('.').unwrap_or((text, "0"));
-            let digits = |t: &str, max: u8| {
-                let hex = !t.is_empty() && t.len() <= 2 && t.bytes().all(|b| b.is_ascii_hexdigit());
-                u8::from_str_radix(t, 16).ok().filter(|n| hex && *n <= max)
-            };
-            match (digits(slot, 31), digits(function, 7)) {
-                (Some(slot), Some(function)) => Ok(Address::Pci { slot, function }),
-                _ => Err(
-                    "expected a slot (hexadecimal, 00 to 1f) and a function (0 to 7) such as 0a.3",
-                ),
-            }
-        }
+        BusKind::Isa => number(ISA_MEMORY - 1)
+            .map(Address::Number)
+            .ok_or("expected an address such as 0x3f8"),
+        BusKind::I2c => number(0x7f)
+            .map(|n| Address::I2c(n as u8))
+            .ok_or("expected a 7-bit address such as 0x50"),
+        BusKind::Pci => written
+            .slot()
+            .map(|(slot, function)| Address::Pci { slot, function })
+            .ok_or("expected a slot (hexadecimal, 00 to 1f) and a function (0 to 7) such as 0a.3"),
     }
 }
 
@@ -251,6 +235,7 @@ pub fn kind_name(kind: BusKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostics::Sources;
 
     #[test]
     fn addresses_are_read_by_the_kind_of_bus() {
@@ -274,7 +259,13 @@ mod tests {
             (BusKind::Pci, "0x0a", None),
             (BusKind::Pci, "+a", None),
         ] {
-            let got = address(kind, text).ok().map(|address| address.to_string());
+            let file = Sources::default().add("", "");
+            let (start, end) = (0, 0);
+            let place = format!("bus:{text}");
+            let place = reference::Place::parse(&place, &|_| Span { file, start, end });
+            let got = address(kind, &place.address.unwrap())
+                .ok()
+                .map(|address| address.to_string());
             assert_eq!(got.as_deref(), expected, "{kind:?} {text}");
         }
     }

@@ -10,6 +10,7 @@ use crate::board::format::{JoinOp, JoinSection};
 use crate::board::tree::{Node, Table, Value};
 use crate::diagnostics::{Problem, Span, suggest};
 use crate::plan::{Net, pin_name};
+use crate::reference::{Inputs, Item, Numbers, Output, Outputs, PINS, Pins as Selected};
 
 /// A pin of a device.
 type End = (usize, Pin);
@@ -35,13 +36,14 @@ pub fn nets(joins: Option<&Table>, names: &Names<'_, '_>, problems: &mut Vec<Pro
             // What its lines lead to can be wrong whatever it is.
             for entry in table.values() {
                 for node in targets(&entry.node, problems) {
-                    inputs(node, names, problems);
+                    inputs_at(node, names, problems);
                 }
             }
             continue;
         };
         for (key, entry) in table {
-            let outputs = select_outputs(&model.known.interface, key);
+            let outputs = Outputs::parse(key);
+            let outputs = select_outputs(&model.known.interface, outputs.as_ref());
             let outputs = match outputs {
                 Ok(outputs) => outputs,
                 Err(wrong) => {
@@ -54,7 +56,7 @@ pub fn nets(joins: Option<&Table>, names: &Names<'_, '_>, problems: &mut Vec<Pro
                 }
             };
             for node in targets(&entry.node, problems) {
-                let Some(inputs) = inputs(node, names, problems) else {
+                let Some(inputs) = inputs_at(node, names, problems) else {
                     continue;
                 };
                 if inputs.len() != outputs.len() {
@@ -112,7 +114,11 @@ fn joined(
         if let Some(JoinSection { op: JoinOp::Or, .. }) = section(&what, table, entry.key, problems)
             && let Some(entry) = table.get("inputs")
         {
-            joined.extend(inputs(&entry.node, names, problems).into_iter().flatten());
+            joined.extend(
+                inputs_at(&entry.node, names, problems)
+                    .into_iter()
+                    .flatten(),
+            );
         }
     }
     joined
@@ -201,38 +207,40 @@ impl Wrong {
                 Problem::error("no-pin", format!("`{pin}` of `{device}` is no pin"))
                     .help(format!("it is inside the device: {why}"))
             }
-            Self::Form => Problem::error("bad-pin", format!("this names no {what} of `{device}`"))
-                .help("pins are written `name`, `name[3]`, `name[0-7]` or `name[0-3,6]`"),
+            Self::Form => {
+                Problem::error("bad-pin", format!("this names no {what} of `{device}`")).help(PINS)
+            }
         }
     }
 }
 
-/// The outputs that a key of `irq` names, each with its group: `intr`, `out[2]`, `out[0-7]`.
-fn select_outputs<'i>(interface: &'i Interface, key: &str) -> Result<Vec<(Pin, &'i str)>, Wrong> {
-    let (name, selection) = match key.split_once('[') {
-        Some((name, rest)) => (name, Some(rest.strip_suffix(']').ok_or(Wrong::Form)?)),
-        None => (key, None),
-    };
+/// The outputs that a key of `irq` names, each with its group.
+fn select_outputs<'i>(
+    interface: &'i Interface,
+    outputs: Option<&Outputs>,
+) -> Result<Vec<(Pin, &'i str)>, Wrong> {
+    let Outputs {
+        group: name,
+        numbers: selection,
+    } = outputs.ok_or(Wrong::Form)?;
     let (group, first) =
         group(&interface.outputs, name).ok_or_else(|| Wrong::Name(name.to_owned()))?;
-    let numbers = match selection {
-        Some(selection) => numbers(selection, group.count, &format!("of `{name}`"))?,
-        None => (0..group.count).collect(),
-    };
-    Ok(numbers
+    let mut pins = Vec::new();
+    for part in selection.iter().flatten() {
+        pins.extend(numbers(*part, group.count, name)?);
+    }
+    if selection.is_none() {
+        pins.extend(0..group.count);
+    }
+    Ok(pins
         .into_iter()
         .map(|n| (Pin(first + n), group.name))
         .collect())
 }
 
 /// Reports an output that a device does not have.
-pub fn output(
-    device: &str,
-    pins: &str,
-    at: Span,
-    names: &Names<'_, '_>,
-    problems: &mut Vec<Problem>,
-) {
+pub fn output(output: &Output, at: Span, names: &Names<'_, '_>, problems: &mut Vec<Problem>) {
+    let device = output.device.as_str();
     let Some(index) = names.get(device) else {
         problems.push(names.unknown(device, at));
         return;
@@ -240,69 +248,79 @@ pub fn output(
     let Some(interface) = names.drafts[index].interface() else {
         return;
     };
-    if let Err(wrong) = select_outputs(interface, pins) {
+    if let Err(wrong) = select_outputs(interface, Some(&output.outputs)) {
         let problem = wrong.problem("output", device, &interface.outputs);
         problems.push(problem.at(at, ""));
     }
 }
 
-/// The inputs that `device[selection]` names: numbers count over all inputs, a name is a group, `name.2` one of its pins.
-pub fn inputs(node: &Node, names: &Names<'_, '_>, problems: &mut Vec<Problem>) -> Option<Vec<End>> {
-    let text = node.as_str()?;
-    let parts = text
-        .split_once('[')
-        .and_then(|(name, rest)| Some((name, rest.strip_suffix(']')?)));
-    let Some((name, selection)) = parts else {
-        let problem = Problem::error("bad-pin", "a line ends at an input")
-            .at(node.span, "expected \"device[input]\"");
-        problems.push(match names.get(text) {
-            Some(_) => problem.help(format!("say which input of `{text}`: \"{text}[0]\"")),
-            None => problem,
-        });
-        return None;
+/// The inputs that a value names.
+fn inputs_at(node: &Node, names: &Names<'_, '_>, problems: &mut Vec<Problem>) -> Option<Vec<End>> {
+    inputs(&*node.as_inputs()?, node.span, names, problems)
+}
+
+/// The inputs that a reference names, all of which stands here: numbers count over all inputs, a name is a group, `name.2` one
+/// of its pins.
+pub fn inputs(
+    inputs: &Inputs,
+    whole: Span,
+    names: &Names<'_, '_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<End>> {
+    let name = inputs.device.text.as_str();
+    let (items, at) = match &inputs.pins {
+        Selected::Some(items, at) => (Ok(items), *at),
+        Selected::Malformed(word) => (Err(Wrong::Form), word.at),
+        Selected::None | Selected::Open(_) => {
+            let problem = Problem::error("bad-pin", "a line ends at an input")
+                .at(whole, "expected \"device[input]\"");
+            let alone = inputs.pins == Selected::None && names.get(name).is_some();
+            problems.push(match alone {
+                true => problem.help(format!("say which input of `{name}`: \"{name}[0]\"")),
+                false => problem,
+            });
+            return None;
+        }
     };
     let Some(device) = names.get(name) else {
-        problems.push(names.unknown(name, node.part(0, name.len())));
+        problems.push(names.unknown(name, inputs.device.at));
         return None;
     };
     let interface = names.drafts[device].interface()?;
-    match select_inputs(interface, selection) {
+    match items.and_then(|items| select_inputs(interface, items)) {
         Ok(pins) => Some(pins.into_iter().map(|pin| (device, pin)).collect()),
         Err(wrong) => {
-            let at = node.part(name.len() + 1, selection.len());
             problems.push(wrong.problem("input", name, &interface.inputs).at(at, ""));
             None
         }
     }
 }
 
-fn select_inputs(interface: &Interface, selection: &str) -> Result<Vec<Pin>, Wrong> {
+fn select_inputs(interface: &Interface, items: &[Item]) -> Result<Vec<Pin>, Wrong> {
     let all = interface.inputs.iter().map(|g| g.count).sum();
     let mut pins = Vec::new();
-    for item in selection.split(',').map(str::trim) {
-        if item.starts_with(|c: char| c.is_ascii_digit()) {
-            for number in numbers(item, all, "")? {
-                pins.push(wired(&interface.inputs, Pin(number))?);
+    for item in items {
+        let (name, within) = match item {
+            Item::Numbers(part) => {
+                for number in numbers(*part, all, "")? {
+                    pins.push(wired(&interface.inputs, Pin(number))?);
+                }
+                continue;
             }
-            continue;
-        }
-        let (name, within) = match item.split_once('.') {
-            Some((name, within)) => (name, Some(within)),
-            None => (item, None),
+            Item::Group(name, within) => (name, within),
         };
-        if name.is_empty() {
-            return Err(Wrong::Form);
-        }
         let (group, first) =
             group(&interface.inputs, name).ok_or_else(|| Wrong::Name(name.to_owned()))?;
-        let numbers = match within {
-            Some(within) => numbers(within, group.count, &format!("of `{name}`"))?,
-            None => (0..group.count)
-                .filter(|n| !group.inside.contains(n))
-                .collect(),
-        };
-        for number in numbers {
-            pins.push(wired(&interface.inputs, Pin(first + number))?);
+        match within {
+            Some(within) => {
+                for number in numbers(*within, group.count, name)? {
+                    pins.push(wired(&interface.inputs, Pin(first + number))?);
+                }
+            }
+            None => {
+                let outside = (0..group.count).filter(|n| !group.inside.contains(n));
+                pins.extend(outside.map(|number| Pin(first + number)));
+            }
         }
     }
     Ok(pins)
@@ -333,37 +351,24 @@ fn group<'i>(groups: &'i [Pins], name: &str) -> Option<(&'i Pins, u16)> {
     ))
 }
 
-/// `3`, `0-7`, `0-3,6`, all below `count`; both ends of a range are in it.
-fn numbers(text: &str, count: u16, group: &str) -> Result<Vec<u16>, Wrong> {
-    let one = |t: &str| {
-        let digits = !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-        digits
-            .then(|| t.parse().unwrap_or(u16::MAX))
-            .ok_or(Wrong::Form)
-    };
-    let mut numbers = Vec::new();
-    for item in text.split(',').map(str::trim) {
-        let (first, last) = match item.split_once('-') {
-            Some((first, last)) => (one(first)?, one(last)?),
-            None => (one(item)?, one(item)?),
-        };
-        if last >= count {
-            return Err(Wrong::Range {
-                group: group.to_owned(),
-                count,
-            });
-        }
-        if first > last {
-            return Err(Wrong::Form);
-        }
-        numbers.extend(first..=last);
+/// The numbers, all below `count`, which is how many pins the group has.
+fn numbers(numbers: Numbers, count: u16, group: &str) -> Result<impl Iterator<Item = u16>, Wrong> {
+    if numbers.last() < count {
+        return Ok(numbers.all());
     }
-    Ok(numbers)
+    Err(Wrong::Range {
+        group: match group {
+            "" => String::new(),
+            name => format!("of `{name}`"),
+        },
+        count,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostics::Sources;
 
     #[test]
     fn selections_of_inputs() {
@@ -397,9 +402,14 @@ mod tests {
             ("x.", None),
             (".1", None),
         ] {
-            let got = select_inputs(&interface, text)
-                .ok()
-                .map(|pins| pins.iter().map(|p| p.0).collect());
+            let file = Sources::default().add("", "");
+            let (start, end) = (0, 0);
+            let inputs = Inputs::parse(&format!("d[{text}]"), &|_| Span { file, start, end });
+            let got = match &inputs.pins {
+                Selected::Some(items, _) => select_inputs(&interface, items).ok(),
+                _ => None,
+            };
+            let got = got.map(|pins| pins.iter().map(|p| p.0).collect());
             assert_eq!(got, expected, "{text}");
         }
     }
@@ -417,7 +427,7 @@ mod tests {
             ("[1]", None),
             ("", None),
         ] {
-            let got = select_outputs(&interface, text)
+            let got = select_outputs(&interface, Outputs::parse(text).as_ref())
                 .ok()
                 .map(|pins| pins.iter().map(|(p, _)| p.0).collect());
             assert_eq!(got, expected, "{text}");

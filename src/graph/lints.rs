@@ -11,6 +11,7 @@ use crate::board::Board;
 use crate::board::tree::Table;
 use crate::diagnostics::{Problem, Severity, Span, suggest};
 use crate::plan::{Bus, Net, Window, pin_name};
+use crate::reference::Outputs;
 use crate::toml;
 
 /// The warnings that a board can silence, each with what it is about.
@@ -329,7 +330,8 @@ fn odd_lines(drafts: &[Draft<'_>], placed: &[Placed], nets: &[Net], problems: &m
                     .get("irq")
                     .and_then(|entry| entry.node.as_table());
                 let line = irq.into_iter().flatten();
-                let mut line = line.filter(|(key, _)| key.split('[').next() == Some(name));
+                let mut line =
+                    line.filter(|(key, _)| Outputs::parse(key).is_some_and(|o| o.group == name));
                 line.next().map_or(draft.key, |(_, entry)| entry.node.span)
             };
             problems.push(

@@ -9,21 +9,21 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use serde_json::Value as Json;
 use solderless_model::{RegionKind, Size, SlotKind};
 
-use super::address::{Names, place};
+use super::address::{self, Names};
 use super::devices::{Draft, devices};
 use super::lines::{self, inputs, nets};
 use super::lints;
 use super::windows::{Placed, placed};
-use crate::board::chips::Ports;
+use crate::board::chips::{Port, Ports};
 use crate::board::decode::section;
-use crate::board::format::{BoardSection, BootSection, PortSection, SlotSection};
-use crate::board::refer::output;
-use crate::board::tree::{Entry, Node, Table, Value};
+use crate::board::format::{BoardSection, BootSection, SlotSection};
+use crate::board::tree::{Entry, Table};
 use crate::board::{Board, Gone};
 use crate::diagnostics::{Problem, Severity, Span, suggest};
 use crate::plan::{
     BoardSlot, Boot, Bus, MOST_MEMORY, Net, Plan, PlannedDevice, Seat, Window, slot_kind,
 };
+use crate::reference;
 
 /// Resolves a board. `None` if something is missing without which there is no plan; a plan that comes with errors must
 /// not be built.
@@ -157,34 +157,21 @@ fn memory(drafts: &[Draft<'_>], problems: &mut Vec<Problem>) {
 
 /// Reports ports of a chip that lead to nothing in it.
 fn ports(ports: &Ports, board: &Board, names: &Names<'_, '_>, problems: &mut Vec<Problem>) {
-    for (name, (port, at)) in ports {
-        let node = |text: &String| Node::new(Value::Scalar(text.clone().into()), *at);
+    for (port, at) in ports.values() {
         match port {
-            Some(PortSection::Bus(text)) if text == "sys" || text.contains(':') => problems.push(
-                Problem::error(
-                    "bad-port",
-                    format!("`{name}` is no bus of a device of the chip"),
-                )
-                .at(*at, "expected \"device.port\""),
-            ),
-            Some(PortSection::Bus(text)) => {
-                place(&node(text), names, problems);
+            Some(Port::Bus(bus)) => {
+                let (bus, address) = (bus.clone(), None);
+                address::bus(&reference::Place { bus, address }, names, problems);
             }
-            Some(PortSection::Input(text)) => {
+            Some(Port::Inputs(to)) => {
                 let mut wrong = Vec::new();
-                inputs(&node(text), names, &mut wrong);
+                inputs(to, *at, names, &mut wrong);
                 // A board takes some of a port, and is told of those that are no pins if it takes one.
                 problems.extend(wrong.into_iter().filter(|problem| problem.code != "no-pin"));
             }
-            Some(PortSection::Output(text)) => match output(text, None) {
-                // Of a chip within it that is known to have it.
-                Some((device, _)) if board.chips.contains(&device) => {}
-                Some((device, pins)) => lines::output(&device, &pins, *at, names, problems),
-                None => problems.push(
-                    Problem::error("bad-port", format!("the port `{name}` leads nowhere"))
-                        .at(*at, "expected \"device.output\""),
-                ),
-            },
+            // Of a chip within it that is known to have it.
+            Some(Port::Output(output)) if board.chips.contains(&output.device) => {}
+            Some(Port::Output(output)) => lines::output(output, *at, names, problems),
             None => {}
         }
     }
