@@ -13,7 +13,9 @@ use crate::backend::{self, Backend, Chardev, Image, LOST, Outside, To};
 use crate::compose::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::files;
-use crate::machine::{self, End, Fittings, Kernel, KernelFiles, Machine, Memory, Pace, Run};
+use crate::machine::{
+    self, End, Fittings, Kernel, KernelFiles, LONGEST_NS, Machine, Memory, Pace, Run,
+};
 use crate::monitor::{Sessions, Vm};
 use crate::plan::{BoardSlot, Boot, Plan};
 use crate::state::{self, Description, Stream, Uri, snapshots};
@@ -85,6 +87,9 @@ pub struct Args {
     /// and CPU, else interp
     #[arg(long, value_enum)]
     engine: Option<EngineName>,
+    /// Guest time that a CPU has in its turn on a board with several of them, such as 20us; without this 100us
+    #[arg(long, value_name = "TIME", value_parser = quantum)]
+    quantum: Option<u64>,
     /// Print a hash of the machine's final state on standard error
     #[arg(long)]
     state_hash: bool,
@@ -116,6 +121,14 @@ fn monitor_help() -> String {
         "Where commands to the machine come from: {}; on the terminal of a console Ctrl-A c switches to them, unless this is none",
         forms.join("|")
     )
+}
+
+/// A time that a turn can have, in nanoseconds.
+fn quantum(text: &str) -> Result<u64, String> {
+    let time = humantime::parse_duration(text).map_err(|e| e.to_string())?;
+    let ns = u64::try_from(time.as_nanos()).ok();
+    let ns = ns.filter(|ns| (1..=LONGEST_NS).contains(ns));
+    ns.ok_or_else(|| "a turn has 1ns to 100ms".to_owned())
 }
 
 /// An engine, as a user names it.
@@ -250,8 +263,12 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         }
         None => power_on(args, plan, &backends)?,
     };
-    if let (Some(engine), Some(cpu)) = (args.engine, machine.cpu())
-        && !cpu.set_engine(engine.into())
+    if let Some(quantum) = args.quantum {
+        machine.set_quantum(quantum);
+    }
+    if let Some(engine) = args.engine
+        && machine.cpu().is_some()
+        && !machine.set_engine(engine.into())
     {
         bail!("--engine jit: there is no code generator for this host and CPU");
     }

@@ -45,7 +45,6 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
         }
     };
     let drafts = devices(board, problems);
-    one_cpu(&drafts, problems);
     memory(&drafts, problems);
     let aliases = table(root, "alias", problems);
     let names = Names::new(&drafts, aliases, board, problems);
@@ -200,25 +199,6 @@ fn renumber(nets: Vec<Net>, rank: &[usize]) -> Vec<Net> {
     let mut nets: Vec<Net> = renumbered.collect();
     nets.sort_by(|a, b| (&a.drivers, &a.sinks).cmp(&(&b.drivers, &b.sinks)));
     nets
-}
-
-/// Reports CPUs beside the first: the machine runs one.
-fn one_cpu(drafts: &[Draft<'_>], problems: &mut Vec<Problem>) {
-    let mut cpus = drafts
-        .iter()
-        .filter(|draft| draft.interface().is_some_and(|i| i.initiator));
-    let Some(first) = cpus.next() else { return };
-    for other in cpus {
-        problems.push(
-            Problem::error(
-                "second-cpu",
-                format!("`{}` would never run: a machine has one CPU", other.name),
-            )
-            .at(other.key, "a second one")
-            .at(first.key, format!("`{}`", first.name))
-            .help("take one of them away; several CPUs on a board are not there yet"),
-        );
-    }
 }
 
 /// The devices so that one that offers a bus comes before those that sit on it, otherwise by name.

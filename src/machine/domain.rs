@@ -10,6 +10,7 @@ mod map;
 pub(super) mod state;
 #[cfg(test)]
 mod tests;
+pub(super) mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -21,6 +22,7 @@ use solderless_model::{
 };
 
 use self::errors::{GuestErrors, Master};
+use self::turns::Turns;
 use super::run::Pending;
 use super::space::{Behind, Open, Rank, Space, SpaceId, Target, Window, resolve};
 use crate::plan;
@@ -117,6 +119,7 @@ pub struct Domain {
     now: u64,
     epoch: i64,
     slice_end: u64,
+    turns: Turns,
     request: Option<Request>,
     generation: u64,
     /// Device calls in progress, the CPU's not counted.
@@ -172,6 +175,7 @@ impl Domain {
             now: 0,
             epoch,
             slice_end: 0,
+            turns: Turns::default(),
             request: None,
             generation: 0,
             depth: 0,
@@ -409,6 +413,9 @@ impl Domain {
             place.levels.set(pin, high);
             // A running CPU reads its levels itself.
             if place.device.is_some() {
+                if high {
+                    self.called(dev);
+                }
                 self.visit(dev, |d, cx| d.line(cx, pin, high));
             }
         }
@@ -416,8 +423,8 @@ impl Domain {
         self.edges.clear();
     }
 
-    /// Runs the CPU until something else has to happen.
-    pub(super) fn run_cpu(&mut self, cpu: DevId, limit: u64) -> Option<solderless_model::Stop> {
+    /// Runs a CPU until something else has to happen.
+    fn run_cpu(&mut self, cpu: DevId, limit: u64) -> Option<solderless_model::Stop> {
         let mut device = self.places.get_mut(cpu.0 as usize)?.device.take()?;
         let stop = device
             .processor()
@@ -445,7 +452,12 @@ impl Domain {
 
     /// Runs every timer that is due, each in order of its time.
     pub(super) fn run_timers(&mut self) {
-        while let Some(&(at, dev, id)) = self.timers.first().filter(|(at, ..)| *at <= self.now) {
+        if self.in_round() {
+            return;
+        }
+        while let Some(&(at, dev, id)) = self.timers.first()
+            && at <= self.now()
+        {
             self.timers.remove(&(at, dev, id));
             self.armed.remove(&(dev, id));
             self.next_timer = self.timers.first().map_or(u64::MAX, |t| t.0);
@@ -471,6 +483,7 @@ impl Domain {
     /// Presses the board's reset: all devices in order, with lines low and nothing placed by devices.
     pub(super) fn reset(&mut self) {
         self.clear();
+        self.reset_turns();
         // Devices see the reset as one moment: nothing settles until all have had it.
         for index in 0..self.places.len() {
             self.visit(DevId(index as u32), |d, cx| d.reset(cx));
@@ -483,11 +496,6 @@ impl Domain {
         self.errors.sum_up();
     }
 
-    /// Guest time in nanoseconds since power-on.
-    pub fn now(&self) -> u64 {
-        self.now
-    }
-
     /// Lets time pass without instructions, at most to the next timer.
     pub(super) fn skip_to(&mut self, at: u64) {
         self.now = self.now.max(at.min(self.next_timer).min(END_OF_TIME));
@@ -496,11 +504,6 @@ impl Domain {
     /// When the next timer is due; `u64::MAX` if none is armed.
     pub(super) fn next_timer(&self) -> u64 {
         self.next_timer
-    }
-
-    /// Sets when a CPU must return at the latest.
-    pub(super) fn set_slice_end(&mut self, at: u64) {
-        self.slice_end = at;
     }
 
     /// What has been asked of the machine. A reset is what it asked for, once it is done.
@@ -638,6 +641,7 @@ impl Domain {
     fn begin(&mut self, access: Master) {
         if self.depth == 0 {
             self.access = Some(access);
+            self.lead();
         }
     }
 
@@ -648,8 +652,9 @@ impl Domain {
         }
         if self.depth == 0 {
             self.access = None;
+            self.settle();
+            self.follow();
         }
-        self.settle();
     }
 
     /// Nothing drives an open bus.

@@ -7,12 +7,13 @@ mod space;
 
 use solderless_model::memory::PAGE;
 use solderless_model::{
-    BusError, DevId, Device, Fabric, NEWEST, Pin, Reader, Request, Section, SlotId, SlotKind,
-    StateError, Stop, Wires, Writer,
+    BusError, DevId, Device, Engine, Fabric, NEWEST, Pin, Processor, Reader, Request, Section,
+    SlotId, SlotKind, StateError, Stop, Wires, Writer,
 };
 
 pub use boot::{BootError, Firmware, Kernel, KernelFiles, Memory, firmware_image};
 pub use domain::state::{CLOCK, Clock, LINES};
+pub use domain::turns::{LONGEST_NS, TURNS, Turns};
 pub use domain::{Backlog, Sink};
 pub use run::{End, Event, Host, Pace, Run};
 
@@ -65,7 +66,6 @@ struct Consumer {
 #[derive(Debug)]
 pub struct Machine {
     domain: Domain,
-    cpu: Option<DevId>,
     /// Device names, by number.
     names: Vec<String>,
     /// For each board slot: the device that takes what comes from it.
@@ -124,6 +124,13 @@ impl Machine {
             }
         }
         from.section(BOOT, &mut machine.kernel)?;
+        for cpu in machine.domain.cpus().to_vec() {
+            machine.domain.call(cpu, |d, cx| {
+                if let Some(cpu) = d.processor() {
+                    cpu.lend(cx);
+                }
+            });
+        }
         if let Some(left) = from.left().next() {
             return Err(StateError::new(format!("nothing has a section {left}")));
         }
@@ -142,11 +149,14 @@ impl Machine {
 
     /// Goes on as another machine of the same plan; what is plugged in and the engine stay.
     pub fn replace(&mut self, mut other: Self) {
-        let engine = self.cpu().map(|cpu| cpu.engine_info().engine);
-        if let (Some(engine), Some(cpu)) = (engine, other.cpu()) {
-            cpu.set_engine(engine);
+        for index in 0..self.domain.cpus().len() {
+            let engine = self.cpu_at(index).map(|cpu| cpu.engine_info().engine);
+            if let (Some(engine), Some(cpu)) = (engine, other.cpu_at(index)) {
+                cpu.set_engine(engine);
+            }
         }
         other.domain.take_sinks(&mut self.domain);
+        other.domain.set_quantum(self.domain.quantum());
         other.counted = std::mem::take(&mut self.counted);
         *self = other;
     }
@@ -155,7 +165,6 @@ impl Machine {
         let mut domain = Domain::new(fittings.epoch);
         let mut consumers = vec![None; plan.slots.len()];
         let mut ports: Vec<Vec<usize>> = Vec::new();
-        let mut cpu = None;
         for (index, planned) in plan.devices.iter().enumerate() {
             let images: Vec<_> = planned
                 .backends
@@ -215,8 +224,8 @@ impl Machine {
                     });
                 }
             }
-            if planned.interface.initiator && cpu.is_none() {
-                cpu = Some(id);
+            if planned.interface.initiator {
+                domain.add_cpu(id);
             }
             ports.push(
                 planned
@@ -248,7 +257,6 @@ impl Machine {
         let names = plan.devices.iter().map(|d| d.path.clone()).collect();
         Ok(Self {
             domain,
-            cpu,
             names,
             slots: plan.slots.iter().map(|s| s.name.clone()).collect(),
             counted: vec![0; plan.slots.len()],
@@ -284,14 +292,13 @@ impl Machine {
         self.domain.sum_up();
     }
 
-    /// Executes up to `limit` instructions; a branch and its delay slot stay together. Time events between them
+    /// Executes up to `limit` instructions, of all CPUs together; a branch and its delay slot stay together. Time events between them
     /// happen. Returns why the CPU stopped, or `None` on a board without one.
     pub fn step(&mut self, limit: u64) -> Option<Stop> {
         self.domain.run_timers();
-        self.domain.set_slice_end(u64::MAX);
-        let stop = self.domain.run_cpu(self.cpu?, limit);
+        let stop = self.domain.run_cpus(u64::MAX, limit);
         self.domain.run_timers();
-        stop
+        stop.map(|(_, stop)| stop)
     }
 
     /// What answers where in every address space, as the guest has it now; `plan` is what the machine was built from.
@@ -309,7 +316,7 @@ impl Machine {
     /// # Errors
     /// Nothing answers there.
     pub fn read(&mut self, at: u64, size: u8) -> Result<u64, BusError> {
-        let cpu = self.cpu.ok_or(BusError)?;
+        let cpu = *self.domain.cpus().first().ok_or(BusError)?;
         self.domain
             .call(cpu, |_, cx| cx.bus_read(at, size))
             .unwrap_or(Err(BusError))
@@ -329,9 +336,44 @@ impl Machine {
         self.domain.device(DevId(index as u32))
     }
 
-    /// The CPU.
-    pub fn cpu(&mut self) -> Option<&mut dyn solderless_model::Processor> {
-        self.domain.device(self.cpu?)?.processor()
+    /// The first CPU.
+    pub fn cpu(&mut self) -> Option<&mut dyn Processor> {
+        self.cpu_at(0)
+    }
+
+    /// A CPU by its place among those of the board, in the plan's order.
+    pub fn cpu_at(&mut self, index: usize) -> Option<&mut dyn Processor> {
+        let cpu = *self.domain.cpus().get(index)?;
+        self.domain.device(cpu)?.processor()
+    }
+
+    /// The names of the CPUs.
+    pub fn cpus(&self) -> impl Iterator<Item = &str> {
+        let cpus = self.domain.cpus().iter();
+        cpus.map(|cpu| self.names[cpu.0 as usize].as_str())
+    }
+
+    /// The clock of a CPU, guest time in nanoseconds, and whether it waits for an interrupt.
+    pub fn cpu_clock(&self, index: usize) -> Option<(u64, bool)> {
+        self.domain.cpu_clock(index)
+    }
+
+    /// Sets how much guest time a turn has where several CPUs take turns, in nanoseconds: 1 to [`LONGEST_NS`].
+    pub fn set_quantum(&mut self, ns: u64) {
+        self.domain.set_quantum(ns);
+    }
+
+    /// Chooses how all CPUs execute instructions from now on; false, with nothing changed, where one cannot.
+    pub fn set_engine(&mut self, engine: Engine) -> bool {
+        let before = self.cpu().map(|cpu| cpu.engine_info().engine);
+        let cpus = self.domain.cpus().len();
+        let all = (0..cpus).all(|cpu| self.cpu_at(cpu).is_some_and(|c| c.set_engine(engine)));
+        if let (false, Some(before)) = (all, before) {
+            (0..cpus).for_each(|cpu| {
+                self.cpu_at(cpu).map(|c| c.set_engine(before));
+            });
+        }
+        all
     }
 
     /// The machine's state as sections of a state version, in the order of its layout. Their memory is the machine's own.

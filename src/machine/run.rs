@@ -203,12 +203,12 @@ impl Machine {
                 clock = Clock::starting(self.now());
                 continue;
             }
-            if self.now() >= self.look_at {
+            if self.now() >= self.look_at && !self.domain.in_round() {
                 self.deliver(host);
             }
             let slice_end = ((self.now() / SLICE_NS + 1) * SLICE_NS).min(END_OF_TIME);
-            self.domain.set_slice_end(last.min(slice_end));
-            let stop = self.cpu.and_then(|cpu| self.domain.run_cpu(cpu, u64::MAX));
+            let stop = self.domain.run_cpus(last.min(slice_end), u64::MAX);
+            let stop = stop.map(|(_, stop)| stop);
             if self.domain.requested().is_some() {
                 self.look_at = 0;
                 continue;
@@ -289,8 +289,10 @@ impl Machine {
 
     fn set_pace(&mut self, per_cycle: f64) {
         self.pace = per_cycle;
-        if let Some(cpu) = self.cpu() {
-            cpu.set_pace(per_cycle);
+        for index in 0..self.domain.cpus().len() {
+            if let Some(cpu) = self.cpu_at(index) {
+                cpu.set_pace(per_cycle);
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use serde::{Deserialize, Serialize};
 use solderless_model::{Parts, RegionKind, Shape, Size, SlotKind, State};
 
-use crate::machine::{BOOT, CLOCK, Clock, INPUT, Kernel, LINES};
+use crate::machine::{BOOT, CLOCK, Clock, INPUT, Kernel, LINES, TURNS, Turns};
 use crate::plan::{Plan, PlannedDevice};
 
 /// The sections of a machine's state, in the order of its stream.
@@ -107,6 +107,10 @@ impl Layout {
         }
         let parts = Parts::default().at(plan.state_version());
         layout.add(CLOCK, "clock", &Clock::shape(&parts));
+        let cpus = plan.devices.iter().filter(|d| d.interface.initiator);
+        if cpus.count() > 1 {
+            layout.add(TURNS, "turns", &Turns::shape(&parts));
+        }
         layout.add_type(LINES, "lines", lines(plan));
         let bound = plan.devices.iter().flat_map(|d| &d.backends).flatten();
         let bound: HashSet<usize> = bound.copied().collect();

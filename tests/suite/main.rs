@@ -30,6 +30,7 @@ mod state;
 mod strangers;
 mod stress;
 mod terminal;
+mod turns;
 mod uboot;
 mod variants;
 mod versions;

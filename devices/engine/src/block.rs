@@ -565,7 +565,7 @@ impl<I: Guest> Blocks<I> {
             && let vcpu = I::vcpu_mut(core)
             && let Some(ram) = vcpu.memory.rams.get(home.0 as usize)
         {
-            ram.set_code(home.1, true);
+            ram.watch(home.1, true);
             vcpu.soft.protect(ram, u64::from(home.1) * PAGE);
         }
         for line in start / 64..=(start + len - 1) / 64 {
@@ -574,14 +574,14 @@ impl<I: Guest> Blocks<I> {
     }
 
     /// Forgets the blocks of a page.
-    pub fn invalidate(&mut self, core: &I::Core, home: Home) {
+    fn invalidate(&mut self, core: &I::Core, home: Home) {
         let Some(page) = self.pages.get_mut(&home) else {
             return;
         };
         page.lines = 0;
         self.counts.invalidated += 1;
         if let Some(ram) = I::vcpu(core).memory.rams.get(home.0 as usize) {
-            ram.set_code(home.1, false);
+            ram.watch(home.1, false);
         }
         for (_, table) in &page.tables {
             let Some(table) = self.tables.get_mut(*table as usize) else {
@@ -611,15 +611,9 @@ impl<I: Guest> Blocks<I> {
         });
     }
 
-    /// A store hit a page with code: forgets its blocks if the store hit them.
-    pub fn stored(&mut self, core: &I::Core, ram: u32, offset: u64) {
-        let home = home(ram, offset);
-        let line = offset % PAGE / 64;
-        if self
-            .pages
-            .get(&home)
-            .is_some_and(|p| p.lines >> line & 1 != 0)
-        {
+    /// Lines of a page were written: forgets its blocks if there was code.
+    pub fn written(&mut self, core: &I::Core, home: Home, lines: u64) {
+        if self.pages.get(&home).is_some_and(|p| p.lines & lines != 0) {
             self.invalidate(core, home);
         }
     }
@@ -648,11 +642,6 @@ impl<I: Guest> Blocks<I> {
 
     /// Forgets everything.
     pub fn clear(&mut self, core: &mut I::Core) {
-        for (ram, page) in self.pages.keys() {
-            if let Some(ram) = I::vcpu(core).memory.rams.get(*ram as usize) {
-                ram.set_code(*page, false);
-            }
-        }
         let generated = self.generated.take().map(|mut g| {
             g.code.clear();
             g.links = Links::default();
@@ -821,7 +810,7 @@ fn bytes<'a, I: Isa>(core: &'a I::Core, ram: u32, offset: u64, rest: &'a [u8]) -
     let ram = I::vcpu(core).memory.rams.get(ram as usize);
     let left = |size: u64| (PAGE - offset % PAGE).min(size.saturating_sub(offset)) as usize;
     Bytes {
-        page: ram.map(|ram| (ram, offset, left(ram.size()))),
+        page: ram.map(|ram| (&**ram, offset, left(ram.size()))),
         rest,
     }
 }

@@ -1,5 +1,6 @@
 //! A CPU with its engine: the run loop.
 
+use solderless_model::memory::PAGE;
 use solderless_model::{Cx, Engine as Choice, EngineInfo, Stop, Tier};
 
 use crate::Guest;
@@ -55,18 +56,17 @@ impl<I: Guest> Engine<I> {
         vcpu.advance(vcpu.executed(0), pc, cx);
         vcpu.granted = 0;
         vcpu.budget = 0;
-        let mut stores = std::mem::take(&mut vcpu.code_stores);
-        for (ram, offset) in stores.drain(..) {
-            self.blocks.stored(core, ram, offset);
-        }
-        I::vcpu_mut(core).code_stores = stores;
-        for index in 0..I::vcpu(core).memory.rams.len() {
-            let Some(ram) = I::vcpu(core).memory.rams.get(index) else {
-                break;
-            };
-            if ram.any_stale() {
-                for page in ram.take_stale() {
-                    self.blocks.invalidate(core, (index as u32, page));
+        for index in 0..vcpu.memory.rams.len() {
+            let vcpu = I::vcpu_mut(core);
+            if let Some(ram) = vcpu.memory.rams.get(index)
+                && ram.news()
+            {
+                let (guarded, written) = ram.take_news();
+                for page in guarded {
+                    vcpu.soft.protect(ram, u64::from(page) * PAGE);
+                }
+                for (page, lines) in written {
+                    self.blocks.written(core, (index as u32, page), lines);
                 }
             }
         }

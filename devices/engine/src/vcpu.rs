@@ -1,6 +1,6 @@
 //! What the engine keeps for each CPU besides the guest's registers: time, and what it knows of pages.
 
-use solderless_model::memory::{PAGE, Ram, SoftTlb};
+use solderless_model::memory::{PAGE, SoftTlb, Watcher};
 use solderless_model::{Cx, Page, State, StateError};
 
 /// Places for virtual pages of code.
@@ -87,8 +87,8 @@ const NO_FRAME: KnownFrame = KnownFrame {
 pub struct Memory {
     /// Empty until one is.
     known: Box<[KnownFrame]>,
-    /// The memories they are of.
-    pub rams: Vec<Ram>,
+    /// The memories they are of, each with what was written of the code in it.
+    pub rams: Vec<Watcher>,
 }
 
 impl Memory {
@@ -113,7 +113,7 @@ impl Memory {
                 .iter()
                 .position(|r| r.same(&ram))
                 .unwrap_or_else(|| {
-                    self.rams.push(ram);
+                    self.rams.push(ram.watcher());
                     self.rams.len() - 1
                 });
             frame.ram = index as u32;
@@ -179,8 +179,6 @@ pub struct Vcpu {
     pub budget: i64,
     #[state(skip = "within a run: what the budget was when time was last advanced")]
     pub(crate) granted: i64,
-    #[state(skip = "within a run: stores to pages with decoded code: memory and offset")]
-    pub(crate) code_stores: Vec<(u32, u64)>,
 }
 
 impl Vcpu {
@@ -198,7 +196,6 @@ impl Vcpu {
             len: 0,
             budget: 0,
             granted: 0,
-            code_stores: Vec::new(),
         }
     }
 
@@ -309,7 +306,7 @@ impl Vcpu {
         let Some(ram) = self.memory.rams.get(frame.ram as usize) else {
             return false;
         };
-        let writable = writable && frame.writable && !ram.is_code(frame.page);
+        let writable = writable && frame.writable && !ram.is_watched(frame.page);
         let offset = u64::from(frame.page) * PAGE;
         self.soft.fill(code.va as u32, ram, offset, writable);
         if frame.mode == code.mode {
@@ -369,11 +366,6 @@ impl Vcpu {
             .div_ceil(1_000_000_000);
         self.granted = instructions.min(most).clamp(1, SLICE) as i64;
         self.budget = self.granted;
-    }
-
-    /// A store hit a page with decoded code.
-    pub fn code_stored(&mut self, ram: u32, at: u64) {
-        self.code_stores.push((ram, at));
     }
 }
 

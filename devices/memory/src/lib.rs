@@ -20,9 +20,11 @@ use std::rc::Rc;
 use vm_memory::MmapRegion;
 
 mod soft_tlb;
+mod watch;
 pub use soft_tlb::{SoftTlb, layout};
+pub use watch::{Reservation, Watcher};
 
-/// Size in bytes of the pages that [`SoftTlb`] and the code marks work in.
+/// Size in bytes of the pages that [`SoftTlb`] and [`Watcher`] work in.
 pub const PAGE: u64 = 4096;
 
 /// A page could not be mapped.
@@ -45,11 +47,10 @@ pub struct OutOfBounds {
 struct Inner {
     map: MmapRegion,
     size: u64,
-    /// One bit per page: this page holds decoded instructions. Made with the first mark.
-    code: OnceCell<Box<[Cell<u64>]>>,
-    /// Pages with the mark that were written since [`Ram::take_stale`] was called last.
-    stale: RefCell<Vec<u32>>,
-    any_stale: Cell<bool>,
+    /// One bit per page: somebody wants to know of writes to it. Made with the first.
+    watched: OnceCell<Box<[Cell<u64>]>>,
+    /// Who that is.
+    watch: watch::Watch,
     /// Pages that are a file's.
     mapped: RefCell<Vec<Range<u64>>>,
 }
@@ -80,7 +81,7 @@ macro_rules! scalar {
             Ok(<$ty>::from_le(unsafe { at.cast::<$ty>().read_unaligned() }))
         }
 
-        /// Writes a value at any byte offset and notes a change of decoded code.
+        /// Writes a value at any byte offset; who watches it is told.
         ///
         /// # Errors
         /// [`OutOfBounds`] if it does not lie within the block.
@@ -108,9 +109,8 @@ impl Ram {
         Ok(Self(Rc::new(Inner {
             map,
             size,
-            code: OnceCell::new(),
-            stale: RefCell::default(),
-            any_stale: Cell::new(false),
+            watched: OnceCell::new(),
+            watch: watch::Watch::default(),
             mapped: RefCell::default(),
         })))
     }
@@ -142,13 +142,12 @@ impl Ram {
 
     #[inline]
     fn touch(&self, offset: u64, len: u64) {
-        if len == 0 || self.0.code.get().is_none() {
+        if len == 0 || self.0.watched.get().is_none() {
             return;
         }
         for page in offset / PAGE..=(offset + len - 1) / PAGE {
-            if self.is_code(page as u32) {
-                self.0.stale.borrow_mut().push(page as u32);
-                self.0.any_stale.set(true);
+            if self.is_watched(page as u32) {
+                self.written(page as u32, offset, len);
             }
         }
     }
@@ -169,7 +168,7 @@ impl Ram {
         Ok(())
     }
 
-    /// Copies bytes into the block and notes a change of decoded code.
+    /// Copies bytes into the block; who watches them is told.
     ///
     /// # Errors
     /// [`OutOfBounds`] if they do not all fit within the block; nothing is copied then.
@@ -181,7 +180,7 @@ impl Ram {
         Ok(())
     }
 
-    /// Fills part of the block with one byte value and notes a change of decoded code.
+    /// Fills part of the block with one byte value; who watches it is told.
     ///
     /// # Errors
     /// [`OutOfBounds`] if the range does not lie within the block; nothing is written then.
@@ -265,40 +264,14 @@ impl Ram {
         Some(untouched)
     }
 
-    /// Whether the page with this number (offset / [`PAGE`]) is marked as holding decoded code.
+    /// Whether somebody is to be told of writes to the page with this number (offset / [`PAGE`]). There must be no writable
+    /// [`SoftTlb`] entry for such a page.
     #[inline]
-    pub fn is_code(&self, page: u32) -> bool {
-        let code = self.0.code.get();
-        code.and_then(|c| c.get(page as usize / 64))
+    pub fn is_watched(&self, page: u32) -> bool {
+        let watched = self.0.watched.get();
+        watched
+            .and_then(|w| w.get(page as usize / 64))
             .is_some_and(|marks| marks.get() >> (page % 64) & 1 != 0)
-    }
-
-    /// Marks or unmarks a page as holding decoded code. Writes to a marked page are noted; the
-    /// owner of the marks must not keep a writable [`SoftTlb`] entry for one.
-    pub fn set_code(&self, page: u32, code: bool) {
-        let none = || vec![Cell::new(0); self.pages().div_ceil(64) as usize].into();
-        if let Some(marks) = self.0.code.get_or_init(none).get(page as usize / 64) {
-            let others = marks.get() & !(1 << (page % 64));
-            marks.set(others | u64::from(code) << (page % 64));
-        }
-    }
-
-    /// Whether a marked page was written since [`Ram::take_stale`] was called last.
-    #[inline]
-    pub fn any_stale(&self) -> bool {
-        self.0.any_stale.get()
-    }
-
-    /// Forgets which marked pages were written.
-    pub fn forget_stale(&self) {
-        self.0.any_stale.set(false);
-        self.0.stale.borrow_mut().clear();
-    }
-
-    /// The marked pages written since the last call, in order of writing, possibly repeated.
-    pub fn take_stale(&self) -> Vec<u32> {
-        self.0.any_stale.set(false);
-        std::mem::take(&mut *self.0.stale.borrow_mut())
     }
 
     /// Makes pages of the block, from this one on, those of a file from an offset on, privately: they are read when they
@@ -376,17 +349,5 @@ mod tests {
         for (page, untouched) in (0..).zip(untouched) {
             assert_eq!(untouched, ram.uniform(page) == Ok(Some(0)), "page {page}");
         }
-    }
-
-    #[test]
-    fn writes_to_code_pages_are_noted() {
-        let ram = Ram::new(3 * PAGE).unwrap();
-        ram.set_code(1, true);
-        ram.write_u8(0, 1).unwrap();
-        assert!(!ram.any_stale());
-        ram.write(PAGE - 1, &[1, 2]).unwrap();
-        assert!(ram.any_stale());
-        assert_eq!(ram.take_stale(), [1]);
-        assert!(!ram.any_stale());
     }
 }

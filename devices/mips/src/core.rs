@@ -1,7 +1,7 @@
 //! The registers of the CPU, and what the executing code needs at hand.
 
-use solderless_engine::{CodeAt, Vcpu};
-use solderless_model::memory::PAGE;
+use solderless_engine::{CodeAt, Physical, Vcpu};
+use solderless_model::memory::{PAGE, Reservation};
 use solderless_model::{Cx, Fitted, Parts, Reader, Shape, State, StateError, Writer};
 
 use crate::cp0::{Cp0, status};
@@ -57,6 +57,25 @@ impl State for Fcsr {
     }
     fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
         self.0.load(from)
+    }
+}
+
+/// LLbit: an LL was executed, and nothing since that makes SC fail. What it stands for is the 16 bytes at LLAddr.
+#[derive(Debug, Default)]
+pub struct LlBit(pub Reservation);
+
+impl State for LlBit {
+    fn shape(parts: &Parts) -> Shape {
+        bool::shape(parts)
+    }
+    fn save(&self, out: &mut Writer) {
+        self.0.held().save(out);
+    }
+    fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        let mut held = false;
+        held.load(from)?;
+        self.0.set(held);
+        Ok(())
     }
 }
 
@@ -123,9 +142,8 @@ pub struct Core {
     pub tlb: Tlb,
     /// Out of sight of software.
     pub victims: Fitted<Victims>,
-    /// An LL was executed, and nothing since that makes SC fail.
-    pub ll_bit: bool,
-    /// Where.
+    pub ll_bit: LlBit,
+    /// Where the LL was.
     pub ll_va: u32,
     /// It has executed WAIT, and no interrupt has come since.
     pub waiting: bool,
@@ -174,7 +192,7 @@ impl Core {
             cp0: Cp0::new(&identity),
             tlb: Tlb::new(identity.tlb_entries),
             victims,
-            ll_bit: false,
+            ll_bit: LlBit::default(),
             ll_va: 0,
             waiting: false,
             nmi: false,
@@ -351,6 +369,25 @@ impl Core {
         let code = self.code_at(va, mapping.pa, mode);
         let memory = self.vcpu.expect_page(cx, code, mapping.dirty);
         self.local_kernel_pages |= memory && va >> 31 != 0 && !mapping.global;
+    }
+
+    /// Others may write memory from now on, and so end what LL has reserved.
+    #[inline]
+    pub fn lend(&mut self, cx: &Cx<'_>) {
+        if self.ll_bit.0.held() {
+            self.lend_reserved(cx);
+        }
+    }
+
+    #[cold]
+    fn lend_reserved(&mut self, cx: &Cx<'_>) {
+        let pa = u64::from(self.cp0.ll_addr) << 4;
+        if let Physical::Memory { ram, offset, .. } = self.vcpu.frame(cx, pa)
+            && let Some(ram) = self.vcpu.memory.rams.get(ram as usize)
+        {
+            let at = offset + pa % PAGE;
+            self.ll_bit.0.lend(ram, at..at + 16);
+        }
     }
 
     /// The physical address of a virtual one, and whether the page may be written.

@@ -135,7 +135,7 @@ impl Cp0 {
             intctl: INTCTL_FIXED,
             cause: 0,
             epc: 0,
-            ebase: EBASE_FIXED,
+            ebase: EBASE_FIXED | identity.cpu_num,
             k0: identity.config[0] & 7,
             ll_addr: 0,
             err_ctl: 0,
@@ -406,7 +406,7 @@ impl Core {
             || self.cp0.hwrena >> (number & 31) & 1 != 0;
         match number {
             _ if !enabled => None,
-            0 => Some(0),
+            0 => Some(self.identity.cpu_num),
             1 => Some(self.identity.synci_step),
             2 => Some(self.count(now)),
             3 => Some(2),

@@ -133,8 +133,15 @@ impl Mips32Cpu {
 
 impl Processor for Mips32Cpu {
     fn run(&mut self, cx: &mut Cx<'_>, limit: u64) -> Stop {
+        self.core.ll_bit.0.take_back();
         self.core.tell_nothing_to_execute(cx);
-        self.engine.run(&mut self.core, cx, limit)
+        let stop = self.engine.run(&mut self.core, cx, limit);
+        self.core.lend(cx);
+        stop
+    }
+
+    fn lend(&mut self, cx: &mut Cx<'_>) {
+        self.core.lend(cx);
     }
 
     fn set_pace(&mut self, per_cycle: f64) {

@@ -167,7 +167,7 @@ impl Core {
             c.status &= !status::EXL;
             self.pc = c.epc;
         }
-        self.ll_bit = false;
+        self.ll_bit.0.set(false);
         self.mode_changed();
     }
 }

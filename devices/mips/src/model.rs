@@ -145,6 +145,9 @@ pub struct Props {
     pub dcache_ways: Option<u32>,
     /// Byte order: the level of the SI_Endian pin.
     pub big_endian: bool,
+    /// EBase.CPUNum: the number by which software tells the CPUs of a board apart, which RDHWR 0 reads too.
+    #[schemars(range(max = 1023))]
+    pub cpu_num: u16,
     /// Clock of the core, 1 MHz to 10 GHz. Count advances every other cycle. An instruction takes one cycle, or less where guest
     /// time follows the wall clock.
     pub clock: Hertz,
@@ -165,6 +168,7 @@ impl Default for Props {
             dcache_line: None,
             dcache_ways: None,
             big_endian: false,
+            cpu_num: 0,
             clock: Hertz(320_000_000),
         }
     }
@@ -189,6 +193,8 @@ pub struct Identity {
     pub synci_step: u32,
     /// Words are stored with the highest byte first.
     pub big_endian: bool,
+    /// EBase.CPUNum.
+    pub cpu_num: u32,
     /// Clock in Hz.
     pub clock: u64,
     /// What the core has and is not here.
@@ -275,6 +281,7 @@ impl Identity {
             user_local,
             synci_step: iline.min(dline),
             big_endian: props.big_endian,
+            cpu_num: props.cpu_num.into(),
             clock: props.clock.0,
             left_out: defaults.left_out,
         })

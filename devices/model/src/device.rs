@@ -348,6 +348,9 @@ pub trait Processor {
     /// Runs until the deadline, a wait, or `limit` instructions, advancing guest time with [`Cx::advance`]. A
     /// branch and its delay slot count as two and are not torn apart, so `limit` may be passed by one.
     fn run(&mut self, cx: &mut Cx<'_>, limit: u64) -> Stop;
+    /// The CPU rests until it is run the next time: whatever is written to memory meanwhile can end what it has reserved there
+    /// by a load-linked. The end of a run does the same.
+    fn lend(&mut self, _cx: &mut Cx<'_>) {}
     /// Chooses how instructions are executed from now on; false, with nothing changed, where the engine is not there: not
     /// for this CPU, or not on this host.
     fn set_engine(&mut self, engine: Engine) -> bool {

@@ -5,6 +5,7 @@ use solderless_model::{
 };
 
 use super::Domain;
+use super::turns::TURNS;
 
 /// The section of [`Clock`]. No device's name has a `/`.
 pub const CLOCK: &str = "/clock";
@@ -50,6 +51,9 @@ impl Domain {
             request: self.request,
         };
         out.section(CLOCK, &clock);
+        if let Some(turns) = self.turns() {
+            out.section(TURNS, turns);
+        }
         out.section(LINES, &Levels(self.output_levels()));
     }
 
@@ -75,6 +79,7 @@ impl Domain {
         }
         self.now = clock.now;
         self.epoch = clock.epoch;
+        self.load_turns(from)?;
         let mut levels = Levels(self.output_levels());
         from.section(LINES, &mut levels)?;
         self.set_levels(&levels.0);

@@ -101,6 +101,20 @@ pub fn bare_metal(name: &str, endian: Endian, address: u32) -> Option<PathBuf> {
     compile(name, endian, &flags)
 }
 
+/// The bytes of the same program, from its address on.
+///
+/// # Panics
+/// As [`bare_metal`].
+pub fn bare_bytes(name: &str, endian: Endian, address: u32) -> Option<Vec<u8>> {
+    let built = bare_metal(name, endian, address)?;
+    let bytes = built.with_extension("bin");
+    let _lock = lock();
+    let mut command = Command::new(format!("{}-objcopy", endian.triple()));
+    command.args(["-O", "binary"]).args([&built, &bytes]);
+    run_compiler(&mut command, &built);
+    Some(std::fs::read(bytes).expect("the program was built"))
+}
+
 /// A static Linux program for the little-endian Malta board, built from a C file of the repository and named as that is
 /// without `.c`. `None` as for [`bare_metal`].
 ///

@@ -60,7 +60,6 @@ const CODES: &[(&str, Seen)] = &[
     ("partial-param", Seen::Some),
     ("pin-out-of-range", Seen::None),
     ("renamed-twice", Seen::None),
-    ("second-cpu", Seen::None),
     ("slot-taken", Seen::None),
     ("syntax", Seen::Some),
     ("too-many-devices", Seen::None),

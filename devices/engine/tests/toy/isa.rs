@@ -200,7 +200,7 @@ fn execute(core: &mut Core, inst: &Inst, cx: &mut Cx<'_>) -> Done {
             let vcpu = &mut core.vcpu;
             if let Some(ram) = vcpu.memory.rams.get(ram as usize) {
                 core.r[a] = ram.read_u64(at).unwrap_or(0);
-                let writable = !ram.is_code((at >> 12) as u32);
+                let writable = !ram.is_watched((at >> 12) as u32);
                 vcpu.soft.fill(va as u32, ram, page, writable);
             }
         }
@@ -211,15 +211,14 @@ fn execute(core: &mut Core, inst: &Inst, cx: &mut Cx<'_>) -> Done {
             };
             let vcpu = &mut core.vcpu;
             if let Some(ram) = vcpu.memory.rams.get(index as usize) {
-                let code = ram.is_code((at >> 12) as u32);
                 let _ = ram.write_u64(at, core.r[a]);
-                if code {
-                    ram.forget_stale();
-                    vcpu.code_stored(index, at);
+                if ram.news() {
                     let past = past(core, inst);
                     return leave(core, inst, past, Exit::Event);
                 }
-                vcpu.soft.fill(va as u32, ram, page, true);
+                if !ram.is_watched((at >> 12) as u32) {
+                    vcpu.soft.fill(va as u32, ram, page, true);
+                }
             }
         }
         0xa if core.r[a] == core.r[b] => {

@@ -51,13 +51,13 @@ impl Core {
                 _ => ram.read_u64(at),
             };
             if let Ok(value) = value {
-                let writable = writable && dirty && !ram.is_code((at >> 12) as u32);
+                let writable = writable && dirty && !ram.is_watched((at >> 12) as u32);
                 self.vcpu.soft.fill(va, ram, offset, writable);
                 return Ok(Done::Quiet(value));
             }
         }
         self.advance_to(op, cx);
-        match cx.bus_read(pa.into(), size) {
+        match self.on_bus(cx, |cx| cx.bus_read(pa.into(), size)) {
             Ok(value) => Ok(Done::Event(value)),
             Err(_) => Err(self.raise(op, Exception::Memory(Fault::Bus, Access::Load, va))),
         }
@@ -79,14 +79,13 @@ impl Core {
     ) -> Result<Done<()>, Exit> {
         let (pa, _) = self.reach(op, va, size, Access::Store)?;
         if let Physical::Memory {
-            ram: index,
+            ram,
             offset,
             writable: true,
         } = self.vcpu.frame(cx, pa.into())
-            && let Some(ram) = self.vcpu.memory.rams.get(index as usize)
+            && let Some(ram) = self.vcpu.memory.rams.get(ram as usize)
         {
             let at = offset + u64::from(pa & 0xfff);
-            let code = ram.is_code((at >> 12) as u32);
             let written = match size {
                 1 => ram.write_u8(at, value as u8),
                 2 => ram.write_u16(at, value as u16),
@@ -94,21 +93,28 @@ impl Core {
                 _ => ram.write_u64(at, value),
             };
             if written.is_ok() {
-                if code {
-                    // The page is noted as stale; what is really stale is found by the address.
-                    ram.forget_stale();
-                    self.vcpu.code_stored(index, at);
+                if ram.news() {
                     return Ok(Done::Event(()));
                 }
-                self.vcpu.soft.fill(va, ram, offset, true);
+                if !ram.is_watched((at >> 12) as u32) {
+                    self.vcpu.soft.fill(va, ram, offset, true);
+                }
                 return Ok(Done::Quiet(()));
             }
         }
         self.advance_to(op, cx);
-        match cx.bus_write(pa.into(), size, value) {
+        match self.on_bus(cx, |cx| cx.bus_write(pa.into(), size, value)) {
             Ok(()) => Ok(Done::Event(())),
             Err(_) => Err(self.raise(op, Exception::Memory(Fault::Bus, Access::Store, va))),
         }
+    }
+
+    /// Asks the bus. A device may write to memory meanwhile.
+    fn on_bus<R>(&mut self, cx: &mut Cx<'_>, ask: impl FnOnce(&mut Cx<'_>) -> R) -> R {
+        self.lend(cx);
+        let answer = ask(cx);
+        self.ll_bit.0.take_back();
+        answer
     }
 
     /// The physical address for an access, and whether the page may be written.
@@ -471,7 +477,7 @@ fn load_linked<const BIG: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut 
     let va = core.r[op.b].wrapping_add(op.imm);
     let done = core.load(op, cx, va, 4);
     if done.is_ok() {
-        core.ll_bit = true;
+        core.ll_bit.0.set(true);
         core.ll_va = va;
         if let Ok((pa, _)) = core.translate(va, Access::Load) {
             core.cp0.ll_addr = pa >> 4;
@@ -493,7 +499,8 @@ fn store_conditional<const BIG: bool>(
     let va = core.r[op.b].wrapping_add(op.imm);
     let value = core.r[op.c];
     let raw = if BIG { value.swap_bytes() } else { value };
-    let succeeds = std::mem::take(&mut core.ll_bit) && core.ll_va == va;
+    let succeeds = core.ll_bit.0.held() && core.ll_va == va;
+    core.ll_bit.0.set(false);
     if succeeds {
         if core.vcpu.soft.write_u32(va, raw) {
             core.r[op.a] = 1;

@@ -1,0 +1,195 @@
+//! Several CPUs on one board: what they do together is right, and the same in every run, for any length of their turns, in
+//! both engines, wherever the run is cut and saved.
+
+use std::time::Duration;
+
+use solderless::compose::{self, Loaded, Options};
+use solderless::machine::{End, Event, Fittings, Host, Machine, Pace, Run};
+use solderless_model::testing::Noise;
+use solderless_model::{Engine, NEWEST};
+use solderless_testing::{Endian, guests};
+
+/// The engines that this host has.
+const ENGINES: &[Engine] = if cfg!(target_arch = "x86_64") {
+    &[Engine::Interp, Engine::JIT]
+} else {
+    &[Engine::Interp]
+};
+
+const BOARD: &str = r#"
+    [board]
+    name = "pair"
+    [dev.cpu0]
+    at = "sys"
+    [dev.cpu0.mips32-cpu]
+    clock = "100MHz"
+    [dev.cpu1]
+    at = "sys"
+    [dev.cpu1.mips32-cpu]
+    clock = "100MHz"
+    cpu-num = 1
+    [dev.ram]
+    at = "sys:0"
+    [dev.ram.ram]
+    size = "64KiB"
+    [dev.rom]
+    at = "sys:0x1fc00000"
+    [dev.rom.ram]
+    size = "4KiB"
+    [dev.own0]
+    map = [{ at = "sys:0x1e000000", cpu = "cpu0" }]
+    [dev.own0.ram]
+    size = "4KiB"
+    [dev.own1]
+    map = [{ at = "sys:0x1e000000", cpu = "cpu1" }]
+    [dev.own1.ram]
+    size = "4KiB"
+    [dev.call0]
+    at = "sys:0x1f000900"
+    irq.intr = "cpu0[2]"
+    [dev.call0.serial-mm]
+    [dev.call1]
+    at = "sys:0x1f000910"
+    irq.intr = "cpu1[2]"
+    [dev.call1.serial-mm]
+"#;
+
+/// Where the program has what it comes to.
+const SHARED: u64 = 0x1000;
+/// Guest time after which it is done.
+const ENOUGH_NS: u64 = 40_000_000;
+
+struct Silence;
+
+impl Host for Silence {
+    fn poll(&mut self) -> Option<Event> {
+        None
+    }
+    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
+        None
+    }
+}
+
+/// The program, and the board it is for.
+struct Pair {
+    loaded: Loaded,
+    program: Vec<u8>,
+}
+
+impl Pair {
+    fn new() -> Option<Self> {
+        let program = guests::bare_bytes("turns.S", Endian::Little, 0x9fc0_0000)?;
+        let loaded = compose::open_text("pair", BOARD, &Options::default());
+        let loaded = loaded.unwrap_or_else(|e| panic!("{}", e.render(false)));
+        Some(Self { loaded, program })
+    }
+
+    fn machine(&self, engine: Engine, quantum: u64, rounds: u32) -> Machine {
+        let plan = &self.loaded.plan;
+        let mut machine = Machine::new(plan, Fittings::default()).expect("a machine");
+        assert!(machine.set_engine(engine));
+        machine.set_quantum(quantum);
+        machine.load(0x1fc0_0000, &self.program).expect("memory");
+        let rounds = rounds.to_le_bytes();
+        machine.load(SHARED + 0x80, &rounds).expect("memory");
+        machine
+    }
+
+    /// The machine that goes on from a save of another.
+    fn again(&self, machine: &Machine, engine: Engine, quantum: u64) -> Machine {
+        let sections = machine.save(NEWEST).expect("all");
+        let plan = &self.loaded.plan;
+        let again = Machine::restored(plan, Fittings::default(), &sections, NEWEST);
+        let mut again = again.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(again.state_hash(), machine.state_hash());
+        assert!(again.set_engine(engine));
+        again.set_quantum(quantum);
+        again
+    }
+}
+
+fn run(machine: &mut Machine, ns: u64) {
+    let run = Run {
+        pace: Pace::Deterministic,
+        no_reboot: false,
+        max_time: Some(Duration::from_nanos(ns)),
+    };
+    assert_eq!(machine.run(run, &mut Silence), End::TimeUp);
+}
+
+/// Panics unless the program has come to what it must.
+fn check(machine: &mut Machine, rounds: u32, what: &str) {
+    let mut word = |at: u64| machine.read(SHARED + at, 4).expect("memory") as u32;
+    assert_eq!(word(0x14), 2, "{what}: CPUs that are done");
+    assert_eq!(word(0x00), 0, "{what}: the lock");
+    assert_eq!(word(0x04), 2 * rounds, "{what}: under the lock");
+    assert_eq!(word(0x08), 2 * rounds, "{what}: by LL and SC");
+    let (mut node, mut nodes, mut taken) = (word(0x0c), 0, 0);
+    while node != 0 && nodes < 9 {
+        let at = u64::from(node & 0x1fff_ffff) - SHARED;
+        (node, nodes, taken) = (word(at), nodes + 1, taken + word(at + 4));
+    }
+    assert_eq!((nodes, taken), (4, 2 * rounds), "{what}: the stack");
+    let calls = rounds / 4;
+    assert_eq!([word(0x18), word(0x1c)], [calls; 2], "{what}: interrupts");
+    let codes = rounds / 32;
+    assert_eq!(word(0x20), 50 * codes * (codes + 1), "{what}: code");
+    assert_eq!([word(0x2c), word(0x30)], [1, 2], "{what}: own memory");
+}
+
+#[test]
+fn the_sums_are_right_for_any_quantum() {
+    const ROUNDS: u32 = 96;
+    let Some(pair) = Pair::new() else { return };
+    let mut noise = Noise(3);
+    let odd = (0..6).map(|_| 1 + noise.below(2000));
+    for quantum in [1, 10, 20, 70, 1_000, 100_000, 2_000_000]
+        .into_iter()
+        .chain(odd)
+    {
+        let mut hashes = Vec::new();
+        // Twice, so that it is known to be the same again.
+        for engine in ENGINES.iter().chain(ENGINES) {
+            let what = format!("{engine:?}, turns of {quantum} ns");
+            let mut machine = pair.machine(*engine, quantum, ROUNDS);
+            run(&mut machine, ENOUGH_NS);
+            check(&mut machine, ROUNDS, &what);
+            hashes.push(machine.state_hash());
+        }
+        hashes.dedup();
+        assert_eq!(hashes.len(), 1, "turns of {quantum} ns");
+    }
+}
+
+#[test]
+fn a_pair_that_is_cut_and_saved_anywhere_goes_on_as_if_it_were_not() {
+    const ROUNDS: u32 = 64;
+    let Some(pair) = Pair::new() else { return };
+    let mut noise = Noise(11);
+    for (quantum, longest) in [(30, 3_000), (700, 9_000), (100_000, 90_000)] {
+        let mut plain = pair.machine(ENGINES[0], quantum, ROUNDS);
+        run(&mut plain, ENOUGH_NS);
+        let mut cut = pair.machine(ENGINES[0], quantum, ROUNDS);
+        let done = |machine: &mut Machine| machine.read(SHARED + 0x14, 4) == Ok(2);
+        while !done(&mut cut) {
+            // At an instant, which is the end of a round, and after a number of instructions, which is anywhere.
+            let engine = ENGINES[noise.below(ENGINES.len() as u64) as usize];
+            match noise.below(2) {
+                0 => run(&mut cut, noise.below(longest)),
+                _ => {
+                    cut.step(1 + noise.below(longest / 5));
+                }
+            }
+            cut = pair.again(&cut, engine, quantum);
+        }
+        let left = ENOUGH_NS - cut.now();
+        run(&mut cut, left);
+        check(&mut cut, ROUNDS, &format!("turns of {quantum} ns"));
+        assert_eq!(plain.now(), cut.now());
+        assert_eq!(
+            plain.state_hash(),
+            cut.state_hash(),
+            "turns of {quantum} ns"
+        );
+    }
+}
