@@ -1,10 +1,11 @@
-//! The device types of this build: the one place that names them.
+//! The device types of this build, and the architectures of its CPUs: the one place that names them.
 
 use std::fmt;
 
 use schemars::Schema;
 use serde::Deserialize;
 use serde_json::Value;
+use solderless_model::boot::{Architecture, Protocol};
 use solderless_model::{
     BuildError, Device, Interface, Model, Parts, PropError, Ranges, Shape, Wires,
 };
@@ -122,14 +123,22 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     found.ok().map(|index| &TYPES[index])
 }
 
-/// A boot protocol.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Protocol {
-    /// MIPS YAMON: argc, argv, envp and memory size in a0 to a3 (MIPS YAMON User's Manual, MD00008).
-    Yamon,
-    /// Nothing is handed over: the CPU is as a reset leaves it, but for $k0 and that it stands at the kernel's entry.
-    None,
+/// The architectures of the CPUs among the types.
+pub static ARCHITECTURES: &[&dyn Architecture] = &[&solderless_mips::boot::Mips];
+
+/// The architecture with this name.
+pub fn architecture(name: &str) -> Option<&'static dyn Architecture> {
+    let mut all = ARCHITECTURES.iter().copied();
+    all.find(|architecture| architecture.name() == name)
+}
+
+/// Every way to start a kernel, those of one name beside each other, each with its architecture.
+pub fn protocols() -> Vec<(&'static dyn Architecture, &'static dyn Protocol)> {
+    let all = ARCHITECTURES.iter().flat_map(|architecture| {
+        let protocols = architecture.protocols().iter();
+        protocols.map(move |protocol| (*architecture, *protocol))
+    });
+    let mut all: Vec<_> = all.collect();
+    all.sort_by_key(|(_, protocol)| protocol.name());
+    all
 }

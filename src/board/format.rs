@@ -7,9 +7,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
+use solderless_model::boot::{Architecture, Protocol};
 use solderless_model::{Size, SlotKind};
 
-use crate::registry::Protocol;
+use crate::registry;
 
 /// The tables at the top of a board.
 pub const SECTIONS: [&str; 10] = [
@@ -226,7 +227,7 @@ pub struct BootSection {
     /// The CPU that starts.
     pub cpu: String,
     /// How a kernel gets its arguments.
-    pub protocol: Protocol,
+    pub protocol: ProtocolName,
     /// The largest part of the main memory that a kernel is told of.
     pub low_memory: Size,
     /// The physical address of a 16550's registers, one byte apart, that the firmware's print calls write to.
@@ -235,6 +236,42 @@ pub struct BootSection {
     /// there, lowest byte at the lowest address, in this order.
     #[serde(default)]
     pub setup: Vec<(u64, u32)>,
+}
+
+/// The name of a boot protocol that some CPU has.
+#[derive(Debug)]
+pub struct ProtocolName(pub String);
+
+impl<'de> Deserialize<'de> for ProtocolName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(from)?;
+        let mut all = registry::protocols().into_iter();
+        match all.any(|(_, protocol)| protocol.name() == name) {
+            true => Ok(Self(name)),
+            false => Err(D::Error::custom("unknown boot protocol")),
+        }
+    }
+}
+
+impl JsonSchema for ProtocolName {
+    fn schema_name() -> Cow<'static, str> {
+        "Protocol".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let all = registry::protocols();
+        let choices = all.chunk_by(|(_, a), (_, b)| a.name() == b.name());
+        let choices = choices.map(|same| {
+            let text = |(architecture, protocol): &(&dyn Architecture, &dyn Protocol)| match same {
+                [_] => protocol.summary().to_owned(),
+                _ => format!("{}: {}", architecture.title(), protocol.summary()),
+            };
+            let texts: Vec<_> = same.iter().map(text).collect();
+            json_schema!({ "type": "string", "const": same[0].1.name(), "description": texts.join("\n\n") })
+        });
+        let choices: Vec<_> = choices.collect();
+        json_schema!({ "oneOf": choices, "description": "A boot protocol." })
+    }
 }
 
 /// How the outputs that drive one input act together.

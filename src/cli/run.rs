@@ -14,10 +14,11 @@ use crate::compose::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::files;
 use crate::machine::{
-    self, End, Fittings, Kernel, KernelFiles, LONGEST_NS, Machine, Memory, Pace, Run,
+    self, End, Fittings, Kernel, KernelFiles, LONGEST_NS, Machine, Pace, Run,
 };
 use crate::monitor::{Sessions, Vm};
 use crate::plan::{BoardSlot, Boot, Plan};
+use crate::registry;
 use crate::state::{self, Description, Stream, Uri, snapshots};
 use crate::visible::visible;
 
@@ -539,11 +540,25 @@ fn boot_table(plan: &Plan) -> String {
         i.slots.is_empty() && first.is_some_and(|r| r.kind == RegionKind::Memory)
     };
     let image = plan.slots.iter().find(|s| s.kind == SlotKind::Image);
+    let cpus = plan.devices.iter().filter_map(|d| d.interface.cpu);
+    let architecture = cpus
+        .map(|cpu| registry::architecture(cpu.architecture))
+        .next();
+    let protocols = architecture.flatten().map_or(&[][..], |a| a.protocols());
+    let names: Vec<_> = protocols
+        .iter()
+        .map(|p| format!("\"{}\"", p.name()))
+        .collect();
     format!(
-        "[boot]\nfirmware = \"{}\"      # the slot of the memory that the CPU starts from\nmemory = \"{}\"\ncpu = \"{}\"\nprotocol = \"none\"      # or \"yamon\"\nlow-memory = \"256MiB\"  # or less",
+        "[boot]\nfirmware = \"{}\"      # the slot of the memory that the CPU starts from\nmemory = \"{}\"\ncpu = \"{}\"\nprotocol = {}\nlow-memory = \"256MiB\"  # or less",
         image.map_or("SLOT", |s| &s.name),
         device(&memory),
-        device(&|i| i.initiator)
+        device(&|i| i.cpu.is_some()),
+        match &names[..] {
+            [] => "\"PROTOCOL\"".to_owned(),
+            [only] => only.clone(),
+            [others @ .., last] => format!("{last}      # or {}", others.join(", ")),
+        }
     )
 }
 
@@ -579,21 +594,12 @@ fn content(image: &Image, plan: &Plan, slot: usize) -> Result<Vec<u8>> {
 
 fn firmware(image: &Image, plan: &Plan, boot: &Boot) -> Result<Vec<u8>> {
     let bytes = content(image, plan, boot.firmware)?;
-    let firmware = machine::firmware_image(&bytes, big_endian(plan, boot))
-        .with_context(|| image.to_string())?;
-    if firmware.swapped {
+    let firmware =
+        machine::firmware_image(&bytes, plan, boot).with_context(|| image.to_string())?;
+    if firmware.changed {
         tracing::info!("{image}: the words of the image were turned");
     }
     Ok(firmware.image)
-}
-
-/// CPU types of both byte orders say theirs in a property of this name.
-fn big_endian(plan: &Plan, boot: &Boot) -> bool {
-    plan.devices[boot.cpu]
-        .props
-        .get("big-endian")
-        .and_then(serde_json::Value::as_bool)
-        .unwrap_or(false)
 }
 
 fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
@@ -611,10 +617,11 @@ fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
         bail!("a kernel boots without firmware: name one of the two");
     }
     let boot = boot(plan, "--kernel")?;
-    let memory = Memory::of(plan, boot);
+    let memory = machine::main_memory(plan, boot);
     let initrd = args.initrd.as_deref();
     let initrd = initrd.map(|path| read(path, memory.low)).transpose()?;
-    let image = kernel_image(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let image =
+        kernel_image(path, boot).with_context(|| format!("cannot read {}", path.display()))?;
     let files = KernelFiles {
         name: &path.to_string_lossy(),
         image: &image,
@@ -622,7 +629,7 @@ fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
         append: args.append.as_deref().unwrap_or(""),
         fixed_seed: args.deterministic,
     };
-    let kernel = Kernel::new(files, boot, &memory, big_endian(plan, boot));
+    let kernel = Kernel::new(files, plan, boot);
     kernel.map(Some).with_context(|| path.display().to_string())
 }
 
@@ -632,15 +639,15 @@ const KERNEL_MOST: u64 = 1 << 30;
 const HEAD: u64 = 64;
 
 /// A kernel's file, which may be large for its symbols. Of one that is no plain file, such as a pipe, all is read.
-fn kernel_image(path: &Path) -> io::Result<ReadCache<Box<dyn Seekable>>> {
+fn kernel_image(path: &Path, boot: &Boot) -> io::Result<ReadCache<Box<dyn Seekable>>> {
     let mut file = files::open(path)?;
     if file.metadata()?.is_file() {
         return Ok(ReadCache::new(Box::new(file)));
     }
     let mut bytes = Vec::new();
     (&mut file).take(HEAD).read_to_end(&mut bytes)?;
-    // What is no ELF file may have no end.
-    if bytes.is_empty() || bytes.starts_with(b"\x7fELF") {
+    // What is no kernel may have no end.
+    if bytes.is_empty() || bytes.starts_with(b"\x7fELF") || boot.protocol.takes_raw() {
         bytes.extend(files::read_open(&mut file, KERNEL_MOST)?);
     }
     Ok(ReadCache::new(Box::new(Cursor::new(bytes))))

@@ -7,6 +7,7 @@ use petgraph::Direction;
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde_json::Value as Json;
+use solderless_model::boot::Protocol;
 use solderless_model::{RegionKind, Size, SlotKind};
 
 use super::address::{self, Names};
@@ -24,6 +25,7 @@ use crate::plan::{
     BoardSlot, Boot, Bus, MOST_MEMORY, Net, Plan, PlannedDevice, Seat, Window, slot_kind,
 };
 use crate::reference;
+use crate::registry;
 
 /// Resolves a board. `None` if something is missing without which there is no plan; a plan that comes with errors must
 /// not be built.
@@ -441,7 +443,7 @@ fn boot(
             .first()
             .is_some_and(|r| r.kind == solderless_model::RegionKind::Memory)
     });
-    let cpu = device("cpu", &section.cpu, "CPU", |i| i.initiator);
+    let cpu = device("cpu", &section.cpu, "CPU", |i| i.cpu.is_some());
     let firmware =
         slot(table.get("firmware")?, slots, gone, problems).and_then(|(slot, number)| {
             if slot.kind != SlotKind::Image {
@@ -457,13 +459,48 @@ fn boot(
             }
             Some(*number)
         });
+    let cpu = cpu?;
+    let protocol = protocol(names.drafts[cpu].interface()?, &section, table, problems);
     Some(Boot {
         firmware: firmware?,
         memory: memory?,
-        cpu: cpu?,
-        protocol: section.protocol,
+        cpu,
+        protocol: protocol?,
         low_memory: section.low_memory.0,
         console: section.console,
         setup: section.setup,
     })
+}
+
+/// The boot protocol that `[boot]` names, of the CPU that starts.
+fn protocol(
+    cpu: &solderless_model::Interface,
+    section: &BootSection,
+    table: &Table,
+    problems: &mut Vec<Problem>,
+) -> Option<&'static dyn Protocol> {
+    let architecture = registry::architecture(cpu.cpu?.architecture)?;
+    let mut all = architecture.protocols().iter();
+    let name = &section.protocol.0;
+    let Some(protocol) = all.find(|protocol| protocol.name() == name) else {
+        let names = architecture.protocols().iter().map(|p| p.name());
+        let message = format!(
+            "no kernel for {} is started with `{name}`",
+            architecture.title()
+        );
+        let problem = Problem::error("wrong-protocol", message);
+        let problem = problem.at(table.get("protocol")?.node.span, "");
+        problems.push(problem.help(suggest(name, "protocols of this CPU", names)));
+        return None;
+    };
+    for key in ["console", "setup"] {
+        if let Some(entry) = table.get(key)
+            && !entry.node.any(Json::is_null)
+            && !protocol.keys().contains(&key)
+        {
+            let message = format!("`{key}` of [boot] has no effect: `{name}` does not use it");
+            problems.push(Problem::warning("unused-key", message).at(entry.key, ""));
+        }
+    }
+    Some(*protocol)
 }

@@ -5,13 +5,14 @@ mod domain;
 mod run;
 mod space;
 
+use solderless_model::boot::Protocol;
 use solderless_model::memory::PAGE;
 use solderless_model::{
     BusError, DevId, Device, Engine, Fabric, NEWEST, Pin, Processor, Reader, Request, Section,
     SlotId, SlotKind, StateError, Stop, Wires, Writer,
 };
 
-pub use boot::{BootError, Firmware, Kernel, KernelFiles, Memory, firmware_image};
+pub use boot::{Firmware, Kernel, KernelFiles, firmware_image, main_memory};
 pub use domain::state::{CLOCK, Clock, LINES};
 pub use domain::turns::{LONGEST_NS, TURNS, Turns};
 pub use domain::{Backlog, Sink};
@@ -81,6 +82,8 @@ pub struct Machine {
     /// Instructions that the CPU executes in a cycle.
     pace: f64,
     kernel: Option<Kernel>,
+    /// How the board starts a kernel.
+    protocol: Option<&'static dyn Protocol>,
 }
 
 /// The section of what has come into a slot and waits for the guest: this, and the slot's name.
@@ -264,6 +267,7 @@ impl Machine {
             pace: 1.0,
             consumers,
             kernel: fittings.kernel,
+            protocol: plan.boot.as_ref().map(|boot| boot.protocol),
         })
     }
 
@@ -271,7 +275,8 @@ impl Machine {
     pub fn reset(&mut self) {
         self.domain.reset();
         if let Some(kernel) = &self.kernel
-            && let Err(at) = kernel.put(|at, bytes| self.domain.load(at, bytes))
+            && let Some(protocol) = self.protocol
+            && let Err(at) = kernel.put(protocol, |at, bytes| self.domain.load(at, bytes))
         {
             tracing::error!("the kernel's image does not fit the board's memory at {at:#x}");
         }

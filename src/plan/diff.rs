@@ -190,7 +190,7 @@ fn of_boot(plan: &Plan) -> Facts {
         ("firmware", firmware.to_owned()),
         ("memory", device(boot.memory)),
         ("cpu", device(boot.cpu)),
-        ("protocol", toml::json(&json!(boot.protocol))),
+        ("protocol", toml::json(&json!(boot.protocol.name()))),
         ("low-memory", format!("{:#x}", boot.low_memory)),
     ]);
     let console = boot.console.map(|at| ("console", format!("{at:#x}")));

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 pub(crate) use print::{pin_name, slot_kind};
 use serde_json::Value;
+use solderless_model::boot::Protocol;
 use solderless_model::{Interface, NEWEST, Parts, Pin, PortId, RegionId, SlotKind};
 
-use crate::registry::{Entry, Protocol};
+use crate::registry::Entry;
 
 /// How much memory the devices of a board can have together, in bytes: several times what a CPU of 32 bits reaches.
 pub const MOST_MEMORY: u64 = 16 << 30;
@@ -154,8 +155,8 @@ pub struct Boot {
     pub memory: usize,
     /// The CPU that boots, by device index.
     pub cpu: usize,
-    /// How a kernel gets its arguments.
-    pub protocol: Protocol,
+    /// How a kernel is started.
+    pub protocol: &'static dyn Protocol,
     /// The largest part of the main memory that a kernel is told of as `memsize`, in bytes.
     pub low_memory: u64,
     /// Physical address of a 16550's registers, one byte apart, that the firmware's print calls write to.

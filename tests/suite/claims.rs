@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use solderless::registry::TYPES;
+use serde_json::json;
+use solderless::registry::{self, TYPES};
 use solderless_testing::guests;
 
 /// The Rust files under a folder.
@@ -162,6 +163,95 @@ fn the_program_names_device_types_in_one_file() {
             let named = code.contains(&format!("\"{name}\""));
             assert!(!named, "{} names {name}", path.display());
         }
+    }
+}
+
+/// How names begin that belong to one architecture of CPUs.
+const ARCHITECTURES: [&str; 11] = [
+    "mips", "yamon", "kseg", "em_", "cp0", "riscv", "sbi", "x86", "i386", "aarch64", "armv",
+];
+/// Boards, which are data.
+const BOARDS: [&str; 1] = ["mipssim"];
+
+/// The first word of a text, comments included, that only one architecture has.
+fn of_an_architecture(text: &str) -> Option<String> {
+    let text = text.to_lowercase();
+    let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let word = words.find(|word| {
+        let begins = ARCHITECTURES.iter().any(|start| word.starts_with(start));
+        begins && !BOARDS.contains(word)
+    });
+    word.map(str::to_owned)
+}
+
+#[test]
+fn words_of_an_architecture_are_found() {
+    assert_eq!(of_an_architecture("run mipssim, an example"), None);
+    for (text, word) in [
+        ("let at = KSEG0 | 4;", "kseg0"),
+        ("// as MIPS's", "mips"),
+        ("\"mips32-cpu\"", "mips32"),
+        ("object::elf::EM_RISCV", "em_riscv"),
+    ] {
+        assert_eq!(of_an_architecture(text).as_deref(), Some(word));
+    }
+}
+
+#[test]
+fn the_program_names_architectures_in_one_file() {
+    let src = guests::repository().join("src");
+    let registry = src.join("registry.rs");
+    for path in rust_files(&src).iter().filter(|path| **path != registry) {
+        let found = of_an_architecture(&read(path));
+        assert_eq!(found, None, "{}", path.display());
+    }
+    assert!(of_an_architecture(&read(&registry)).is_some());
+}
+
+#[test]
+fn every_cpu_is_of_an_architecture_that_boots() {
+    for entry in TYPES {
+        let props = (entry.decode)(&json!({})).expect("defaults");
+        let interface = (entry.interface)(&props).expect("defaults");
+        let Some(cpu) = interface.cpu else { continue };
+        let architecture = registry::architecture(cpu.architecture);
+        let architecture = architecture.unwrap_or_else(|| panic!("{}", cpu.architecture));
+        let names = architecture.protocols().iter().map(|p| p.name());
+        let names: Vec<_> = names.collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+        assert!(!names.is_empty() && interface.initiator, "{}", entry.name);
+    }
+}
+
+#[test]
+fn nothing_on_the_path_of_a_guest_locks() {
+    const LOCKS: [&str; 7] = [
+        "Mutex",
+        "RwLock",
+        "Condvar",
+        "OnceLock",
+        "LazyLock",
+        "Barrier",
+        "thread_local",
+    ];
+    let root = guests::repository();
+    let folders = crates().into_iter().filter(|(name, _)| name != ".");
+    let mut folders: Vec<_> = folders.map(|(_, folder)| folder.join("src")).collect();
+    folders.push(root.join("src/machine"));
+    // What a machine sends goes through it.
+    let mut files = vec![root.join("src/backend/outlet.rs")];
+    files.extend(folders.iter().flat_map(|folder| rust_files(folder)));
+    for path in files {
+        let code = code(&read(&path));
+        for word in code.split(|c: char| !c.is_alphanumeric() && c != '_') {
+            assert!(!LOCKS.contains(&word), "{}: {word}", path.display());
+            assert!(
+                !word.starts_with("Atomic") || path.ends_with("outlet.rs"),
+                "{}: {word}",
+                path.display()
+            );
+        }
+        assert!(!code.contains("static mut"), "{}", path.display());
     }
 }
 

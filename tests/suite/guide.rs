@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use solderless::compose::{self, Options};
-use solderless::registry::Protocol;
 use solderless_testing::emulator::Emulator;
 use solderless_testing::guests::{self, Linux};
 
@@ -133,10 +132,7 @@ fn debian_boots_on_every_board_that_takes_kernels() {
         }
         let board = path.to_string_lossy();
         let (plan, _) = compose::load(&board, &Options::default()).expect("a good board");
-        if plan
-            .boot
-            .is_none_or(|boot| boot.protocol != Protocol::Yamon)
-        {
+        if plan.boot.is_none_or(|boot| boot.protocol.name() != "yamon") {
             continue;
         }
         let command = Emulator::ours_with(PROGRAM, &board).linux(&linux, "console=ttyS0 panic=1");

@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use solderless::compose::{self, Loaded, Options};
-use solderless::machine::{
-    Event, Fittings, Host, Kernel, KernelFiles, Machine, Memory, Pace, Run, Sink,
-};
+use solderless::machine::{Event, Fittings, Host, Kernel, KernelFiles, Machine, Pace, Run, Sink};
 use solderless::picture::{Node, graph};
 use solderless::state::{Description, Layout, Stream, StreamError, layout, payload, stream};
 use solderless_model::testing::Noise;
@@ -167,7 +165,7 @@ fn linux() -> Option<(Loaded, Machine)> {
         append: "console=ttyS0",
         fixed_seed: true,
     };
-    let kernel = Kernel::new(files, boot, &Memory::of(&loaded.plan, boot), false).expect("it fits");
+    let kernel = Kernel::new(files, &loaded.plan, boot).expect("it fits");
     let mut images = vec![None; loaded.plan.slots.len()];
     images[boot.firmware] = Some(kernel.firmware());
     let fittings = Fittings {

@@ -10,10 +10,11 @@
 use solderless_engine::Engine;
 use solderless_model::registers::{Register, Value};
 use solderless_model::{
-    self as model, BuildError, BusKind, Cx, Device, EngineInfo, Interface, Model, Pin, Processor,
-    PropError, State, StateError, Stop, TimerId, Wires,
+    self as model, BuildError, BusKind, Cpu, Cx, Device, EngineInfo, Interface, Model, Pin,
+    Processor, PropError, State, StateError, Stop, TimerId, Wires,
 };
 
+use crate::boot;
 use crate::core::Core;
 use crate::cp0::COUNTER;
 use crate::isa::Mips;
@@ -43,8 +44,13 @@ impl Model for Mips32Cpu {
 
     fn interface(props: &Props) -> Result<Interface, PropError> {
         Identity::new(props)?;
+        let cpu = Cpu {
+            architecture: boot::Mips::NAME,
+            bits: 32,
+            big_endian: props.big_endian,
+        };
         Ok(Interface::on(BusKind::System)
-            .initiator(PHYSICAL_BITS)
+            .processor(cpu, PHYSICAL_BITS)
             .inputs("ip", IP)
             .inside(&[0, 1], "software raises these interrupts, in Cause")
             .optional_inputs("nmi", 1)

@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+pub mod boot;
 mod core;
 mod cp0;
 mod cpu;

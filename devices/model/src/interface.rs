@@ -302,13 +302,28 @@ impl PropError {
     }
 }
 
+/// What is known of a CPU before it exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Cpu {
+    /// The name of its architecture: [`Architecture::name`](crate::boot::Architecture::name).
+    pub architecture: &'static str,
+    /// How many bits its addresses of code and data have: 32 or 64.
+    pub bits: u8,
+    /// Whether words have their highest byte first.
+    pub big_endian: bool,
+}
+
 /// Everything that connects a device of given properties to the rest of a board.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Interface {
     /// The kind of bus it sits on; `None` if it sits on none.
     pub bus: Option<BusKind>,
-    /// It starts accesses and has no address of its own there: a CPU.
+    /// It starts accesses and has no address of its own there.
     pub initiator: bool,
+    /// What it is if it is a CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Cpu>,
     /// How many bits the addresses have that it accesses; `None` if it starts no accesses.
     pub address_bits: Option<u8>,
     /// The regions it answers.
@@ -343,6 +358,15 @@ impl Interface {
         self.initiator = true;
         self.address_bits = Some(address_bits);
         self
+    }
+
+    /// It is a CPU, which starts accesses as an [`initiator`](Self::initiator) does.
+    #[must_use]
+    pub fn processor(self, cpu: Cpu, address_bits: u8) -> Self {
+        Self {
+            cpu: Some(cpu),
+            ..self.initiator(address_bits)
+        }
     }
 
     /// Adds a region; its [`RegionId`] is its place in order of adding.

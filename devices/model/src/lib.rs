@@ -9,6 +9,7 @@
 
 extern crate self as solderless_model;
 
+pub mod boot;
 mod device;
 mod interface;
 pub mod pci;
@@ -23,8 +24,8 @@ pub use device::{
     Wires, lanes, merge,
 };
 pub use interface::{
-    BusKind, ISA_MEMORY, ISA_PORTS, Interface, PartDecl, Pin, PinLevels, Pins, Placement, Port,
-    PortId, PropError, Region, RegionId, RegionKind, Slot, SlotId, SlotKind, Space, TimerId,
+    BusKind, Cpu, ISA_MEMORY, ISA_PORTS, Interface, PartDecl, Pin, PinLevels, Pins, Placement,
+    Port, PortId, PropError, Region, RegionId, RegionKind, Slot, SlotId, SlotKind, Space, TimerId,
 };
 pub use props::{Bounded, Hertz, Ranges, Size};
 pub use solderless_derive::{Ranges, State};

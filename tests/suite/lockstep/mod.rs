@@ -8,7 +8,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use solderless::compose::{self, Loaded, Options};
-use solderless::machine::{Event, Fittings, Host, Kernel, KernelFiles, Machine, Memory, Pace, Run};
+use solderless::machine::{
+    Event, Fittings, Host, Kernel, KernelFiles, Machine, Pace, Run, firmware_image,
+};
 use solderless::plan::Plan;
 use solderless_model::Engine;
 use solderless_testing::frame::{self, Frame};
@@ -80,14 +82,13 @@ fn rom(endian: Endian) -> &'static [u8] {
     solderless::backend::rom(name).expect("it ships")
 }
 
-/// U-Boot as it is in the flash.
-fn uboot() -> Option<Vec<u8>> {
+/// U-Boot as it is in the flash of a board, which gives it 256 MiB, as it takes for granted.
+fn uboot() -> Option<(Plan, Vec<u8>)> {
     let image = std::fs::read(guests::uboot()?).expect("an image");
-    Some(
-        solderless::machine::firmware_image(&image, false)
-            .expect("it fits")
-            .image,
-    )
+    let plan = plan("malta", &[("param.ram", "256MiB")]);
+    let boot = plan.boot.as_ref().expect("it boots");
+    let firmware = firmware_image(&image, &plan, boot).expect("it is for this CPU");
+    Some((plan, firmware.image))
 }
 
 /// Compares a guest over some guest time, with steps that are `longest` at most.
@@ -137,9 +138,7 @@ fn the_rom_is_executed_alike() {
 
 #[test]
 fn u_boot_is_executed_alike() {
-    let Some(image) = uboot() else { return };
-    // U-Boot takes it for granted that there are 256 MiB.
-    let plan = plan("malta", &[("param.ram", "256MiB")]);
+    let Some((plan, image)) = uboot() else { return };
     let make = |_| start(&plan, &image, UBOOT_WORKS);
     let generated = compare(&make, Endian::Little, 100_000_000, 20_000_000);
     assert!(generated > 100, "{generated} blocks");
@@ -159,7 +158,7 @@ fn linux_is_executed_alike() {
         append: "console=ttyS0 rdinit=/bin/sh -- -c \"uname -a; md5sum /bin/busybox; poweroff -f\"",
         fixed_seed: true,
     };
-    let kernel = Kernel::new(files, boot, &Memory::of(&plan, boot), false).expect("it fits");
+    let kernel = Kernel::new(files, &plan, boot).expect("it fits");
     let make = |_| {
         let mut images = vec![None; plan.slots.len()];
         images[boot.firmware] = Some(kernel.firmware());

@@ -65,7 +65,6 @@ fn the_rom_goes_on_in_any_engine_at_any_instant() {
 
 #[test]
 fn u_boot_goes_on_in_any_engine_at_any_instant() {
-    let Some(image) = uboot() else { return };
-    let plan = plan("malta", &[("param.ram", "256MiB")]);
+    let Some((plan, image)) = uboot() else { return };
     cut(&plan, &image, UBOOT_WORKS, 40, 22);
 }
