@@ -13,9 +13,7 @@ use crate::backend::{self, Backend, Chardev, Image, LOST, Outside, To};
 use crate::compose::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::files;
-use crate::machine::{
-    self, End, Fittings, Kernel, KernelFiles, LONGEST_NS, Machine, Pace, Run,
-};
+use crate::machine::{self, End, Fittings, Kernel, KernelFiles, LONGEST_NS, Machine, Pace, Run};
 use crate::monitor::{Sessions, Vm};
 use crate::plan::{BoardSlot, Boot, Plan};
 use crate::registry;

@@ -1,5 +1,6 @@
 //! The tests of the whole: one program, so that what they use is linked once.
 
+mod architectures;
 mod board_properties;
 mod boards;
 mod claims;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::guests::{self, Linux};
+use crate::target::Target;
 
 /// A byte order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +20,9 @@ impl Endian {
     /// Both.
     pub const BOTH: [Self; 2] = [Self::Little, Self::Big];
 
-    /// The prefix of Debian's cross compilers.
+    /// The prefix of Debian's cross compilers for MIPS.
     pub fn triple(self) -> &'static str {
-        match self {
-            Self::Little => "mipsel-linux-gnu",
-            Self::Big => "mips-linux-gnu",
-        }
+        <&Target>::from(self).toolchain
     }
 
     /// A word as bytes in memory.
@@ -84,14 +82,11 @@ impl Emulator {
     /// Debian's QEMU with one of its machines: no display or monitor; the first serial port is standard input and
     /// output. `None` where the caller's test is to be skipped because it is not installed.
     pub fn qemu_with(endian: Endian, machine: &str) -> Option<Self> {
-        let program = match endian {
-            Endian::Little => "qemu-system-mipsel",
-            Endian::Big => "qemu-system-mips",
-        };
-        if !guests::tool(program, "qemu-system-mips") {
+        let target: &Target = endian.into();
+        if !guests::tool(target.qemu, target.qemu_package) {
             return None;
         }
-        let mut command = Command::new(program);
+        let mut command = Command::new(target.qemu);
         let devices = ["-display", "none", "-monitor", "none", "-serial", "stdio"];
         command.args(["-M", machine]).args(devices);
         Some(Self {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::emulator::Endian;
 use crate::initrd::Initrd;
+use crate::target::Target;
 
 /// Debian's kernel and initial RAM disk for the Malta board.
 #[derive(Debug, Clone)]
@@ -78,11 +79,12 @@ pub fn cache() -> PathBuf {
     folder
 }
 
-/// A program of ours, built from `tests/guests/NAME` for one byte order: bare metal, linked at `address`. `None` where the caller's test is to be skipped for want of a compiler.
+/// A program of ours, built from `tests/guests/NAME` for one kind of CPU: bare metal, linked at `address`. `None` where the caller's test is to be skipped for want of a compiler.
 ///
 /// # Panics
 /// It does not compile; or there is no compiler, and the environment variable `CI` is set.
-pub fn bare_metal(name: &str, endian: Endian, address: u32) -> Option<PathBuf> {
+pub fn bare_metal(name: &str, target: impl Into<&'static Target>, address: u64) -> Option<PathBuf> {
+    let target = target.into();
     let script = repository().join("tests/guests/bare.ld");
     let script = format!("-Wl,-T,{}", script.display());
     let address = format!("-Wl,--defsym,address={address:#x}");
@@ -94,11 +96,8 @@ pub fn bare_metal(name: &str, endian: Endian, address: u32) -> Option<PathBuf> {
         &script,
         &address,
         "-ffreestanding",
-        "-mno-abicalls",
-        "-fno-pic",
-        "-G0",
     ];
-    compile(name, endian, &flags)
+    compile(name, target, &[&flags, target.bare].concat())
 }
 
 /// The bytes of the same program, from its address on.
@@ -106,7 +105,7 @@ pub fn bare_metal(name: &str, endian: Endian, address: u32) -> Option<PathBuf> {
 /// # Panics
 /// As [`bare_metal`].
 pub fn bare_bytes(name: &str, endian: Endian, address: u32) -> Option<Vec<u8>> {
-    let built = bare_metal(name, endian, address)?;
+    let built = bare_metal(name, endian, address.into())?;
     let bytes = built.with_extension("bin");
     let _lock = lock();
     let mut command = Command::new(format!("{}-objcopy", endian.triple()));
@@ -121,8 +120,9 @@ pub fn bare_bytes(name: &str, endian: Endian, address: u32) -> Option<Vec<u8>> {
 /// # Panics
 /// As [`bare_metal`].
 pub fn linux_program(source: &str) -> Option<PathBuf> {
-    let compiler = format!("{}-gcc", Endian::Little.triple());
-    let flags = ["-march=mips32r2", "-mabi=32", "-static"];
+    let target: &Target = Endian::Little.into();
+    let compiler = format!("{}-gcc", target.toolchain);
+    let flags = [target.flags, &["-static"]].concat();
     let headers = Path::new("/usr/mipsel-linux-gnu/include/stdio.h");
     if !tool(&compiler, "gcc-mipsel-linux-gnu") {
         return None;
@@ -176,18 +176,20 @@ pub fn initrd(program: &Path) -> PathBuf {
     initrd.write(&program.file_stem().unwrap_or_default().to_string_lossy())
 }
 
-fn compile(name: &str, endian: Endian, flags: &[&str]) -> Option<PathBuf> {
-    let compiler = format!("{}-gcc", endian.triple());
-    if !tool(&compiler, &format!("gcc-{}", endian.triple())) {
+fn compile(name: &str, target: &Target, flags: &[&str]) -> Option<PathBuf> {
+    let Target { toolchain, .. } = target;
+    let compiler = format!("{toolchain}-gcc");
+    if !tool(&compiler, &format!("gcc-{toolchain}")) {
         return None;
     }
     let source = repository().join("tests/guests").join(name);
     let _lock = lock();
-    let built = cache().join(format!("{name}-{}.elf", endian.triple()));
+    let built = cache().join(format!("{name}-{toolchain}.elf"));
     let mut command = Command::new(compiler);
     command
-        .args(["-O2", "-march=mips32r2", "-mabi=32", "-o"])
+        .args(["-O2", "-o"])
         .args([&built, &source])
+        .args(target.flags)
         .args(flags);
     run_compiler(&mut command, &source);
     Some(built)

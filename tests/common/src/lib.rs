@@ -3,7 +3,7 @@
 //! [`guests`] finds, fetches and builds what runs inside a machine, [`userland`] a whole Debian system for it, packed by
 //! [`initrd`]; [`emulator`] makes the commands that run it, here and in QEMU; [`console`] types into a running machine
 //! and waits for its answers; [`usage`] measures one, and [`report`] prints what was measured. [`streams`] tampers with
-//! saved ones.
+//! saved ones. [`target`] has the tools for each kind of CPU.
 //!
 //! [`program`] makes random programs for CPUs, and [`frame`] is what they run in.
 
@@ -17,8 +17,10 @@ pub mod initrd;
 pub mod program;
 pub mod report;
 pub mod streams;
+pub mod target;
 pub mod usage;
 pub mod userland;
 
 pub use console::{Console, Terminal};
 pub use emulator::Endian;
+pub use target::{TARGETS, Target};

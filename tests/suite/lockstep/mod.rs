@@ -7,17 +7,16 @@ mod subject;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use solderless::compose::{self, Loaded, Options};
+use solderless::compose::{self, Options};
 use solderless::machine::{
     Event, Fittings, Host, Kernel, KernelFiles, Machine, Pace, Run, firmware_image,
 };
 use solderless::plan::Plan;
 use solderless_model::Engine;
-use solderless_testing::frame::{self, Frame};
-use solderless_testing::program::{self, Cpu};
 use solderless_testing::{Endian, guests};
 
-use self::subject::{SINGLE, Subject, Unit, unmapped};
+use self::subject::{SINGLE, Subject, Unit};
+use crate::architectures::{ARCHITECTURES, named, unmapped};
 
 /// Code is generated for everything that is executed twice.
 const JIT: Engine = Engine::Jit { after: 2 };
@@ -95,7 +94,8 @@ fn uboot() -> Option<(Plan, Vec<u8>)> {
 fn compare(make: &dyn Fn(Engine) -> Machine, endian: Endian, total: u64, longest: u64) -> u64 {
     let subject = Subject {
         make,
-        endian,
+        architecture: named("mips"),
+        big_endian: endian == Endian::Big,
         engine: JIT,
         unit: Unit::Nanoseconds,
         physical: unmapped,
@@ -176,110 +176,58 @@ fn linux_is_executed_alike() {
 /// Guest time that Linux is followed for: it is in user space for the last third.
 const LINUX_NS: u64 = 7_000_000_000;
 
-/// Instructions that the frame executes before any program starts, almost all of them.
-const PREAMBLE: u64 = 28_000;
-/// More than a program executes until it has ended or has raised as many exceptions as are noted.
-const PROGRAM: u64 = 6_000;
-/// More than it takes to look at what a program has left.
-const AFTER: u64 = 60_000;
 /// Instructions that random programs are compared after.
 const STEPS: [u64; 10] = [1, 2, 3, 5, 11, 40, 150, 1_000, SINGLE, 2_000_000];
 
-/// A board with no more on it than random programs can tell: memory, and some more of it where they expect the interrupt
-/// controllers and the exception vectors of a start.
-fn bare(endian: Endian, model: &str) -> Loaded {
-    let mut text = format!(
-        "[board]\nname = \"bare\"\n[dev.cpu]\nat = \"sys\"\n[dev.cpu.mips32-cpu]\nmodel = \"{model}\"\nbig-endian = {}\n",
-        endian == Endian::Big
-    );
-    for (name, at, size) in [
-        ("ram", 0, "2MiB"),
-        ("ports", 0x1000_0000, "4KiB"),
-        ("vectors", 0x1fc0_0000, "4KiB"),
-    ] {
-        text +=
-            &format!("[dev.{name}]\nat = \"sys:{at:#x}\"\n[dev.{name}.ram]\nsize = \"{size}\"\n");
+/// A number from the environment.
+fn number(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().expect("a number"),
+        Err(_) => default,
     }
-    let loaded = compose::open_text("bare", &text, &Options::default());
-    loaded.unwrap_or_else(|e| panic!("{}", e.render(false)))
-}
-
-/// Where random programs are: mapped ones in the first entry of the TLB.
-fn mapped(address: u32) -> Option<u32> {
-    let offset = address.wrapping_sub(program::MAPPED);
-    unmapped(address).or((offset < 0x2000).then_some(frame::PROGRAM + offset))
 }
 
 #[test]
 fn random_programs_are_executed_alike() {
-    let cpu = |fpu, tlb_entries| Cpu { fpu, tlb_entries };
-    let configurations = [
-        (Endian::Little, "24Kf", cpu(true, 16)),
-        (Endian::Big, "24Kf", cpu(true, 16)),
-        (Endian::Little, "34Kf", cpu(true, 64)),
-        (Endian::Big, "4KEc", cpu(false, 16)),
-    ];
-    let number = |name: &str, default| match std::env::var(name) {
-        Ok(text) => text.parse().expect("a number"),
-        Err(_) => default,
-    };
-    let first: u64 = number("SOLDERLESS_SEED", 1);
-    let programs: u64 = number("SOLDERLESS_PROGRAMS", 400);
-    let mut blocks = 0;
-    for (share, (endian, model, cpu)) in configurations.into_iter().enumerate() {
-        let Some(frame) = Frame::new(endian) else {
-            return;
+    let first = number("SOLDERLESS_SEED", 1);
+    let programs = number("SOLDERLESS_PROGRAMS", 400);
+    for architecture in ARCHITECTURES {
+        let Some(random) = (architecture.random)() else {
+            continue;
         };
-        let board = bare(endian, model);
-        for seed in (first..first + programs).filter(|seed| seed % 4 == share as u64) {
-            let mut program = program::make(seed, cpu);
-            program.input.passes = 20;
-            let make = |_| {
-                let mut machine =
-                    Machine::new(&board.plan, Fittings::default()).expect("a machine");
-                let frame_memory = frame.segments.iter().cloned();
-                let vectors = (0x1fc0_0000, frame.firmware.clone());
-                for (at, bytes) in frame
-                    .memory(&program)
-                    .into_iter()
-                    .chain(frame_memory)
-                    .chain([vectors])
-                {
-                    let at = u64::from(at & 0x1fff_ffff);
-                    machine.load(at, &bytes).expect("there is memory");
-                }
-                let cpu = machine.cpu().expect("a CPU");
-                let status = cpu.named("status").expect("it is a MIPS CPU");
-                assert!(cpu.set_register(status, frame::STATUS.into()));
-                cpu.set_pc(frame.entry.into());
-                machine
-            };
+        let mut blocks = 0;
+        for seed in first..first + programs {
+            let guest = random(seed);
             let subject = Subject {
-                make: &make,
-                endian,
+                make: &|_| guest.machine(),
+                architecture,
+                big_endian: guest.big_endian(),
                 engine: Engine::Jit {
                     after: 1 + (seed / 4 % 3) as u32,
                 },
                 unit: Unit::Instructions,
-                physical: mapped,
+                physical: guest.physical,
             };
+            let [before, program, after] = guest.instructions;
             let step = STEPS[(seed / 4) as usize % STEPS.len()];
-            let steps = std::iter::repeat_n(step, PROGRAM.div_ceil(step) as usize);
-            let steps: Vec<_> = [PREAMBLE].into_iter().chain(steps).chain([AFTER]).collect();
+            let steps = std::iter::repeat_n(step, program.div_ceil(step) as usize);
+            let steps: Vec<_> = [before].into_iter().chain(steps).chain([after]).collect();
             match subject.lockstep(&steps, SINGLE) {
                 Ok(generated) => blocks += generated,
                 Err(difference) => {
                     panic!(
-                        "SOLDERLESS_SEED={seed} SOLDERLESS_PROGRAMS=1, {model}, {endian:?}: {difference}"
+                        "SOLDERLESS_SEED={seed} SOLDERLESS_PROGRAMS=1, {}, {}: {difference}",
+                        architecture.name, guest.about
                     )
                 }
             }
         }
+        assert!(
+            blocks > 40 * programs,
+            "{}: {blocks} blocks in {programs} programs",
+            architecture.name
+        );
     }
-    assert!(
-        blocks > 40 * programs,
-        "{blocks} blocks in {programs} programs"
-    );
 }
 
 /// The test of the test: one instruction is another one in the second machine.
@@ -302,7 +250,8 @@ fn a_difference_is_found_and_shown() {
     };
     let subject = |unit| Subject {
         make: &make,
-        endian: Endian::Little,
+        architecture: named("mips"),
+        big_endian: false,
         engine: JIT,
         unit,
         physical: unmapped,

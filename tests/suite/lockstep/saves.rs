@@ -7,6 +7,8 @@ use solderless_model::{Engine, NEWEST};
 use solderless_testing::Endian;
 
 use super::subject::run;
+use crate::architectures::ARCHITECTURES;
+
 use super::{ROM_WORKS, UBOOT_WORKS, plan, rom, start, uboot};
 
 const ENGINES: [Engine; 4] = [
@@ -18,14 +20,14 @@ const ENGINES: [Engine; 4] = [
 
 /// Runs a machine in one go for each engine, and one that is saved at random instants, up to 2 to the power of `longest` ns apart, and
 /// goes on in another engine.
-fn cut(plan: &Plan, firmware: &[u8], typed: &str, instants: u64, longest: u64) {
+fn cut(plan: &Plan, make: &dyn Fn() -> Machine, seed: u64, instants: u64, longest: u64) {
     let engine = |machine: &mut Machine, engine| {
         assert!(machine.cpu().expect("a CPU").set_engine(engine));
     };
-    let mut whole = start(plan, firmware, typed);
+    let mut whole = make();
     engine(&mut whole, Engine::Interp);
-    let mut cut = start(plan, firmware, typed);
-    let mut noise = Noise(11);
+    let mut cut = make();
+    let mut noise = Noise(seed);
     for instant in 0..instants {
         let next = ENGINES[noise.below(ENGINES.len() as u64) as usize];
         engine(&mut cut, next);
@@ -44,7 +46,7 @@ fn cut(plan: &Plan, firmware: &[u8], typed: &str, instants: u64, longest: u64) {
         );
     }
     // Generated code that is not cut ends in the same state.
-    let mut generated = start(plan, firmware, typed);
+    let mut generated = make();
     engine(&mut generated, ENGINES[0]);
     let end = whole.now() + 10_000_000;
     for machine in [&mut whole, &mut cut, &mut generated] {
@@ -59,12 +61,28 @@ fn cut(plan: &Plan, firmware: &[u8], typed: &str, instants: u64, longest: u64) {
 fn the_rom_goes_on_in_any_engine_at_any_instant() {
     for endian in Endian::BOTH {
         let plan = plan(endian.board(), &[("param.ram", "16MiB")]);
-        cut(&plan, rom(endian), ROM_WORKS, 60, 22);
+        let make = || start(&plan, rom(endian), ROM_WORKS);
+        cut(&plan, &make, 11, 60, 22);
     }
 }
 
 #[test]
 fn u_boot_goes_on_in_any_engine_at_any_instant() {
     let Some((plan, image)) = uboot() else { return };
-    cut(&plan, &image, UBOOT_WORKS, 40, 22);
+    let make = || start(&plan, &image, UBOOT_WORKS);
+    cut(&plan, &make, 11, 40, 22);
+}
+
+/// Where a program is cut that is over after some 100 µs: in what comes before it, within it, and behind it.
+#[test]
+fn random_programs_go_on_in_any_engine_at_any_instant() {
+    for architecture in ARCHITECTURES {
+        let Some(random) = (architecture.random)() else {
+            continue;
+        };
+        for seed in 1..=8 {
+            let guest = random(seed);
+            cut(&guest.board.plan, &|| guest.machine(), seed, 40, 14);
+        }
+    }
 }

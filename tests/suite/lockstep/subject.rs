@@ -10,7 +10,8 @@ use solderless::machine::{Event, Host, Machine, Pace, Run};
 use solderless_model::memory::Ram;
 use solderless_model::registers::Register;
 use solderless_model::{Engine, NEWEST, Section, Stop};
-use solderless_testing::Endian;
+
+use crate::architectures::Architecture;
 
 /// Nothing comes from outside.
 struct Silence;
@@ -52,12 +53,13 @@ const BACK: u64 = 1000;
 pub struct Subject<'a> {
     /// Makes the machine for an engine.
     pub make: &'a dyn Fn(Engine) -> Machine,
-    pub endian: Endian,
+    pub architecture: &'static Architecture,
+    pub big_endian: bool,
     /// The engine beside the interpreter.
     pub engine: Engine,
     pub unit: Unit,
     /// Where an address is in physical memory, as far as that is known, for the listing.
-    pub physical: fn(u32) -> Option<u32>,
+    pub physical: fn(u64) -> Option<u64>,
 }
 
 /// What is in each register of the CPU, in the order of its table and in words of 64 bits; before them the number of instructions
@@ -225,37 +227,36 @@ impl Subject<'_> {
             if now[0] >= instructions {
                 return (block, before);
             }
-            let pc = machine.cpu().expect("a CPU").pc() as u32;
+            let pc = machine.cpu().expect("a CPU").pc();
             if ended {
                 block.clear();
                 before.clone_from(&now);
             }
-            block.push(self.listed(&mut machine, pc));
+            let (line, mut behind) = self.listed(&mut machine, pc);
+            block.push(line);
             machine.step(1);
             let cpu = machine.cpu().expect("a CPU");
             let executed = cpu.instructions() - now[0];
             if executed == 0 {
                 // It waits.
                 run(&mut machine, 1000);
-            } else if executed == 2 {
-                block.push(self.listed(&mut machine, pc.wrapping_add(4)));
             }
-            let next = machine.cpu().expect("a CPU").pc() as u32;
-            ended = executed != 1 || next != pc.wrapping_add(4);
+            for _ in 1..executed {
+                let (line, end) = self.listed(&mut machine, behind);
+                block.push(line);
+                behind = end;
+            }
+            ended = executed != 1 || machine.cpu().expect("a CPU").pc() != behind;
         }
     }
 
-    fn listed(&self, machine: &mut Machine, pc: u32) -> String {
-        let lanes = (self.physical)(pc).and_then(|at| machine.read(at.into(), 4).ok());
-        let Some(lanes) = lanes else {
-            return format!("{pc:08x}");
+    /// The instruction at an address in words, and the address behind it.
+    fn listed(&self, machine: &mut Machine, pc: u64) -> (String, u64) {
+        let mut byte = |offset: u64| {
+            let at = (self.physical)(pc.wrapping_add(offset))?;
+            machine.read(at, 1).ok().map(|byte| byte as u8)
         };
-        let word = self.endian.word((lanes as u32).to_le_bytes());
-        format!("{pc:08x}: {word:08x} {}", solderless_mips::describe(word))
+        let (text, len) = (self.architecture.listed)(&mut byte, self.big_endian);
+        (format!("{pc:08x}: {text}"), pc.wrapping_add(len))
     }
-}
-
-/// Where unmapped addresses are.
-pub fn unmapped(address: u32) -> Option<u32> {
-    (address >> 30 == 2).then_some(address & 0x1fff_ffff)
 }
