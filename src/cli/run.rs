@@ -307,6 +307,7 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
             max_time: args.max_time,
         },
         snapshots: &args.snapshots,
+        cpu: 0,
         paused: args.stopped,
         sessions: Sessions::new(outside, monitors),
     };

@@ -29,6 +29,25 @@ pub static COMMANDS: &[Command] = &[
         },
     },
     Command {
+        names: &["cpu"],
+        args: "INDEX",
+        help: "look at the CPU with this number, as `info cpus` numbers them",
+        run: |vm, args| {
+            let count = vm.machine.cpus().count();
+            match args[0].parse() {
+                Ok(index) if index < count => vm.cpu = index,
+                _ => {
+                    return Err(format!(
+                        "there is no CPU {}: {}",
+                        args[0],
+                        info::cpus(count)
+                    ));
+                }
+            }
+            done()
+        },
+    },
+    Command {
         names: &["delvm"],
         args: "NAME",
         help: "delete the snapshot NAME",

@@ -6,20 +6,48 @@ use solderless_model::registers::Register;
 use solderless_model::{Engine, EngineInfo, Processor};
 
 use super::commands::{Command, say};
-use super::snapshot;
+use super::{Outcome, Vm, snapshot};
 use crate::diagnostics::nearest;
+use crate::machine::Machine;
 use crate::plan::{Bus, Plan};
 use crate::toml;
 
 /// What there is to know, in the order of the names.
 pub static INFO: &[Command] = &[
     Command {
+        names: &["cpus"],
+        args: "",
+        help: "the CPUs, with a mark at the one that is looked at",
+        run: |vm, _| {
+            let chosen = vm.cpu;
+            each_cpu(vm, |index, name, machine| {
+                let waits = machine.cpu_clock(index).is_some_and(|(_, waits)| waits);
+                let waits = if waits {
+                    ", waits for an interrupt"
+                } else {
+                    ""
+                };
+                let mark = if index == chosen { '*' } else { ' ' };
+                let cpu = machine.cpu_at(index)?;
+                let pc = cpu.pc();
+                Some(format!("{mark} CPU #{index}: {name}, pc {pc:#x}{waits}\n"))
+            })
+        },
+    },
+    Command {
         names: &["jit"],
         args: "",
-        help: "what the engine of the CPU has done: blocks, bytes, tiers, hits, invalidations, time spent compiling",
-        run: |vm, _| match vm.machine.cpu() {
-            Some(cpu) => say(jit(&cpu.engine_info())),
-            None => Err("the board has no CPU".to_owned()),
+        help: "what the engine of each CPU has done: blocks, bytes, tiers, hits, invalidations, time spent compiling",
+        run: |vm, _| {
+            let several = vm.machine.cpus().count() > 1;
+            each_cpu(vm, |index, name, machine| {
+                let heading = match several {
+                    true => format!("CPU #{index}: {name}\n"),
+                    false => String::new(),
+                };
+                let cpu = machine.cpu_at(index)?;
+                Some(heading + &jit(&cpu.engine_info()))
+            })
         },
     },
     Command {
@@ -38,9 +66,9 @@ pub static INFO: &[Command] = &[
         names: &["registers"],
         args: "[NAME...]",
         help: "the registers of the CPU by groups, or those of these names and groups",
-        run: |vm, names| match vm.machine.cpu() {
+        run: |vm, names| match vm.machine.cpu_at(vm.cpu) {
             Some(cpu) => registers(cpu, names).and_then(say),
-            None => Err("the board has no CPU".to_owned()),
+            None => Err(cpus(0)),
         },
     },
     Command {
@@ -65,6 +93,29 @@ pub static INFO: &[Command] = &[
         run: |_, _| say(concat!(env!("CARGO_PKG_VERSION"), "\n")),
     },
 ];
+
+/// How many CPUs there are.
+pub fn cpus(count: usize) -> String {
+    match count {
+        0 => "the board has no CPU".to_owned(),
+        1 => "the board has one, 0".to_owned(),
+        _ => format!("the board has {count}, 0 to {}", count - 1),
+    }
+}
+
+/// What there is to say about each CPU, by its place and its name.
+fn each_cpu(
+    vm: &mut Vm<'_>,
+    about: impl Fn(usize, &str, &mut Machine) -> Option<String>,
+) -> Outcome {
+    let names: Vec<_> = vm.machine.cpus().map(str::to_owned).collect();
+    if names.is_empty() {
+        return Err(cpus(0));
+    }
+    let all = names.iter().enumerate();
+    let all = all.filter_map(|(index, name)| about(index, name, &mut vm.machine));
+    say(all.collect::<String>())
+}
 
 fn jit(info: &EngineInfo) -> String {
     let engine = match info.engine {

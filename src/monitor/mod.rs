@@ -29,6 +29,8 @@ pub struct Vm<'a> {
     pub run: Run,
     /// The folder of named snapshots.
     pub snapshots: &'a Path,
+    /// The CPU that is looked at, by its place among the board's.
+    pub cpu: usize,
     /// It stands still until it is told to go on.
     pub paused: bool,
     /// What comes from outside.

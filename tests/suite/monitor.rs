@@ -172,6 +172,8 @@ fn bad_commands_say_why_and_change_nothing() {
             "Error: the CPU has no register and no group '2'",
         ),
         ("info registers epcc", "did you mean `epc`?"),
+        ("cpu 1", "Error: there is no CPU 1: the board has one, 0"),
+        ("cpu x", "Error: there is no CPU x: the board has one, 0"),
         ("info \"status", "Error: unterminated string"),
         ("help bogus", "Error: unknown command: 'bogus'"),
         ("", ""),
@@ -183,6 +185,35 @@ fn bad_commands_say_why_and_change_nothing() {
     }
     assert_eq!(ask(&mut console, "info status"), "VM status: paused\n");
     assert_eq!(ask(&mut console, "info registers"), before);
+    console.send("quit\n");
+    assert_eq!(console.wait().code(), Some(0));
+}
+
+#[test]
+fn each_cpu_can_be_looked_at() {
+    let board = "[board]\nname = \"pair\"\n[dev.first]\nat = \"sys\"\n[dev.first.mips32-cpu]\n[dev.second]\nat = \"sys\"\n[dev.second.mips32-cpu]\nfpu = false\ncpu-num = 1\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("pair.toml");
+    fs::write(&path, board).expect("it can be written");
+    let emulator = Emulator::ours_with(PROGRAM, &path.to_string_lossy());
+    let mut console = Console::start(emulator.args(["-S", "--monitor", "stdio"]).command());
+    console.expect(PROMPT);
+    assert_eq!(
+        ask(&mut console, "info cpus"),
+        "* CPU #0: first, pc 0xbfc00000\n  CPU #1: second, pc 0xbfc00000\n"
+    );
+    assert!(ask(&mut console, "info registers").contains("fpu:"));
+    assert_eq!(ask(&mut console, "cpu 1"), "");
+    assert!(ask(&mut console, "info cpus").contains("\n* CPU #1: second"));
+    assert!(!ask(&mut console, "info registers").contains("fpu:"));
+    let said = ask(&mut console, "cpu 2");
+    assert!(
+        said.contains("there is no CPU 2: the board has 2, 0 to 1"),
+        "{said}"
+    );
+    let jit = ask(&mut console, "info jit");
+    assert_eq!(jit.matches("engine: ").count(), 2, "{jit}");
+    assert!(jit.contains("CPU #1: second\nengine: "), "{jit}");
     console.send("quit\n");
     assert_eq!(console.wait().code(), Some(0));
 }
