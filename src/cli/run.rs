@@ -338,7 +338,7 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         }
     }
     Ok(match end {
-        End::PowerOff | End::Reset | End::Paused => 0,
+        End::PowerOff | End::Reset | End::Paused | End::Stopped(..) => 0,
         End::TimeUp => TIME_UP,
         End::Quit(status) => status,
     })

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
+use solderless_model::memory::Ram;
 use solderless_model::{
     Access, Backing, BusError, BusKind, Cx, DevId, Device, END_OF_TIME, Fabric, Pin, PinLevels,
     Region, RegionId, RegionKind, Request, SlotId, Space as SpaceKind, TimerId,
@@ -575,6 +576,12 @@ impl Domain {
             .as_ref()?;
         let len = len.min(backing.len.saturating_sub(offset));
         (len > 0).then_some((backing, backing.offset + offset, len))
+    }
+
+    /// The memory at an address of a CPU's bus: which, where in it, and how much lies together there.
+    pub(super) fn memory_of(&self, cpu: DevId, at: u64) -> Option<(Ram, u64, u64)> {
+        let (backing, offset, len) = self.memory_at(self.master_space(cpu)?, at)?;
+        Some((backing.ram.clone(), offset, len))
     }
 
     fn master_space(&self, dev: DevId) -> Option<SpaceId> {

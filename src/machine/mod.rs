@@ -1,6 +1,7 @@
 //! A plan made into a running machine.
 
 mod boot;
+mod debug;
 mod domain;
 mod run;
 mod space;
@@ -9,7 +10,7 @@ use solderless_model::boot::Protocol;
 use solderless_model::memory::PAGE;
 use solderless_model::{
     BusError, DevId, Device, Engine, Fabric, NEWEST, Pin, Processor, Reader, Request, Section,
-    SlotId, SlotKind, StateError, Stop, Wires, Writer,
+    SlotId, SlotKind, StateError, Stop, Stops, Wires, Writer,
 };
 
 pub use boot::{Firmware, Kernel, KernelFiles, firmware_image, main_memory};
@@ -19,6 +20,7 @@ pub use domain::{Backlog, Sink};
 pub use run::{End, Event, Host, Pace, Run};
 
 use crate::plan::{Address, Bus, Plan};
+use domain::turns::Limit;
 use domain::{Domain, Seating};
 
 /// What a run plugs into the slots of a board, and what calendar it starts with.
@@ -84,6 +86,10 @@ pub struct Machine {
     kernel: Option<Kernel>,
     /// How the board starts a kernel.
     protocol: Option<&'static dyn Protocol>,
+    /// Where a debugger wants the CPUs to stop.
+    stops: Stops,
+    /// The CPU of which the next run executes one instruction.
+    stepping: Option<usize>,
 }
 
 /// The section of what has come into a slot and waits for the guest: this, and the slot's name.
@@ -161,7 +167,9 @@ impl Machine {
         other.domain.take_sinks(&mut self.domain);
         other.domain.set_quantum(self.domain.quantum());
         other.counted = std::mem::take(&mut self.counted);
+        other.stops = std::mem::take(&mut self.stops);
         *self = other;
+        self.set_stops_again();
     }
 
     fn build(plan: &Plan, fittings: Fittings) -> Result<Self, BuildError> {
@@ -268,6 +276,8 @@ impl Machine {
             consumers,
             kernel: fittings.kernel,
             protocol: plan.boot.as_ref().map(|boot| boot.protocol),
+            stops: Stops::default(),
+            stepping: None,
         })
     }
 
@@ -301,7 +311,7 @@ impl Machine {
     /// happen. Returns why the CPU stopped, or `None` on a board without one.
     pub fn step(&mut self, limit: u64) -> Option<Stop> {
         self.domain.run_timers();
-        let stop = self.domain.run_cpus(u64::MAX, limit);
+        let stop = self.domain.run_cpus(u64::MAX, Limit::All(limit));
         self.domain.run_timers();
         stop.map(|(_, stop)| stop)
     }

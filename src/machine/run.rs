@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use solderless_model::{END_OF_TIME, Request, SlotKind, State, Stop};
 
+use super::domain::turns::Limit;
 use super::{Consumer, Machine};
 
 /// Guest time between two looks at the host.
@@ -69,6 +70,8 @@ pub enum End {
     Paused,
     /// The host asked for it, with this status.
     Quit(u8),
+    /// A CPU, by its place among them, is where a debugger wanted it to stop, or has done its single step ([`Stop::Limit`]).
+    Stopped(usize, Stop),
 }
 
 /// What ends a run, and how time passes in it.
@@ -207,7 +210,14 @@ impl Machine {
                 self.deliver(host);
             }
             let slice_end = ((self.now() / SLICE_NS + 1) * SLICE_NS).min(END_OF_TIME);
-            let stop = self.domain.run_cpus(last.min(slice_end), u64::MAX);
+            let limit = self.stepping.map_or(Limit::None, Limit::Step);
+            let stop = self.domain.run_cpus(last.min(slice_end), limit);
+            if let Some((cpu, stop @ (Stop::Limit | Stop::Break(_) | Stop::Watch(_)))) = stop {
+                self.stepping = None;
+                // Input has its turn when it would have had it otherwise.
+                self.look_at = slice_end;
+                return End::Stopped(cpu, stop);
+            }
             let stop = stop.map(|(_, stop)| stop);
             if self.domain.requested().is_some() {
                 self.look_at = 0;

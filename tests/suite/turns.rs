@@ -6,7 +6,7 @@ use std::time::Duration;
 use solderless::compose::{self, Loaded, Options};
 use solderless::machine::{End, Event, Fittings, Host, Machine, Pace, Run};
 use solderless_model::testing::Noise;
-use solderless_model::{Engine, NEWEST};
+use solderless_model::{Engine, NEWEST, Place, Stop, Stops, Watch, Watching};
 use solderless_testing::{Endian, guests};
 
 /// The engines that this host has.
@@ -192,4 +192,137 @@ fn a_pair_that_is_cut_and_saved_anywhere_goes_on_as_if_it_were_not() {
             "turns of {quantum} ns"
         );
     }
+}
+
+/// Runs to the end of the program, going on from wherever it stops.
+fn run_through(machine: &mut Machine, mut stopped: impl FnMut(&mut Machine, usize, Stop)) {
+    loop {
+        let run = Run {
+            pace: Pace::Deterministic,
+            no_reboot: false,
+            max_time: Some(Duration::from_nanos(ENOUGH_NS - machine.now())),
+        };
+        match machine.run(run, &mut Silence) {
+            End::Stopped(cpu, stop) => stopped(machine, cpu, stop),
+            end => break assert_eq!(end, End::TimeUp),
+        }
+    }
+}
+
+#[test]
+fn a_pair_that_a_debugger_stops_goes_on_as_if_it_did_not() {
+    const ROUNDS: u32 = 64;
+    let Some(pair) = Pair::new() else { return };
+    let mut noise = Noise(17);
+    let words = pair.program.len() as u64 / 4;
+    for engine in ENGINES.iter().copied() {
+        for quantum in [90, 10_000] {
+            let mut plain = pair.machine(engine, quantum, ROUNDS);
+            run(&mut plain, ENOUGH_NS);
+            for n in 0..4 {
+                let mut machine = pair.machine(engine, quantum, ROUNDS);
+                let breakpoints = (0..4).map(|_| match (4 * noise.below(words), noise.below(2)) {
+                    (at, 0) => Place::Virtual(0xffff_ffff_9fc0_0000 + at),
+                    (at, _) => Place::Physical(0x1fc0_0000 + at),
+                });
+                let breakpoints = breakpoints.collect();
+                let on = [Watching::Reads, Watching::Writes, Watching::Accesses];
+                let watch = |at| Watch {
+                    at,
+                    len: 1 + noise.below(8),
+                    on: on[noise.below(3) as usize],
+                };
+                // The lock, a node, and what is counted by interrupts.
+                let places = [
+                    Place::Virtual(0x8000_1000),
+                    Place::Physical(0x1104),
+                    Place::Physical(0x1018),
+                ];
+                let watchpoints = places.map(watch).to_vec();
+                assert!(machine.set_stops(Stops {
+                    breakpoints,
+                    watchpoints
+                }));
+                let mut count = 0;
+                run_through(&mut machine, |machine, cpu, stop| {
+                    count += 1;
+                    let pc = machine.cpu_at(cpu).expect("a CPU").pc();
+                    match stop {
+                        Stop::Break(at) => assert_eq!(pc % 0x1000, at.address() % 0x1000),
+                        Stop::Watch(watched) => assert_eq!(watched.at >> 12, 0x80001),
+                        stop => panic!("{stop:?}"),
+                    }
+                });
+                assert!(count > 0, "{n}");
+                assert_eq!(
+                    plain.state_hash(),
+                    machine.state_hash(),
+                    "{engine:?}, turns of {quantum} ns, {n}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn single_steps_of_one_cpu_are_what_it_would_do_anyway() {
+    const ROUNDS: u32 = 32;
+    let Some(pair) = Pair::new() else { return };
+    for engine in ENGINES.iter().copied() {
+        let mut plain = pair.machine(engine, 500, ROUNDS);
+        run(&mut plain, ENOUGH_NS);
+        let mut machine = pair.machine(engine, 500, ROUNDS);
+        let executed = |machine: &mut Machine| machine.cpu_at(1).expect("a CPU").instructions();
+        let mut before = 0;
+        machine.step_cpu(1);
+        run_through(&mut machine, |machine, cpu, stop| {
+            assert_eq!((cpu, stop), (1, Stop::Limit));
+            let now = executed(machine);
+            assert!(
+                matches!(now - before, 1 | 2),
+                "a branch goes with its slot: {}",
+                now - before
+            );
+            before = now;
+            machine.step_cpu(1);
+        });
+        assert_eq!(before, executed(&mut plain));
+        assert_eq!(plain.state_hash(), machine.state_hash(), "{engine:?}");
+    }
+}
+
+#[test]
+fn a_debugger_sees_memory_as_each_cpu_does() {
+    let Some(pair) = Pair::new() else { return };
+    let mut machine = pair.machine(ENGINES[0], 1000, 32);
+    run(&mut machine, ENOUGH_NS);
+    let hash = machine.state_hash();
+    let mut word = [0; 4];
+    for (cpu, at, expected) in [
+        (0, Place::Virtual(0xbe00_0000), 1),
+        (1, Place::Virtual(0xffff_ffff_be00_0000), 2),
+        (1, Place::Physical(0x1e00_0000), 2),
+        (1, Place::Virtual(0x8000_1080), 32),
+    ] {
+        machine.peek(cpu, at, &mut word).expect("memory");
+        assert_eq!(u32::from_le_bytes(word), expected, "{cpu} {at:?}");
+    }
+    // Registers, nothing, what is not translated, and the end of memory.
+    for at in [
+        Place::Virtual(0xbf00_0900),
+        Place::Physical(0x1800_0000),
+        Place::Virtual(0x1000),
+        Place::Physical(0xfffe),
+        Place::Physical(u64::MAX),
+    ] {
+        assert!(machine.peek(0, at, &mut word).is_err(), "{at:?}");
+        assert!(machine.poke(0, at, &word).is_err(), "{at:?}");
+    }
+    assert_eq!(machine.state_hash(), hash);
+    // Read-only memory too, and across pages.
+    machine
+        .poke(1, Place::Virtual(0x8000_1ffe), &[1, 2, 3, 4])
+        .expect("memory");
+    assert_eq!(machine.read(0x1ffe, 2), Ok(0x0201));
+    assert_eq!(machine.read(0x2000, 2), Ok(0x0403));
 }

@@ -146,6 +146,8 @@ pub enum Found<Op> {
     Once(Code<Op>),
     /// The fetch raised an exception.
     Raised,
+    /// Not executed: a debugger wants the CPU to stop there.
+    Stop,
 }
 
 /// Where an instruction is fetched from.
@@ -206,6 +208,9 @@ impl<I: Guest> Blocks<I> {
     #[cold]
     fn make(&mut self, core: &mut I::Core, cx: &mut Cx<'_>) -> Found<I::Op> {
         let va = I::pc(core);
+        if I::vcpu(core).halts.may_break(va) {
+            return once::<I>(core, cx, 1);
+        }
         let (pa, ram, offset) = match source::<I>(core, cx, va) {
             Ok(Source::Memory { pa, ram, offset }) => (pa, ram, offset),
             Ok(Source::Bus(_)) => return once::<I>(core, cx, 1),
@@ -686,6 +691,13 @@ fn home(ram: u32, offset: u64) -> Home {
 /// Up to `most` instructions from the CPU's address on, to be executed once; what cannot be torn from the last may be one more.
 pub fn once<I: Isa>(core: &mut I::Core, cx: &mut Cx<'_>, most: usize) -> Found<I::Op> {
     let va = I::pc(core);
+    let mut most = most;
+    if I::vcpu(core).halts.breaks() {
+        if stops_here::<I>(core) {
+            return Found::Stop;
+        }
+        most = 1;
+    }
     let mut fetched = Vec::new();
     let mut memory = None;
     match source::<I>(core, cx, va) {
@@ -821,9 +833,31 @@ fn first_bytes<I: Isa>(core: &I::Core, ram: u32, offset: u64) -> Vec<u8> {
     (0..I::LONGEST).map_while(|at| there.u8(at)).collect()
 }
 
-/// The block at an offset in memory; `None` as for [`Isa::decode`].
+/// The block at an offset in memory, up to where a breakpoint may be; `None` as for [`Isa::decode`].
 fn decode<I: Isa>(core: &I::Core, ram: u32, offset: u64) -> Option<I::Block> {
-    I::decode(core, bytes::<I>(core, ram, offset, &[]), I::MOST)
+    let all = bytes::<I>(core, ram, offset, &[]);
+    if let Some(until) = I::vcpu(core).halts.until_break(offset) {
+        let before = Bytes {
+            page: all.page.map(|(ram, at, len)| (ram, at, len.min(until))),
+            rest: all.rest,
+        };
+        // What reaches across it cannot be torn, and is alone.
+        return I::decode(core, before, I::MOST).or_else(|| I::decode(core, all, 1));
+    }
+    I::decode(core, all, I::MOST)
+}
+
+/// Whether the CPU is to stop before the instruction at its address.
+#[cold]
+fn stops_here<I: Isa>(core: &mut I::Core) -> bool {
+    let va = I::pc(core);
+    if !I::vcpu(core).halts.may_break(va) {
+        return false;
+    }
+    let pa = I::translate(core, va).ok();
+    let vcpu = I::vcpu_mut(core);
+    let instructions = vcpu.instructions.wrapping_add_signed(vcpu.executed(0));
+    vcpu.halts.stops_at(instructions, va, pa)
 }
 
 /// The same at a unit of a page.

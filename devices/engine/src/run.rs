@@ -1,7 +1,7 @@
 //! A CPU with its engine: the run loop.
 
 use solderless_model::memory::PAGE;
-use solderless_model::{Cx, Engine as Choice, EngineInfo, Stop, Tier};
+use solderless_model::{Cx, Engine as Choice, EngineInfo, Stop, Stops, Tier};
 
 use crate::Guest;
 use crate::block::{Blocks, Found, once};
@@ -37,6 +37,7 @@ impl<I: Guest> Engine<I> {
     /// last.
     pub fn run(&mut self, core: &mut I::Core, cx: &mut Cx<'_>, limit: u64) -> Stop {
         let begin = I::vcpu(core).instructions;
+        I::vcpu_mut(core).halts.begin();
         let end = begin.saturating_add(limit);
         loop {
             if let Some(stop) = self.attend(core, cx, end) {
@@ -79,6 +80,9 @@ impl<I: Guest> Engine<I> {
         }
         I::sample(core, cx);
         let instructions = I::vcpu(core).instructions;
+        if let Some(stop) = I::vcpu_mut(core).halts.take(instructions, pc) {
+            return Some(stop);
+        }
         if instructions >= end {
             return Some(Stop::Limit);
         }
@@ -109,6 +113,7 @@ impl<I: Guest> Engine<I> {
                     from = None;
                     continue;
                 }
+                Found::Stop => return,
             };
             if let Some((from, way)) = from.take() {
                 blocks.link(from, way, id);
@@ -152,6 +157,15 @@ impl<I: Guest> Engine<I> {
                     }
                 }
             }
+        }
+    }
+
+    /// Has the CPU stop where a debugger wants it.
+    pub fn set_stops(&mut self, core: &mut I::Core, stops: &Stops) {
+        match I::vcpu_mut(core).halts.set(stops) {
+            // Blocks depend on where they may not go on.
+            true => self.blocks.clear(core),
+            false => I::forget_pages(core),
         }
     }
 

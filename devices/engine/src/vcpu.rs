@@ -3,6 +3,8 @@
 use solderless_model::memory::{PAGE, SoftTlb, Watcher};
 use solderless_model::{Cx, Page, State, StateError};
 
+use crate::halts::{Halts, Reached};
+
 /// Places for virtual pages of code.
 pub const CODE_PAGES: usize = 512;
 /// Places for physical pages.
@@ -173,6 +175,8 @@ pub struct Vcpu {
     pub memory: Memory,
     #[state(skip = "derived: virtual pages of code")]
     code_pages: [CodePage; CODE_PAGES],
+    #[state(skip = "a debugger's: where to stop")]
+    pub halts: Halts,
     #[state(skip = "within a run: instructions of the block that runs")]
     pub len: u32,
     #[state(skip = "within a run: instructions that may still be executed")]
@@ -193,6 +197,7 @@ impl Vcpu {
             code_key: u64::MAX,
             memory: Memory::default(),
             code_pages: [NO_CODE; CODE_PAGES],
+            halts: Halts::default(),
             len: 0,
             budget: 0,
             granted: 0,
@@ -303,16 +308,43 @@ impl Vcpu {
     /// translation allows. False if it is not memory.
     pub fn expect_page(&mut self, cx: &Cx<'_>, code: CodeAt, writable: bool) -> bool {
         let frame = self.memory.look(cx, code.pa);
-        let Some(ram) = self.memory.rams.get(frame.ram as usize) else {
+        if self.memory.rams.get(frame.ram as usize).is_none() {
             return false;
-        };
-        let writable = writable && frame.writable && !ram.is_watched(frame.page);
+        }
         let offset = u64::from(frame.page) * PAGE;
-        self.soft.fill(code.va as u32, ram, offset, writable);
+        let writable = writable && frame.writable;
+        self.fill(code.va, code.pa, (frame.ram, offset), writable);
         if frame.mode == code.mode {
             self.enter_code(code.va, code.key, frame.table, frame.native);
         }
         true
+    }
+
+    /// Lets the page at a virtual and a physical address be accessed directly: it is in one of `memory`, at an offset. Not
+    /// if accesses to it are watched, and for writing only if nobody watches what is written.
+    pub fn fill(&mut self, va: u64, pa: u64, (ram, offset): (u32, u64), writable: bool) {
+        if self.halts.watches() && self.halts.watches_page(va, pa) {
+            return;
+        }
+        if let Some(ram) = self.memory.rams.get(ram as usize) {
+            let writable = writable && !ram.is_watched((offset / PAGE) as u32);
+            self.soft.fill(va as u32, ram, offset, writable);
+        }
+    }
+
+    /// Whether a debugger watches anything.
+    #[inline]
+    pub fn watches(&self) -> bool {
+        self.halts.watches()
+    }
+
+    /// Whether the CPU is to stop before an access. So many instructions of the block, from the one on that is begun again, are
+    /// then not executed: it is left by [`Exit::Event`](crate::Exit::Event) to the address of that one.
+    #[cold]
+    pub fn stops_before(&mut self, reached: Reached, not_executed: i64) -> bool {
+        let instructions = self.instructions;
+        let instructions = instructions.wrapping_add_signed(self.executed(not_executed));
+        self.halts.stops_before(instructions, reached)
     }
 
     /// Ends the run of blocks after this one, so that what has happened is looked at.

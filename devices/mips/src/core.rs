@@ -427,6 +427,20 @@ impl Core {
         Ok((mapping.pa, mapping.dirty))
     }
 
+    /// The physical address of a virtual one, whatever the mode, for one who only looks.
+    pub fn look(&self, va: u32) -> Option<u32> {
+        if !mapped(va) {
+            return Some(va & 0x1fff_ffff);
+        }
+        if va >> 31 == 0 && self.cp0.status & status::ERL != 0 {
+            return Some(va);
+        }
+        let hi = self.cp0.entry_hi;
+        let victims = || self.victims.get().and_then(|v| v.translate(va, hi));
+        let mapping = self.tlb.translate(va, hi).or_else(victims)?;
+        mapping.valid.then_some(mapping.pa)
+    }
+
     /// Gives back the instructions of the block that come after this one, because it is left here.
     #[inline]
     pub fn leave(&mut self, op: &Op) {

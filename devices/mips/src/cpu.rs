@@ -10,8 +10,8 @@
 use solderless_engine::Engine;
 use solderless_model::registers::{Register, Value};
 use solderless_model::{
-    self as model, BuildError, BusKind, Cpu, Cx, Device, EngineInfo, Interface, Model, Pin,
-    Processor, PropError, State, StateError, Stop, TimerId, Wires,
+    self as model, BuildError, BusKind, Cpu, Cx, Device, EngineInfo, Interface, Model, Pin, Place,
+    Processor, PropError, State, StateError, Stop, Stops, TimerId, Wires,
 };
 
 use crate::boot;
@@ -75,9 +75,11 @@ impl Device for Mips32Cpu {
             *victims = Victims::new();
         }
         let notices = std::mem::take(&mut self.core.notices);
+        let halts = std::mem::take(&mut self.core.vcpu.halts);
         *self.core = Core::new(self.core.identity, victims);
         self.core.vcpu.instructions = instructions;
         self.core.notices = notices;
+        self.core.vcpu.halts = halts;
         self.core.notices.begin(cx.now());
         self.core.sample(cx);
         // Compare is zero, and is not to match at once.
@@ -164,6 +166,24 @@ impl Processor for Mips32Cpu {
 
     fn engine_info(&self) -> EngineInfo {
         self.engine.info()
+    }
+
+    fn set_stops(&mut self, stops: &Stops) -> bool {
+        // Who knows MIPS64 may write them sign-extended.
+        let short = |at: &mut Place| {
+            if let Place::Virtual(at) = at {
+                *at &= 0xffff_ffff;
+            }
+        };
+        let mut stops = stops.clone();
+        stops.breakpoints.iter_mut().for_each(short);
+        stops.watchpoints.iter_mut().for_each(|w| short(&mut w.at));
+        self.engine.set_stops(&mut self.core, &stops);
+        true
+    }
+
+    fn look(&self, va: u64) -> Option<u64> {
+        self.core.look(va as u32).map(u64::from)
     }
 
     fn pc(&self) -> u64 {

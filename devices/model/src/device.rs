@@ -10,6 +10,7 @@ use solderless_memory::Ram;
 use crate::pci::PciFunction;
 use crate::props::Ranges;
 use crate::registers::{Register, Value};
+use crate::stops::{Place, Stops, Watched};
 use crate::{
     Fitted, Interface, Part, Parts, Pin, PinLevels, PortId, PropError, RegionId, SlotId, State,
     StateError, TimerId,
@@ -283,6 +284,10 @@ pub enum Stop {
     Wait,
     /// It has executed the number of instructions asked for.
     Limit,
+    /// The next instruction is at this breakpoint.
+    Break(Place),
+    /// The next instruction is about to access what is watched.
+    Watch(Watched),
 }
 
 /// How a CPU executes instructions. What the guest sees does not depend on it.
@@ -365,6 +370,15 @@ pub trait Processor {
     fn set_pace(&mut self, _per_cycle: f64) {}
     /// Instructions executed since power-on.
     fn instructions(&self) -> u64;
+    /// Has the CPU stop where a debugger wants it, from now on. A run that begins where the last one has stopped goes on. False, with
+    /// nothing changed, where the CPU cannot. Addresses are as the CPU has them: in [`Stop`] as well.
+    fn set_stops(&mut self, stops: &Stops) -> bool {
+        stops.is_empty()
+    }
+    /// The physical address of a virtual one as a debugger sees it: whatever the privilege, and with no effect on the CPU.
+    fn look(&self, _va: u64) -> Option<u64> {
+        None
+    }
     /// Address of the next instruction.
     fn pc(&self) -> u64;
     /// Goes on at another address.

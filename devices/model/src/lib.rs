@@ -16,6 +16,7 @@ pub mod pci;
 mod props;
 pub mod registers;
 mod state;
+mod stops;
 pub mod testing;
 
 pub use device::{
@@ -33,3 +34,4 @@ pub use solderless_memory as memory;
 pub use state::{
     Field, Fitted, NEWEST, Part, Parts, Reader, Section, Shape, State, StateError, Variant, Writer,
 };
+pub use stops::{Place, Stops, Watch, Watched, Watching};

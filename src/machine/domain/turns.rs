@@ -61,6 +61,35 @@ impl Default for Turns {
     }
 }
 
+/// Instructions that may be executed.
+#[derive(Debug, Clone, Copy)]
+pub enum Limit {
+    /// As many as there is time for.
+    None,
+    /// So many by all CPUs together.
+    All(u64),
+    /// One by this CPU, as many as there is time for by the others.
+    Step(usize),
+}
+
+impl Limit {
+    /// How many a CPU may execute.
+    fn of(self, cpu: usize) -> u64 {
+        match self {
+            Self::All(left) => left,
+            Self::Step(one) if one == cpu => 1,
+            Self::None | Self::Step(_) => u64::MAX,
+        }
+    }
+
+    /// So many were executed.
+    fn take(&mut self, instructions: u64) {
+        if let Self::All(left) = self {
+            *left = left.saturating_sub(instructions);
+        }
+    }
+}
+
 impl Turns {
     fn several(&self) -> bool {
         self.cpus.len() > 1
@@ -112,15 +141,19 @@ impl Domain {
         running.map(|turn| turn.time).min().unwrap_or(self.now)
     }
 
-    /// Runs the CPUs until guest time is `until`, something else has to happen, all wait, or so many instructions were executed. A
-    /// round is not cut short by `until`. Returns why, and of which CPU that is said, by its place among them.
-    pub(in crate::machine) fn run_cpus(&mut self, until: u64, limit: u64) -> Option<(usize, Stop)> {
+    /// Runs the CPUs until guest time is `until`, something else has to happen, all wait, or so many instructions were executed, by all
+    /// together or by one. A round is not cut short by `until`. Returns why, and of which CPU that is said, by its place among them.
+    pub(in crate::machine) fn run_cpus(
+        &mut self,
+        until: u64,
+        limit: Limit,
+    ) -> Option<(usize, Stop)> {
         match self.turns.devices.as_slice() {
             [] => None,
             [one] => {
                 let cpu = *one;
                 self.slice_end = until;
-                let stop = self.run_cpu(cpu, limit)?;
+                let stop = self.run_cpu(cpu, limit.of(0))?;
                 self.turns.cpus[0].idle = stop == Stop::Wait;
                 Some((0, stop))
             }
@@ -128,7 +161,7 @@ impl Domain {
         }
     }
 
-    fn run_turns(&mut self, until: u64, limit: u64) -> (usize, Stop) {
+    fn run_turns(&mut self, until: u64, limit: Limit) -> (usize, Stop) {
         let mut left = limit;
         loop {
             if !self.in_round() {
@@ -140,8 +173,8 @@ impl Domain {
                 && let Some(cpu) = self.turns.devices.get(index).copied()
             {
                 let before = self.instructions(cpu);
-                let stop = self.turn(index, left);
-                left = left.saturating_sub(self.instructions(cpu) - before);
+                let stop = self.turn(index, left.of(index));
+                left.take(self.instructions(cpu) - before);
                 match stop {
                     // The turn is not over.
                     Stop::Deadline if self.request.is_some() || self.full => {

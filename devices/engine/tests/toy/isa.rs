@@ -25,7 +25,7 @@ use solderless_engine::host::{
     Assembler, Binary, Extend, If, Operand, Reach, Shift, Size, T0, T1, T2, Width,
 };
 use solderless_engine::{
-    Bytes, CodeAt, Emitter, Exit, Frame, Isa, Physical, Straight, Templates, Vcpu,
+    Bytes, CodeAt, Emitter, Exit, Frame, Isa, Physical, Reached, Straight, Templates, Vcpu,
 };
 use solderless_model::{Cx, Stop};
 
@@ -181,6 +181,25 @@ fn place(core: &mut Core, cx: &Cx<'_>, va: u64) -> Option<(u32, u64, u64)> {
     }
 }
 
+/// A debugger wants the CPU to stop before an access, at the instruction that makes it.
+fn stops_before(core: &mut Core, inst: &Inst, va: u64, write: bool) -> bool {
+    let pc = core.pc.wrapping_add(inst.at.into());
+    let reached = Reached {
+        pc,
+        va,
+        pa: va,
+        size: 8,
+        write,
+    };
+    let not_executed = rest(core, inst) + 1;
+    let stops = core.vcpu.watches() && core.vcpu.stops_before(reached, not_executed);
+    if stops {
+        core.vcpu.budget += not_executed;
+        core.pc = pc;
+    }
+    stops
+}
+
 /// The one meaning of an instruction.
 fn execute(core: &mut Core, inst: &Inst, cx: &mut Cx<'_>) -> Done {
     let [a, b, c] = [inst.a, inst.b, inst.c].map(usize::from);
@@ -194,14 +213,16 @@ fn execute(core: &mut Core, inst: &Inst, cx: &mut Cx<'_>) -> Done {
         7 => core.r[a] = !core.r[a],
         8 => {
             let va = core.r[b].wrapping_add_signed(inst.n.into());
-            let Some((ram, page, at)) = place(core, cx, va) else {
+            let Some((index, page, at)) = place(core, cx, va) else {
                 return trap(core, inst);
             };
+            if stops_before(core, inst, va, false) {
+                return Done::Left(Exit::Event);
+            }
             let vcpu = &mut core.vcpu;
-            if let Some(ram) = vcpu.memory.rams.get(ram as usize) {
+            if let Some(ram) = vcpu.memory.rams.get(index as usize) {
                 core.r[a] = ram.read_u64(at).unwrap_or(0);
-                let writable = !ram.is_watched((at >> 12) as u32);
-                vcpu.soft.fill(va as u32, ram, page, writable);
+                vcpu.fill(va, va, (index, page), true);
             }
         }
         9 => {
@@ -209,6 +230,9 @@ fn execute(core: &mut Core, inst: &Inst, cx: &mut Cx<'_>) -> Done {
             let Some((index, page, at)) = place(core, cx, va) else {
                 return trap(core, inst);
             };
+            if stops_before(core, inst, va, true) {
+                return Done::Left(Exit::Event);
+            }
             let vcpu = &mut core.vcpu;
             if let Some(ram) = vcpu.memory.rams.get(index as usize) {
                 let _ = ram.write_u64(at, core.r[a]);
@@ -216,9 +240,7 @@ fn execute(core: &mut Core, inst: &Inst, cx: &mut Cx<'_>) -> Done {
                     let past = past(core, inst);
                     return leave(core, inst, past, Exit::Event);
                 }
-                if !ram.is_watched((at >> 12) as u32) {
-                    vcpu.soft.fill(va as u32, ram, page, true);
-                }
+                vcpu.fill(va, va, (index, page), true);
             }
         }
         0xa if core.r[a] == core.r[b] => {

@@ -11,7 +11,9 @@ use proptest::prelude::*;
 use solderless_engine::{Engine, GENERATES};
 use solderless_model::memory::Ram;
 use solderless_model::testing::Surroundings;
-use solderless_model::{Cx, DevId, Engine as Choice, EngineInfo, RegionId};
+use solderless_model::{
+    Cx, DevId, Engine as Choice, EngineInfo, Place, RegionId, Stop, Stops, Watch, Watched, Watching,
+};
 
 use isa::{Core, Toy, encode};
 use plain::Plain;
@@ -50,9 +52,9 @@ impl Machine {
         }
     }
 
-    fn run(&mut self, limit: u64) {
+    fn run(&mut self, limit: u64) -> Stop {
         let mut cx = Cx::new(&mut self.around, DevId(0));
-        self.engine.run(&mut self.core, &mut cx, limit);
+        self.engine.run(&mut self.core, &mut cx, limit)
     }
 
     fn change_map(&mut self) {
@@ -86,6 +88,50 @@ fn compare(memory: &[u8], pieces: &[u64], choice: Choice) -> EngineInfo {
         assert!(machine.memory() == plain.memory, "{place}: memory differs");
     }
     machine.info()
+}
+
+/// Runs a program in pieces and goes on where it is stopped, here and in the plain interpreter; gives how often it was.
+fn compare_stops(memory: &[u8], pieces: &[u64], stops: &Stops, choice: Choice) -> usize {
+    let mut plain = Plain::new(memory.to_vec(), CODE);
+    let mut expected = Vec::new();
+    let total: u64 = pieces.iter().sum();
+    for instructions in 0..total {
+        let (pc, access) = (plain.pc, plain.access());
+        let here = |place: &&Place| place.address() == pc;
+        let found = stops.breakpoints.iter().find(here);
+        expected.extend(found.map(|place| (instructions, pc, Stop::Break(*place))));
+        let meets = |watch: &&Watch| {
+            let from = watch.at.address();
+            access.is_some_and(|(at, write)| {
+                at + 8 > from && at < from + watch.len && watch.on.meets(write)
+            })
+        };
+        if let (Some(watch), Some((at, write))) = (stops.watchpoints.iter().find(meets), access) {
+            let watch = *watch;
+            expected.push((instructions, pc, Stop::Watch(Watched { watch, at, write })));
+        }
+        plain.run(1);
+    }
+    let mut machine = Machine::new(memory, choice);
+    machine.engine.set_stops(&mut machine.core, stops);
+    let (mut found, mut end) = (Vec::new(), 0);
+    for piece in pieces {
+        end += piece;
+        loop {
+            let stop = machine.run(end - machine.core.vcpu.instructions);
+            if stop == Stop::Limit {
+                break;
+            }
+            found.push((machine.core.vcpu.instructions, machine.core.pc, stop));
+            assert!(found.len() <= expected.len(), "{choice:?}: {stop:?}");
+        }
+    }
+    assert_eq!(found, expected, "{choice:?}");
+    assert_eq!(machine.core.vcpu.instructions, total, "{choice:?}");
+    assert_eq!(machine.core.r, plain.r, "{choice:?}");
+    assert_eq!(machine.core.pc, plain.pc, "{choice:?}");
+    assert!(machine.memory() == plain.memory, "{choice:?}: memory");
+    found.len()
 }
 
 fn engines() -> Vec<Choice> {
@@ -230,6 +276,34 @@ proptest! {
     }
 
     #[test]
+    fn programs_that_are_stopped_anywhere_do_the_same(
+        at in any::<u16>(),
+        rounds in 1..60u8,
+        body in prop::collection::vec(random(), 1..60),
+        pieces in prop::collection::vec(prop_oneof![1..4u64, 1..200u64, 200..3000u64], 1..12),
+        breakpoints in prop::collection::vec((0..0x140u64, any::<bool>()), 0..6),
+        watchpoints in prop::collection::vec((0..0x1000u64, 1..40u64, 0..3usize), 0..4),
+    ) {
+        let memory = program(at, rounds, &body);
+        let start = CODE + u64::from(at) % (CODE_END - CODE - 0x800);
+        let place = |at, physical| if physical { Place::Physical(at) } else { Place::Virtual(at) };
+        let on = [Watching::Reads, Watching::Writes, Watching::Accesses];
+        let breakpoints = breakpoints.into_iter().map(|(by, physical)| place(start + by, physical));
+        let watchpoints = watchpoints.into_iter().map(|(by, len, which)| Watch {
+            at: place(DATA as u64 - 0x800 + by, by % 2 == 0),
+            len,
+            on: on[which],
+        });
+        let stops = Stops {
+            breakpoints: breakpoints.collect(),
+            watchpoints: watchpoints.collect(),
+        };
+        for choice in engines() {
+            compare_stops(&memory, &pieces, &stops, choice);
+        }
+    }
+
+    #[test]
     fn random_bytes_are_a_program_like_any_other(
         bytes in prop::collection::vec(any::<u8>(), 0x400),
         pieces in prop::collection::vec(1..500u64, 1..12),
@@ -271,6 +345,23 @@ fn every_tier_is_reached() {
         assert!(info.generated >= 3, "{info:?}");
         assert!(info.loops >= 1, "{info:?}");
         assert!(info.native.instructions > 25_000, "{info:?}");
+    }
+}
+
+#[test]
+fn a_loop_is_stopped_each_time_round() {
+    let memory = counting(500);
+    // The second of the three instructions, and the last.
+    let stops = Stops {
+        breakpoints: vec![Place::Virtual(CODE + 12), Place::Physical(CODE + 14)],
+        watchpoints: Vec::new(),
+    };
+    for choice in engines() {
+        assert_eq!(
+            compare_stops(&memory, &[400, 1100], &stops, choice),
+            998,
+            "{choice:?}"
+        );
     }
 }
 

@@ -27,6 +27,15 @@ impl Plain {
         }
     }
 
+    /// Where the next instruction loads or stores, if it does, and which.
+    pub fn access(&self) -> Option<(u64, bool)> {
+        let first = self.byte(self.pc).ok()?;
+        let b = usize::from(self.byte(self.pc.wrapping_add(1)).ok()? & 15);
+        let va = self.r[b].wrapping_add_signed(self.half(self.pc.wrapping_add(2)).ok()?);
+        let there = va % 8 == 0 && va < self.memory.len() as u64;
+        (matches!(first >> 4, 8 | 9) && there).then_some((va, first >> 4 == 9))
+    }
+
     fn byte(&self, at: u64) -> Result<u8, u64> {
         let byte = usize::try_from(at).ok().and_then(|at| self.memory.get(at));
         byte.copied().ok_or(at)

@@ -3,7 +3,7 @@
 //! The quick way is a hit in the soft TLB. A miss goes through [`Core::load`] or [`Core::store`], which translate, fill the
 //! soft TLB, ask the bus where there is no memory, or raise the exception.
 
-use solderless_engine::{Exit, Physical};
+use solderless_engine::{Exit, Physical, Reached};
 use solderless_model::Cx;
 
 use super::pair::{Piece, single};
@@ -36,12 +36,13 @@ impl Core {
     #[inline(never)]
     pub fn load(&mut self, op: &Op, cx: &mut Cx<'_>, va: u32, size: u8) -> Result<Done<u64>, Exit> {
         let (pa, dirty) = self.reach(op, va, size, Access::Load)?;
+        self.stop_before(op, va, pa, size, false)?;
         if let Physical::Memory {
-            ram,
+            ram: index,
             offset,
             writable,
         } = self.vcpu.frame(cx, pa.into())
-            && let Some(ram) = self.vcpu.memory.rams.get(ram as usize)
+            && let Some(ram) = self.vcpu.memory.rams.get(index as usize)
         {
             let at = offset + u64::from(pa & 0xfff);
             let value = match size {
@@ -51,8 +52,9 @@ impl Core {
                 _ => ram.read_u64(at),
             };
             if let Ok(value) = value {
-                let writable = writable && dirty && !ram.is_watched((at >> 12) as u32);
-                self.vcpu.soft.fill(va, ram, offset, writable);
+                let place = (index, offset);
+                self.vcpu
+                    .fill(va.into(), pa.into(), place, writable && dirty);
                 return Ok(Done::Quiet(value));
             }
         }
@@ -78,12 +80,13 @@ impl Core {
         value: u64,
     ) -> Result<Done<()>, Exit> {
         let (pa, _) = self.reach(op, va, size, Access::Store)?;
+        self.stop_before(op, va, pa, size, true)?;
         if let Physical::Memory {
-            ram,
+            ram: index,
             offset,
             writable: true,
         } = self.vcpu.frame(cx, pa.into())
-            && let Some(ram) = self.vcpu.memory.rams.get(ram as usize)
+            && let Some(ram) = self.vcpu.memory.rams.get(index as usize)
         {
             let at = offset + u64::from(pa & 0xfff);
             let written = match size {
@@ -96,9 +99,7 @@ impl Core {
                 if ram.news() {
                     return Ok(Done::Event(()));
                 }
-                if !ram.is_watched((at >> 12) as u32) {
-                    self.vcpu.soft.fill(va, ram, offset, true);
-                }
+                self.vcpu.fill(va.into(), pa.into(), (index, offset), true);
                 return Ok(Done::Quiet(()));
             }
         }
@@ -107,6 +108,60 @@ impl Core {
             Ok(()) => Ok(Done::Event(())),
             Err(_) => Err(self.raise(op, Exception::Memory(Fault::Bus, Access::Store, va))),
         }
+    }
+
+    /// Leaves the block before an access if a debugger wants the CPU to stop there; a branch whose slot makes it is begun again.
+    #[inline]
+    fn stop_before(
+        &mut self,
+        op: &Op,
+        va: u32,
+        pa: u32,
+        size: u8,
+        write: bool,
+    ) -> Result<(), Exit> {
+        match self.vcpu.watches() {
+            true => self.stop_if_watched(op, va, pa, size, write),
+            false => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn stop_if_watched(
+        &mut self,
+        op: &Op,
+        va: u32,
+        pa: u32,
+        size: u8,
+        write: bool,
+    ) -> Result<(), Exit> {
+        let at = u32::from(op.at()) - u32::from(op.slot());
+        let pc = self.pc.wrapping_add(at * 4);
+        let reached = Reached {
+            pc: pc.into(),
+            va: va.into(),
+            pa: pa.into(),
+            size,
+            write,
+        };
+        let not_executed = i64::from(self.vcpu.len) - i64::from(at);
+        if self.vcpu.stops_before(reached, not_executed) {
+            self.vcpu.budget += not_executed;
+            self.pc = pc;
+            return Err(Exit::Event);
+        }
+        Ok(())
+    }
+
+    /// The same for a store that is not made in one go, or that other things go with.
+    #[inline]
+    fn stop_before_store(&mut self, op: &Op, va: u32, size: u8) -> Result<(), Exit> {
+        if self.vcpu.watches()
+            && let Ok((pa, _)) = self.translate(va, Access::Store)
+        {
+            self.stop_if_watched(op, va, pa, size, true)?;
+        }
+        Ok(())
     }
 
     /// Asks the bus. A device may write to memory meanwhile.
@@ -449,6 +504,10 @@ fn store_part_slow<const BIG: bool, const LEFT: bool>(
     let value = core.r[op.c];
     let shift = shift::<BIG>(va);
     let count = if LEFT { shift / 8 + 1 } else { 4 - shift / 8 };
+    let first = if LEFT == BIG { va } else { va & !3 };
+    if let Err(exit) = core.stop_before_store(op, first, count as u8) {
+        return exit;
+    }
     let mut event = false;
     for i in 0..count {
         // LEFT stores the highest bytes of the register, downwards from `va`; the other the lowest, upwards.
@@ -500,6 +559,9 @@ fn store_conditional<const BIG: bool>(
     let value = core.r[op.c];
     let raw = if BIG { value.swap_bytes() } else { value };
     let succeeds = core.ll_bit.0.held() && core.ll_va == va;
+    if succeeds && let Err(exit) = core.stop_before_store(op, va, 4) {
+        return exit;
+    }
     core.ll_bit.0.set(false);
     if succeeds {
         if core.vcpu.soft.write_u32(va, raw) {
