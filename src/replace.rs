@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use crate::visible::shown;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat};
 
 /// Has a file written by `write`, which is there as a whole once its content is on the disk (`fsync`), or not at all: whoever
@@ -29,7 +30,7 @@ pub fn replace<T, E: From<io::Error>>(
         Ok(_) => Some(File::options().write(true).open(path)?.metadata()?),
         Err(e) if e.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
             Ok(to) => {
-                let reason = format!("it is a link to {}, which is not there", to.display());
+                let reason = format!("it is a link to {}, which is not there", shown(&to));
                 return Err(io::Error::new(io::ErrorKind::NotFound, reason).into());
             }
             Err(_) => None,

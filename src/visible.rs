@@ -1,6 +1,7 @@
 //! Text of files and guests on its way to a person's terminal, where some characters would be orders.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 /// Whether a character is an order to a terminal, or changes the order in which the others are shown (UAX #9).
 fn is_order(c: char) -> bool {
@@ -33,7 +34,27 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// The same with something of equal length in place of each, so that places in the text stay what they are.
+/// A name on its one line: with ends of lines shown too, so that it cannot make lines that others seem to say.
+pub fn name(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_order) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match is_order(c) {
+            true => out.extend(c.escape_unicode()),
+            false => out.push(c),
+        }
+    }
+    out.into()
+}
+
+/// A path as a message names it.
+pub fn shown(path: &Path) -> String {
+    name(&path.to_string_lossy()).into_owned()
+}
+
+/// A text with something of equal length in place of each such order, so that places in the text stay what they are.
 pub fn replaced(text: &str) -> Cow<'_, str> {
     let gives_orders = |(at, c)| is_order(c) && !is_layout(text, at, c);
     if !text.char_indices().any(gives_orders) {
@@ -71,6 +92,7 @@ mod tests {
                     prop_assert!(!is_order(c) || is_layout(&shown, at, c), "{shown:?}");
                 }
             }
+            prop_assert!(!name(&text).contains(is_order));
             prop_assert_eq!(replaced(&text).len(), text.len());
         }
     }

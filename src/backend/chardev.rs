@@ -18,7 +18,7 @@ use super::outside::{Feed, Gone, spawn};
 use super::terminal::{self, Keys, Typed};
 use super::{BackendError, Form, LOST, Outlet, Wrong, and, read as read_form, say, socket};
 use crate::machine::Event;
-use crate::visible::visible;
+use crate::visible::{shown, visible};
 
 /// The status of a program whose output nobody reads any more: 128 + SIGPIPE.
 const BROKEN_PIPE: u8 = 141;
@@ -174,7 +174,7 @@ pub(super) fn open(
             outlet
         }
         Chardev::File(path) => {
-            let writing = |e| failed(&format!("write to {}", path.display()), &e);
+            let writing = |e| failed(&format!("write to {}", shown(path)), &e);
             if is_fifo(path) {
                 let fifo = Fifo(path.clone(), None);
                 plain(name, path, Some(PATIENCE), &feed, fifo)?
@@ -185,7 +185,7 @@ pub(super) fn open(
         }
         Chardev::Unix(path, false) => {
             let stream = UnixStream::connect(path)
-                .map_err(|e| failed(&format!("connect to {}", path.display()), &e))?;
+                .map_err(|e| failed(&format!("connect to {}", shown(path)), &e))?;
             connected(name, stream, feed)?
         }
         Chardev::Tcp(address, false) => {
@@ -195,7 +195,7 @@ pub(super) fn open(
         }
         Chardev::Unix(path, true) => {
             let listener = socket::listen(path)
-                .map_err(|e| failed(&format!("listen at {}", path.display()), &e))?;
+                .map_err(|e| failed(&format!("listen at {}", shown(path)), &e))?;
             serve(name, feed, listener, |l| l.accept().map(|(s, _)| s))?
         }
         Chardev::Tcp(address, true) => {
@@ -246,7 +246,7 @@ fn plain(
     feed: &Feed,
     out: impl Write + Send + 'static,
 ) -> Result<Outlet, BackendError> {
-    let lost = format!("{name}: cannot write to {}", path.display());
+    let lost = format!("{name}: cannot write to {}", shown(path));
     let failed = move |e| tracing::warn!("{lost}: {e}; what it sends from here on is lost");
     Ok(Outlet::new(name, patience, feed.post.clone(), out, failed)?.0)
 }

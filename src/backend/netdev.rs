@@ -15,6 +15,7 @@ use super::pcap::{Record, Recorded};
 use super::user::{self, User};
 use super::{BackendError, Form, Wrong, read, socket};
 use crate::machine::Sink;
+use crate::visible::shown;
 
 /// The shortest frame on a network, and the shortest that says what it is: the header.
 const SHORTEST: usize = 60;
@@ -116,7 +117,7 @@ pub(super) fn open(
             Some(Box::new(Udp(socket)))
         }
         Netdev::Unix(own, peer) => {
-            let at = || format!("listen at {}", own.display());
+            let at = || format!("listen at {}", shown(own));
             let from = socket::datagrams(own).map_err(|e| failed(at(), e))?;
             // A socket of its own: a peer that does not read must not hold the machine.
             let to = UnixDatagram::unbound().and_then(|to| to.set_nonblocking(true).map(|()| to));

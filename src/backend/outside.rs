@@ -268,7 +268,7 @@ impl Outside {
     /// the machine to stop, and a second one ends the program where it is.
     ///
     /// # Errors
-    /// The host refuses a signal handler, or a thread.
+    /// The host refuses a thread.
     pub fn new() -> std::io::Result<Self> {
         let (sender, events) = channel();
         let post = Post(sender);
@@ -466,6 +466,14 @@ impl Outside {
             Some(time) => self.events.recv_timeout(time).ok(),
             None => self.events.recv().ok(),
         }
+    }
+
+    /// Waits until signals are listened for, before anything is plugged in.
+    ///
+    /// # Errors
+    /// The host refuses a signal handler.
+    pub fn ready(&self) -> std::io::Result<()> {
+        self.signals.ready()
     }
 
     /// There is a machine that a signal can ask to stop.

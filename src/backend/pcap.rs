@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::outside::spawn;
 use super::{BackendError, say};
 use crate::machine::{Backlog, Sink};
-use crate::visible::visible;
+use crate::visible::{shown, visible};
 
 /// Frames that wait to be written at most.
 const KEPT: usize = 1024;
@@ -38,16 +38,15 @@ pub(super) struct Record {
 impl Record {
     /// Makes the file, for its owner alone, and starts the thread that writes it.
     pub(super) fn create(name: &str, path: &Path) -> Result<Self, BackendError> {
-        let failed = |e: io::Error| {
-            BackendError::new(format!("{name}: cannot write {}: {e}", path.display()))
-        };
+        let failed =
+            |e: io::Error| BackendError::new(format!("{name}: cannot write {}: {e}", shown(path)));
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = BufWriter::new(options.open(path).map_err(failed)?);
         header(&mut file).map_err(failed)?;
         let (to, frames) = sync_channel(KEPT);
         let waiting = Arc::new(AtomicUsize::new(0));
-        let (level, place) = (waiting.clone(), format!("{name}: {}", path.display()));
+        let (level, place) = (waiting.clone(), format!("{name}: {}", shown(path)));
         spawn(name, move || {
             if let Err(error) = write(&mut file, &frames, &level) {
                 say(&visible(&format!(

@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use rustix::process::Signal;
 use signal_hook::iterator::Signals as Incoming;
@@ -39,22 +40,24 @@ const REAL_TIME: RangeInclusive<i32> = 34..=64;
 
 /// What a signal means now.
 #[derive(Debug)]
-pub(super) struct Signals(Arc<AtomicBool>);
+pub(super) struct Signals {
+    machine: Arc<AtomicBool>,
+    taken: Receiver<std::io::Result<()>>,
+}
 
 impl Signals {
-    /// Takes over the signals that end the program. Before there is a machine one ends it at once. Then one asks the machine to
+    /// Begins to take over the signals that end the program, which takes a moment that the machine can be built in. Before there is a machine one ends it at once. Then one asks the machine to
     /// stop, and a second one ends the program where it is: the machine may be being saved to a place that takes nothing.
     pub(super) fn listen(post: Post) -> std::io::Result<Self> {
-        let numbers = ENDING.iter().chain(&[Signal::CONT, Signal::TSTP]);
-        let numbers = numbers.map(|signal| signal.as_raw());
-        let mut incoming = Incoming::new(numbers)?;
-        for number in REAL_TIME {
-            // Some C libraries keep the first of them too.
-            let _ = incoming.add_signal(number);
-        }
         let machine = Arc::new(AtomicBool::new(false));
         let known = machine.clone();
+        let (say, taken) = sync_channel(1);
         let watch = move || {
+            let mut incoming = match take() {
+                Ok(incoming) => incoming,
+                Err(e) => return drop(say.send(Err(e))),
+            };
+            let _ = say.send(Ok(()));
             for signal in incoming.forever() {
                 if signal == Signal::CONT.as_raw() {
                     terminal::resume();
@@ -77,11 +80,27 @@ impl Signals {
         std::thread::Builder::new()
             .name("signals".to_owned())
             .spawn(watch)?;
-        Ok(Self(machine))
+        Ok(Self { machine, taken })
+    }
+
+    /// Waits until the signals are taken over: before the terminal is.
+    pub(super) fn ready(&self) -> std::io::Result<()> {
+        // Its thread says so once.
+        self.taken.recv().unwrap_or(Ok(()))
     }
 
     /// There is a machine now.
     pub(super) fn begin(&self) {
-        self.0.store(true, SeqCst);
+        self.machine.store(true, SeqCst);
     }
+}
+
+fn take() -> std::io::Result<Incoming> {
+    let numbers = ENDING.iter().chain(&[Signal::CONT, Signal::TSTP]);
+    let incoming = Incoming::new(numbers.map(|signal| signal.as_raw()))?;
+    for number in REAL_TIME {
+        // Some C libraries keep the first of them too.
+        let _ = incoming.add_signal(number);
+    }
+    Ok(incoming)
 }

@@ -214,8 +214,14 @@ impl Reader<'_> {
         table
             .into_iter()
             .map(|(key, value)| {
+                let at = self.at(key.span());
+                if key.get_ref().contains(char::is_control) {
+                    let what = "a key has characters that cannot be seen";
+                    let problem = Problem::error("bad-name", what).at(at, "");
+                    self.problems.push(problem);
+                }
                 let entry = Entry {
-                    key: self.at(key.span()),
+                    key: at,
                     node: self.node(value, depth + 1),
                 };
                 (key.into_inner().into_owned(), entry)

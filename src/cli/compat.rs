@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::LayerArgs;
 use crate::compose::{Loaded, Options};
 use crate::state::{Layout, Stream, Uri, drift, forever, misfits, remedies};
+use crate::visible::shown;
 
 /// The arguments of `solderless compat`.
 #[derive(Debug, clap::Args)]
@@ -71,7 +72,7 @@ impl Side {
             });
         }
         let stream = Stream::open(&Uri::File(path.to_owned()), &mut |_, _| {}, &mut forever);
-        let stream = stream.with_context(|| name.to_owned())?;
+        let stream = stream.with_context(|| shown(path))?;
         let own = stream.board(&Options::default())?;
         let drift = drift(&stream.description.about.devices, &own.plan);
         let loaded = if !options.lay_over() {

@@ -110,7 +110,9 @@ pub fn slots() -> ArgValueCompleter {
 pub fn snapshots() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let all = snapshots::list(Path::new(snapshots::FOLDER)).unwrap_or_default();
-        let all = all.iter().map(|s| format!("file:{}", s.path.display()));
+        let all = all
+            .iter()
+            .map(|s| format!("file:{}", s.path.to_string_lossy()));
         starting(all, current)
     })
 }

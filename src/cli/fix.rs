@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::board::renew::{apply, fixes};
 use crate::replace::replace;
+use crate::visible::shown;
 
 /// The arguments of `solderless fix`.
 #[derive(Debug, clap::Args)]
@@ -23,7 +24,7 @@ pub fn run(args: &Args) -> ExitCode {
     let mut out = String::new();
     for path in &args.files {
         match one(path, args.check) {
-            Ok(0) => out.push_str(&format!("{}: nothing to fix\n", path.display())),
+            Ok(0) => out.push_str(&format!("{}: nothing to fix\n", shown(path))),
             Ok(count) => {
                 let verb = if args.check {
                     "to rewrite"
@@ -31,7 +32,7 @@ pub fn run(args: &Args) -> ExitCode {
                     "rewritten"
                 };
                 let names = if count == 1 { "name" } else { "names" };
-                out.push_str(&format!("{}: {count} {names} {verb}\n", path.display()));
+                out.push_str(&format!("{}: {count} {names} {verb}\n", shown(path)));
                 if args.check && status == ExitCode::SUCCESS {
                     status = ExitCode::from(1);
                 }
@@ -50,16 +51,16 @@ pub fn run(args: &Args) -> ExitCode {
 /// Fixes one file, and says how many names were deprecated.
 fn one(path: &Path, check: bool) -> Result<usize, ExitCode> {
     let failed = |what: &str, e: std::io::Error| {
-        super::usage(&format!("cannot {what} {}: {e}", path.display()))
+        super::usage(&format!("cannot {what} {}: {e}", shown(path)))
     };
     let bytes =
         crate::files::read(path, crate::compose::MAX_BYTES).map_err(|e| failed("read", e))?;
     let mut text = String::from_utf8(bytes)
-        .map_err(|_| super::usage(&format!("{} is not UTF-8 text", path.display())))?;
+        .map_err(|_| super::usage(&format!("{} is not UTF-8 text", shown(path))))?;
     let mut count = 0;
     // A key that is written in several places has the place of the first, so that the next comes to light after it.
     loop {
-        let found = fixes(&path.display().to_string(), &text).map_err(|problems| {
+        let found = fixes(&shown(path), &text).map_err(|problems| {
             super::complain(&problems);
             ExitCode::from(2)
         })?;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::visible::shown;
 use clap::CommandFactory;
 use clap_mangen::{Man, generate_to};
 
@@ -23,7 +24,7 @@ pub fn run(args: &Args) -> ExitCode {
     if let Some(folder) = &args.folder {
         return match generate_to(program, folder) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(e) => super::usage(&format!("cannot write to {}: {e}", folder.display())),
+            Err(e) => super::usage(&format!("cannot write to {}: {e}", shown(folder))),
         };
     }
     program.build();

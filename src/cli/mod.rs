@@ -34,7 +34,7 @@ use crate::compose::{self, Loaded, Options};
 use crate::diagnostics::Report;
 use crate::plan::Plan;
 use crate::state::{self, Patience, Stream, Uri};
-use crate::visible::visible;
+use crate::visible::{name, visible};
 
 /// Compose machines from TOML, and run them.
 #[derive(Debug, Parser)]
@@ -156,8 +156,8 @@ fn misuse(error: &clap::Error) -> ExitCode {
             "`{name}` is a board; run it with `solderless run {name}`"
         ));
     }
-    match args.iter().any(|arg| visible(arg) != arg.as_str()) {
-        true => eprint!("{}", visible(&error.render().to_string())),
+    match args.iter().any(|arg| name(arg) != arg.as_str()) {
+        true => eprint!("{}", readable(&error.render().to_string())),
         // Help goes to standard output; a reader that has gone is no error.
         false => drop(error.print()),
     }
@@ -301,8 +301,23 @@ fn refused(error: &anyhow::Error) -> ExitCode {
 
 /// Reports bad usage that the parser of the command line does not see.
 fn usage(message: &str) -> ExitCode {
-    eprintln!("error: {}", visible(message));
+    eprintln!("error: {}", readable(message));
     ExitCode::from(2)
+}
+
+/// A message with each argument of the command line on one line, and without orders to the terminal. An argument may be the
+/// name of a file that somebody else has made: a shell puts them in for `*`.
+fn readable(message: &str) -> String {
+    let args = std::env::args_os().skip(1);
+    let args = args.map(|arg| arg.to_string_lossy().into_owned());
+    let mut args: Vec<String> = args.filter(|arg| name(arg) != arg.as_str()).collect();
+    // One may be part of another.
+    args.sort_by_key(|arg| std::cmp::Reverse(arg.len()));
+    let mut message = message.to_owned();
+    for arg in args {
+        message = message.replace(&arg, &name(&arg));
+    }
+    visible(&message).into_owned()
 }
 
 /// Prints problems on standard error.

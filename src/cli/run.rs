@@ -18,7 +18,7 @@ use crate::monitor::{Sessions, Vm};
 use crate::plan::{BoardSlot, Boot, Plan};
 use crate::registry;
 use crate::state::{self, Description, Stream, Uri, snapshots};
-use crate::visible::visible;
+use crate::visible::{shown, visible};
 
 /// Calendar time at power-on in deterministic mode: 2024-01-01 00:00:00 UTC.
 const FIXED_EPOCH: i64 = 1_704_067_200;
@@ -249,7 +249,7 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     let plan = &loaded.plan;
     let monitor = args.monitor.as_deref().map(monitor).transpose()?;
     let backends = backends(args, loaded, saved.is_some(), monitor.as_ref())?;
-    let mut outside = Outside::new().context("cannot handle signals")?;
+    let mut outside = Outside::new()?;
     if monitor == Some(Chardev::Null) {
         outside.no_switch();
     }
@@ -274,6 +274,7 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     if machine.cpu().is_none() {
         tracing::warn!("the board has no CPU: nothing is executed");
     }
+    outside.ready().context("cannot handle signals")?;
     for (index, backend) in backends.iter().enumerate() {
         let name = &plan.slots[index].name;
         let sink = match backend {
@@ -562,7 +563,7 @@ fn boot_table(plan: &Plan) -> String {
 }
 
 fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
-    files::read(path, most).with_context(|| format!("cannot read {}", path.display()))
+    files::read(path, most).with_context(|| format!("cannot read {}", shown(path)))
 }
 
 /// The most that the memory holds whose slot this is.
@@ -582,9 +583,9 @@ fn content(image: &Image, plan: &Plan, slot: usize) -> Result<Vec<u8>> {
             tracing::info!(
                 "{}: {} as it is now; what the guest writes there is not written back",
                 plan.slots[slot].name,
-                path.display()
+                shown(path)
             );
-            let of = format!("{} for the slot {}", path.display(), plan.slots[slot].name);
+            let of = format!("{} for the slot {}", shown(path), plan.slots[slot].name);
             files::read(path, most(plan, slot)).with_context(|| format!("cannot read {of}"))
         }
         Image::Rom(name) => Ok(backend::rom(name).map_err(anyhow::Error::msg)?.to_vec()),
@@ -619,17 +620,16 @@ fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
     let memory = machine::main_memory(plan, boot);
     let initrd = args.initrd.as_deref();
     let initrd = initrd.map(|path| read(path, memory.low)).transpose()?;
-    let image =
-        kernel_image(path, boot).with_context(|| format!("cannot read {}", path.display()))?;
+    let image = kernel_image(path, boot).with_context(|| format!("cannot read {}", shown(path)))?;
     let files = KernelFiles {
-        name: &path.to_string_lossy(),
+        name: &shown(path),
         image: &image,
         initrd: initrd.as_deref(),
         append: args.append.as_deref().unwrap_or(""),
         fixed_seed: args.deterministic,
     };
     let kernel = Kernel::new(files, plan, boot);
-    kernel.map(Some).with_context(|| path.display().to_string())
+    kernel.map(Some).with_context(|| shown(path))
 }
 
 /// The most bytes of a kernel that comes from a pipe.

@@ -13,6 +13,7 @@ use crate::machine::CLOCK;
 use crate::state::layout::Type;
 use crate::state::payload::show;
 use crate::state::{Layout, Stream, Uri, forever};
+use crate::visible::{name, shown};
 
 /// The arguments of `solderless snapshot`.
 #[derive(Debug, clap::Args)]
@@ -81,7 +82,7 @@ fn each(files: &[PathBuf], about: impl Fn(&Path) -> Result<String>) -> Result<(S
 
 fn open(file: &Path) -> Result<Stream> {
     let stream = Stream::open(&Uri::File(file.to_owned()), &mut |_, _| {}, &mut forever);
-    stream.with_context(|| file.display().to_string())
+    stream.with_context(|| shown(file))
 }
 
 fn info(file: &Path) -> Result<String> {
@@ -95,7 +96,7 @@ fn info(file: &Path) -> Result<String> {
     let blocks = stream.sections.iter().flat_map(|s| &s.memory);
     let memory: u64 = blocks.map(Ram::size).sum();
     let version = about.layout.sections.iter().map(|s| s.version).max();
-    let mut text = format!("{}\n", file.display());
+    let mut text = format!("{}\n", shown(file));
     let mut line = |name: &str, value: String| {
         // Writing into a string has no way to fail.
         let _ = writeln!(text, "  {name:8} {value}");
@@ -123,11 +124,12 @@ fn info(file: &Path) -> Result<String> {
 fn board_name(stream: &Stream) -> String {
     let table: Option<toml::Table> = stream.description.board.parse().ok();
     let said = |key| table.as_ref()?.get("board")?.get(key)?.as_str();
-    let name = said("name").unwrap_or("without a name");
-    match said("version") {
-        Some(version) => format!("{name}@{version}"),
-        None => name.to_owned(),
-    }
+    let board = said("name").unwrap_or("without a name");
+    name(&match said("version") {
+        Some(version) => format!("{board}@{version}"),
+        None => board.to_owned(),
+    })
+    .into_owned()
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -140,17 +142,17 @@ fn verify(file: &Path) -> Result<String> {
     let stream = uri.read(&mut forever, |from| {
         Stream::read(from, &mut |done, of| bar.at(done, of))
     });
-    let stream = stream.with_context(|| file.display().to_string())?;
+    let stream = stream.with_context(|| shown(file))?;
     let about = &stream.description.about;
     // A stream has the sections of its layout, in their order.
     for (section, says) in stream.sections.iter().zip(&about.layout.sections) {
         let content = about.layout.content(says);
         let content = content.ok_or_else(|| anyhow!("the layout has no section {}", says.path))?;
-        show(section, content).with_context(|| file.display().to_string())?;
+        show(section, content).with_context(|| shown(file))?;
     }
     Ok(format!(
         "{}: good, {} sections, {} bytes\n",
-        file.display(),
+        shown(file),
         stream.sections.len(),
         stream.length
     ))
@@ -196,11 +198,7 @@ fn content(file: &Path, devices: &[String]) -> Result<String> {
         }
     }
     match found.iter().position(|found| !found) {
-        Some(index) => Err(anyhow!(
-            "{} has no section {}",
-            file.display(),
-            devices[index]
-        )),
+        Some(index) => Err(anyhow!("{} has no section {}", shown(file), devices[index])),
         None => Ok(text),
     }
 }

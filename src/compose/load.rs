@@ -22,6 +22,7 @@ use crate::board::tree::{self, Entry, Node, Table};
 use crate::board::{merge, parse, renew, set};
 use crate::diagnostics::{FileId, Problem, Severity, Sources, Span, suggest};
 use crate::files;
+use crate::visible::shown;
 
 /// A text to read.
 pub struct Found {
@@ -71,18 +72,17 @@ fn is_path(name: &str) -> bool {
 pub const MAX_BYTES: u64 = 4 << 20;
 
 fn read(origin: Origin, path: &Path) -> Result<Found, Problem> {
-    let bytes = files::read(path, MAX_BYTES).map_err(|e| {
-        Problem::error("unreadable", format!("cannot read {}: {e}", path.display()))
-    })?;
+    let bytes = files::read(path, MAX_BYTES)
+        .map_err(|e| Problem::error("unreadable", format!("cannot read {}: {e}", shown(path))))?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         Problem::error(
             "unreadable",
-            format!("{} is not UTF-8 text (byte {at})", path.display()),
+            format!("{} is not UTF-8 text (byte {at})", shown(path)),
         )
     })?;
     Ok(Found {
-        name: path.display().to_string(),
+        name: shown(path),
         text,
         origin,
     })

@@ -24,6 +24,7 @@ use crate::board::{Board, chips, gone, params, tree, when};
 use crate::diagnostics::{Problem, Report, suggest};
 use crate::graph::resolve::resolve;
 use crate::plan::Plan;
+use crate::visible::shown;
 
 /// The boards in the program, by name: those in `machines/`.
 pub const BUILT_IN: &[(&str, &str)] = &[
@@ -172,7 +173,7 @@ pub fn load_text(name: &str, text: &str, options: &Options) -> Result<(Plan, Rep
 /// As [`open`].
 pub fn load_as(path: &Path, text: &str, options: &Options) -> Result<(Plan, Report), Report> {
     let origin = Origin::of_file(path, &Origin::of_user(options.trust));
-    let loaded = open_found(&path.display().to_string(), text, origin, options)?;
+    let loaded = open_found(&shown(path), text, origin, options)?;
     Ok((loaded.plan, loaded.report))
 }
 

@@ -8,6 +8,7 @@ use crate::backend::{Backend, Chardev, Image, Netdev};
 use crate::board::tree;
 use crate::diagnostics::{Problem, Span};
 use crate::plan::BoardSlot;
+use crate::visible::shown;
 
 /// Where a text is from, and so what it can name.
 #[derive(Debug, Clone)]
@@ -94,7 +95,7 @@ impl Origin {
             Reach::Below(folder) => folder,
             Reach::Program | Reach::Itself => {
                 return Err(
-                    untrusted(format!("`{}` is a file of this host", name.display()))
+                    untrusted(format!("`{}` is a file of this host", shown(name)))
                         .help("what does not come in a folder can name no file"),
                 );
             }
@@ -109,8 +110,8 @@ impl Origin {
             true => Ok(path),
             false => Err(untrusted(format!(
                 "`{}` is not in the folder {} or below it",
-                name.display(),
-                folder.display()
+                shown(name),
+                shown(folder)
             ))
             .help("a file can name those beside it and below it; with `--trust`, any")),
         }

@@ -46,6 +46,15 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
             None
         }
     };
+    let name = root.get("board").and_then(|board| board.node.as_table());
+    let name = name.and_then(|board| board.get("name"));
+    if let Some(entry) = name
+        && let Some(name) = entry.node.as_str()
+        && name.contains(char::is_control)
+    {
+        let what = "the board's name has characters that cannot be seen";
+        problems.push(Problem::error("bad-name", what).at(entry.node.span, ""));
+    }
     let drafts = devices(board, problems);
     memory(&drafts, problems);
     let aliases = table(root, "alias", problems);

@@ -15,6 +15,8 @@ const SLICE_NS: u64 = 1_000_000;
 const SLACK_NS: u64 = 32_000_000;
 /// How far a watched guest may run ahead of the wall clock before it is held.
 const LEAD_NS: u64 = 2_000_000;
+/// How long a deterministic machine at least stands still for a reader that takes nothing, if its run has a time limit.
+const STANDSTILL: Duration = Duration::from_secs(30);
 /// Instructions in a cycle of a watched guest's CPU at most.
 const FASTEST: f64 = 64.0;
 
@@ -157,6 +159,8 @@ impl Machine {
     pub fn run(&mut self, run: Run, host: &mut dyn Host) -> End {
         let mut clock = Clock::starting(self.now());
         let begin = Instant::now();
+        // Since when it has stood still for a reader.
+        let mut still = None;
         // The end of the time allowed, if guest time decides.
         let last = match (run.pace, run.max_time) {
             (Pace::Deterministic, Some(limit)) => self
@@ -197,8 +201,20 @@ impl Machine {
                 return End::TimeUp;
             }
             if let Some(time) = self.domain.full() {
-                let left = run.max_time.filter(|_| run.pace != Pace::Deterministic);
-                let left = left.map_or(time, |limit| limit.saturating_sub(begin.elapsed()));
+                let since = *still.get_or_insert_with(Instant::now);
+                let left = match (run.pace, run.max_time) {
+                    (_, None) => time,
+                    (Pace::Deterministic, Some(limit)) => {
+                        limit.max(STANDSTILL).saturating_sub(since.elapsed())
+                    }
+                    (_, Some(limit)) => limit.saturating_sub(begin.elapsed()),
+                };
+                if left.is_zero() && run.pace == Pace::Deterministic {
+                    tracing::warn!(
+                        "the run ends before its guest time is over: nobody reads what the guest sends"
+                    );
+                    return End::TimeUp;
+                }
                 if let Some(end) = host.wait(Some(time.min(left))).and_then(|e| self.take(e)) {
                     return end;
                 }
@@ -206,6 +222,7 @@ impl Machine {
                 clock = Clock::starting(self.now());
                 continue;
             }
+            still = None;
             if self.now() >= self.look_at && !self.domain.in_round() {
                 self.deliver(host);
             }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::Uri;
+use crate::visible::shown;
 
 /// The folder, unless the user names another: in the current one.
 pub const FOLDER: &str = "snapshots";
@@ -51,7 +52,7 @@ pub fn find(folder: &Path, name: &str) -> io::Result<Uri> {
     };
     Err(io::Error::new(
         io::ErrorKind::NotFound,
-        format!("{} has no snapshot {name}; {there}", folder.display()),
+        format!("{} has no snapshot {name}; {there}", shown(folder)),
     ))
 }
 
@@ -71,7 +72,8 @@ pub fn list(folder: &Path) -> io::Result<Vec<Snapshot>> {
         let (Some(name), Ok(about)) = (name, fs::metadata(&path)) else {
             continue;
         };
-        if about.is_file() && path.extension().is_some_and(|e| e == EXTENSION) {
+        // What has another name is not found by it.
+        if is_name(name) && about.is_file() && path.extension().is_some_and(|e| e == EXTENSION) {
             snapshots.push(Snapshot {
                 name: name.to_owned(),
                 size: about.len(),
@@ -93,9 +95,13 @@ pub fn delete(folder: &Path, name: &str) -> io::Result<()> {
     fs::remove_file(path(folder, name)?)
 }
 
-fn path(folder: &Path, name: &str) -> io::Result<PathBuf> {
+fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_alphanumeric() || "-_.+@ ".contains(c);
-    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
+}
+
+fn path(folder: &Path, name: &str) -> io::Result<PathBuf> {
+    if !is_name(name) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!(

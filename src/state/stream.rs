@@ -14,6 +14,7 @@ use solderless_model::{Section, Size};
 use super::layout::{Layout, Type};
 use super::runs::{BUFFER, Content, Run, fill, read_padded, runs, write_padded};
 use crate::plan::MOST_MEMORY;
+use crate::visible::name;
 
 /// What a stream starts with.
 const MAGIC: [u8; 8] = *b"\x93SOLDER\n";
@@ -572,6 +573,10 @@ impl Stream {
         if !text.0.is_empty() {
             return broken("the description has bytes left over");
         }
+        // JSON has no end of a line in a text but as an escape, and our names have none.
+        if about.contains('\\') && serde_json::from_str(&about).is_ok_and(|about| breaks(&about)) {
+            return broken("a name in its description has more than one line");
+        }
         let about: About = serde_json::from_str(&about)
             .map_err(|e| StreamError::Broken(format!("the description makes no sense: {e}")))?;
 
@@ -652,6 +657,19 @@ impl Stream {
     }
 }
 
+/// Whether a text in it has more than one line.
+fn breaks(json: &Json) -> bool {
+    let more = |text: &str| text.contains(['\n', '\r']);
+    match json {
+        Json::String(text) => more(text),
+        Json::Array(items) => items.iter().any(breaks),
+        Json::Object(fields) => fields
+            .iter()
+            .any(|(name, value)| more(name) || breaks(value)),
+        _ => false,
+    }
+}
+
 /// The sections, which are those of the layout.
 fn sections(bytes: &[u8], layout: &Layout) -> Result<Vec<Section>, StreamError> {
     let all = check(bytes, "sections' part")?;
@@ -673,8 +691,9 @@ fn sections(bytes: &[u8], layout: &Layout) -> Result<Vec<Section>, StreamError> 
         let payload = from.take(len)?.to_vec();
         let end = all.len() - from.0.len() + 4;
         from.u32()?;
-        check(&all[start..end], &format!("section {path}"))?;
+        check(&all[start..end], &format!("section {}", name(&path)))?;
         if (&path, &model, version) != (&says.path, &says.model, says.version) {
+            let [path, model] = [&path, &model].map(|text| name(text));
             return broken(format!(
                 "the section {path} ({model}, version {version}) stands where the layout has {} ({}, version {})",
                 says.path, says.model, says.version

@@ -21,6 +21,7 @@ use rustix::process::{getpid, kill_process, pidfd_getfd, pidfd_open};
 use crate::backend::listen;
 use crate::files;
 use crate::replace::replace;
+use crate::visible::{name, shown};
 
 /// How long a command that gave no good stream has to say that it failed.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -83,10 +84,10 @@ impl FromStr for Uri {
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => write!(f, "file:{}", path.display()),
-            Self::Exec(command) => write!(f, "exec:{command}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Tcp(address) => write!(f, "tcp:{address}"),
+            Self::File(path) => write!(f, "file:{}", shown(path)),
+            Self::Exec(command) => write!(f, "exec:{}", name(command)),
+            Self::Unix(path) => write!(f, "unix:{}", shown(path)),
+            Self::Tcp(address) => write!(f, "tcp:{}", name(address)),
             Self::Fd(number) => write!(f, "fd:{number}"),
         }
     }
@@ -326,7 +327,7 @@ fn leave(mut child: Child) {
 }
 
 fn failed(command: &str, status: ExitStatus) -> io::Error {
-    io::Error::other(format!("`{command}` failed ({status})"))
+    io::Error::other(format!("`{}` failed ({status})", name(command)))
 }
 
 /// A descriptor that this process has, as one of its own.

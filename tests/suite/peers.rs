@@ -208,7 +208,21 @@ fn whoever_does_not_read_stops_neither_time_nor_shutdown() {
         assert!(saved.exists(), "{way}: the machine was not saved");
         assert!(memory < MEMORY, "{way}: {memory} KiB");
     };
+    // The time of a deterministic run is the guest's, which stands still.
+    let deterministic = |asked: bool| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let args = ["--deterministic", "--max-time", "10s"];
+        let (mut running, _other) = stalled("standard output", folder.path(), &args);
+        if asked {
+            std::thread::sleep(Duration::from_millis(500));
+            running.signal(Signal::TERM);
+        }
+        assert_eq!(running.end().0, Some(if asked { 143 } else { 124 }));
+    };
     std::thread::scope(|scope| {
+        for asked in [false, true] {
+            scope.spawn(move || deterministic(asked));
+        }
         for way in WAYS {
             scope.spawn(move || [false, true].map(|asked| stall(way, asked)));
         }
@@ -804,6 +818,21 @@ fn no_lock_is_on_the_guests_path() {
     };
     let found: Vec<_> = locked.filter(|(at, line)| !known(at, line)).collect();
     assert!(found.is_empty(), "{found:#?}");
+    assert!(all.len() > 10_000, "they were looked at");
+}
+
+#[test]
+fn paths_are_named_on_one_line() {
+    let mut all = Vec::new();
+    lines("src", &mut all);
+    let raw: Vec<_> = all
+        .iter()
+        .filter(|(_, line)| line.contains(".display()"))
+        .collect();
+    assert!(
+        raw.is_empty(),
+        "a path's name may have more than one line: {raw:#?}"
+    );
     assert!(all.len() > 10_000, "they were looked at");
 }
 

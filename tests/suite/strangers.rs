@@ -513,6 +513,138 @@ fn no_text_of_a_file_gives_orders_to_the_terminal() {
     assert!(ran > 25, "the commands have said something: {ran}");
 }
 
+/// A line of ours, in a name.
+const FORGED: &str = "x\nerror: forged\nwarning: forged\r\n(solderless) forged";
+
+#[test]
+fn no_name_makes_a_line_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let toml = FORGED.replace('\n', "\\n").replace('\r', "\\r");
+    fs::write(
+        at("keys.toml"),
+        format!(
+            "[board]\nname = \"{toml}\"\nextends = \"{toml}\"\n[dev.\"{toml}\"]\nat = \"{toml}\"\n[slot]\n\"{toml}\" = {{ kind = \"chardev\", default = \"{toml}\" }}\n[param]\n\"{toml}\" = 1\n"
+        ),
+    )
+    .expect("a file");
+    fs::write(
+        at("good.toml"),
+        "[board]\nname = \"g\"\nextends = \"mipssim\"\n",
+    )
+    .expect("a file");
+    // A shell's `*` takes whatever a folder has.
+    let file = format!("{}.toml", FORGED.replace('/', ""));
+    fs::write(at(&file), "[board]\nname = 1\n").expect("a file");
+    fs::create_dir(at("snapshots")).expect("a folder");
+    fs::write(at("snapshots").join(format!("{FORGED}.snap")), "").expect("a file");
+    std::os::unix::fs::symlink(FORGED, at("link")).expect("a link");
+    let saved = [
+        "run",
+        "good.toml",
+        "--max-time",
+        "1ms",
+        "--save-on-exit",
+        "file:good.snap",
+    ];
+    let output = solderless(folder.path(), &saved);
+    assert_eq!(output.status.code(), Some(124), "{}", all_of(&output));
+    let stream = fs::read(at("good.snap")).expect("the stream");
+    let own = solderless(folder.path(), &["snapshot", "board", "good.snap"]);
+    let own = String::from_utf8(own.stdout).expect("text");
+    let named = own.replacen("name = \"g\"", &format!("name = \"{toml}\""), 1);
+    assert_ne!(own, named);
+    fs::write(at("named.snap"), with_board(&stream, &named)).expect("a file");
+    fs::write(at(&format!("{FORGED}.snap")), &stream[..200]).expect("a file");
+    let broken = format!("{FORGED}.snap");
+    let file_uri = format!("file:{broken}");
+    let fifo = format!("exec:{FORGED}");
+    let mut said = 0;
+    for arguments in [
+        // Reports.
+        &["check", "keys.toml"][..],
+        &["check", &file],
+        &["check", "malta", &file],
+        &["run", "keys.toml"],
+        &["show", &file],
+        &["fix", &file],
+        // Messages.
+        &["run", "malta", "--kernel", &file],
+        &["run", "malta", "--firmware", &broken, "--max-time", "1ms"],
+        &["run", "--restore", &file_uri],
+        &["run", "--restore", &fifo],
+        &["run", "--restore", "file:named.snap", "--max-time", "1ms"],
+        &["compat", &broken, "malta"],
+        &["snapshot", "verify", &broken],
+        &["snapshot", "show", "good.snap", FORGED],
+        &[FORGED],
+        &["run", "malta", FORGED],
+        &["run", "malta", "--max-time", FORGED],
+        // What is printed.
+        &["snapshot", "info", "named.snap"],
+        &["diff", "good.toml", &file],
+        &["compat", "named.snap", "good.toml"],
+        // What is said while a machine runs, and at its end.
+        &[
+            "run",
+            "good.toml",
+            "--max-time",
+            "1ms",
+            "--save-on-exit",
+            "file:link",
+        ],
+        &[
+            "run",
+            "good.toml",
+            "--max-time",
+            "1ms",
+            "--backend",
+            &format!("serial0=file:/dev/full/{FORGED}"),
+        ],
+    ] {
+        let output = solderless(folder.path(), arguments);
+        let all = all_of(&output);
+        let forged = |line: &str| {
+            ["error: forged", "warning: forged", "(solderless) forged"]
+                .iter()
+                .any(|start| line.starts_with(start))
+        };
+        assert!(!all.lines().any(forged), "{arguments:?}: {all}");
+        assert!(!output.stderr.contains(&b'\r'), "{arguments:?}: {all}");
+        said += usize::from(all.contains("forged"));
+    }
+    assert!(said > 15, "the names were shown: {said}");
+    // The monitor.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_solderless"));
+    command.args([
+        "run",
+        "good.toml",
+        "--backend",
+        "serial0=null",
+        "--monitor",
+        "stdio",
+    ]);
+    let mut console = solderless_testing::Console::start({
+        command.current_dir(folder.path());
+        command
+    });
+    console.send("info snapshots\nloadvm nothing\nmigrate file:link\nquit\n");
+    let ended = console.wait();
+    assert!(
+        ended.output.contains("was not saved"),
+        "the monitor has answered: {}",
+        ended.output
+    );
+    assert!(
+        !ended
+            .output
+            .lines()
+            .any(|line| line.starts_with("error: forged")),
+        "{}",
+        ended.output
+    );
+}
+
 /// A path made to lead somewhere else.
 fn path(noise: &mut Noise, outer: &Path) -> String {
     let outer = outer.display().to_string();

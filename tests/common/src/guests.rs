@@ -87,17 +87,17 @@ pub fn bare_metal(name: &str, target: impl Into<&'static Target>, address: u64) 
     let target = target.into();
     let script = repository().join("tests/guests/bare.ld");
     let script = format!("-Wl,-T,{}", script.display());
-    let address = format!("-Wl,--defsym,address={address:#x}");
+    let place = format!("-Wl,--defsym,address={address:#x}");
     let flags = [
         "-nostdlib",
         "-static",
         "-Wl,--build-id=none",
         "-Wl,--no-warn-rwx-segments",
         &script,
-        &address,
+        &place,
         "-ffreestanding",
     ];
-    compile(name, target, &[&flags, target.bare].concat())
+    compile(name, target, address, &[&flags, target.bare].concat())
 }
 
 /// The bytes of the same program, from its address on.
@@ -176,7 +176,7 @@ pub fn initrd(program: &Path) -> PathBuf {
     initrd.write(&program.file_stem().unwrap_or_default().to_string_lossy())
 }
 
-fn compile(name: &str, target: &Target, flags: &[&str]) -> Option<PathBuf> {
+fn compile(name: &str, target: &Target, address: u64, flags: &[&str]) -> Option<PathBuf> {
     let Target { toolchain, .. } = target;
     let compiler = format!("{toolchain}-gcc");
     if !tool(&compiler, &format!("gcc-{toolchain}")) {
@@ -184,7 +184,7 @@ fn compile(name: &str, target: &Target, flags: &[&str]) -> Option<PathBuf> {
     }
     let source = repository().join("tests/guests").join(name);
     let _lock = lock();
-    let built = cache().join(format!("{name}-{toolchain}.elf"));
+    let built = cache().join(format!("{name}-{toolchain}-{address:08x}.elf"));
     let mut command = Command::new(compiler);
     command
         .args(["-O2", "-o"])
