@@ -8,7 +8,7 @@ use solderless_model::{Interface, Pins, Placement, RegionKind};
 
 use crate::board::decode::{between, limits};
 use crate::diagnostics::suggest;
-use crate::registry::{Entry, TYPES, find};
+use crate::registry::{self, Entry, TYPES, find};
 
 /// The arguments of `solderless devices`.
 #[derive(Debug, clap::Args)]
@@ -278,6 +278,14 @@ impl Description {
             );
             (part.name.to_owned(), text)
         });
+        let architecture = i
+            .cpu
+            .and_then(|cpu| registry::architecture(cpu.architecture));
+        let protocols = architecture.map_or(&[][..], |a| a.protocols());
+        let protocols = protocols.iter().map(|protocol| {
+            let text = format!(": {}", protocol.summary());
+            (protocol.name().to_owned(), text)
+        });
         let mut lists = vec![
             ("regions", regions.collect::<Vec<_>>()),
             ("ports", ports.collect()),
@@ -285,6 +293,7 @@ impl Description {
             ("outputs", outputs.collect()),
             ("slots", slots.collect()),
             ("parts", parts.collect()),
+            ("boot protocols", protocols.collect()),
         ];
         lists.retain(|(_, items)| !items.is_empty());
         lists
