@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use solderless_model::{BusKind, ISA_MEMORY, PortId};
+use solderless_model::{Addresses, BusKind, PortId};
 
 use super::devices::Draft;
 use crate::board::tree::{Node, Table};
@@ -203,33 +203,27 @@ fn no_bus(wrong: &Word, place: &reference::Place, names: &Names<'_, '_>) -> Prob
 }
 
 /// An address, or what was expected.
-fn address(kind: BusKind, written: &reference::Address) -> Result<Address, &'static str> {
+fn address(kind: BusKind, written: &reference::Address) -> Result<Address, String> {
+    let rules = kind.rules();
     let number = |last: u64| written.number().filter(|n| *n <= last);
-    match kind {
-        BusKind::System => number(u64::MAX)
-            .map(Address::Number)
-            .ok_or("expected an address such as 0x1f000000"),
-        BusKind::Isa => number(ISA_MEMORY - 1)
-            .map(Address::Number)
-            .ok_or("expected an address such as 0x3f8"),
-        BusKind::I2c => number(0x7f)
-            .map(|n| Address::I2c(n as u8))
-            .ok_or("expected a 7-bit address such as 0x50"),
-        BusKind::Pci => written
-            .slot()
-            .map(|(slot, function)| Address::Pci { slot, function })
-            .ok_or("expected a slot (hexadecimal, 00 to 1f) and a function (0 to 7) such as 0a.3"),
-    }
-}
-
-/// A kind of bus in words.
-pub fn kind_name(kind: BusKind) -> &'static str {
-    match kind {
-        BusKind::System => "the system bus",
-        BusKind::Isa => "an ISA bus",
-        BusKind::Pci => "a PCI bus",
-        BusKind::I2c => "an I²C bus",
-    }
+    let (address, what) = match rules.addresses {
+        Addresses::Number => {
+            let spaces = [rules.memory, rules.io].into_iter().flatten();
+            let last = spaces.map(|space| space.last).max();
+            (last.and_then(number).map(Address::Number), "an address")
+        }
+        Addresses::SevenBits => (
+            number(0x7f).map(|n| Address::I2c(n as u8)),
+            "a 7-bit address",
+        ),
+        Addresses::SlotAndFunction => (
+            written
+                .slot()
+                .map(|(slot, function)| Address::Pci { slot, function }),
+            "a slot (hexadecimal, 00 to 1f) and a function (0 to 7)",
+        ),
+    };
+    address.ok_or_else(|| format!("expected {what} such as {}", rules.example))
 }
 
 #[cfg(test)]

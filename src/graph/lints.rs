@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use solderless_model::{BusKind, Pin, Pins, Placement};
+use solderless_model::{Pin, Pins, Placement};
 
 use super::address::Names;
 use super::devices::Draft;
@@ -516,7 +516,9 @@ fn reach(
             return !lost;
         }
     };
-    let by_address = matches!(interface.bus, Some(BusKind::Pci | BusKind::I2c));
+    let by_address = interface
+        .bus
+        .is_some_and(|bus| bus.rules().addresses.select());
     let regions = &interface.regions;
     let shown = by_address
         || interface.initiator

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use solderless_model::memory::PAGE;
-use solderless_model::{BusKind, Interface, Placement, Region, RegionId, RegionKind};
+use solderless_model::{Addresses, BusKind, Interface, Placement, Region, RegionId, RegionKind};
 
-use super::address::{Names, Place, kind_name, place};
+use super::address::{Names, Place, place};
 use super::devices::Draft;
 use crate::board::decode::section;
 use crate::board::format::{Amount, MapEntry};
@@ -71,15 +71,20 @@ fn one(draft: &Draft<'_>, names: &Names<'_, '_>, problems: &mut Vec<Problem>) ->
                 "at = \"sys\"".to_owned()
             }
             BusKind::System => "at = \"sys:ADDRESS\"".to_owned(),
-            BusKind::Pci => "at = \"DEVICE.PORT:SLOT.FUNCTION\"".to_owned(),
-            BusKind::Isa | BusKind::I2c => "at = \"DEVICE.PORT:ADDRESS\"".to_owned(),
+            _ => {
+                let address = match kind.rules().addresses {
+                    Addresses::SlotAndFunction => "SLOT.FUNCTION",
+                    Addresses::Number | Addresses::SevenBits => "ADDRESS",
+                };
+                format!("at = \"DEVICE.PORT:{address}\"")
+            }
         };
         problems.push(
             Problem::error("no-place", format!("device `{}` has no place", draft.name))
                 .at(draft.key, "")
                 .help(format!(
                     "{type_name} sits on {}: add `{written}`",
-                    kind_name(kind)
+                    kind.rules().name
                 )),
         );
         return Placed::default();
@@ -260,12 +265,12 @@ impl Placer<'_> {
 
     fn sits_on(&mut self, place: &Place, node: &Node) -> bool {
         if place.kind != self.kind {
-            let message = format!("{} sits on {}", self.type_name, kind_name(self.kind));
+            let message = format!("{} sits on {}", self.type_name, self.kind.rules().name);
             self.error(
                 "wrong-bus",
                 message,
                 node.span,
-                format!("this is {}", kind_name(place.kind)),
+                format!("this is {}", place.kind.rules().name),
             );
         }
         place.kind == self.kind
@@ -275,11 +280,9 @@ impl Placer<'_> {
     fn by_address(&mut self, address: Address, node: &Node, mapped: bool) {
         let name = self.type_name;
         let Address::Number(base) = address else {
-            let needed = match self.kind {
-                BusKind::Pci | BusKind::I2c => address == Address::None,
-                BusKind::System | BusKind::Isa => {
-                    !mapped && !self.interface.initiator && placed_by_board(self.interface)
-                }
+            let needed = match self.kind.rules().addresses.select() {
+                true => address == Address::None,
+                false => !mapped && !self.interface.initiator && placed_by_board(self.interface),
             };
             if needed {
                 self.error(
@@ -395,8 +398,10 @@ impl Placer<'_> {
             RegionKind::Memory if !self.sure => size.min(PAGE),
             _ => size,
         };
-        let last = self.kind.last(region.space).unwrap_or(u64::MAX);
-        if at.checked_add(size - 1).is_none_or(|end| end > last) {
+        // Where its bus has no such space, a region fits nowhere.
+        let space = self.kind.space(region.space);
+        let end = at.checked_add(size - 1);
+        if end.zip(space).is_none_or(|(end, space)| end > space.last) {
             return self.outside(region, span);
         }
         let unit = match region.kind {
@@ -439,7 +444,7 @@ impl Placer<'_> {
             span,
             format!(
                 "{size:#x} bytes from here end beyond {}",
-                kind_name(self.kind)
+                self.kind.rules().name
             ),
         );
     }

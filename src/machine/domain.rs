@@ -18,14 +18,14 @@ use std::time::Duration;
 
 use solderless_model::memory::Ram;
 use solderless_model::{
-    Access, Backing, BusError, BusKind, Cx, DevId, Device, END_OF_TIME, Fabric, Pin, PinLevels,
-    Region, RegionId, RegionKind, Request, SlotId, Space as SpaceKind, TimerId,
+    Access, Backing, BusError, BusKind, Cx, Cycle, DevId, Device, END_OF_TIME, Fabric, On, Open,
+    Pin, PinLevels, Region, RegionId, RegionKind, Request, SlotId, Space as SpaceKind, TimerId,
 };
 
 use self::errors::{GuestErrors, Master};
 use self::turns::Turns;
 use super::run::Pending;
-use super::space::{Behind, Open, Rank, Space, SpaceId, Target, Window, resolve};
+use super::space::{Behind, Rank, Space, SpaceId, Target, Window, resolve};
 use crate::plan;
 
 /// A guest page is mapped by pointer only in whole pages of this size.
@@ -190,13 +190,10 @@ impl Domain {
     }
 
     fn add_bus(&mut self, kind: BusKind, parent: Option<usize>, wait_ns: u32) -> usize {
-        let open = match kind {
-            BusKind::Isa => Open::Ones,
-            _ => Open::Error,
-        };
         let mut space = |space| {
-            let last = kind.last(space)?;
-            self.spaces.push(Space::new(last, open, wait_ns));
+            let rules = kind.space(space)?;
+            self.spaces
+                .push(Space::new(rules.last, rules.open, wait_ns));
             Some(SpaceId(self.spaces.len() - 1))
         };
         let memory = space(SpaceKind::Memory);
@@ -279,7 +276,7 @@ impl Domain {
         if let Some(view) = self.views.get(&cpu) {
             return Some(*view);
         }
-        let bus = self.master_space(cpu)?;
+        let bus = self.master_space(cpu, On::Own, SpaceKind::Memory)?;
         let mut space = Space::new(u64::MAX, Open::Error, 0);
         space.add(Window {
             dev: cpu,
@@ -580,15 +577,17 @@ impl Domain {
 
     /// The memory at an address of a CPU's bus: which, where in it, and how much lies together there.
     pub(super) fn memory_of(&self, cpu: DevId, at: u64) -> Option<(Ram, u64, u64)> {
-        let (backing, offset, len) = self.memory_at(self.master_space(cpu)?, at)?;
+        let (backing, offset, len) =
+            self.memory_at(self.master_space(cpu, On::Own, SpaceKind::Memory)?, at)?;
         Some((backing.ram.clone(), offset, len))
     }
 
-    fn master_space(&self, dev: DevId) -> Option<SpaceId> {
-        if let Some(view) = self.views.get(&dev) {
+    /// The space of a bus that a device's accesses go to: for a CPU with windows of its own, what it alone sees.
+    fn master_space(&self, dev: DevId, on: On, space: SpaceKind) -> Option<SpaceId> {
+        if let (On::Own, SpaceKind::Memory, Some(view)) = (on, space, self.views.get(&dev)) {
             return Some(*view);
         }
-        self.buses[self.places[dev.0 as usize].bus?].memory
+        self.buses[self.bus(dev, on)?].space(space)
     }
 
     /// The system memory that a bus master reaches: up through the bridges to the system bus.
@@ -600,8 +599,15 @@ impl Domain {
         self.buses[bus].memory
     }
 
-    fn space_read(&mut self, space: SpaceId, at: u64, size: u8) -> Result<u64, BusError> {
-        let ones = u64::MAX >> (64 - 8 * u32::from(size.clamp(1, 8)));
+    /// Reads a space, or writes a value to it. The answer to a write is 0.
+    fn access(
+        &mut self,
+        space: SpaceId,
+        at: u64,
+        size: u8,
+        write: Option<u64>,
+    ) -> Result<u64, BusError> {
+        let mask = u64::MAX >> (64 - 8 * u32::from(size.clamp(1, 8)));
         let Target::Region {
             dev,
             region,
@@ -611,25 +617,31 @@ impl Domain {
         } = resolve(&self.spaces, space, at).ok_or(BusError)?
         else {
             if size > 1 {
-                return self.split_read(space, at, size);
+                return self.split(space, at, size, write);
             }
             self.no_port();
-            return Ok(ones);
+            return Ok(write.map_or(mask, |_| 0));
         };
         if len < u64::from(size) {
-            return self.split_read(space, at, size);
+            return self.split(space, at, size, write);
         }
         let state = &self.places[dev.0 as usize].regions[usize::from(region.0)];
         match (&state.region.kind, &state.backing) {
-            (RegionKind::Memory, Some(b)) if b.readable && b.holds(offset, size) => {
-                let mut bytes = [0; 8];
-                b.ram
-                    .read(b.offset + offset, &mut bytes[..usize::from(size)])
-                    .map_err(|_| BusError)?;
-                return Ok(u64::from_le_bytes(bytes));
+            (RegionKind::Memory, Some(b)) if b.holds(offset, size) => {
+                let mut bytes = write.unwrap_or(0).to_le_bytes();
+                let lanes = &mut bytes[..usize::from(size)];
+                let moved = match write {
+                    None if b.readable => Some(b.ram.read(b.offset + offset, lanes)),
+                    Some(_) if b.writable => Some(b.ram.write(b.offset + offset, lanes)),
+                    _ => None,
+                };
+                if let Some(moved) = moved {
+                    let value = write.map_or(u64::from_le_bytes(bytes), |_| 0);
+                    return moved.map(|()| value).map_err(|_| BusError);
+                }
             }
             (RegionKind::Registers { max_width }, _) if *max_width < size => {
-                return self.split_read(space, at, size);
+                return self.split(space, at, size, write);
             }
             _ => {}
         }
@@ -639,9 +651,10 @@ impl Domain {
             offset,
             size,
         };
-        self.visit(dev, |d, cx| d.read(cx, access))
+        let write = write.map(|value| value & mask);
+        self.visit(dev, |d, cx| d.access(cx, access, write))
             .unwrap_or(Err(BusError))
-            .map(|v| v & ones)
+            .map(|value| value & mask)
     }
 
     /// An access to the bus begins: the guest's, if no device is being called.
@@ -674,93 +687,49 @@ impl Domain {
         }
     }
 
-    fn split_read(&mut self, space: SpaceId, at: u64, size: u8) -> Result<u64, BusError> {
-        let half = size / 2;
-        if half == 0 {
-            return Err(BusError);
-        }
-        let low = self.space_read(space, at, half)?;
-        Ok(low | self.space_read(space, at + u64::from(half), half)? << (8 * half))
-    }
-
-    fn space_write(
+    /// An access in two halves, the one at the lower address first.
+    fn split(
         &mut self,
         space: SpaceId,
         at: u64,
         size: u8,
-        value: u64,
-    ) -> Result<(), BusError> {
-        let Target::Region {
-            dev,
-            region,
-            offset,
-            len,
-            wait_ns,
-        } = resolve(&self.spaces, space, at).ok_or(BusError)?
-        else {
-            if size > 1 {
-                return self.split_write(space, at, size, value);
-            }
-            self.no_port();
-            return Ok(());
-        };
-        if len < u64::from(size) {
-            return self.split_write(space, at, size, value);
-        }
-        let state = &self.places[dev.0 as usize].regions[usize::from(region.0)];
-        match (&state.region.kind, &state.backing) {
-            (RegionKind::Memory, Some(b)) if b.writable && b.holds(offset, size) => {
-                let bytes = &value.to_le_bytes()[..usize::from(size)];
-                return b.ram.write(b.offset + offset, bytes).map_err(|_| BusError);
-            }
-            (RegionKind::Registers { max_width }, _) if *max_width < size => {
-                return self.split_write(space, at, size, value);
-            }
-            _ => {}
-        }
-        self.now += u64::from(wait_ns);
-        let access = Access {
-            region,
-            offset,
-            size,
-        };
-        let value = value & (u64::MAX >> (64 - 8 * u32::from(size.clamp(1, 8))));
-        self.visit(dev, |d, cx| d.write(cx, access, value))
-            .unwrap_or(Err(BusError))
-    }
-
-    fn split_write(
-        &mut self,
-        space: SpaceId,
-        at: u64,
-        size: u8,
-        value: u64,
-    ) -> Result<(), BusError> {
+        write: Option<u64>,
+    ) -> Result<u64, BusError> {
         let half = size / 2;
         if half == 0 {
             return Err(BusError);
         }
-        self.space_write(space, at, half, value)?;
-        self.space_write(space, at + u64::from(half), half, value >> (8 * half))
+        let low = self.access(space, at, half, write)?;
+        let rest = write.map(|value| value >> (8 * half));
+        let high = self.access(space, at + u64::from(half), half, rest)?;
+        Ok(low | high << (8 * half))
     }
 
-    fn dma(
-        &self,
-        dev: DevId,
-        at: u64,
-        len: usize,
-        mut each: impl FnMut(&Backing, u64, usize, usize) -> Result<(), BusError>,
-    ) -> Result<(), BusError> {
-        let space = self.dma_space(dev).ok_or(BusError)?;
-        let mut done = 0;
-        while done < len {
-            let address = at.checked_add(done as u64).ok_or(BusError)?;
-            let (backing, offset, room) = self.memory_at(space, address).ok_or(BusError)?;
-            let chunk = room.min((len - done) as u64) as usize;
-            each(backing, offset, done, chunk)?;
-            done += chunk;
+    /// Runs a cycle that comes to a device as a whole: to the one that its address selects, or to all until one answers.
+    fn select(&mut self, dev: DevId, on: On, cycle: Cycle) -> Result<u64, BusError> {
+        let bus = self.bus(dev, on).ok_or(BusError)?;
+        if let Some(address) = cycle.select() {
+            let to = self.buses[bus].by_address.get(&address).ok_or(BusError)?;
+            let answer = self.visit(*to, |d, cx| cycle.answer(d, cx));
+            return answer.unwrap_or(Err(BusError));
         }
-        Ok(())
+        for index in 0..self.buses[bus].members.len() {
+            let to = self.buses[bus].members[index];
+            if to != dev
+                && let Some(Ok(answer)) = self.visit(to, |d, cx| cycle.answer(d, cx))
+            {
+                return Ok(answer);
+            }
+        }
+        Err(BusError)
+    }
+
+    fn bus(&self, dev: DevId, on: On) -> Option<usize> {
+        let place = &self.places[dev.0 as usize];
+        match on {
+            On::Own => place.bus,
+            On::Port(port) => place.ports.get(usize::from(port.0)).copied(),
+        }
     }
 }
 

@@ -2,20 +2,11 @@
 
 use std::cell::{Cell, OnceCell};
 
-use solderless_model::{DevId, RegionId};
+use solderless_model::{DevId, Open, RegionId};
 
 /// Number of a space within its domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpaceId(pub usize);
-
-/// What to do when nothing answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Open {
-    /// The access fails.
-    Error,
-    /// Reads give all ones and writes vanish, as on an ISA bus.
-    Ones,
-}
 
 /// Which window wins where several lie over one another, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -169,7 +169,7 @@ fn every_space_of_a_bus_is_shown_by_the_type_that_offers_it() {
                 });
                 assert_eq!(
                     shown,
-                    port.kind.last(space).is_some(),
+                    port.kind.space(space).is_some(),
                     "{}.{}: {space:?}",
                     entry.name,
                     port.name

@@ -2,7 +2,7 @@
 //! Management Bus Specification 1.0, chapter 5). The slave side answers other masters on the bus; there are
 //! none, so its registers hold what is written to them and no more.
 
-use solderless_model::{Cx, I2c, PortId, State, TimerId};
+use solderless_model::{BusError, Cx, Cycle, I2c, On, PortId, State, TimerId};
 
 const SMBHSTSTS: u64 = 0x0;
 const SMBHSTCNT: u64 = 0x2;
@@ -215,8 +215,10 @@ impl SmbusHost {
     }
 
     fn event(&self, cx: &mut Cx<'_>, event: I2c) -> Result<u8, NoAcknowledge> {
-        cx.i2c(self.port, self.address >> 1, event)
-            .ok_or(NoAcknowledge)
+        let address = self.address >> 1;
+        cx.cycle(On::Port(self.port), Cycle::I2c { address, event })
+            .map(|byte| byte as u8)
+            .map_err(|BusError| NoAcknowledge)
     }
 
     fn transfer(&mut self, cx: &mut Cx<'_>) -> Result<(), NoAcknowledge> {

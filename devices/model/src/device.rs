@@ -12,8 +12,8 @@ use crate::props::Ranges;
 use crate::registers::{Register, Value};
 use crate::stops::{Place, Stops, Watched};
 use crate::{
-    Fitted, Interface, Part, Parts, Pin, PinLevels, PortId, PropError, RegionId, SlotId, State,
-    StateError, TimerId,
+    Cycle, Engine, EngineInfo, Fitted, Interface, On, Part, Parts, Pin, PinLevels, PropError,
+    RegionId, SlotId, Space, State, StateError, TimerId, Transfer,
 };
 
 /// A device type: its properties, what it connects to, and how one is made.
@@ -149,6 +149,17 @@ pub trait Device: State {
     fn write(&mut self, cx: &mut Cx<'_>, at: Access, value: u64) -> Result<(), BusError> {
         let _ = (cx, at, value);
         Err(BusError)
+    }
+
+    /// For who calls a device: reads a register, or writes a value to it. The answer to a write is 0.
+    ///
+    /// # Errors
+    /// As of [`Device::read`] and [`Device::write`].
+    fn access(&mut self, cx: &mut Cx<'_>, at: Access, write: Option<u64>) -> Result<u64, BusError> {
+        match write {
+            None => self.read(cx, at),
+            Some(value) => self.write(cx, at, value).map(|()| 0),
+        }
     }
 
     /// An input changed its level.
@@ -290,64 +301,6 @@ pub enum Stop {
     Watch(Watched),
 }
 
-/// How a CPU executes instructions. What the guest sees does not depend on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Engine {
-    /// One after the other, by functions of the program.
-    #[default]
-    Interp,
-    /// What is executed often, by code that is generated for the host.
-    Jit {
-        /// How often a piece of code is executed by the interpreter before; at least once.
-        after: u32,
-    },
-}
-
-impl Engine {
-    /// Generated code for what has proven to be worth it.
-    pub const JIT: Self = Self::Jit { after: 64 };
-}
-
-/// A way in which an engine executes what it has decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tier {
-    /// Blocks that would be executed in this way now.
-    pub blocks: u64,
-    /// Instructions that were.
-    pub instructions: u64,
-}
-
-/// What a CPU's engine has done since it was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct EngineInfo {
-    /// The engine in use.
-    pub engine: Engine,
-    /// What is interpreted.
-    pub interpreter: Tier,
-    /// What is executed as generated code.
-    pub native: Tier,
-    /// Times that the block at an address was looked up, from outside of generated code, and known.
-    pub hits: u64,
-    /// Times that it was not, so that it was decoded.
-    pub misses: u64,
-    /// Blocks that code was generated for.
-    pub generated: u64,
-    /// Guest instructions in them.
-    pub generated_instructions: u64,
-    /// Loops that code was generated for once more, as a whole.
-    pub loops: u64,
-    /// Bytes of generated code now.
-    pub code_bytes: u64,
-    /// Time that generating took, in ns.
-    pub generating_ns: u64,
-    /// Times that generated code was entered from the interpreter.
-    pub entries: u64,
-    /// Pages of code that were found changed.
-    pub invalidated: u64,
-    /// Times that all decoded and generated code was thrown away.
-    pub flushes: u64,
-}
-
 /// A CPU.
 pub trait Processor {
     /// Runs until the deadline, a wait, or `limit` instructions, advancing guest time with [`Cx::advance`]. A
@@ -441,39 +394,17 @@ pub struct DevId(pub u32);
 pub trait Fabric {
     fn now(&self) -> u64;
     fn epoch(&self) -> i64;
-    fn arm(&mut self, dev: DevId, id: TimerId, at: u64);
-    fn disarm(&mut self, dev: DevId, id: TimerId);
+    fn arm(&mut self, dev: DevId, id: TimerId, at: Option<u64>);
     fn set(&mut self, dev: DevId, pin: Pin, high: bool);
     fn levels(&self, dev: DevId) -> &PinLevels;
     fn map(&mut self, dev: DevId, region: RegionId, at: u64, size: u64, target: u64);
     fn unmap(&mut self, dev: DevId, region: RegionId);
     fn memory_changed(&mut self, dev: DevId, region: RegionId);
-    fn bus_read(&mut self, dev: DevId, at: u64, size: u8) -> Result<u64, BusError>;
-    fn bus_write(&mut self, dev: DevId, at: u64, size: u8, value: u64) -> Result<(), BusError>;
-    fn dma_read(&mut self, dev: DevId, at: u64, out: &mut [u8]) -> Result<(), BusError>;
-    fn dma_write(&mut self, dev: DevId, at: u64, data: &[u8]) -> Result<(), BusError>;
+    fn cycle(&mut self, dev: DevId, on: On, cycle: Cycle) -> Result<u64, BusError>;
+    fn dma(&mut self, dev: DevId, at: u64, bytes: Transfer<'_>) -> Result<(), BusError>;
     fn page(&self, dev: DevId, at: u64) -> Page;
     fn map_generation(&self) -> u64;
-    fn config_read(
-        &mut self,
-        dev: DevId,
-        port: PortId,
-        devfn: u8,
-        offset: u8,
-        size: u8,
-    ) -> Option<u32>;
-    fn config_write(
-        &mut self,
-        dev: DevId,
-        port: PortId,
-        devfn: u8,
-        offset: u8,
-        size: u8,
-        value: u32,
-    ) -> bool;
-    fn interrupt_acknowledge(&mut self, dev: DevId, port: PortId) -> Option<u8>;
     fn occupied_slots(&mut self, dev: DevId) -> u32;
-    fn i2c(&mut self, dev: DevId, port: PortId, address: u8, event: I2c) -> Option<u8>;
     fn send(&mut self, dev: DevId, slot: SlotId, bytes: &[u8]);
     fn give_back(&mut self, dev: DevId, slot: SlotId, characters: &[u8]);
     fn request(&mut self, request: Request);
@@ -516,12 +447,12 @@ impl<'a> Cx<'a> {
     /// point that has passed is due at once. [`Device::timer`] is called; the timer is then no longer armed.
     /// Timers are not state: `restored` arms them again. A reset disarms them all before `reset` is called.
     pub fn arm(&mut self, id: TimerId, at: u64) {
-        self.fabric.arm(self.dev, id, at);
+        self.fabric.arm(self.dev, id, Some(at));
     }
 
     /// Disarms a timer; nothing happens if it was not armed.
     pub fn disarm(&mut self, id: TimerId) {
-        self.fabric.disarm(self.dev, id);
+        self.fabric.arm(self.dev, id, None);
     }
 
     /// Drives an output. Changes settle, in order, before the CPU goes on.
@@ -556,20 +487,30 @@ impl<'a> Cx<'a> {
         self.fabric.memory_changed(self.dev, region);
     }
 
-    /// Reads from the bus the device sits on, as its master (a CPU's load). Byte lanes as everywhere.
+    /// Runs a cycle on a bus, as its master: a CPU's load or store, a host bridge's configuration cycle. The answer is what
+    /// was read, of a write 0.
+    ///
+    /// # Errors
+    /// [`BusError`] if nothing answers.
+    pub fn cycle(&mut self, on: On, cycle: Cycle) -> Result<u64, BusError> {
+        self.fabric.cycle(self.dev, on, cycle)
+    }
+
+    /// Reads from the memory of the bus the device sits on: [`Cx::cycle`] for a CPU's load.
     ///
     /// # Errors
     /// [`BusError`] if nothing answers.
     pub fn bus_read(&mut self, at: u64, size: u8) -> Result<u64, BusError> {
-        self.fabric.bus_read(self.dev, at, size)
+        self.cycle(On::Own, Cycle::read(Space::Memory, at, size))
     }
 
-    /// Writes to the bus the device sits on, as its master (a CPU's store).
+    /// Writes to the memory of the bus the device sits on: [`Cx::cycle`] for a CPU's store.
     ///
     /// # Errors
     /// [`BusError`] if nothing answers.
     pub fn bus_write(&mut self, at: u64, size: u8, value: u64) -> Result<(), BusError> {
-        self.fabric.bus_write(self.dev, at, size, value)
+        self.cycle(On::Own, Cycle::write(Space::Memory, at, size, value))
+            .map(|_| ())
     }
 
     /// Reads guest memory as a bus master: for a PCI function, the system's memory behind the host bridge.
@@ -577,7 +518,7 @@ impl<'a> Cx<'a> {
     /// # Errors
     /// [`BusError`] if not all of it is memory.
     pub fn dma_read(&mut self, at: u64, out: &mut [u8]) -> Result<(), BusError> {
-        self.fabric.dma_read(self.dev, at, out)
+        self.fabric.dma(self.dev, at, Transfer::Read(out))
     }
 
     /// Writes guest memory as a bus master.
@@ -585,7 +526,7 @@ impl<'a> Cx<'a> {
     /// # Errors
     /// [`BusError`] if not all of it is memory.
     pub fn dma_write(&mut self, at: u64, data: &[u8]) -> Result<(), BusError> {
-        self.fabric.dma_write(self.dev, at, data)
+        self.fabric.dma(self.dev, at, Transfer::Write(data))
     }
 
     /// For a CPU: what answers at the page of its bus that holds this address.
@@ -598,38 +539,9 @@ impl<'a> Cx<'a> {
         self.fabric.map_generation()
     }
 
-    /// Runs a configuration read on a PCI bus the device offers; `None` is a master abort. `devfn` is slot × 8 +
-    /// function, `size` 1, 2 or 4, `offset` a multiple of it.
-    pub fn config_read(&mut self, port: PortId, devfn: u8, offset: u8, size: u8) -> Option<u32> {
-        self.fabric.config_read(self.dev, port, devfn, offset, size)
-    }
-
-    /// Runs a configuration write on a PCI bus the device offers; false is a master abort.
-    pub fn config_write(
-        &mut self,
-        port: PortId,
-        devfn: u8,
-        offset: u8,
-        size: u8,
-        value: u32,
-    ) -> bool {
-        self.fabric
-            .config_write(self.dev, port, devfn, offset, size, value)
-    }
-
-    /// Runs an interrupt acknowledge cycle on a bus the device offers: the vector, if a device answers.
-    pub fn interrupt_acknowledge(&mut self, port: PortId) -> Option<u8> {
-        self.fabric.interrupt_acknowledge(self.dev, port)
-    }
-
     /// For a PCI function: which slots of its bus hold a function, its own among them, one bit each.
     pub fn occupied_slots(&mut self) -> u32 {
         self.fabric.occupied_slots(self.dev)
-    }
-
-    /// Sends an event to a 7-bit address on an I²C bus the device offers; `None` is no acknowledge.
-    pub fn i2c(&mut self, port: PortId, address: u8, event: I2c) -> Option<u8> {
-        self.fabric.i2c(self.dev, port, address, event)
     }
 
     /// Sends to the host what is meant for a slot: characters, or one whole frame for a network. It is dropped if

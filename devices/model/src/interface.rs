@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Part, Parts};
+use crate::{BusKind, Part, Parts, Space};
 
 macro_rules! index {
     ($(#[doc = $doc:literal] $name:ident($ty:ty);)*) => {$(
@@ -23,48 +23,6 @@ index! {
     SlotId(u8);
     /// One of a device's timers; the numbers are the device's own.
     TimerId(u8);
-}
-
-/// What kind of bus a device sits on or offers, and so what an address on it looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BusKind {
-    /// Physical memory addresses (`sys:0x1be00000`).
-    System,
-    /// Port I/O addresses, 16 bits (`piix4.isa:0x3f8`).
-    Isa,
-    /// Slot and function, hexadecimal (`gt.pci:0a.3`).
-    Pci,
-    /// 7-bit addresses (`pm.smbus:0x50`).
-    I2c,
-}
-
-/// The address spaces a bus can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Space {
-    /// Memory.
-    Memory,
-    /// Port I/O.
-    Io,
-}
-
-/// Bytes of I/O space on an ISA bus: 16 address lines.
-pub const ISA_PORTS: u64 = 1 << 16;
-/// Bytes of memory space on an ISA bus: 24 address lines.
-pub const ISA_MEMORY: u64 = 1 << 24;
-
-impl BusKind {
-    /// The last address of a space of such a bus; `None` if it has no such space.
-    pub const fn last(self, space: Space) -> Option<u64> {
-        match (self, space) {
-            (Self::System, Space::Memory) => Some(u64::MAX),
-            (Self::Isa, Space::Memory) => Some(ISA_MEMORY - 1),
-            (Self::Isa, Space::Io) => Some(ISA_PORTS - 1),
-            (Self::Pci, _) => Some(u32::MAX as u64),
-            (Self::System, Space::Io) | (Self::I2c, _) => None,
-        }
-    }
 }
 
 /// What answers in a region.

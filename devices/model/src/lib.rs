@@ -10,7 +10,9 @@
 extern crate self as solderless_model;
 
 pub mod boot;
+mod bus;
 mod device;
+mod engine;
 mod interface;
 pub mod pci;
 mod props;
@@ -19,14 +21,18 @@ mod state;
 mod stops;
 pub mod testing;
 
-pub use device::{
-    Access, Backing, BuildError, BusError, CharFrontend, Cx, DevId, Device, END_OF_TIME, Engine,
-    EngineInfo, Fabric, I2c, I2cTarget, Model, NetFrontend, Page, Processor, Request, Stop, Tier,
-    Wires, lanes, merge,
+pub use bus::{
+    Addresses, BusKind, BusRules, Cycle, ISA_MEMORY, ISA_PORTS, On, Open, Space, SpaceRules,
+    Transfer,
 };
+pub use device::{
+    Access, Backing, BuildError, BusError, CharFrontend, Cx, DevId, Device, END_OF_TIME, Fabric,
+    I2c, I2cTarget, Model, NetFrontend, Page, Processor, Request, Stop, Wires, lanes, merge,
+};
+pub use engine::{Engine, EngineInfo, Tier};
 pub use interface::{
-    BusKind, Cpu, ISA_MEMORY, ISA_PORTS, Interface, PartDecl, Pin, PinLevels, Pins, Placement,
-    Port, PortId, PropError, Region, RegionId, RegionKind, Slot, SlotId, SlotKind, Space, TimerId,
+    Cpu, Interface, PartDecl, Pin, PinLevels, Pins, Placement, Port, PortId, PropError, Region,
+    RegionId, RegionKind, Slot, SlotId, SlotKind, TimerId,
 };
 pub use props::{Bounded, Hertz, Ranges, Size};
 pub use solderless_derive::{Ranges, State};

@@ -9,11 +9,11 @@ mod exercise;
 
 pub use exercise::{Noise, exercise, goes_on_the_same, step};
 
-use crate::pci::{self, PciConfig};
+use crate::pci::PciConfig;
 use crate::{
-    Access, BusError, Cx, DevId, Device, Fabric, I2c, I2cTarget, Interface, Model, NEWEST, Page,
-    Pin, PinLevels, PortId, Reader, RegionId, Request, Section, SlotId, StateError, TimerId, Wires,
-    Writer,
+    Access, BusError, Cx, Cycle, DevId, Device, Fabric, I2cTarget, Interface, Model, NEWEST, On,
+    Page, Pin, PinLevels, PortId, Reader, RegionId, Request, Section, SlotId, Space, StateError,
+    TimerId, Transfer, Wires, Writer,
 };
 
 const DEV: DevId = DevId(0);
@@ -48,8 +48,10 @@ pub struct Surroundings {
     pub ram: Option<Ram>,
     /// The address where a CPU sees that memory once more.
     pub mirror: Option<u64>,
-    /// Answers to its bus accesses outside `ram`, by address.
+    /// Answers to its accesses to its bus's memory outside `ram`, by address.
     pub registers: BTreeMap<u64, u64>,
+    /// Answers to its accesses to its bus's I/O space, by address.
+    pub ports: BTreeMap<u64, u64>,
     /// Functions on its PCI ports, by port and slot × 8 + function.
     pub functions: BTreeMap<(PortId, u8), PciConfig>,
     /// Slots of its own PCI bus that hold a function, one bit each.
@@ -88,11 +90,11 @@ impl Fabric for Surroundings {
     fn epoch(&self) -> i64 {
         self.epoch
     }
-    fn arm(&mut self, _: DevId, id: TimerId, at: u64) {
-        self.timers.insert(id, at);
-    }
-    fn disarm(&mut self, _: DevId, id: TimerId) {
-        self.timers.remove(&id);
+    fn arm(&mut self, _: DevId, id: TimerId, at: Option<u64>) {
+        match at {
+            Some(at) => self.timers.insert(id, at),
+            None => self.timers.remove(&id),
+        };
     }
     fn set(&mut self, _: DevId, pin: Pin, high: bool) {
         let before = self.outputs.get(&pin).copied().unwrap_or(false);
@@ -120,45 +122,51 @@ impl Fabric for Surroundings {
         self.generation += 1;
         self.memory_changes.push(region);
     }
-    fn bus_read(&mut self, _: DevId, at: u64, size: u8) -> Result<u64, BusError> {
-        let mut bytes = [0; 8];
-        let ram = self.ram.as_ref().ok_or(BusError);
-        if ram
-            .and_then(|r| {
-                r.read(at, &mut bytes[..usize::from(size)])
-                    .map_err(|_| BusError)
-            })
-            .is_ok()
-        {
-            return Ok(u64::from_le_bytes(bytes));
+    fn cycle(&mut self, _: DevId, on: On, cycle: Cycle) -> Result<u64, BusError> {
+        match (cycle, on) {
+            (
+                Cycle::Access {
+                    space,
+                    at,
+                    size,
+                    write,
+                },
+                _,
+            ) => self.access(space, at, size, write),
+            (
+                Cycle::Config {
+                    devfn,
+                    offset,
+                    size,
+                    write,
+                },
+                On::Port(port),
+            ) => {
+                let function = self.functions.get_mut(&(port, devfn)).ok_or(BusError)?;
+                let offset = u8::try_from(offset).map_err(|_| BusError)?;
+                match write {
+                    None => Ok(function.get(offset, size).into()),
+                    Some(value) => {
+                        function.write(offset, size, value);
+                        Ok(0)
+                    }
+                }
+            }
+            (Cycle::Acknowledge, _) => self.vectors.pop().map(u64::from).ok_or(BusError),
+            (Cycle::I2c { address, event }, On::Port(port)) => {
+                let target = self.targets.get_mut(&(port, address)).ok_or(BusError)?;
+                target.event(event).map(u64::from).ok_or(BusError)
+            }
+            (Cycle::Config { .. } | Cycle::I2c { .. }, On::Own) => Err(BusError),
         }
-        self.registers.get(&at).copied().ok_or(BusError)
     }
-    fn bus_write(&mut self, _: DevId, at: u64, size: u8, value: u64) -> Result<(), BusError> {
-        let bytes = &value.to_le_bytes()[..usize::from(size)];
-        if self
-            .ram
-            .as_ref()
-            .is_some_and(|r| r.write(at, bytes).is_ok())
-        {
-            return Ok(());
-        }
-        *self.registers.get_mut(&at).ok_or(BusError)? = value;
-        Ok(())
-    }
-    fn dma_read(&mut self, _: DevId, at: u64, out: &mut [u8]) -> Result<(), BusError> {
-        self.ram
-            .as_ref()
-            .ok_or(BusError)?
-            .read(at, out)
-            .map_err(|_| BusError)
-    }
-    fn dma_write(&mut self, _: DevId, at: u64, data: &[u8]) -> Result<(), BusError> {
-        self.ram
-            .as_ref()
-            .ok_or(BusError)?
-            .write(at, data)
-            .map_err(|_| BusError)
+    fn dma(&mut self, _: DevId, at: u64, bytes: Transfer<'_>) -> Result<(), BusError> {
+        let ram = self.ram.as_ref().ok_or(BusError)?;
+        let moved = match bytes {
+            Transfer::Read(out) => ram.read(at, out),
+            Transfer::Write(data) => ram.write(at, data),
+        };
+        moved.map_err(|_| BusError)
     }
     fn page(&self, _: DevId, at: u64) -> Page {
         let page = at & !(solderless_memory::PAGE - 1);
@@ -177,38 +185,8 @@ impl Fabric for Surroundings {
     fn map_generation(&self) -> u64 {
         self.generation
     }
-    fn config_read(
-        &mut self,
-        _: DevId,
-        port: PortId,
-        devfn: u8,
-        offset: u8,
-        size: u8,
-    ) -> Option<u32> {
-        Some(self.functions.get(&(port, devfn))?.get(offset, size))
-    }
-    fn config_write(
-        &mut self,
-        _: DevId,
-        port: PortId,
-        devfn: u8,
-        offset: u8,
-        size: u8,
-        value: u32,
-    ) -> bool {
-        self.functions
-            .get_mut(&(port, devfn))
-            .map(|f| f.write(offset, size, value))
-            .is_some()
-    }
-    fn interrupt_acknowledge(&mut self, _: DevId, _: PortId) -> Option<u8> {
-        self.vectors.pop()
-    }
     fn occupied_slots(&mut self, _: DevId) -> u32 {
         self.occupied_slots
-    }
-    fn i2c(&mut self, _: DevId, port: PortId, address: u8, event: I2c) -> Option<u8> {
-        self.targets.get_mut(&(port, address))?.event(event)
     }
     fn send(&mut self, _: DevId, slot: SlotId, bytes: &[u8]) {
         self.sent.entry(slot).or_default().extend_from_slice(bytes);
@@ -232,6 +210,40 @@ impl Fabric for Surroundings {
     }
     fn warn(&mut self, _: DevId, what: fmt::Arguments<'_>) {
         self.warnings.push(what.to_string());
+    }
+}
+
+impl Surroundings {
+    fn access(
+        &mut self,
+        space: Space,
+        at: u64,
+        size: u8,
+        write: Option<u64>,
+    ) -> Result<u64, BusError> {
+        if let (Some(ram), Space::Memory) = (&self.ram, space) {
+            let mut bytes = write.unwrap_or(0).to_le_bytes();
+            let lanes = &mut bytes[..usize::from(size)];
+            let moved = match write {
+                None => ram.read(at, lanes),
+                Some(_) => ram.write(at, lanes),
+            };
+            if moved.is_ok() {
+                return Ok(write.map_or(u64::from_le_bytes(bytes), |_| 0));
+            }
+        }
+        let registers = match space {
+            Space::Memory => &mut self.registers,
+            Space::Io => &mut self.ports,
+        };
+        let register = registers.get_mut(&at).ok_or(BusError)?;
+        Ok(match write {
+            None => *register,
+            Some(value) => {
+                *register = value;
+                0
+            }
+        })
     }
 }
 
@@ -321,52 +333,55 @@ impl<D: Subject> Bench<D> {
         self.with(|d, cx| d.device_mut().reset(cx));
     }
 
+    /// Reads a register, or writes a value to it; `None` is a bus error.
+    pub fn access(
+        &mut self,
+        region: RegionId,
+        offset: u64,
+        size: u8,
+        write: Option<u64>,
+    ) -> Option<u64> {
+        let at = Access {
+            region,
+            offset,
+            size,
+        };
+        self.with(|d, cx| d.device_mut().access(cx, at, write)).ok()
+    }
+
     /// Reads a register; `None` is a bus error.
     pub fn read(&mut self, region: RegionId, offset: u64, size: u8) -> Option<u64> {
-        self.with(|d, cx| {
-            d.device_mut().read(
-                cx,
-                Access {
-                    region,
-                    offset,
-                    size,
-                },
-            )
-        })
-        .ok()
+        self.access(region, offset, size, None)
     }
 
     /// Writes a register; false is a bus error.
     pub fn write(&mut self, region: RegionId, offset: u64, size: u8, value: u64) -> bool {
-        self.with(|d, cx| {
-            d.device_mut().write(
-                cx,
-                Access {
-                    region,
-                    offset,
-                    size,
-                },
-                value,
-            )
+        self.access(region, offset, size, Some(value)).is_some()
+    }
+
+    /// Has a cycle come to the device that is no access to a region; `None` is no answer.
+    pub fn cycle(&mut self, cycle: Cycle) -> Option<u64> {
+        self.with(|d, cx| cycle.answer(d.device_mut(), cx)).ok()
+    }
+
+    fn config(&mut self, offset: u8, size: u8, write: Option<u32>) -> Option<u64> {
+        self.cycle(Cycle::Config {
+            devfn: 0,
+            offset: offset.into(),
+            size,
+            write,
         })
-        .is_ok()
     }
 
     /// Reads its configuration space.
     pub fn config_read(&mut self, offset: u8, size: u8) -> u32 {
-        self.dev
-            .device_mut()
-            .pci()
-            .map_or(u32::MAX, |f| f.config().get(offset, size))
+        let value = self.config(offset, size, None);
+        value.map_or(u32::MAX, |value| value as u32)
     }
 
     /// Writes its configuration space.
     pub fn config_write(&mut self, offset: u8, size: u8, value: u32) {
-        self.with(|d, cx| {
-            if let Some(f) = d.device_mut().pci() {
-                pci::config_write(f, cx, offset, size, value);
-            }
-        });
+        self.config(offset, size, Some(value));
     }
 
     /// Drives an input.

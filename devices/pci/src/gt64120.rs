@@ -23,9 +23,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::pci::{PciConfig, PciId, STATUS};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Hertz, Interface, Model, Pin, Placement,
-    PortId, PropError, Ranges, Region, RegionId, Space, State, StateError, TimerId, Wires, lanes,
-    merge,
+    Access, BuildError, BusError, BusKind, Cx, Cycle, Device, Hertz, Interface, Model, On, Pin,
+    Placement, PortId, PropError, Ranges, Region, RegionId, Space, State, StateError, TimerId,
+    Wires, lanes, merge,
 };
 
 use counter::{Counter, Mode};
@@ -415,9 +415,9 @@ impl Gt64120 {
             HIGH_CAUSE => self.summary(HIGH_CAUSE, HIGH_CPU_MASK, HIGH_PCI0_MASK),
             CPU_SELECT => self.select(CPU_MASK, HIGH_CPU_MASK),
             PCI0_SELECT => self.select(PCI0_MASK, HIGH_PCI0_MASK),
-            PCI0_IACK => match cx.interrupt_acknowledge(PCI) {
-                Some(vector) => u32::from(vector),
-                None => {
+            PCI0_IACK => match cx.cycle(On::Port(PCI), Cycle::Acknowledge) {
+                Ok(vector) => vector as u32,
+                Err(BusError) => {
                     self.master_abort(cx);
                     u32::MAX
                 }
@@ -582,20 +582,26 @@ impl Gt64120 {
         let (lane, _) = swapped_if(self.swaps_config(), offset & 3, size, 0);
         let lane = lane as u8 & !(size - 1);
         let value = match self.config_address() {
-            Some((0, register)) => Some(self.config.get(register | lane, size)),
+            Some((0, register)) => Some(self.config.get(register | lane, size).into()),
             Some((devfn @ 8.., register)) => {
-                let value = cx.config_read(PCI, devfn, register | lane, size);
-                if value.is_none() {
+                let cycle = Cycle::Config {
+                    devfn,
+                    offset: (register | lane).into(),
+                    size,
+                    write: None,
+                };
+                let value = cx.cycle(On::Port(PCI), cycle);
+                if value.is_err() {
                     self.master_abort(cx);
                 }
-                value
+                value.ok()
             }
             _ => {
                 self.config_nowhere(cx);
                 None
             }
         };
-        let value = value.map_or(u64::MAX, u64::from);
+        let value = value.unwrap_or(u64::MAX);
         swapped_if(self.swaps_config(), 0, size, value).1
     }
 
@@ -605,7 +611,13 @@ impl Gt64120 {
         match self.config_address() {
             Some((0, register)) => self.config.write(register | lane, size, value as u32),
             Some((devfn @ 8.., register)) => {
-                if !cx.config_write(PCI, devfn, register | lane, size, value as u32) {
+                let cycle = Cycle::Config {
+                    devfn,
+                    offset: (register | lane).into(),
+                    size,
+                    write: Some(value as u32),
+                };
+                if cx.cycle(On::Port(PCI), cycle).is_err() {
                     self.master_abort(cx);
                 }
             }

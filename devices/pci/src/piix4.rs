@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::pci::{PciConfig, PciFunction, PciId, STATUS};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, ISA_MEMORY, ISA_PORTS, Interface, Model,
-    Pin, Placement, PortId, PropError, Ranges, Region, RegionId, Request, Space, State, StateError,
-    Wires,
+    Access, BuildError, BusError, BusKind, Cx, Cycle, Device, ISA_MEMORY, ISA_PORTS, Interface,
+    Model, On, Pin, Placement, PortId, PropError, Ranges, Region, RegionId, Request, Space, State,
+    StateError, Wires,
 };
 
 /// The bridge has nothing to set.
@@ -162,7 +162,8 @@ impl Device for Piix4Isa {
     }
 
     fn interrupt_acknowledge(&mut self, cx: &mut Cx<'_>) -> Option<u8> {
-        cx.interrupt_acknowledge(ISA)
+        let vector = cx.cycle(On::Port(ISA), Cycle::Acknowledge);
+        vector.ok().map(|vector| vector as u8)
     }
 
     fn pci(&mut self) -> Option<&mut dyn PciFunction> {

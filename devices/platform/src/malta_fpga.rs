@@ -7,8 +7,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Placement, PortId,
-    PropError, Ranges, Region, RegionId, Request, SlotId, SlotKind, State, Wires, lanes, merge,
+    Access, BuildError, BusError, BusKind, Cx, Cycle, Device, Interface, Model, On, Placement,
+    PortId, PropError, Ranges, Region, RegionId, Request, SlotId, SlotKind, State, Wires, lanes,
+    merge,
 };
 
 use crate::bitbang::BitBang;
@@ -237,8 +238,10 @@ impl MaltaFpga {
         let outputs = self.i2coe.unwrap_or(SCL | SDA);
         let level = |line: u8| self.i2csel == 0 || outputs & line == 0 || self.i2cout & line != 0;
         let (scl, sda) = (level(SCL), level(SDA));
-        self.bits
-            .drive(scl, sda, |address, event| cx.i2c(I2C, address, event));
+        self.bits.drive(scl, sda, |address, event| {
+            let answer = cx.cycle(On::Port(I2C), Cycle::I2c { address, event });
+            answer.ok().map(|byte| byte as u8)
+        });
         self.i2cinp = if scl { SCL } else { 0 } | if self.bits.sda() { SDA } else { 0 };
     }
 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use solderless_model::pci;
 use solderless_model::{
-    BusError, DevId, Fabric, I2c, Page, Pin, PinLevels, PortId, RegionId, Request, SlotId, TimerId,
+    BusError, Cycle, DevId, Fabric, On, Page, Pin, PinLevels, RegionId, Request, SlotId, Space,
+    TimerId, Transfer,
 };
 
 use super::errors::Master;
@@ -21,18 +21,15 @@ impl Fabric for Domain {
         self.epoch
     }
 
-    fn arm(&mut self, dev: DevId, id: TimerId, at: u64) {
-        self.disarm(dev, id);
-        self.timers.insert((at, dev, id));
-        self.armed.insert((dev, id), at);
-        self.next_timer = self.next_timer.min(at);
-    }
-
-    fn disarm(&mut self, dev: DevId, id: TimerId) {
-        if let Some(at) = self.armed.remove(&(dev, id)) {
-            self.timers.remove(&(at, dev, id));
-            self.next_timer = self.timers.first().map_or(u64::MAX, |t| t.0);
+    fn arm(&mut self, dev: DevId, id: TimerId, at: Option<u64>) {
+        if let Some(before) = self.armed.remove(&(dev, id)) {
+            self.timers.remove(&(before, dev, id));
         }
+        if let Some(at) = at {
+            self.timers.insert((at, dev, id));
+            self.armed.insert((dev, id), at);
+        }
+        self.next_timer = self.timers.first().map_or(u64::MAX, |t| t.0);
     }
 
     fn set(&mut self, dev: DevId, pin: Pin, high: bool) {
@@ -103,46 +100,49 @@ impl Fabric for Domain {
         self.places[dev.0 as usize].stale_memory = true;
     }
 
-    fn bus_read(&mut self, dev: DevId, at: u64, size: u8) -> Result<u64, BusError> {
-        let space = self.master_space(dev).ok_or(BusError)?;
-        self.begin(Master::new(dev, at, size, None));
-        let result = self.space_read(space, at, size);
+    fn cycle(&mut self, dev: DevId, on: On, cycle: Cycle) -> Result<u64, BusError> {
+        let Cycle::Access {
+            space,
+            at,
+            size,
+            write,
+        } = cycle
+        else {
+            return self.select(dev, on, cycle);
+        };
+        let space = self.master_space(dev, on, space).ok_or(BusError)?;
+        self.begin(Master::new(dev, at, size, write));
+        let result = self.access(space, at, size, write);
         self.end(result.is_err());
         result
     }
 
-    fn bus_write(&mut self, dev: DevId, at: u64, size: u8, value: u64) -> Result<(), BusError> {
-        let space = self.master_space(dev).ok_or(BusError)?;
-        self.begin(Master::new(dev, at, size, Some(value)));
-        let result = self.space_write(space, at, size, value);
-        self.end(result.is_err());
-        result
-    }
-
-    fn dma_read(&mut self, dev: DevId, at: u64, out: &mut [u8]) -> Result<(), BusError> {
-        self.dma(dev, at, out.len(), |b, offset, done, len| {
-            b.ram
-                .read(offset, &mut out[done..done + len])
-                .map_err(|_| BusError)
-        })
-    }
-
-    fn dma_write(&mut self, dev: DevId, at: u64, data: &[u8]) -> Result<(), BusError> {
-        self.dma(dev, at, data.len(), |b, offset, done, len| {
-            match b.writable {
-                true => b
-                    .ram
-                    .write(offset, &data[done..done + len])
-                    .map_err(|_| BusError),
-                false => Err(BusError),
-            }
-        })
+    fn dma(&mut self, dev: DevId, at: u64, mut bytes: Transfer<'_>) -> Result<(), BusError> {
+        let space = self.dma_space(dev).ok_or(BusError)?;
+        let len = match &bytes {
+            Transfer::Read(out) => out.len(),
+            Transfer::Write(data) => data.len(),
+        };
+        let mut done = 0;
+        while done < len {
+            let address = at.checked_add(done as u64).ok_or(BusError)?;
+            let (block, offset, room) = self.memory_at(space, address).ok_or(BusError)?;
+            let piece = done..done + room.min((len - done) as u64) as usize;
+            done = piece.end;
+            let moved = match &mut bytes {
+                Transfer::Read(out) => block.ram.read(offset, &mut out[piece]),
+                Transfer::Write(data) if block.writable => block.ram.write(offset, &data[piece]),
+                Transfer::Write(_) => return Err(BusError),
+            };
+            moved.map_err(|_| BusError)?;
+        }
+        Ok(())
     }
 
     fn page(&self, dev: DevId, at: u64) -> Page {
         let page = at & !(PAGE - 1);
         match self
-            .master_space(dev)
+            .master_space(dev, On::Own, Space::Memory)
             .and_then(|space| self.memory_at(space, page))
         {
             Some((b, offset, len)) if b.readable && len >= PAGE && offset.is_multiple_of(PAGE) => {
@@ -160,61 +160,6 @@ impl Fabric for Domain {
         self.generation
     }
 
-    fn config_read(
-        &mut self,
-        dev: DevId,
-        port: PortId,
-        devfn: u8,
-        offset: u8,
-        size: u8,
-    ) -> Option<u32> {
-        let bus = *self.places[dev.0 as usize].ports.get(usize::from(port.0))?;
-        let function = *self.buses[bus].by_address.get(&devfn)?;
-        self.visit(function, |d, _| {
-            d.pci().map(|f| f.config().get(offset, size))
-        })?
-    }
-
-    fn config_write(
-        &mut self,
-        dev: DevId,
-        port: PortId,
-        devfn: u8,
-        offset: u8,
-        size: u8,
-        value: u32,
-    ) -> bool {
-        let bus = self.places[dev.0 as usize]
-            .ports
-            .get(usize::from(port.0))
-            .copied();
-        let Some(function) = bus.and_then(|b| self.buses[b].by_address.get(&devfn).copied()) else {
-            return false;
-        };
-        let written = self.visit(function, |d, cx| match d.pci() {
-            Some(f) => {
-                pci::config_write(f, cx, offset, size, value);
-                true
-            }
-            None => false,
-        });
-        written.unwrap_or(false)
-    }
-
-    fn interrupt_acknowledge(&mut self, dev: DevId, port: PortId) -> Option<u8> {
-        let bus = *self.places[dev.0 as usize].ports.get(usize::from(port.0))?;
-        for index in 0..self.buses[bus].members.len() {
-            let member = self.buses[bus].members[index];
-            if let Some(vector) = self
-                .visit(member, |d, cx| d.interrupt_acknowledge(cx))
-                .flatten()
-            {
-                return Some(vector);
-            }
-        }
-        None
-    }
-
     fn occupied_slots(&mut self, dev: DevId) -> u32 {
         let place = &self.places[dev.0 as usize];
         let Some(bus) = place.bus.map(|bus| &self.buses[bus]) else {
@@ -227,12 +172,6 @@ impl Fabric for Domain {
             device.is_none_or(|device| device.pci().is_some())
         });
         functions.fold(0, |slots, (devfn, _)| slots | 1 << (devfn >> 3 & 31))
-    }
-
-    fn i2c(&mut self, dev: DevId, port: PortId, address: u8, event: I2c) -> Option<u8> {
-        let bus = *self.places[dev.0 as usize].ports.get(usize::from(port.0))?;
-        let target = *self.buses[bus].by_address.get(&address)?;
-        self.visit(target, |d, _| d.i2c().and_then(|t| t.event(event)))?
     }
 
     fn send(&mut self, dev: DevId, slot: SlotId, bytes: &[u8]) {

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use solderless_model::BusKind;
+
 use super::super::space::{Behind, Rank, Window};
 use super::{Domain, SpaceId};
 
@@ -12,6 +14,13 @@ impl Domain {
         for (bus, name) in self.buses.iter().zip(buses) {
             for (space, kind) in [(bus.memory, "memory"), (bus.io, "I/O")] {
                 let Some(space) = space else { continue };
+                // Few boards have ports on the CPU's own bus.
+                if bus.kind == BusKind::System
+                    && kind == "I/O"
+                    && self.spaces[space.0].windows().next().is_none()
+                {
+                    continue;
+                }
                 // Writing to a string has no way to fail.
                 let _ = writeln!(out, "address-space: {name} {kind}");
                 let mut windows: Vec<_> = self.spaces[space.0].windows().collect();

@@ -1,8 +1,8 @@
 //! What no device of this build needs, and a board may be promised.
 
 use solderless_model::{
-    Access, BusError, BusKind, Cx, Device, ISA_MEMORY, NEWEST, Pin, PortId, Reader, Region,
-    RegionId, Space, State, Writer,
+    Access, BusError, BusKind, Cx, Cycle, Device, ISA_MEMORY, NEWEST, On, Open, Pin, PortId,
+    Reader, Region, RegionId, Space, State, Writer,
 };
 
 use super::{Domain, Fabric as _, Seating, SpaceId};
@@ -112,7 +112,80 @@ fn an_isa_bus_has_memory_beside_its_ports() {
         (0x2100_0000, Err(BusError)),
     ] {
         let before = domain.now();
-        assert_eq!(domain.space_read(SpaceId(0), at, 1), value, "{at:#x}");
+        assert_eq!(domain.access(SpaceId(0), at, 1, None), value, "{at:#x}");
         assert_eq!(domain.now() - before, if value == Ok(0xab) { 7 } else { 0 });
+    }
+}
+
+/// What stands in the table of bus kinds is what a machine does, for each space of each.
+#[test]
+fn a_space_is_there_to_its_last_address_and_open_as_the_table_says() {
+    const CHILD: PortId = PortId(0);
+    for kind in BusKind::ALL {
+        for space in [Space::Memory, Space::Io] {
+            let mut domain = Domain::new(0);
+            let master = domain.add(toy(0), seating("master", Some(0), Vec::new(), 0));
+            let bus = domain.offer(master, kind, 0);
+            let region = Region {
+                space,
+                ..Region::registers("region", 1)
+            };
+            let seat = seating("device", Some(bus), vec![region], 0);
+            let device = domain.add(toy(0xab), seat);
+            let Some(rules) = kind.space(space) else {
+                let cycle = Cycle::read(space, 0, 1);
+                let none = domain.cycle(master, On::Port(CHILD), cycle);
+                assert_eq!(none, Err(BusError), "{kind:?} {space:?}");
+                continue;
+            };
+            let window = Window {
+                region: RegionId(0),
+                at: rules.last,
+                size: 1,
+                offset: 0,
+                over: false,
+                cpu: None,
+            };
+            domain.place(device, &window);
+            let open = match rules.open {
+                Open::Error => Err(BusError),
+                Open::Ones => Ok(0xff),
+            };
+            let mut cycles = vec![(rules.last, Ok(0xab)), (rules.last - 1, open)];
+            if let Some(beyond) = rules.last.checked_add(1) {
+                cycles.push((beyond, Err(BusError)));
+            }
+            for (at, answer) in cycles {
+                let read = domain.cycle(master, On::Port(CHILD), Cycle::read(space, at, 1));
+                assert_eq!(read, answer, "{kind:?} {space:?} {at:#x}");
+                let own = domain.cycle(device, On::Own, Cycle::read(space, at, 1));
+                assert_eq!(own, answer, "{kind:?} {space:?} {at:#x}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cpu_reaches_the_ports_of_its_own_bus() {
+    let mut domain = Domain::new(0);
+    let cpu = domain.add(toy(0), seating("cpu", Some(0), Vec::new(), 0));
+    let seat = seating("card", Some(0), vec![Region::ports("ports", 8)], 0);
+    let card = domain.add(toy(0xab), seat);
+    let window = Window {
+        region: RegionId(0),
+        at: 0x3f8,
+        size: 8,
+        offset: 0,
+        over: false,
+        cpu: None,
+    };
+    domain.place(card, &window);
+    for (space, at, answer) in [
+        (Space::Io, 0x3f8, Ok(0xab)),
+        (Space::Io, 0x3f0, Ok(0xff)),
+        (Space::Memory, 0x3f8, Err(BusError)),
+    ] {
+        let read = domain.cycle(cpu, On::Own, Cycle::read(space, at, 1));
+        assert_eq!(read, answer, "{space:?} {at:#x}");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use solderless_memory::Ram;
 
 use super::{Bench, Subject};
-use crate::{END_OF_TIME, I2c, Pin, RegionId, RegionKind, Section, SlotId};
+use crate::{Cycle, END_OF_TIME, I2c, Pin, RegionId, RegionKind, Section, SlotId};
 
 /// How many random runs a device has to stand; fewer, but never below `FEWEST_RUNS`, if they would save more than
 /// `SAVED` bytes in all.
@@ -72,10 +72,7 @@ pub fn step<D: Subject>(bench: &mut Bench<D>, noise: &mut Noise) -> Option<u64> 
             }
             None
         }
-        26 => {
-            let vector = bench.with(|d, cx| d.device_mut().interrupt_acknowledge(cx));
-            vector.map(u64::from)
-        }
+        26 => bench.cycle(Cycle::Acknowledge),
         27 => {
             // Any that is armed, and before its time.
             let armed = bench.around.timers.len() as u64;
@@ -107,8 +104,7 @@ pub fn step<D: Subject>(bench: &mut Bench<D>, noise: &mut Noise) -> Option<u64> 
                 3 => I2c::Read,
                 _ => I2c::Stop,
             };
-            let target = bench.dev.device_mut().i2c();
-            target.and_then(|t| t.event(event)).map(u64::from)
+            bench.cycle(Cycle::I2c { address: 0, event })
         }
         _ => outside(bench, noise),
     }
@@ -132,11 +128,11 @@ fn access<D: Subject>(bench: &mut Bench<D>, noise: &mut Noise) -> Option<u64> {
         _ => offset & !(u64::from(size) - 1),
     };
     let id = RegionId(index as u8);
-    if noise.below(2) == 0 {
-        return bench.read(id, offset, size);
-    }
-    let mask = u64::MAX >> (64 - 8 * u32::from(size));
-    Some(bench.write(id, offset, size, noise.value() & mask).into())
+    let write = (noise.below(2) != 0).then(|| {
+        let mask = u64::MAX >> (64 - 8 * u32::from(size));
+        noise.value() & mask
+    });
+    bench.access(id, offset, size, write)
 }
 
 /// What comes from a host or a clock: characters for a serial line, frames for a network, instructions for a CPU.
