@@ -28,6 +28,11 @@ fn quad() -> String {
             n * 0x20
         );
     }
+    // Sixty thousand warnings are not what is measured.
+    out.push_str("[allow.empty-slot]\n");
+    for n in 0..4 {
+        let _ = writeln!(out, "\"uart{n}.chr\" = \"nothing is sent\"");
+    }
     out
 }
 
