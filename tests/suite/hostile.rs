@@ -249,7 +249,7 @@ fn a_machine_stands_what_is_loaded_into_it() {
     const PM: &str = "chip.piix4.dev.pm.PIIX4_PM";
     for_a_while(move |seed| {
         let mut noise = Noise(seed);
-        let boards: [(&str, &[&str]); 5] = [
+        let boards: [(&str, &[&str]); 6] = [
             ("malta", &["param.ram"]),
             (
                 "malta",
@@ -262,8 +262,9 @@ fn a_machine_stands_what_is_loaded_into_it() {
             ("malta-quad", &["param.ram"]),
             ("mipssim", &[]),
             ("wren", &[]),
+            ("tests/boards/good/pair.toml", &[]),
         ];
-        let (board, set) = boards[noise.below(5) as usize];
+        let (board, set) = boards[noise.below(6) as usize];
         println!("SEED={seed}: {board}");
         let set = set.iter().map(|property| match *property {
             "param.ram" => ("param.ram".to_owned(), "16MiB".to_owned()),

@@ -16,43 +16,7 @@ const ENGINES: &[Engine] = if cfg!(target_arch = "x86_64") {
     &[Engine::Interp]
 };
 
-const BOARD: &str = r#"
-    [board]
-    name = "pair"
-    [dev.cpu0]
-    at = "sys"
-    [dev.cpu0.mips32-cpu]
-    clock = "100MHz"
-    [dev.cpu1]
-    at = "sys"
-    [dev.cpu1.mips32-cpu]
-    clock = "100MHz"
-    cpu-num = 1
-    [dev.ram]
-    at = "sys:0"
-    [dev.ram.ram]
-    size = "64KiB"
-    [dev.rom]
-    at = "sys:0x1fc00000"
-    [dev.rom.ram]
-    size = "4KiB"
-    [dev.own0]
-    map = [{ at = "sys:0x1e000000", cpu = "cpu0" }]
-    [dev.own0.ram]
-    size = "4KiB"
-    [dev.own1]
-    map = [{ at = "sys:0x1e000000", cpu = "cpu1" }]
-    [dev.own1.ram]
-    size = "4KiB"
-    [dev.call0]
-    at = "sys:0x1f000900"
-    irq.intr = "cpu0[2]"
-    [dev.call0.serial-mm]
-    [dev.call1]
-    at = "sys:0x1f000910"
-    irq.intr = "cpu1[2]"
-    [dev.call1.serial-mm]
-"#;
+const BOARD: &str = include_str!("../boards/good/pair.toml");
 
 /// Where the program has what it comes to.
 const SHARED: u64 = 0x1000;

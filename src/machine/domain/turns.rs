@@ -295,10 +295,17 @@ impl Domain {
             return refuse(format!("it is the turn of CPU {}", turns.next));
         }
         // Of a machine that was saved all are within a round of one another.
-        let most = self.now.saturating_add(2 * LONGEST_NS);
+        let (now, most) = (self.now, 2 * LONGEST_NS);
         let times = turns.cpus.iter().map(|turn| turn.time);
-        if let Some(time) = times.chain([turns.end]).find(|time| *time > most) {
-            return refuse(format!("{time} ns is far ahead of {} ns", self.now));
+        if let Some(time) = times
+            .chain([turns.end])
+            .find(|t| *t > now.saturating_add(most))
+        {
+            return refuse(format!("{time} ns is far ahead of {now} ns"));
+        }
+        let mut running = turns.cpus.iter().filter(|turn| !turn.idle);
+        if let Some(turn) = running.find(|turn| turn.time < now.saturating_sub(most)) {
+            return refuse(format!("{} ns is far behind {now} ns", turn.time));
         }
         Ok(())
     }

@@ -12,7 +12,8 @@ use solderless::machine::{
     Event, Fittings, Host, Kernel, KernelFiles, Machine, Pace, Run, firmware_image,
 };
 use solderless::plan::Plan;
-use solderless_model::Engine;
+use solderless_model::testing::Noise;
+use solderless_model::{Engine, Place, Stops, Watch, Watching};
 use solderless_testing::{Endian, guests};
 
 use self::subject::{SINGLE, Subject, Unit};
@@ -179,6 +180,27 @@ const LINUX_NS: u64 = 7_000_000_000;
 /// Instructions that random programs are compared after.
 const STEPS: [u64; 10] = [1, 2, 3, 5, 11, 40, 150, 1_000, SINGLE, 2_000_000];
 
+/// A watch point for every load and store.
+const EVERYTHING: Watch = Watch {
+    at: Place::Physical(0),
+    len: u64::MAX,
+    on: Watching::Accesses,
+};
+
+/// Breakpoints where a program comes by.
+fn stops(mut machine: Machine, before: u64, program: u64, seed: u64) -> Stops {
+    let mut noise = Noise(seed);
+    machine.step(before);
+    let breakpoints = (0..3).map(|_| {
+        machine.step(1 + noise.below(program / 3 + 1));
+        Place::Virtual(machine.cpu().expect("a CPU").pc())
+    });
+    Stops {
+        breakpoints: breakpoints.collect(),
+        watchpoints: Vec::new(),
+    }
+}
+
 /// A number from the environment.
 fn number(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
@@ -198,8 +220,25 @@ fn random_programs_are_executed_alike() {
         let mut blocks = 0;
         for seed in first..first + programs {
             let guest = random(seed);
+            let [before, program, after] = guest.instructions;
+            let stops = match seed % 8 {
+                5 => stops(guest.machine(), before, program, seed),
+                6 => Stops {
+                    watchpoints: vec![EVERYTHING],
+                    ..Stops::default()
+                },
+                _ => Stops::default(),
+            };
+            let make = |engine| {
+                let mut machine = guest.machine();
+                // One is stopped all the time, the other is not.
+                if engine != Engine::Interp {
+                    machine.set_stops(stops.clone());
+                }
+                machine
+            };
             let subject = Subject {
-                make: &|_| guest.machine(),
+                make: &make,
                 architecture,
                 big_endian: guest.big_endian(),
                 engine: Engine::Jit {
@@ -208,7 +247,6 @@ fn random_programs_are_executed_alike() {
                 unit: Unit::Instructions,
                 physical: guest.physical,
             };
-            let [before, program, after] = guest.instructions;
             let step = STEPS[(seed / 4) as usize % STEPS.len()];
             let steps = std::iter::repeat_n(step, program.div_ceil(step) as usize);
             let steps: Vec<_> = [before].into_iter().chain(steps).chain([after]).collect();

@@ -410,6 +410,21 @@ fn load_linked_and_store_conditional() {
     assert_eq!(rig(&[li, sc], 2), (0, 0), "without LL");
     assert_eq!(rig(&[ll, li, sc, li, sc], 5), (0, 7), "once only");
     assert_eq!(rig(&[ll, li, i(0x38, T0, T1, 4)], 3), (0, 0), "elsewhere");
+    // Somebody else writes there between two runs: what is there already, beside it, and further away.
+    for (at, expected) in [
+        (0x2000, (0, 0)),
+        (0x200c, (0, 0)),
+        (0x2010, (1, 7)),
+        (0x1ffc, (1, 7)),
+    ] {
+        let mut rig = Rig::new(|_| ());
+        rig.put(CODE, &[ll, li, sc]);
+        rig.set(8, 0x8000_2000);
+        rig.run(1);
+        rig.ram.write_u32(at, 0).unwrap();
+        rig.run(2);
+        assert_eq!((rig.get(9), rig.word(0x2000)), expected, "{at:#x}");
+    }
     // EPC is the SC behind the ERET.
     let mtc0_epc = 0x4080_0000 | 10 << 16 | 14 << 11;
     let there = [
