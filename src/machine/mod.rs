@@ -5,6 +5,7 @@ mod debug;
 mod domain;
 mod run;
 mod space;
+mod watch;
 
 use solderless_model::boot::Protocol;
 use solderless_model::memory::PAGE;
@@ -18,6 +19,7 @@ pub use domain::state::{CLOCK, Clock, LINES};
 pub use domain::turns::{LONGEST_NS, TURNS, Turns};
 pub use domain::{Backlog, Sink};
 pub use run::{End, Event, Host, Pace, Run};
+pub use watch::Watch;
 
 use crate::plan::{Address, Bus, Plan};
 use domain::turns::Limit;

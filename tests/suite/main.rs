@@ -35,4 +35,5 @@ mod turns;
 mod uboot;
 mod variants;
 mod versions;
+mod watch;
 mod wren;

@@ -131,8 +131,9 @@ pub struct Blocks<I: Isa> {
     across: HashMap<(To, Home), u32>,
     /// `None` until there is a warm block.
     generated: Option<Generated<I>>,
-    /// Where physical pages are that generated code jumps to without looking.
-    assumed: HashMap<u64, Home>,
+    /// The physical page that each page of memory is seen at, as far as generated code relies on it: code that jumps to others
+    /// without looking, and what it jumps to. `None` if it is seen at several.
+    seats: HashMap<Home, Option<u64>>,
     /// Whether code is generated.
     pub engine: Engine,
     pub counts: Counts,
@@ -156,6 +157,11 @@ enum Source {
     Bus(u64),
 }
 
+/// Whether generated code can rely on a page of memory being seen at a physical page, and at no other.
+fn seat(seats: &mut HashMap<Home, Option<u64>>, home: Home, page: u64) -> bool {
+    *seats.entry(home).or_insert(Some(page)) == Some(page)
+}
+
 /// Units in a page.
 const fn units<I: Isa>() -> usize {
     PAGE as usize >> I::UNIT_BITS
@@ -176,7 +182,7 @@ impl<I: Guest> Blocks<I> {
             pages: HashMap::default(),
             across: HashMap::default(),
             generated: None,
-            assumed: HashMap::default(),
+            seats: HashMap::default(),
             engine: match AVAILABLE {
                 true => Engine::JIT,
                 false => Engine::Interp,
@@ -217,6 +223,13 @@ impl<I: Guest> Blocks<I> {
             Err(fault) => return raised::<I>(core, cx, fault, va, false),
         };
         let here = place::<I>(core, va, ram, offset);
+        if I::direct(core, va).is_some()
+            && let Some(seat) = self.seats.get_mut(&here.home)
+            && seat.is_some_and(|page| page != pa / PAGE)
+        {
+            *seat = None;
+            self.unseat(core, here.home);
+        }
         let code_at = CodeAt {
             va,
             key: I::code_key(core, va),
@@ -403,21 +416,22 @@ impl<I: Guest> Blocks<I> {
         let start = std::time::Instant::now();
         let generated = self.generated.as_mut().filter(|g| !g.code.full())?;
         let page = I::pc(core) & !(PAGE - 1);
-        let direct = I::direct(core, page).map(|_| page);
+        let seats = &mut self.seats;
+        let direct = I::direct(core, page).map(|pa| pa / PAGE);
+        let direct = direct.filter(|pa| seat(seats, here.home, *pa));
+        let direct = direct.map(|_| page);
         // What is found is looked up with the CPU's knowledge of frames, which emission does not use.
         let mut frames = std::mem::take(&mut I::vcpu_mut(core).memory);
         let emitted = {
             let mode = here.kind;
             let core: &I::Core = core;
-            let assumed = &mut self.assumed;
             let mut find = |va: u64| {
                 let pa = I::direct(core, va)?;
                 let home = match frames.frame(cx, pa) {
                     Frame::Memory { ram, offset, .. } => home(ram, offset),
                     Frame::Registers => return None,
                 };
-                assumed.insert(pa / PAGE, home);
-                Some(To {
+                seat(seats, home, pa / PAGE).then_some(To {
                     home,
                     kind: mode,
                     unit: unit::<I>(va) as u16,
@@ -629,20 +643,36 @@ impl<I: Guest> Blocks<I> {
             || self.generated.as_ref().is_some_and(|g| g.code.full())
     }
 
-    /// The machine's memory map has changed: forgets what is known of pages. Code is kept by where it is in memory, and as long as
-    /// what it jumps to is where it was, so is the code.
+    /// The machine's memory map has changed: forgets what is known of pages. Code is kept by where it is in memory, and stays
+    /// unless it relies on what is elsewhere now.
     pub fn map_changed(&mut self, core: &mut I::Core, cx: &Cx<'_>) {
         I::forget_pages(core);
         let memory = &mut I::vcpu_mut(core).memory;
         memory.forget_map();
-        let mut assumed = self.assumed.iter();
-        let holds = assumed.all(|(page, assumed)| match memory.frame(cx, page * PAGE) {
-            Frame::Memory { ram, offset, .. } => home(ram, offset) == *assumed,
-            Frame::Registers => false,
+        let mut moved = Vec::new();
+        self.seats.retain(|here, page| {
+            let stays = page.is_none_or(|page| match memory.frame(cx, page * PAGE) {
+                Frame::Memory { ram, offset, .. } => home(ram, offset) == *here,
+                Frame::Registers => false,
+            });
+            if !stays {
+                moved.push(*here);
+            }
+            stays
         });
-        if !holds {
-            self.clear(core);
+        for home in moved {
+            self.unseat(core, home);
         }
+    }
+
+    /// A page of memory is not seen where it was, or not only there: its code goes, and that of the pages that jump to it.
+    fn unseat(&mut self, core: &I::Core, home: Home) {
+        let generated = self.generated.as_mut();
+        let from = generated.map(|g| g.links.cut(home));
+        for from in from.into_iter().flatten() {
+            self.invalidate(core, from);
+        }
+        self.invalidate(core, home);
     }
 
     /// Forgets everything.

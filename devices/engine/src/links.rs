@@ -1,5 +1,7 @@
 //! Jumps between blocks of generated code: which lead where, and which are to lead there once there is code.
 
+use std::collections::BTreeSet;
+
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::generate::{Home, To};
@@ -54,6 +56,14 @@ impl Links {
         }
         into.into_iter().map(|(site, _, to)| (site, to)).collect()
     }
+
+    /// Forgets all jumps to a page, and gives the pages that they are in.
+    pub fn cut(&mut self, home: Home) -> BTreeSet<Home> {
+        let wanted = self.wanted.remove(&home).unwrap_or_default();
+        let wanted = wanted.into_values().flatten().map(|(_, from)| from);
+        let into = self.into.remove(&home).unwrap_or_default();
+        wanted.chain(into.into_iter().map(|l| l.1)).collect()
+    }
 }
 
 #[cfg(test)]
@@ -78,5 +88,8 @@ mod tests {
         assert_eq!(links.forget(b), [(10, to(b, 3))]);
         assert!(links.take_wanted(to(b, 4)).is_empty());
         assert_eq!(links.take_wanted(to(b, 3)), [10]);
+        links.want(40, (0, 3), to(b, 5));
+        assert_eq!(links.cut(b), [a, (0, 3)].into());
+        assert!(links.cut(b).is_empty());
     }
 }

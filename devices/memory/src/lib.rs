@@ -22,7 +22,7 @@ use vm_memory::MmapRegion;
 mod soft_tlb;
 mod watch;
 pub use soft_tlb::{SoftTlb, layout};
-pub use watch::{Reservation, Watcher};
+pub use watch::{Dirty, Reservation, Watcher};
 
 /// Size in bytes of the pages that [`SoftTlb`] and [`Watcher`] work in.
 pub const PAGE: u64 = 4096;

@@ -1,6 +1,7 @@
 //! Who wants to know what of a block is written: each watcher has pages of its own and answers of its own.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::rc::Rc;
@@ -20,6 +21,8 @@ pub(crate) struct Watch {
 /// What a watcher wants to know, and what it has not been told yet.
 #[derive(Default)]
 struct Marks {
+    /// A page is watched no longer once it was written.
+    once: bool,
     /// One bit per page. Made with the first.
     pages: OnceCell<Box<[Cell<u64>]>>,
     /// There is something in what follows.
@@ -84,7 +87,21 @@ impl Marks {
 impl Ram {
     /// Another watcher, which watches nothing yet.
     pub fn watcher(&self) -> Watcher {
-        let marks = Rc::new(Marks::default());
+        self.watching(Marks::default())
+    }
+
+    /// Another who wants to know which pages are written from now on.
+    pub fn dirty(&self) -> Dirty {
+        let watcher = self.watching(Marks {
+            once: true,
+            ..Marks::default()
+        });
+        (0..self.pages() as u32).for_each(|page| watcher.watch(page, true));
+        Dirty(watcher)
+    }
+
+    fn watching(&self, marks: Marks) -> Watcher {
+        let marks = Rc::new(marks);
         self.0.watch.watchers.borrow_mut().push(marks.clone());
         Watcher {
             ram: self.clone(),
@@ -101,8 +118,18 @@ impl Ram {
         let last = (offset + len - 1).min(start + PAGE - 1) - start;
         let lines = u64::MAX << (first / LINE) & u64::MAX >> (63 - last / LINE);
         let watch = &self.0.watch;
+        let mut over = false;
         for marks in watch.watchers.borrow().iter().filter(|m| m.has(page)) {
             marks.note(page, lines);
+            if marks.once
+                && let Some(pages) = marks.pages.get()
+            {
+                set(pages, page, false);
+                over = true;
+            }
+        }
+        if over {
+            self.unguard(page as usize / 64);
         }
         for reserved in watch.reserved.borrow().iter() {
             if reserved.bytes.start < offset + len && offset < reserved.bytes.end {
@@ -118,7 +145,7 @@ impl Ram {
         }
         set(self.0.watched.get_or_init(|| bits(self)), page, true);
         for marks in self.0.watch.watchers.borrow().iter() {
-            if knows.is_none_or(|knows| !Rc::ptr_eq(marks, knows)) {
+            if !marks.once && knows.is_none_or(|knows| !Rc::ptr_eq(marks, knows)) {
                 marks.guarded.borrow_mut().push(page);
                 marks.news.set(true);
             }
@@ -209,6 +236,21 @@ impl Drop for Watcher {
     }
 }
 
+/// One who wants to know which pages of a block were written since it asked last, by whomever: for a copy that is kept up to date. A
+/// page that was written costs nothing more until that was asked.
+#[derive(Debug)]
+pub struct Dirty(Watcher);
+
+impl Dirty {
+    /// The pages that were, since the last call.
+    pub fn written(&self) -> BTreeSet<u32> {
+        let (_, written) = self.0.take_news();
+        let written: BTreeSet<u32> = written.into_iter().map(|(page, _)| page).collect();
+        written.iter().for_each(|page| self.0.watch(*page, true));
+        written
+    }
+}
+
 /// What a CPU has reserved with a load-linked. Only somebody else's write ends it, and while the CPU runs nobody else does write. So
 /// memory is watched just while the CPU rests and has reserved something, and nothing has to be looked at otherwise: what is written
 /// there then, even if it is what was there before, ends the reservation at once.
@@ -289,6 +331,28 @@ mod tests {
         assert_eq!(b.take_news(), (vec![], vec![(1, 1 << 63)]));
         drop(b);
         assert!(!ram.is_watched(1) && !ram.is_watched(2));
+    }
+
+    #[test]
+    fn whoever_asks_for_pages_is_told_once_and_takes_nothing_from_others() {
+        let ram = Ram::new(100 * PAGE).unwrap();
+        let cpu = ram.watcher();
+        let [a, b] = [ram.dirty(), ram.dirty()];
+        assert_eq!(cpu.take_news().0.len(), 100);
+        cpu.watch(70, true);
+        ram.write(3 * PAGE - 1, &[1, 2]).unwrap();
+        ram.write_u8(70 * PAGE, 1).unwrap();
+        // Nobody waits for them any more but the CPU for its own.
+        assert!(!ram.is_watched(2) && !ram.is_watched(3) && ram.is_watched(70));
+        assert_eq!(a.written(), [2, 3, 70].into());
+        assert_eq!(a.written(), [].into());
+        assert!(ram.is_watched(2));
+        assert_eq!(cpu.take_news(), (vec![2, 3], vec![(70, 1)]));
+        ram.write_u8(2 * PAGE, 1).unwrap();
+        assert_eq!(a.written(), [2].into());
+        assert_eq!(b.written(), [2, 3, 70].into());
+        drop((a, b));
+        assert!(ram.is_watched(70) && !ram.is_watched(2));
     }
 
     #[test]

@@ -7,6 +7,8 @@
 mod isa;
 mod plain;
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use solderless_engine::{Engine, GENERATES};
 use solderless_model::memory::Ram;
@@ -304,6 +306,45 @@ proptest! {
     }
 
     #[test]
+    fn whoever_watches_hears_of_all_stores(
+        at in any::<u16>(),
+        rounds in 1..60u8,
+        body in prop::collection::vec(random(), 1..60),
+        // How many instructions, who looks then, and who comes anew.
+        pieces in prop::collection::vec((1..2000u64, 0..8u8, 0..4usize, any::<Option<u16>>()), 1..24),
+    ) {
+        let memory = program(at, rounds, &body);
+        for choice in engines() {
+            let mut plain = Plain::new(memory.clone(), CODE);
+            let mut machine = Machine::new(&memory, choice);
+            let ram = machine.ram.clone();
+            let mut watchers = [(); 3].map(|()| (ram.dirty(), BTreeSet::new()));
+            for (count, look, come, outside) in &pieces {
+                if let Some((watcher, known)) = watchers.get_mut(*come) {
+                    (*watcher, *known) = (ram.dirty(), BTreeSet::new());
+                }
+                // So does what others than the CPU write.
+                if let Some(at) = outside {
+                    let at = u64::from(*at) & !7;
+                    plain.memory[at as usize..][..8].copy_from_slice(&[0x75; 8]);
+                    plain.written.insert((at >> 12) as u32);
+                    ram.write(at, &[0x75; 8]).unwrap();
+                }
+                machine.run(*count);
+                plain.run(*count);
+                assert_eq!(machine.core.r, plain.r, "{choice:?}");
+                let written = std::mem::take(&mut plain.written);
+                for (n, (watcher, known)) in watchers.iter_mut().enumerate() {
+                    known.extend(&written);
+                    if look >> n & 1 != 0 {
+                        assert_eq!(watcher.written(), std::mem::take(known), "{choice:?}: {n}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn random_bytes_are_a_program_like_any_other(
         bytes in prop::collection::vec(any::<u8>(), 0x400),
         pieces in prop::collection::vec(1..500u64, 1..12),
@@ -418,6 +459,77 @@ fn code_stays_where_the_map_changes_unless_its_memory_has_moved() {
         machine.around.ram = Some(other);
         machine.change_map();
         both(&mut machine, &mut plain);
+    }
+}
+
+#[test]
+fn a_change_of_the_map_leaves_other_code_alone() {
+    // Two pages that jump to one another, and a loop in a third.
+    let mut memory = vec![0; MEMORY as usize];
+    let mut put = |at: usize, code: &[Vec<u8>]| {
+        let code = code.concat();
+        memory[at..at + code.len()].copy_from_slice(&code);
+    };
+    let count = |r| encode::alu(encode::ADD, r, r, ONE);
+    put(0x5000, &[count(1), encode::jump(0x1000 - 2)]);
+    put(0x6000, &[count(2), encode::jump(-0x1000 - 2)]);
+    put(0x4000, &[count(3), encode::jump(-2)]);
+    for choice in engines() {
+        let mut machine = Machine::new(&memory, choice);
+        machine.core.r[usize::from(ONE)] = 1;
+        let run = |machine: &mut Machine, pc| {
+            machine.core.pc = pc;
+            machine.run(4000);
+        };
+        for pc in [0x5000, 0x4000] {
+            (0..3).for_each(|_| run(&mut machine, pc));
+        }
+        let before = machine.info();
+        // From the second page on the memory is seen anew from its start, where instructions do nothing.
+        machine.around.mirror = Some(0x6000);
+        machine.change_map();
+        run(&mut machine, 0x4000);
+        let after = machine.info();
+        assert_eq!(machine.core.r[1..4], [3000, 3000, 8000], "{choice:?}");
+        assert_eq!(before.misses, after.misses, "{choice:?}: it was there");
+        run(&mut machine, 0x5000);
+        assert_eq!(machine.core.r[1..4], [3001, 3000, 8000], "{choice:?}");
+        machine.around.mirror = None;
+        machine.change_map();
+        run(&mut machine, 0x5000);
+        assert_eq!(machine.core.r[1..4], [4001, 4000, 8000], "{choice:?}");
+        let after = machine.info();
+        assert_eq!(before.flushes, after.flushes, "{choice:?}");
+    }
+}
+
+#[test]
+fn code_that_is_seen_at_two_addresses_jumps_to_what_is_beside_it() {
+    let mut memory = vec![0; MEMORY as usize];
+    let mut put = |at: usize, code: &[Vec<u8>]| {
+        let code = code.concat();
+        memory[at..at + code.len()].copy_from_slice(&code);
+    };
+    let count = |r| encode::alu(encode::ADD, r, r, ONE);
+    put(0x100, &[count(1), encode::jump(-0x1000 - 2)]);
+    put(0x7100, &[count(2), encode::jump_register(5)]);
+    // The handler of traps, seen at 0x8800.
+    put(0x800, &[count(3), encode::jump_register(6)]);
+    for choice in engines() {
+        let mut machine = Machine::new(&memory, choice);
+        machine.around.mirror = Some(0x8000);
+        let core = &mut machine.core;
+        (core.r[usize::from(ONE)], core.r[5], core.r[6]) = (1, 0x8100, 0x100);
+        core.pc = 0x8100;
+        machine.run(4000);
+        assert_eq!(machine.core.r[1..4], [1000, 1000, 0], "{choice:?}");
+        // Before its first address there is nothing to jump to.
+        machine.core.pc = 0x100;
+        machine.run(5000);
+        assert_eq!(machine.core.r[1..4], [2000, 1000, 1000], "{choice:?}");
+        machine.core.pc = 0x8100;
+        machine.run(4000);
+        assert_eq!(machine.core.r[1..4], [3000, 2000, 1000], "{choice:?}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! The toy once more, as plainly as can be: one instruction after the other, from a copy of memory.
 
+use std::collections::BTreeSet;
+
 use crate::isa::VECTOR;
 
 /// A CPU and its memory.
@@ -8,6 +10,8 @@ pub struct Plain {
     pub pc: u64,
     pub memory: Vec<u8>,
     executed: u64,
+    /// Pages that were written.
+    pub written: BTreeSet<u32>,
 }
 
 impl Plain {
@@ -17,6 +21,7 @@ impl Plain {
             pc,
             memory,
             executed: 0,
+            written: BTreeSet::new(),
         }
     }
 
@@ -114,7 +119,10 @@ impl Plain {
                 let bytes = &mut self.memory[place..place + 8];
                 match op {
                     8 => self.r[a] = u64::from_le_bytes(bytes.try_into().unwrap()),
-                    _ => bytes.copy_from_slice(&self.r[a].to_le_bytes()),
+                    _ => {
+                        bytes.copy_from_slice(&self.r[a].to_le_bytes());
+                        self.written.insert((place >> 12) as u32);
+                    }
                 }
                 4
             }
