@@ -372,12 +372,13 @@ mod tests {
 
     #[test]
     fn selections_of_inputs() {
-        let interface = Interface::default()
-            .inputs("in", 8)
-            .inputs("gate", 1)
-            .inputs("x", 3)
-            .inputs("ip", 4)
-            .inside(&[0, 2], "a reason");
+        let inputs = [("in", 8), ("gate", 1), ("x", 3)];
+        let mut inputs: Vec<_> = inputs.map(|(n, c)| Pins::named(n).count(c)).into();
+        inputs.push(Pins::named("ip").count(4).inside(&[0, 2], "a reason"));
+        let interface = Interface {
+            inputs,
+            ..Interface::default()
+        };
         for (text, expected) in [
             ("3", Some(vec![3])),
             ("0-2,7", Some(vec![0, 1, 2, 7])),
@@ -416,7 +417,10 @@ mod tests {
 
     #[test]
     fn selections_of_outputs() {
-        let interface = Interface::default().outputs("int", 1).outputs("out", 3);
+        let interface = Interface {
+            outputs: vec![Pins::named("int"), Pins::named("out").count(3)],
+            ..Interface::default()
+        };
         for (text, expected) in [
             ("int", Some(vec![0])),
             ("int[0]", Some(vec![0])),

@@ -434,7 +434,7 @@ fn group(
     index: usize,
     window: &Window,
 ) -> Option<(Bus, solderless_model::Space, Option<usize>)> {
-    let region = &drafts[index].interface()?.regions[usize::from(window.region.0)];
+    let region = drafts[index].interface()?.region(window.region)?;
     Some((place.seat?.bus, region.space, window.cpu))
 }
 

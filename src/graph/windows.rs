@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use solderless_model::memory::PAGE;
-use solderless_model::{Addresses, BusKind, Interface, Placement, Region, RegionId, RegionKind};
+use solderless_model::{Addresses, BusKind, Interface, Placement, Region, RegionKind};
 
 use super::address::{Names, Place, place};
 use super::devices::Draft;
@@ -309,10 +309,10 @@ impl Placer<'_> {
             return;
         }
         let interface = self.interface;
-        for (i, region) in interface.regions.iter().enumerate() {
+        for region in &interface.regions {
             if let Placement::Board(distance) = region.place {
                 match base.checked_add_signed(distance) {
-                    Some(at) => self.window(i, region, at, Extent::default(), node.span),
+                    Some(at) => self.window(region, at, Extent::default(), node.span),
                     None => self.outside(region, node.span),
                 }
             }
@@ -330,10 +330,10 @@ impl Placer<'_> {
                 "expected \"bus:address\"",
             );
         };
-        let index = match &entry.view {
-            None => 0,
-            Some(view) => match interface.regions.iter().position(|r| r.name == view) {
-                Some(index) => index,
+        let region = match &entry.view {
+            None => interface.regions.first(),
+            Some(view) => match interface.regions.iter().find(|r| r.name == view) {
+                Some(region) => Some(region),
                 None => {
                     let names = interface.regions.iter().map(|r| r.name);
                     self.problems.push(
@@ -345,7 +345,7 @@ impl Placer<'_> {
                 }
             },
         };
-        let Some(region) = interface.regions.get(index) else {
+        let Some(region) = region else {
             return self.error(
                 "unknown-region",
                 format!("{name} has no region to map"),
@@ -359,7 +359,6 @@ impl Placer<'_> {
         }
         let limit = entry.limit.map_or(u64::MAX, |Amount(bytes)| bytes);
         self.window(
-            index,
             region,
             at,
             Extent {
@@ -375,14 +374,14 @@ impl Placer<'_> {
     /// The regions that lie at the same address whatever the board says.
     fn fixed(&mut self, span: Span) {
         let interface = self.interface;
-        for (i, region) in interface.regions.iter().enumerate() {
+        for region in &interface.regions {
             if let Placement::Fixed(at) = region.place {
-                self.window(i, region, at, Extent::default(), span);
+                self.window(region, at, Extent::default(), span);
             }
         }
     }
 
-    fn window(&mut self, index: usize, region: &Region, at: u64, extent: Extent, span: Span) {
+    fn window(&mut self, region: &Region, at: u64, extent: Extent, span: Span) {
         let Extent {
             offset,
             limit,
@@ -418,10 +417,9 @@ impl Placer<'_> {
                 format!("address and offset must be multiples of {unit:#x}"),
             );
         }
-        let region = RegionId(index as u8);
         self.placed.windows.push((
             Window {
-                region,
+                region: region.id,
                 at,
                 size,
                 offset,
@@ -507,7 +505,9 @@ fn overlaps(drafts: &[Draft<'_>], placed: &[Placed], problems: &mut Vec<Problem>
             continue;
         };
         for (window, span) in &place.windows {
-            let region = &interface.regions[usize::from(window.region.0)];
+            let Some(region) = interface.region(window.region) else {
+                continue;
+            };
             if !region.background {
                 windows.push((
                     (seat.bus, region.space, window.cpu, window.over),

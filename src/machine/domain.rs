@@ -89,7 +89,8 @@ struct Place {
     device: Option<Box<dyn Device>>,
     bus: Option<usize>,
     ports: Vec<usize>,
-    regions: Vec<RegionState>,
+    /// By number: of those that its properties have.
+    regions: Vec<Option<RegionState>>,
     outputs: Vec<Output>,
     /// How many outputs hold each input high.
     inputs: Vec<u32>,
@@ -98,6 +99,12 @@ struct Place {
     /// By slot of the device: the slot of the board.
     slots: Vec<Option<usize>>,
     stale_memory: bool,
+}
+
+impl Place {
+    fn region(&self, id: RegionId) -> Option<&RegionState> {
+        self.regions.get(usize::from(id.0))?.as_ref()
+    }
 }
 
 /// See the module.
@@ -218,19 +225,23 @@ impl Domain {
                 self.buses[bus].by_address.insert(address, id);
             }
         }
+        let mut regions = Vec::new();
+        for region in seating.regions {
+            let number = usize::from(region.id.0);
+            if regions.len() <= number {
+                regions.resize_with(number + 1, || None);
+            }
+            regions[number] = Some(RegionState {
+                region,
+                backing: None,
+            });
+        }
         self.places.push(Place {
             path: seating.path,
             device: Some(device),
             bus: seating.bus,
             ports: Vec::new(),
-            regions: seating
-                .regions
-                .into_iter()
-                .map(|region| RegionState {
-                    region,
-                    backing: None,
-                })
-                .collect(),
+            regions,
             outputs: (0..seating.outputs)
                 .map(|_| Output {
                     high: false,
@@ -322,7 +333,7 @@ impl Domain {
         view: Option<SpaceId>,
     ) {
         let place = &self.places[dev.0 as usize];
-        let (Some(bus), Some(state)) = (place.bus, place.regions.get(usize::from(id.0))) else {
+        let (Some(bus), Some(state)) = (place.bus, place.region(id)) else {
             return;
         };
         let (space, behind) = match state.region.kind {
@@ -388,9 +399,9 @@ impl Domain {
     fn put_back(&mut self, dev: DevId, device: Box<dyn Device>) {
         let place = &mut self.places[dev.0 as usize];
         if std::mem::take(&mut place.stale_memory) {
-            for (index, state) in (0..).zip(&mut place.regions) {
+            for state in place.regions.iter_mut().flatten() {
                 if state.region.kind == RegionKind::Memory {
-                    state.backing = device.memory(RegionId(index));
+                    state.backing = device.memory(state.region.id);
                 }
             }
             self.generation += 1;
@@ -568,9 +579,8 @@ impl Domain {
         else {
             return None;
         };
-        let backing = self.places[dev.0 as usize].regions[usize::from(region.0)]
-            .backing
-            .as_ref()?;
+        let state = self.places[dev.0 as usize].region(region)?;
+        let backing = state.backing.as_ref()?;
         let len = len.min(backing.len.saturating_sub(offset));
         (len > 0).then_some((backing, backing.offset + offset, len))
     }
@@ -625,7 +635,8 @@ impl Domain {
         if len < u64::from(size) {
             return self.split(space, at, size, write);
         }
-        let state = &self.places[dev.0 as usize].regions[usize::from(region.0)];
+        let place = &self.places[dev.0 as usize];
+        let state = place.region(region).ok_or(BusError)?;
         match (&state.region.kind, &state.backing) {
             (RegionKind::Memory, Some(b)) if b.holds(offset, size) => {
                 let mut bytes = write.unwrap_or(0).to_le_bytes();

@@ -211,7 +211,7 @@ pub fn graph(plan: &Plan) -> DiGraph<Node, Link> {
 
 /// Where a device's windows start, those behind all else left out.
 fn starts(device: &PlannedDevice) -> String {
-    let region = |id: RegionId| device.interface.regions.get(usize::from(id.0));
+    let region = |id: RegionId| device.interface.region(id);
     let windows = device.windows.iter();
     let seen = windows.filter(|w| region(w.region).is_some_and(|r| !r.background));
     let starts: Vec<_> = seen.map(|w| format!("{:#x}", w.at)).collect();

@@ -127,7 +127,7 @@ impl Plan {
 impl PlannedDevice {
     /// A window in words.
     pub(crate) fn window(&self, plan: &Plan, window: &Window) -> String {
-        let region = self.interface.regions.get(usize::from(window.region.0));
+        let region = self.interface.region(window.region);
         let over = if window.over { ", over others" } else { "" };
         let cpu = window.cpu.and_then(|cpu| plan.devices.get(cpu));
         let cpu = cpu.map(|cpu| format!(", for {} alone", cpu.path));

@@ -141,17 +141,12 @@ impl Both {
     }
 
     fn region(&self, name: &str) -> Option<(RegionId, u64, u64)> {
-        let at = self
-            .pm
-            .interface
-            .regions
-            .iter()
-            .position(|r| r.name == name)?;
-        let region = &self.pm.interface.regions[at];
+        let mut regions = self.pm.interface.regions.iter();
+        let region = regions.find(|r| r.name == name)?;
         let solderless_model::Placement::Fixed(base) = region.place else {
             return None;
         };
-        Some((RegionId(at as u8), base, region.size))
+        Some((region.id, base, region.size))
     }
 
     fn read(&mut self, name: &str, offset: u64, size: u8) {

@@ -9,32 +9,48 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::pci::{self, PciConfig, PciFunction, PciId};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Pin, Placement,
-    PortId, PropError, Ranges, Region, RegionId, Request, State, StateError, TimerId, Wires, lanes,
-    merge,
+    Access, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Pin, Pins,
+    Placement, Port, PropError, Ranges, Region, Request, State, StateError, TimerId, Wires,
+    connections, lanes, merge,
 };
 
 use crate::parts::{AcpiIndex, CpuHotplug, MemoryHotplug, PciHotplug};
 use crate::smbus_host::{self, SmbusHost};
 use crate::{Hotplug, HotplugError, Place};
 
-const PM: RegionId = RegionId(0);
-const SMB: RegionId = RegionId(1);
+connections! {
+    fn connections(props: &Piix4PmProps) on BusKind::Pci;
+    region PM = Region::registers("pm", 64).io().placed(Placement::Device);
+    region SMB = Region::ports("smb", smbus_host::SIZE).placed(Placement::Device);
+    region APM = Region::ports("apm", 2).placed(Placement::Fixed(APM_BASE));
+    region GPE = Region::ports("gpe0", 4).placed(Placement::Fixed(GPE_BASE));
+    region PCI_HOTPLUG = Region::registers("pcihp", props.pci_hotplug_size())
+        .io()
+        .placed(Placement::Fixed(PCI_HOTPLUG_BASE)), if props.pci_hotplug();
+    region ACPI_INDEX = Region::registers("acpi-index", 4)
+        .io()
+        .placed(Placement::Fixed(ACPI_INDEX_BASE)), if props.acpi_index();
+    region MEMORY_HOTPLUG = Region::registers("memhp", 0x18)
+        .io()
+        .placed(Placement::Fixed(MEMORY_HOTPLUG_BASE)), if props.memory_hotplug_support;
+    region CPU_HOTPLUG = Region::ports("cpuhp", 0x20)
+        .placed(Placement::Fixed(CPU_HOTPLUG_BASE)), if props.cpu_hotplug_legacy;
+    port SMBUS = Port::new("smbus", BusKind::I2c);
+    input PWRBTN = Pins::named("pwrbtn").optional();
+    input RTC = Pins::named("rtc").optional();
+    input THRM = Pins::named("thrm").optional();
+    input LID = Pins::named("lid").optional();
+    input RI = Pins::named("ri").optional();
+    input EXTSMI = Pins::named("extsmi").optional();
+    input GPI[GPI_COUNT] = Pins::named("gpi").optional();
+    output SCI = Pins::named("sci");
+    output SMI = Pins::named("smi").optional();
+    output GPO[GPO_COUNT] = Pins::named("gpo").optional();
+}
 
-const SMBUS: PortId = PortId(0);
-
-const PWRBTN: Pin = Pin(0);
-const RTC: Pin = Pin(1);
-const THRM: Pin = Pin(2);
-const LID: Pin = Pin(3);
-const RI: Pin = Pin(4);
-const EXTSMI: Pin = Pin(5);
-const GPI: Pin = Pin(6);
 const GPI_COUNT: u16 = 22;
-
-const SCI: Pin = Pin(0);
-const SMI: Pin = Pin(1);
-const GPO: Pin = Pin(2);
+/// The input GPI1#.
+const GPI1: Pin = GPI.nth(1);
 const GPO_COUNT: u16 = 31;
 
 const TIMER_OVERFLOW: TimerId = TimerId(0);
@@ -208,6 +224,11 @@ impl Piix4PmProps {
         self.acpi_pci_hotplug_with_bridge_support || self.acpi_root_pci_hotplug
     }
 
+    fn pci_hotplug_size(&self) -> u64 {
+        let bridges = u64::from(self.acpi_pci_hotplug_with_bridge_support);
+        PCI_HOTPLUG_SIZE.0 + bridges * PCI_HOTPLUG_SIZE.1
+    }
+
     fn acpi_index(&self) -> bool {
         self.acpi_pci_hotplug_with_bridge_support && !self.x_not_migrate_acpi_index
     }
@@ -216,55 +237,6 @@ impl Piix4PmProps {
     fn acpi_only(&self) -> bool {
         !self.smm_enabled && !self.smm_compat
     }
-}
-
-/// What a region is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Block {
-    Pm,
-    Smb,
-    Apm,
-    Gpe,
-    PciHotplug,
-    AcpiIndex,
-    MemoryHotplug,
-    CpuHotplug,
-}
-
-/// The regions in order: those of parts come last, and only if the part is there.
-fn blocks(props: &Piix4PmProps) -> Vec<(Block, Region)> {
-    let fixed = |region: Region, base| region.placed(Placement::Fixed(base));
-    let mut blocks = vec![
-        (
-            Block::Pm,
-            Region::registers("pm", 64).io().placed(Placement::Device),
-        ),
-        (
-            Block::Smb,
-            Region::ports("smb", smbus_host::SIZE).placed(Placement::Device),
-        ),
-        (Block::Apm, fixed(Region::ports("apm", 2), APM_BASE)),
-        (Block::Gpe, fixed(Region::ports("gpe0", 4), GPE_BASE)),
-    ];
-    if props.pci_hotplug() {
-        let bridges = u64::from(props.acpi_pci_hotplug_with_bridge_support);
-        let size = PCI_HOTPLUG_SIZE.0 + bridges * PCI_HOTPLUG_SIZE.1;
-        let region = Region::registers("pcihp", size).io();
-        blocks.push((Block::PciHotplug, fixed(region, PCI_HOTPLUG_BASE)));
-    }
-    if props.acpi_index() {
-        let region = Region::registers("acpi-index", 4).io();
-        blocks.push((Block::AcpiIndex, fixed(region, ACPI_INDEX_BASE)));
-    }
-    if props.memory_hotplug_support {
-        let region = Region::registers("memhp", 0x18).io();
-        blocks.push((Block::MemoryHotplug, fixed(region, MEMORY_HOTPLUG_BASE)));
-    }
-    if props.cpu_hotplug_legacy {
-        let region = Region::ports("cpuhp", 0x20);
-        blocks.push((Block::CpuHotplug, fixed(region, CPU_HOTPLUG_BASE)));
-    }
-    blocks
 }
 
 /// General-purpose events: a block that QEMU adds to the chip (docs/specs/acpi_pci_hotplug.rst).
@@ -279,8 +251,6 @@ struct Gpe {
 pub struct Piix4Pm {
     #[state(skip = "properties")]
     props: Piix4PmProps,
-    #[state(skip = "follows from the properties")]
-    blocks: Vec<Block>,
     config: PciConfig,
     pmsts: u16,
     pmen: u16,
@@ -325,18 +295,7 @@ impl Model for Piix4Pm {
                 "must be a multiple of 16 below 0x10000",
             ));
         }
-        let interface = Interface::on(BusKind::Pci)
-            .port("smbus", BusKind::I2c, 0)
-            .optional_inputs("pwrbtn", 1)
-            .optional_inputs("rtc", 1)
-            .optional_inputs("thrm", 1)
-            .optional_inputs("lid", 1)
-            .optional_inputs("ri", 1)
-            .optional_inputs("extsmi", 1)
-            .optional_inputs("gpi", GPI_COUNT)
-            .outputs("sci", 1)
-            .optional_outputs("smi", 1)
-            .optional_outputs("gpo", GPO_COUNT)
+        Ok(connections(props)
             .part::<PciHotplug>(
                 &[
                     ("acpi-pci-hotplug-with-bridge-support", false),
@@ -349,17 +308,13 @@ impl Model for Piix4Pm {
                 &[("memory-hotplug-support", false)],
                 props.memory_hotplug_support,
             )
-            .part::<CpuHotplug>(&[("cpu-hotplug-legacy", false)], props.cpu_hotplug_legacy);
-        Ok(blocks(props)
-            .into_iter()
-            .fold(interface, |interface, (_, region)| interface.region(region)))
+            .part::<CpuHotplug>(&[("cpu-hotplug-legacy", false)], props.cpu_hotplug_legacy))
     }
 
     fn build(props: Piix4PmProps, wires: Wires<'_>) -> Result<Self, BuildError> {
         let fit = &props;
         // What registers hold, the reset that follows says.
         Ok(Self {
-            blocks: blocks(fit).into_iter().map(|(block, _)| block).collect(),
             config: config(fit),
             pmsts: 0,
             pmen: 0,
@@ -466,59 +421,61 @@ impl Device for Piix4Pm {
 
     fn read(&mut self, cx: &mut Cx<'_>, at: Access) -> Result<u64, BusError> {
         let Access { offset, size, .. } = at;
-        let value = match self.block(at.region)? {
-            Block::Pm => lanes(self.read_pm(cx, offset & 0x3c), offset, size),
-            Block::Smb => u64::from(self.smbus.read(offset)),
-            Block::Apm => u64::from(if offset == 0 { self.apmc } else { self.apms }),
-            Block::Gpe => {
+        let value = match at.region {
+            PM => lanes(self.read_pm(cx, offset & 0x3c), offset, size),
+            SMB => u64::from(self.smbus.read(offset)),
+            APM => u64::from(if offset == 0 { self.apmc } else { self.apms }),
+            GPE => {
                 let both = u32::from(self.gpe.en) << 16 | u32::from(self.gpe.sts);
                 lanes(both, offset, size)
             }
-            Block::PciHotplug => {
+            PCI_HOTPLUG => {
                 let fixed = cx.occupied_slots();
                 let part = self.pci_hotplug.get_mut();
                 part.map_or(0, |part| part.read(offset, size, fixed))
             }
-            Block::AcpiIndex => self.acpi_index.get_mut().map_or(0, |part| part.read(size)),
-            Block::MemoryHotplug => self
+            ACPI_INDEX => self.acpi_index.get_mut().map_or(0, |part| part.read(size)),
+            MEMORY_HOTPLUG => self
                 .memory_hotplug
                 .get_mut()
                 .map_or(0, |part| part.read(offset, size)),
-            Block::CpuHotplug => u64::from(self.cpu_hotplug.get().map_or(0, |p| p.read(offset))),
+            CPU_HOTPLUG => u64::from(self.cpu_hotplug.get().map_or(0, |p| p.read(offset))),
+            _ => return Err(BusError),
         };
         Ok(value)
     }
 
     fn write(&mut self, cx: &mut Cx<'_>, at: Access, value: u64) -> Result<(), BusError> {
         let Access { offset, size, .. } = at;
-        match self.block(at.region)? {
-            Block::Pm => self.write_pm(cx, offset, size, value),
-            Block::Smb => self.smbus.write(cx, offset, value as u8),
-            Block::Apm if offset == 0 => self.write_apmc(value as u8),
-            Block::Apm => self.apms = value as u8,
-            Block::Gpe => {
+        match at.region {
+            PM => self.write_pm(cx, offset, size, value),
+            SMB => self.smbus.write(cx, offset, value as u8),
+            APM if offset == 0 => self.write_apmc(value as u8),
+            APM => self.apms = value as u8,
+            GPE => {
                 let (bits, written) = (merge(0, offset, size, value), touched(offset, size));
                 self.gpe.sts &= !(bits as u16);
                 put(&mut self.gpe.en, bits >> 16, written >> 16, u16::MAX);
             }
-            Block::PciHotplug => {
+            PCI_HOTPLUG => {
                 let fixed = cx.occupied_slots();
                 if let Some(part) = self.pci_hotplug.get_mut() {
                     part.write(offset, size, value, fixed);
                 }
             }
-            Block::AcpiIndex => {
+            ACPI_INDEX => {
                 let number = self.pci_hotplug.get().map_or(0, |p| p.acpi_index(value));
                 if let Some(part) = self.acpi_index.get_mut() {
                     part.answer(size, number);
                 }
             }
-            Block::MemoryHotplug => {
+            MEMORY_HOTPLUG => {
                 if let Some(part) = self.memory_hotplug.get_mut() {
                     part.write(offset, size, value);
                 }
             }
-            Block::CpuHotplug => cx.guest_error(format_args!("the CPU bitmap is read-only")),
+            CPU_HOTPLUG => cx.guest_error(format_args!("the CPU bitmap is read-only")),
+            _ => return Err(BusError),
         }
         self.update(cx);
         Ok(())
@@ -541,8 +498,7 @@ impl Device for Piix4Pm {
             (LID, true) => self.gpsts |= LID_EVENT,
             (RI, true) => self.gpsts |= RI_EVENT,
             (EXTSMI, true) => self.glbsts |= EXTSMI_EVENT,
-            // The pin is GPI1#.
-            (Pin(n), false) if n == GPI.0 + 1 => self.gpsts |= GPI_EVENT,
+            (GPI1, false) => self.gpsts |= GPI_EVENT,
             _ => {}
         }
         self.update(cx);
@@ -612,13 +568,6 @@ fn put32(register: &mut u32, bits: u32, written: u32, kept: u32) {
 }
 
 impl Piix4Pm {
-    fn block(&self, region: RegionId) -> Result<Block, BusError> {
-        self.blocks
-            .get(usize::from(region.0))
-            .copied()
-            .ok_or(BusError)
-    }
-
     /// Puts the two blocks with a base address register where it says.
     fn place(&self, cx: &mut Cx<'_>) {
         let pm = self.config.get(PMBA, 4) & PMBA_BASE;
@@ -678,7 +627,7 @@ impl Piix4Pm {
             0x20 => u32::from(self.glben),
             0x28 => self.glbctl,
             0x2c => self.devctl,
-            0x30 => (cx.levels() >> GPI.0) as u32 & ((1 << GPI_COUNT) - 1),
+            0x30 => cx.levels(GPI, GPI_COUNT) as u32,
             0x34 => self.gporeg,
             _ => 0,
         }
@@ -829,7 +778,7 @@ impl Piix4Pm {
 
     fn drive_gpo(&self, cx: &mut Cx<'_>) {
         for n in 0..GPO_COUNT {
-            cx.set(Pin(GPO.0 + n), self.gporeg >> n & 1 != 0);
+            cx.set(GPO.nth(n), self.gporeg >> n & 1 != 0);
         }
     }
 

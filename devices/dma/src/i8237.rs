@@ -12,8 +12,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pin, Placement, PropError,
-    Ranges, Region, RegionId, State, StateError, Wires,
+    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pin, Pins, Placement,
+    PropError, Ranges, Region, State, StateError, Wires, connections,
 };
 
 /// Properties of [`I8257`]: it has none.
@@ -21,12 +21,15 @@ use solderless_model::{
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct I8257Props {}
 
-const DMA1: RegionId = RegionId(0);
-const PAGES: RegionId = RegionId(1);
-const DMA2: RegionId = RegionId(2);
-
-/// Outputs: DACK of channels 0 to 7, then TC.
-const TC: Pin = Pin(8);
+connections! {
+    fn connections(_: &I8257Props) on BusKind::Isa;
+    region DMA1 = Region::ports("dma1", 0x10);
+    region PAGES = Region::ports("pages", 0x10).placed(Placement::Board(0x80));
+    region DMA2 = Region::ports("dma2", 0x20).placed(Placement::Board(0xc0));
+    input DREQ[8] = Pins::named("dreq").optional().inside(&[4], "the first controller's hold request is there");
+    output DACK[8] = Pins::named("dack").optional();
+    output TC = Pins::named("tc").optional();
+}
 
 /// Registers from here on are the controller's; below are address and count of each channel in turn.
 const STATUS_COMMAND: u8 = 0x8;
@@ -226,15 +229,8 @@ impl Model for I8257 {
         "Pair of Intel 8237A DMA controllers with page registers, as in the PIIX4";
     type Props = I8257Props;
 
-    fn interface(_: &Self::Props) -> Result<Interface, PropError> {
-        Ok(Interface::on(BusKind::Isa)
-            .region(Region::ports("dma1", 0x10))
-            .region(Region::ports("pages", 0x10).placed(Placement::Board(0x80)))
-            .region(Region::ports("dma2", 0x20).placed(Placement::Board(0xc0)))
-            .optional_inputs("dreq", 8)
-            .inside(&[4], "the first controller's hold request is there")
-            .optional_outputs("dack", 8)
-            .optional_outputs("tc", 1))
+    fn interface(props: &Self::Props) -> Result<Interface, PropError> {
+        Ok(connections(props))
     }
 
     fn build(_: Self::Props, _: Wires<'_>) -> Result<Self, BuildError> {
@@ -298,7 +294,7 @@ impl I8257 {
                 0 => levels & ALL,
                 _ => !levels & ALL,
             };
-        let levels = cx.levels() as u8;
+        let levels = cx.levels(DREQ, 8) as u8;
         let first = asserted(&self.first, levels);
         let wanted = (first & !self.first.mask) | self.first.request;
         let hold = u8::from(wanted != 0 && self.first.enabled());
@@ -372,7 +368,7 @@ impl I8257 {
     fn serve(&mut self, cx: &mut Cx<'_>, channel: u8) {
         let copies = channel == 0 && self.first.command & COMMAND_MEMORY_TO_MEMORY != 0;
         // Memory to memory there is no device to acknowledge.
-        cx.set(Pin(channel.into()), !copies);
+        cx.set(DACK.nth(channel.into()), !copies);
         let done = if copies {
             self.first.request &= !1;
             self.copy(cx);
@@ -393,7 +389,7 @@ impl I8257 {
         }
         cx.set(TC, true);
         cx.set(TC, false);
-        cx.set(Pin(channel.into()), false);
+        cx.set(DACK.nth(channel.into()), false);
     }
 
     /// A transfer between memory and a device, which does not know of it: what goes to memory is a floating
@@ -453,7 +449,7 @@ impl I8257 {
     /// Drives every output.
     fn drive(&self, cx: &mut Cx<'_>) {
         for channel in 0..8 {
-            cx.set(Pin(channel.into()), self.granted == Some(channel));
+            cx.set(DACK.nth(channel.into()), self.granted == Some(channel));
         }
         cx.set(TC, false);
     }
@@ -467,6 +463,7 @@ fn report(cx: &mut Cx<'_>, channel: u8, failed: Option<u64>) {
 
 #[cfg(test)]
 mod tests {
+    use solderless_model::RegionId;
     use solderless_model::memory::Ram;
     use solderless_model::testing::{Bench, exercise};
 
@@ -557,7 +554,12 @@ mod tests {
         assert_eq!(memory(&bench, 0x2_0ffe, 5), [1, 0xff, 0xff, 0xff, 5]);
         assert_eq!(
             bench.around.edges,
-            [(Pin(1), true), (TC, true), (TC, false), (Pin(1), false)]
+            [
+                (DACK.nth(1), true),
+                (TC, true),
+                (TC, false),
+                (DACK.nth(1), false)
+            ]
         );
         // Read transfers take nothing but time; autoinitialization starts over and leaves the mask.
         run(
@@ -626,25 +628,25 @@ mod tests {
     fn devices_in_cascade_mode_get_the_bus() {
         let mut bench = bench();
         run(&mut bench, "d6=c1 0b=c2");
-        bench.line(Pin(5), true);
+        bench.line(DREQ.nth(5), true);
         run(&mut bench, "d0?20");
-        assert!(!bench.output(Pin(5)), "masked");
+        assert!(!bench.output(DACK.nth(5)), "masked");
         run(&mut bench, "d4=01");
-        assert!(bench.output(Pin(5)));
+        assert!(bench.output(DACK.nth(5)));
         // Channel 2 comes before channel 5, but not into its middle; nor does software.
         run(&mut bench, "0a=02 0b=81 09=05");
-        bench.line(Pin(2), true);
-        assert!(bench.output(Pin(5)) && !bench.output(Pin(2)));
+        bench.line(DREQ.nth(2), true);
+        assert!(bench.output(DACK.nth(5)) && !bench.output(DACK.nth(2)));
         run(&mut bench, "08?60 d0?30");
-        bench.line(Pin(5), false);
-        assert!(!bench.output(Pin(5)) && bench.output(Pin(2)));
+        bench.line(DREQ.nth(5), false);
+        assert!(!bench.output(DACK.nth(5)) && bench.output(DACK.nth(2)));
         run(&mut bench, "08?42");
-        bench.line(Pin(2), false);
-        assert!(!bench.output(Pin(2)));
+        bench.line(DREQ.nth(2), false);
+        assert!(!bench.output(DACK.nth(2)));
         // A device that wants its data moved is shown and waits.
         run(&mut bench, "0b=42 0e=00");
-        bench.line(Pin(2), true);
-        assert!(!bench.output(Pin(2)));
+        bench.line(DREQ.nth(2), true);
+        assert!(!bench.output(DACK.nth(2)));
         run(&mut bench, "08?40 08=40 08?b0");
     }
 

@@ -8,18 +8,22 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pin, Placement, PropError,
-    Ranges, Region, RegionId, Request, State, StateError, Wires,
+    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pins, Placement,
+    PropError, Ranges, Region, Request, State, StateError, Wires, connections,
 };
 
 use crate::ps2_keyboard::Keyboard;
 use crate::ps2_mouse::Mouse;
 use crate::scan_codes;
 
-const DATA: RegionId = RegionId(0);
-const KBD_IRQ: Pin = Pin(0);
-const MOUSE_IRQ: Pin = Pin(1);
-const A20: Pin = Pin(2);
+connections! {
+    fn connections(_: &I8042Props) on BusKind::Isa;
+    region DATA = Region::ports("data", 1);
+    region COMMAND = Region::ports("command", 1).placed(Placement::Board(4));
+    output KBD_IRQ = Pins::named("kbd-irq");
+    output MOUSE_IRQ = Pins::named("mouse-irq");
+    output A20 = Pins::named("a20").optional();
+}
 
 const STATUS_OUTPUT_FULL: u8 = 1 << 0;
 const STATUS_SYSTEM: u8 = 1 << 2;
@@ -94,13 +98,8 @@ impl Model for I8042 {
     const SUMMARY: &'static str = "PS/2 keyboard controller (Intel 8042) with keyboard and mouse";
     type Props = I8042Props;
 
-    fn interface(_: &I8042Props) -> Result<Interface, PropError> {
-        Ok(Interface::on(BusKind::Isa)
-            .region(Region::ports("data", 1))
-            .region(Region::ports("command", 1).placed(Placement::Board(4)))
-            .outputs("kbd-irq", 1)
-            .outputs("mouse-irq", 1)
-            .optional_outputs("a20", 1))
+    fn interface(props: &I8042Props) -> Result<Interface, PropError> {
+        Ok(connections(props))
     }
 
     fn build(_: I8042Props, _: Wires<'_>) -> Result<Self, BuildError> {
@@ -326,8 +325,6 @@ impl I8042 {
 mod tests {
     use super::*;
     use solderless_model::testing::{Bench, Noise, exercise, goes_on_the_same};
-
-    const COMMAND: RegionId = RegionId(1);
 
     type Controller = Bench<I8042>;
 

@@ -7,8 +7,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Part, Pin,
-    Placement, PropError, Ranges, Region, RegionId, State, StateError, Wires,
+    Access, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Part, Pin, Pins,
+    Placement, PropError, Ranges, Region, State, StateError, Wires, connections,
 };
 
 /// Properties of [`I8259`].
@@ -26,11 +26,14 @@ impl Default for I8259Props {
     }
 }
 
-const MASTER: RegionId = RegionId(0);
-const SLAVE: RegionId = RegionId(1);
-const ELCR: RegionId = RegionId(2);
-
-const INT: Pin = Pin(0);
+connections! {
+    fn connections(props: &I8259Props) on BusKind::Isa;
+    region MASTER = Region::ports("master", 2);
+    region SLAVE = Region::ports("slave", 2).placed(Placement::Board(0x80));
+    region ELCR = Region::ports("elcr", 2).placed(Placement::Board(0x4b0)), if props.elcr;
+    input IN[16] = Pins::named("in").inside(&[2], "the second controller's output is there");
+    output INT = Pins::named("int");
+}
 
 /// The master's input that the slave's INT drives.
 const CASCADE: u8 = 2;
@@ -285,17 +288,7 @@ impl Model for I8259 {
     type Props = I8259Props;
 
     fn interface(props: &Self::Props) -> Result<Interface, PropError> {
-        let interface = Interface::on(BusKind::Isa)
-            .region(Region::ports("master", 2))
-            .region(Region::ports("slave", 2).placed(Placement::Board(0x80)))
-            .inputs("in", 16)
-            .inside(&[2], "the second controller's output is there")
-            .outputs("int", 1)
-            .part::<Elcr>(&[("elcr", false)], props.elcr);
-        Ok(match props.elcr {
-            true => interface.region(Region::ports("elcr", 2).placed(Placement::Board(0x4b0))),
-            false => interface,
-        })
+        Ok(connections(props).part::<Elcr>(&[("elcr", false)], props.elcr))
     }
 
     fn build(_: Self::Props, wires: Wires<'_>) -> Result<Self, BuildError> {
@@ -309,7 +302,7 @@ impl Model for I8259 {
 
 impl Device for I8259 {
     fn reset(&mut self, cx: &mut Cx<'_>) {
-        let levels = cx.levels();
+        let levels = cx.levels(IN, 16);
         // The datasheets leave the registers undefined until ICW1. These let a guest that only acknowledges
         // see vectors 0 to 7 twice.
         self.master
@@ -389,7 +382,7 @@ impl Device for I8259 {
     }
 
     fn restored(&mut self, cx: &mut Cx<'_>) -> Result<(), StateError> {
-        let levels = cx.levels();
+        let levels = cx.levels(IN, 16);
         self.slave.lines = (levels >> 8) as u8;
         let cascade = u8::from(self.slave_request().is_some()) << CASCADE;
         self.master.lines = (levels as u8 & !(1 << CASCADE)) | cascade;

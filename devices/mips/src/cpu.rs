@@ -10,8 +10,8 @@
 use solderless_engine::Engine;
 use solderless_model::registers::{Register, Value};
 use solderless_model::{
-    self as model, BuildError, BusKind, Cpu, Cx, Device, EngineInfo, Interface, Model, Pin, Place,
-    Processor, PropError, State, StateError, Stop, Stops, TimerId, Wires,
+    self as model, BuildError, BusKind, Cpu, Cx, Device, EngineInfo, Interface, Model, Pin, Pins,
+    Place, Processor, PropError, State, StateError, Stop, Stops, TimerId, Wires, connections,
 };
 
 use crate::boot;
@@ -24,10 +24,14 @@ use crate::victims::Victims;
 
 /// How many bits a physical address has (MIPS32 without PABITS beyond 32, as on all cores modelled).
 const PHYSICAL_BITS: u8 = 32;
-/// Inputs "ip": pin n is Cause.IPn. 0 and 1 are software's, and no pins.
-const IP: u16 = 8;
-/// Input "nmi": a rising edge is a non-maskable interrupt.
-const NMI: u64 = 1 << IP;
+
+connections! {
+    fn connections(_: &Props) on BusKind::System;
+    // Pin n is Cause.IPn.
+    input IP[8] = Pins::named("ip").inside(&[0, 1], "software raises these interrupts, in Cause");
+    // A rising edge is a non-maskable interrupt.
+    input NMI = Pins::named("nmi").optional();
+}
 
 /// The CPU.
 #[derive(Debug, State)]
@@ -49,11 +53,8 @@ impl Model for Mips32Cpu {
             bits: 32,
             big_endian: props.big_endian,
         };
-        Ok(Interface::on(BusKind::System)
+        Ok(connections(props)
             .processor(cpu, PHYSICAL_BITS)
-            .inputs("ip", IP)
-            .inside(&[0, 1], "software raises these interrupts, in Cause")
-            .optional_inputs("nmi", 1)
             .part::<Victims>(&[("victim-tlb", false)], props.victim_tlb))
     }
 
@@ -106,7 +107,7 @@ impl Device for Mips32Cpu {
         self.engine.clear(&mut self.core);
         self.core.tlb.restored();
         self.core.mode_changed();
-        self.core.pins = cx.levels() as u32 & 0xff;
+        self.core.pins = cx.levels(IP, 8) as u32;
         self.core.notices.left_exception_level(cx.now());
         if self.core.match_at != u64::MAX {
             cx.arm(COUNTER, self.core.match_at);
@@ -118,9 +119,8 @@ impl Device for Mips32Cpu {
 impl Core {
     /// Looks at the inputs.
     pub fn sample(&mut self, cx: &Cx<'_>) {
-        let levels = cx.levels();
-        self.pins = levels as u32 & 0xff;
-        let nmi = levels & NMI != 0;
+        self.pins = cx.levels(IP, 8) as u32;
+        let nmi = cx.level(NMI);
         self.nmi |= nmi && !self.nmi_level;
         self.nmi_level = nmi;
     }

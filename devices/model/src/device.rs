@@ -465,9 +465,9 @@ impl<'a> Cx<'a> {
         self.fabric.levels(self.dev).get(pin)
     }
 
-    /// The levels of the first 64 inputs, one bit each.
-    pub fn levels(&self) -> u64 {
-        self.fabric.levels(self.dev).first()
+    /// The levels of `count` inputs from one on, one bit each; 64 at most.
+    pub fn levels(&self, from: Pin, count: u16) -> u64 {
+        self.fabric.levels(self.dev).run(from, count)
     }
 
     /// Puts a region that the device places itself at an address of its bus, replacing its earlier place. A

@@ -10,12 +10,20 @@ macro_rules! index {
         #[doc = $doc]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         pub struct $name(pub $ty);
+
+        impl $name {
+            /// The one so many places behind it.
+            #[must_use]
+            pub const fn nth(self, n: $ty) -> Self {
+                Self(self.0.saturating_add(n))
+            }
+        }
     )*};
 }
 index! {
     /// A pin: its place among the device's inputs, or among its outputs, all groups laid end to end.
     Pin(u16);
-    /// A region: its place in [`Interface::regions`].
+    /// A region: its place among those that a device of any properties can have.
     RegionId(u8);
     /// A port: its place in [`Interface::ports`].
     PortId(u8);
@@ -64,6 +72,9 @@ pub enum Placement {
 /// A range of addresses that a device answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Region {
+    /// Its number.
+    #[serde(skip)]
+    pub id: RegionId,
     /// Name within the device.
     pub name: &'static str,
     /// Which space of the bus it sits on.
@@ -83,6 +94,7 @@ impl Region {
     pub fn registers(name: &'static str, size: u64) -> Self {
         let kind = RegionKind::Registers { max_width: 4 };
         Self {
+            id: RegionId(0),
             name,
             space: Space::Memory,
             size,
@@ -158,6 +170,23 @@ pub struct Port {
     pub wait_ns: u32,
 }
 
+impl Port {
+    /// A bus whose accesses take no time of their own.
+    pub fn new(name: &'static str, kind: BusKind) -> Self {
+        Self {
+            name,
+            kind,
+            wait_ns: 0,
+        }
+    }
+
+    /// One access takes so many nanoseconds of guest time.
+    #[must_use]
+    pub fn wait(self, wait_ns: u32) -> Self {
+        Self { wait_ns, ..self }
+    }
+}
+
 /// A group of pins: `name` alone, or `name[0..count]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pins {
@@ -171,6 +200,44 @@ pub struct Pins {
     pub inside: &'static [u16],
     /// What they are, if there are any: a phrase that says why nothing can be wired to them.
     pub why_inside: &'static str,
+}
+
+impl Pins {
+    /// One pin.
+    pub fn named(name: &'static str) -> Self {
+        Self {
+            name,
+            count: 1,
+            optional: false,
+            inside: &[],
+            why_inside: "",
+        }
+    }
+
+    /// So many.
+    #[must_use]
+    pub fn count(self, count: u16) -> Self {
+        Self { count, ..self }
+    }
+
+    /// Many boards leave all of them open.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Self {
+            optional: true,
+            ..self
+        }
+    }
+
+    /// Some numbers are no pins, so that the others keep theirs. A phrase says what they are.
+    #[must_use]
+    pub fn inside(self, inside: &'static [u16], why_inside: &'static str) -> Self {
+        Self {
+            inside,
+            why_inside,
+            ..self
+        }
+    }
 }
 
 /// The levels of a device's pins, however many it has.
@@ -198,9 +265,14 @@ impl PinLevels {
         word.is_some_and(|word| word >> (pin.0 % 64) & 1 != 0)
     }
 
-    /// The first 64, one bit each.
-    pub fn first(&self) -> u64 {
-        self.0.first().copied().unwrap_or(0)
+    /// Those of `count` from one on, one bit each; 64 at most.
+    pub fn run(&self, from: Pin, count: u16) -> u64 {
+        let (first, bit) = (usize::from(from.0 / 64), u32::from(from.0 % 64));
+        let word = |n: usize| self.0.get(n).copied().unwrap_or(0);
+        let above = word(first + 1).checked_shl(64 - bit).unwrap_or(0);
+        let all = word(first) >> bit | above;
+        let mask = u64::MAX.checked_shr(64_u32.saturating_sub(count.into()));
+        all & mask.unwrap_or(0)
     }
 }
 
@@ -223,6 +295,13 @@ pub struct Slot {
     pub name: &'static str,
     /// What it takes.
     pub kind: SlotKind,
+}
+
+impl Slot {
+    /// A slot.
+    pub fn new(name: &'static str, kind: SlotKind) -> Self {
+        Self { name, kind }
+    }
 }
 
 /// An optional block of a device type, present or absent by a property.
@@ -327,90 +406,49 @@ impl Interface {
         }
     }
 
-    /// Adds a region; its [`RegionId`] is its place in order of adding.
+    /// The region with this number, if these properties have it.
+    pub fn region(&self, id: RegionId) -> Option<&Region> {
+        self.regions.iter().find(|region| region.id == id)
+    }
+
+    /// For [`connections!`](crate::connections), which gives the number.
+    #[doc(hidden)]
     #[must_use]
-    pub fn region(mut self, region: Region) -> Self {
-        self.regions.push(region);
+    pub fn with_region(mut self, id: RegionId, region: Option<Region>) -> Self {
+        self.regions
+            .extend(region.map(|region| Region { id, ..region }));
         self
     }
 
-    /// Adds a port.
+    /// For [`connections!`](crate::connections).
+    #[doc(hidden)]
     #[must_use]
-    pub fn port(mut self, name: &'static str, kind: BusKind, wait_ns: u32) -> Self {
-        self.ports.push(Port {
-            name,
-            kind,
-            wait_ns,
-        });
+    pub fn with_port(mut self, port: Port) -> Self {
+        self.ports.push(port);
         self
     }
 
-    /// Adds a group of input pins.
+    /// For [`connections!`](crate::connections).
+    #[doc(hidden)]
     #[must_use]
-    pub fn inputs(mut self, name: &'static str, count: u16) -> Self {
-        self.inputs.push(Pins {
-            name,
-            count,
-            optional: false,
-            inside: &[],
-            why_inside: "",
-        });
+    pub fn with_inputs(mut self, pins: Pins) -> Self {
+        self.inputs.push(pins);
         self
     }
 
-    /// Adds a group of input pins that many boards leave open.
+    /// For [`connections!`](crate::connections).
+    #[doc(hidden)]
     #[must_use]
-    pub fn optional_inputs(mut self, name: &'static str, count: u16) -> Self {
-        self.inputs.push(Pins {
-            name,
-            count,
-            optional: true,
-            inside: &[],
-            why_inside: "",
-        });
+    pub fn with_outputs(mut self, pins: Pins) -> Self {
+        self.outputs.push(pins);
         self
     }
 
-    /// Some numbers of the group of inputs that was added last are no pins, so that the others keep theirs. A phrase says
-    /// what they are.
+    /// For [`connections!`](crate::connections).
+    #[doc(hidden)]
     #[must_use]
-    pub fn inside(mut self, numbers: &'static [u16], why: &'static str) -> Self {
-        if let Some(group) = self.inputs.last_mut() {
-            (group.inside, group.why_inside) = (numbers, why);
-        }
-        self
-    }
-
-    /// Adds a group of output pins.
-    #[must_use]
-    pub fn outputs(mut self, name: &'static str, count: u16) -> Self {
-        self.outputs.push(Pins {
-            name,
-            count,
-            optional: false,
-            inside: &[],
-            why_inside: "",
-        });
-        self
-    }
-
-    /// Adds a group of output pins that many boards leave open.
-    #[must_use]
-    pub fn optional_outputs(mut self, name: &'static str, count: u16) -> Self {
-        self.outputs.push(Pins {
-            name,
-            count,
-            optional: true,
-            inside: &[],
-            why_inside: "",
-        });
-        self
-    }
-
-    /// Adds a slot.
-    #[must_use]
-    pub fn slot(mut self, name: &'static str, kind: SlotKind) -> Self {
-        self.slots.push(Slot { name, kind });
+    pub fn with_slots(mut self, slots: impl IntoIterator<Item = Slot>) -> Self {
+        self.slots.extend(slots);
         self
     }
 
@@ -431,5 +469,32 @@ impl Interface {
     pub fn present(&self) -> Parts {
         let present = self.parts.iter().filter(|p| p.present);
         present.map(|p| p.name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_there_for_any_number_of_pins() {
+        let mut levels = PinLevels::new();
+        for pin in [0, 62, 63, 64, 70, 127, 128, 199] {
+            levels.set(Pin(pin), true);
+        }
+        for (from, count, expected) in [
+            (0, 1, 1),
+            (0, 0, 0),
+            (62, 4, 0b111),
+            (64, 7, 0x41),
+            (64, 6, 1),
+            (127, 2, 0b11),
+            (136, 64, 1 << 63),
+            (199, 64, 1),
+            (200, 64, 0),
+            (u16::MAX, 64, 0),
+        ] {
+            assert_eq!(levels.run(Pin(from), count), expected, "{from} {count}");
+        }
     }
 }

@@ -11,6 +11,7 @@ extern crate self as solderless_model;
 
 pub mod boot;
 mod bus;
+mod connections;
 mod device;
 mod engine;
 mod interface;

@@ -333,7 +333,7 @@ impl<D: Subject> Bench<D> {
         self.with(|d, cx| d.device_mut().reset(cx));
     }
 
-    /// Reads a register, or writes a value to it; `None` is a bus error.
+    /// Reads a register, or writes a value to it; `None` is a bus error, or no such region.
     pub fn access(
         &mut self,
         region: RegionId,
@@ -341,6 +341,7 @@ impl<D: Subject> Bench<D> {
         size: u8,
         write: Option<u64>,
     ) -> Option<u64> {
+        self.interface.region(region)?;
         let at = Access {
             region,
             offset,

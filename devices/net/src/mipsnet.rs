@@ -8,12 +8,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, NetFrontend, Pin,
-    PropError, Ranges, Region, SlotId, SlotKind, State, StateError, Wires,
+    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, NetFrontend, Pins,
+    PropError, Ranges, Region, Slot, SlotId, SlotKind, State, StateError, Wires, connections,
 };
 
-const INT: Pin = Pin(0);
-const NETDEV: SlotId = SlotId(0);
+connections! {
+    fn connections(_: &MipsNetProps) on BusKind::Isa;
+    region PORTS = Region::registers("ports", SIZE).io();
+    output INT = Pins::named("int");
+    slot NETDEV = Slot::new("netdev", SlotKind::Netdev);
+}
 
 const DEV_ID: u64 = 0x00;
 const DEV_ID_HIGH: u64 = 0x04;
@@ -63,11 +67,8 @@ impl Model for MipsNet {
     const SUMMARY: &'static str = "MIPSnet Ethernet interface of the MIPSsim simulator";
     type Props = MipsNetProps;
 
-    fn interface(_: &MipsNetProps) -> Result<Interface, PropError> {
-        Ok(Interface::on(BusKind::Isa)
-            .region(Region::registers("ports", SIZE).io())
-            .outputs("int", 1)
-            .slot("netdev", SlotKind::Netdev))
+    fn interface(props: &MipsNetProps) -> Result<Interface, PropError> {
+        Ok(connections(props))
     }
 
     fn build(props: MipsNetProps, _: Wires<'_>) -> Result<Self, BuildError> {
@@ -232,10 +233,7 @@ impl NetFrontend for MipsNet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use solderless_model::RegionId;
     use solderless_model::testing::{Bench, exercise};
-
-    const PORTS: RegionId = RegionId(0);
 
     type Net = Bench<MipsNet>;
 

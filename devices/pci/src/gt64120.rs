@@ -23,9 +23,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::pci::{PciConfig, PciId, STATUS};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Cycle, Device, Hertz, Interface, Model, On, Pin,
-    Placement, PortId, PropError, Ranges, Region, RegionId, Space, State, StateError, TimerId,
-    Wires, lanes, merge,
+    Access, BuildError, BusError, BusKind, Cx, Cycle, Device, Hertz, Interface, Model, On, Pins,
+    Placement, Port, PropError, Ranges, Region, Space, State, StateError, TimerId, Wires,
+    connections, lanes, merge,
 };
 
 use counter::{Counter, Mode};
@@ -50,10 +50,23 @@ impl Default for Gt64120Props {
     }
 }
 
-const ISD: RegionId = RegionId(0);
-const UNCLAIMED: RegionId = RegionId(4);
-const PCI: PortId = PortId(0);
-const INT: Pin = Pin(0);
+connections! {
+    fn connections(_: &Gt64120Props) on BusKind::System;
+    region ISD = Region::registers("isd", 0x1000).placed(Placement::Device);
+    region PCI0_IO = window("pci0-io", Space::Io);
+    region PCI0_MEM0 = window("pci0-mem0", Space::Memory);
+    region PCI0_MEM1 = window("pci0-mem1", Space::Memory);
+    region UNCLAIMED = Region::registers("unclaimed", 512 << 20)
+        .max_width(8)
+        .placed(Placement::Fixed(0))
+        .background();
+    port PCI = Port::new("pci", BusKind::Pci);
+    output INT = Pins::named("int");
+}
+
+fn window(name: &'static str, space: Space) -> Region {
+    Region::bridge(name, WINDOW_MAX, PCI, space).placed(Placement::Device)
+}
 
 /// A PCI window is at most 128 steps of 2 MiB long.
 const WINDOW_MAX: u64 = 128 << WINDOW_SHIFT;
@@ -238,21 +251,7 @@ impl Model for Gt64120 {
         if !(1..=1_000_000_000).contains(&props.tclk.0) {
             return Err(PropError::new("tclk", "must be 1Hz to 1GHz"));
         }
-        let window =
-            |name, space| Region::bridge(name, WINDOW_MAX, PCI, space).placed(Placement::Device);
-        Ok(Interface::on(BusKind::System)
-            .region(Region::registers("isd", 0x1000).placed(Placement::Device))
-            .region(window("pci0-io", Space::Io))
-            .region(window("pci0-mem0", Space::Memory))
-            .region(window("pci0-mem1", Space::Memory))
-            .region(
-                Region::registers("unclaimed", 512 << 20)
-                    .max_width(8)
-                    .placed(Placement::Fixed(0))
-                    .background(),
-            )
-            .port("pci", BusKind::Pci, 0)
-            .outputs("int", 1))
+        Ok(connections(props))
     }
 
     fn build(props: Gt64120Props, _: Wires<'_>) -> Result<Self, BuildError> {
@@ -516,9 +515,12 @@ impl Gt64120 {
     /// Maps the PCI_0 windows. Targets on PCI decode 16 bits of an I/O address, so whatever step of 2 MiB the
     /// remap register names, an I/O window starts at port 0 and answers in its first 64 KiB.
     fn map_windows(&self, cx: &mut Cx<'_>) {
-        for (region, decode) in (1..).map(RegionId).zip(&PCI0_WINDOWS) {
+        for (region, decode) in [PCI0_IO, PCI0_MEM0, PCI0_MEM1]
+            .into_iter()
+            .zip(&PCI0_WINDOWS)
+        {
             let target = match region {
-                RegionId(1) => self.target(decode) & 0xffff,
+                PCI0_IO => self.target(decode) & 0xffff,
                 _ => self.target(decode),
             };
             match self.window(decode) {

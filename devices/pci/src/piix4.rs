@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use solderless_model::pci::{PciConfig, PciFunction, PciId, STATUS};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Cycle, Device, ISA_MEMORY, ISA_PORTS, Interface,
-    Model, On, Pin, Placement, PortId, PropError, Ranges, Region, RegionId, Request, Space, State,
-    StateError, Wires,
+    Model, On, Pin, Pins, Placement, Port, PropError, Ranges, Region, Request, Space, State,
+    StateError, Wires, connections,
 };
 
 /// The bridge has nothing to set.
@@ -19,8 +19,20 @@ use solderless_model::{
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Piix4IsaProps {}
 
-const RC: RegionId = RegionId(1);
-const ISA: PortId = PortId(0);
+connections! {
+    fn connections(_: &Piix4IsaProps) on BusKind::Pci;
+    region ISA_IO = Region::bridge("isa", ISA_PORTS, ISA, Space::Io)
+        .io()
+        .placed(Placement::Fixed(0))
+        .background();
+    region RC = Region::ports("rc", 1).placed(Placement::Fixed(0xcf9));
+    region ISA_SPACE = Region::bridge("isa-memory", ISA_MEMORY, ISA, Space::Memory)
+        .placed(Placement::Fixed(0))
+        .background();
+    port ISA = Port::new("isa", BusKind::Isa).wait(ISA_WAIT_NS);
+    input PIRQ[PIRQ_COUNT as u16] = Pins::named("pirq").optional();
+    output IRQ[IRQ_COUNT] = Pins::named("irq");
+}
 
 const PIRQ_COUNT: u8 = 4;
 const IRQ_COUNT: u16 = 16;
@@ -75,23 +87,8 @@ impl Model for Piix4Isa {
         "PIIX4 PCI-to-ISA bridge with interrupt routing (82371AB function 0)";
     type Props = Piix4IsaProps;
 
-    fn interface(_: &Piix4IsaProps) -> Result<Interface, PropError> {
-        Ok(Interface::on(BusKind::Pci)
-            .region(
-                Region::bridge("isa", ISA_PORTS, ISA, Space::Io)
-                    .io()
-                    .placed(Placement::Fixed(0))
-                    .background(),
-            )
-            .region(Region::ports("rc", 1).placed(Placement::Fixed(0xcf9)))
-            .region(
-                Region::bridge("isa-memory", ISA_MEMORY, ISA, Space::Memory)
-                    .placed(Placement::Fixed(0))
-                    .background(),
-            )
-            .port("isa", BusKind::Isa, ISA_WAIT_NS)
-            .optional_inputs("pirq", u16::from(PIRQ_COUNT))
-            .outputs("irq", IRQ_COUNT))
+    fn interface(props: &Piix4IsaProps) -> Result<Interface, PropError> {
+        Ok(connections(props))
     }
 
     fn build(_: Piix4IsaProps, _: Wires<'_>) -> Result<Self, BuildError> {
@@ -187,7 +184,7 @@ impl PciFunction for Piix4Isa {
 }
 
 fn pirq_levels(cx: &Cx<'_>) -> u8 {
-    cx.levels() as u8 & ((1 << PIRQ_COUNT) - 1)
+    cx.levels(PIRQ, PIRQ_COUNT.into()) as u8
 }
 
 impl Piix4Isa {
@@ -207,7 +204,7 @@ impl Piix4Isa {
             .filter(|pirq| self.pirq >> pirq & 1 != 0)
             .fold(0, |high, pirq| high | self.target(pirq));
         for irq in (0..IRQ_COUNT).filter(|irq| ROUTABLE >> irq & 1 != 0) {
-            cx.set(Pin(irq), high >> irq & 1 != 0);
+            cx.set(IRQ.nth(irq), high >> irq & 1 != 0);
         }
     }
 }
@@ -224,7 +221,7 @@ mod tests {
 
     fn high(bridge: &Bench<Piix4Isa>) -> Vec<u16> {
         (0..IRQ_COUNT)
-            .filter(|irq| bridge.output(Pin(*irq)))
+            .filter(|irq| bridge.output(IRQ.nth(*irq)))
             .collect()
     }
 
@@ -276,14 +273,14 @@ mod tests {
     #[test]
     fn a_pirq_goes_where_it_is_routed() {
         let mut b = bridge();
-        b.line(Pin(3), true);
+        b.line(PIRQ.nth(3), true);
         assert_eq!(high(&b), [0u16; 0], "off after reset");
         b.config_write(0x60, 4, 0x0b0b_0a0a);
         assert_eq!(high(&b), [11]);
-        b.line(Pin(1), true);
-        b.line(Pin(0), true);
+        b.line(PIRQ.nth(1), true);
+        b.line(PIRQ.nth(0), true);
         assert_eq!(high(&b), [10, 11]);
-        b.line(Pin(1), false);
+        b.line(PIRQ.nth(1), false);
         assert_eq!(high(&b), [10, 11], "PIRQA still asks for 10");
         b.config_write(0x63, 1, 0x8b);
         assert_eq!(high(&b), [10]);
@@ -338,7 +335,7 @@ mod tests {
         for step in steps {
             match *step {
                 Step::Config(at, size, value) => b.config_write(at, size, value),
-                Step::Line(pin, high) => b.line(Pin(pin), high),
+                Step::Line(pin, high) => b.line(PIRQ.nth(pin), high),
                 Step::Reset(value) => assert!(b.write(RC, 0, 1, u64::from(value))),
             }
         }

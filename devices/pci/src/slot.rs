@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    BuildError, BusKind, Cx, Device, Interface, Model, Pin, PropError, Ranges, State, StateError,
-    Wires,
+    BuildError, BusKind, Cx, Device, Interface, Model, Pins, PropError, Ranges, State, StateError,
+    Wires, connections,
 };
 
 /// The connector has nothing to set.
@@ -18,11 +18,16 @@ pub struct PciSlotProps {}
 #[derive(Debug, State)]
 pub struct PciSlot {}
 
-const INT: std::ops::Range<u16> = 0..4;
+connections! {
+    fn connections(_: &PciSlotProps) on BusKind::Pci;
+    output INTX[PINS] = Pins::named("intx");
+}
+
+const PINS: u16 = 4;
 
 impl PciSlot {
     fn release(cx: &mut Cx<'_>) {
-        INT.for_each(|pin| cx.set(Pin(pin), false));
+        (0..PINS).for_each(|n| cx.set(INTX.nth(n), false));
     }
 }
 
@@ -31,8 +36,8 @@ impl Model for PciSlot {
     const SUMMARY: &'static str = "an empty PCI connector (PCI 2.2)";
     type Props = PciSlotProps;
 
-    fn interface(_: &PciSlotProps) -> Result<Interface, PropError> {
-        Ok(Interface::on(BusKind::Pci).outputs("intx", INT.end))
+    fn interface(props: &PciSlotProps) -> Result<Interface, PropError> {
+        Ok(connections(props))
     }
 
     fn build(_: PciSlotProps, _: Wires<'_>) -> Result<Self, BuildError> {
@@ -60,7 +65,7 @@ mod tests {
     fn an_empty_connector_is_silent() {
         let mut slot = Bench::<PciSlot>::new(PciSlotProps::default());
         assert!(slot.dev.pci().is_none());
-        assert!(INT.map(Pin).all(|pin| !slot.output(pin)));
+        assert!((0..PINS).all(|n| !slot.output(INTX.nth(n))));
         let saved = slot.save();
         let mut other = Bench::<PciSlot>::new(PciSlotProps::default());
         other.load(&saved, &slot.around);

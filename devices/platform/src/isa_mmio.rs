@@ -8,11 +8,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    BuildError, BusKind, Cx, Device, ISA_MEMORY, ISA_PORTS, Interface, Model, Placement, PortId,
-    PropError, Ranges, Region, Space, State, Wires,
+    BuildError, BusKind, Cx, Device, ISA_MEMORY, ISA_PORTS, Interface, Model, Placement, Port,
+    PropError, Ranges, Region, Space, State, Wires, connections,
 };
 
-const ISA: PortId = PortId(0);
+connections! {
+    fn connections(props: &IsaMmioProps) on BusKind::System;
+    region IO = Region::bridge("io", ISA_PORTS, ISA, Space::Io);
+    region MEMORY = Region::bridge("memory", ISA_MEMORY, ISA, Space::Memory).placed(Placement::View);
+    port ISA = Port::new("isa", BusKind::Isa).wait(props.wait_ns);
+}
 
 /// Properties of `isa-mmio`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema, Ranges)]
@@ -32,12 +37,7 @@ impl Model for IsaMmio {
     type Props = IsaMmioProps;
 
     fn interface(props: &IsaMmioProps) -> Result<Interface, PropError> {
-        Ok(Interface::on(BusKind::System)
-            .region(Region::bridge("io", ISA_PORTS, ISA, Space::Io))
-            .region(
-                Region::bridge("memory", ISA_MEMORY, ISA, Space::Memory).placed(Placement::View),
-            )
-            .port("isa", BusKind::Isa, props.wait_ns))
+        Ok(connections(props))
     }
 
     fn build(_: IsaMmioProps, _: Wires<'_>) -> Result<Self, BuildError> {

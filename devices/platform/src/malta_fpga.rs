@@ -8,15 +8,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Cycle, Device, Interface, Model, On, Placement,
-    PortId, PropError, Ranges, Region, RegionId, Request, SlotId, SlotKind, State, Wires, lanes,
+    Port, PropError, Ranges, Region, Request, Slot, SlotKind, State, Wires, connections, lanes,
     merge,
 };
 
 use crate::bitbang::BitBang;
 
-const REGISTERS: RegionId = RegionId(0);
-const I2C: PortId = PortId(0);
-const DISPLAY: SlotId = SlotId(0);
+connections! {
+    fn connections(_: &MaltaFpgaProps) on BusKind::System;
+    region REGISTERS = Region::registers("registers", 1 << 20);
+    region REVISION = Region::registers("revision", 4).placed(Placement::View);
+    port I2C = Port::new("i2c", BusKind::I2c);
+    slot DISPLAY = Slot::new("display", SlotKind::Chardev);
+}
 
 const SWITCH: u64 = 0x200;
 const STATUS: u64 = 0x208;
@@ -95,12 +99,8 @@ impl Model for MaltaFpga {
     const SUMMARY: &'static str = "Board registers of the MIPS Malta (MD00048)";
     type Props = MaltaFpgaProps;
 
-    fn interface(_: &MaltaFpgaProps) -> Result<Interface, PropError> {
-        Ok(Interface::on(BusKind::System)
-            .region(Region::registers("registers", 1 << 20))
-            .region(Region::registers("revision", 4).placed(Placement::View))
-            .port("i2c", BusKind::I2c, 0)
-            .slot("display", SlotKind::Chardev))
+    fn interface(props: &MaltaFpgaProps) -> Result<Interface, PropError> {
+        Ok(connections(props))
     }
 
     fn build(props: MaltaFpgaProps, _: Wires<'_>) -> Result<Self, BuildError> {
@@ -251,8 +251,6 @@ mod tests {
     use super::*;
     use solderless_model::testing::{Bench, Noise, exercise, goes_on_the_same};
     use solderless_model::{I2c, I2cTarget};
-
-    const REVISION: RegionId = RegionId(1);
 
     type Fpga = Bench<MaltaFpga>;
 

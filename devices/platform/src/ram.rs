@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 use solderless_model::memory::{PAGE, Ram as Block};
 use solderless_model::{
     Access, Backing, BuildError, BusError, BusKind, Cx, Device, Interface, Model, PropError,
-    Ranges, Region, RegionId, Size, State, Wires,
+    Ranges, Region, RegionId, Size, State, Wires, connections,
 };
 
-const RAM: RegionId = RegionId(0);
+connections! {
+    fn connections(size: u64) on BusKind::System;
+    region RAM = Region::memory("ram", size);
+}
 
 /// Properties of `ram`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
@@ -48,7 +51,7 @@ impl Model for Ram {
                 format!("{} is not a multiple of {}", props.size, Size(PAGE)),
             ));
         }
-        Ok(Interface::on(BusKind::System).region(Region::memory("ram", size)))
+        Ok(connections(size))
     }
 
     fn build(props: RamProps, _: Wires<'_>) -> Result<Self, BuildError> {

@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 use solderless_model::memory::{PAGE, Ram as Block};
 use solderless_model::{
     Access, Backing, BuildError, BusError, BusKind, Cx, Device, Interface, Model, PropError,
-    Ranges, Region, RegionId, Size, SlotId, SlotKind, State, Wires,
+    Ranges, Region, RegionId, Size, Slot, SlotKind, State, Wires, connections,
 };
 
-const ROM: RegionId = RegionId(0);
-const IMAGE: SlotId = SlotId(0);
+connections! {
+    fn connections(size: u64) on BusKind::System;
+    region ROM = Region::memory("rom", size);
+    slot IMAGE = Slot::new("image", SlotKind::Image);
+}
 
 /// Properties of `rom`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
@@ -49,9 +52,7 @@ impl Model for Rom {
                 format!("{} is not a multiple of {}", props.size, Size(PAGE)),
             ));
         }
-        Ok(Interface::on(BusKind::System)
-            .region(Region::memory("rom", size))
-            .slot("image", SlotKind::Image))
+        Ok(connections(size))
     }
 
     fn build(props: RomProps, wires: Wires<'_>) -> Result<Self, BuildError> {

@@ -7,15 +7,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::pci::{PciConfig, PciFunction, PciId};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, CharFrontend, Cx, Device, Interface, Model, Pin,
-    Placement, PropError, Ranges, Region, RegionId, SlotId, SlotKind, Space, State, StateError,
-    TimerId, Wires,
+    Access, BuildError, BusError, BusKind, CharFrontend, Cx, Device, Interface, Model, Pins,
+    Placement, PropError, Ranges, Region, Slot, SlotId, SlotKind, Space, State, StateError,
+    TimerId, Wires, connections,
 };
 
 use crate::Uart16550;
 
-const PORTS: RegionId = RegionId(0);
-const INTX: Pin = Pin(0);
+connections! {
+    fn connections(slots: &[&'static str]) on BusKind::Pci;
+    region PORTS = Region::ports("ports", (REGISTERS * slots.len()) as u64).placed(Placement::Device);
+    output INTX = Pins::named("intx");
+    slot CHR[] = slots.iter().map(|name| Slot::new(name, SlotKind::Chardev));
+}
 
 const REGISTERS: usize = 8;
 const BAUDBASE: u32 = 115_200;
@@ -55,7 +59,7 @@ macro_rules! cards {
             type Props = PciSerialProps;
 
             fn interface(_: &PciSerialProps) -> Result<Interface, PropError> {
-                Ok(interface(&$slots))
+                Ok(connections(&$slots))
             }
 
             fn build(props: PciSerialProps, _: Wires<'_>) -> Result<Self, BuildError> {
@@ -69,16 +73,6 @@ cards! {
     2, "pci-serial-2x", "Two PC16550D serial ports on a PCI card (1b36:0003)", 0x0003, ["chr1", "chr2"];
     4, "pci-serial-4x", "Four PC16550D serial ports on a PCI card (1b36:0004)", 0x0004,
         ["chr1", "chr2", "chr3", "chr4"];
-}
-
-fn interface(slots: &[&'static str]) -> Interface {
-    let ports = Region::ports("ports", (REGISTERS * slots.len()) as u64);
-    let card = Interface::on(BusKind::Pci)
-        .region(ports.placed(Placement::Device))
-        .outputs("intx", 1);
-    slots
-        .iter()
-        .fold(card, |card, slot| card.slot(slot, SlotKind::Chardev))
 }
 
 impl<const COUNT: usize> PciSerial<COUNT> {
@@ -237,7 +231,7 @@ mod tests {
     fn each_port_has_its_line_its_registers_and_its_time_out() {
         let mut b = card();
         for n in 0..4 {
-            let (base, slot) = (8 * n, SlotId(n as u8));
+            let (base, slot) = (8 * n, CHR.nth(n as u8));
             put(&mut b, base + 7, 0x50 + n);
             put(&mut b, base, u64::from(b'a') + n);
             assert_eq!(b.around.sent[&slot], [b'a' + n as u8]);

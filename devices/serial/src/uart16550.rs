@@ -13,11 +13,17 @@ use std::collections::VecDeque;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, CharFrontend, Cx, Device, Interface, Model, Pin,
-    PropError, Ranges, Region, SlotId, SlotKind, State, StateError, TimerId, Wires,
+    Access, BuildError, BusError, BusKind, CharFrontend, Cx, Device, Interface, Model, Pin, Pins,
+    PropError, Ranges, Region, Slot, SlotId, SlotKind, State, StateError, TimerId, Wires,
+    connections,
 };
 
-const INTR: Pin = Pin(0);
+connections! {
+    fn connections((bus, registers): (BusKind, Region)) on bus;
+    region PORTS = registers;
+    output INTR = Pins::named("intr");
+    slot CHR = Slot::new("chr", SlotKind::Chardev);
+}
 
 /// Characters in each FIFO.
 const FIFO_DEPTH: usize = 16;
@@ -278,7 +284,7 @@ impl Uart16550 {
             self.take(character, UNSENT);
             self.restart_timeout(cx);
         } else {
-            cx.send(SlotId(self.number), &[character]);
+            cx.send(CHR.nth(self.number), &[character]);
         }
         self.thre_pending = true;
         self.drive(cx);
@@ -315,7 +321,7 @@ impl Uart16550 {
     fn give_back(&mut self, cx: &mut Cx<'_>) {
         let sent = self.rx.drain(..).filter(|(_, marks)| marks & UNSENT == 0);
         let sent: Vec<_> = sent.map(|(character, _)| character).collect();
-        cx.give_back(SlotId(self.number), &sent);
+        cx.give_back(CHR.nth(self.number), &sent);
     }
 
     fn read_lsr(&mut self, cx: &mut Cx<'_>) -> u8 {
@@ -510,10 +516,7 @@ impl Model for IsaSerial {
     type Props = IsaSerialProps;
 
     fn interface(_: &IsaSerialProps) -> Result<Interface, PropError> {
-        Ok(Interface::on(BusKind::Isa)
-            .region(Region::ports("ports", 8))
-            .outputs("intr", 1)
-            .slot("chr", SlotKind::Chardev))
+        Ok(connections((BusKind::Isa, Region::ports("ports", 8))))
     }
 
     fn build(props: IsaSerialProps, _: Wires<'_>) -> Result<Self, BuildError> {
@@ -619,10 +622,7 @@ impl Model for SerialMm {
         // One access, at most as wide as the stride, reaches one register once.
         let stride = 1 << props.regshift;
         let region = Region::registers("registers", 8 << props.regshift).max_width(stride);
-        Ok(Interface::on(BusKind::System)
-            .region(region)
-            .outputs("intr", 1)
-            .slot("chr", SlotKind::Chardev))
+        Ok(connections((BusKind::System, region)))
     }
 
     fn build(props: SerialMmProps, _: Wires<'_>) -> Result<Self, BuildError> {

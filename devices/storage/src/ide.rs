@@ -5,19 +5,27 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::pci::{self, COMMAND_IO, PciConfig, PciFunction, PciId};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pin, Placement, PropError,
-    Ranges, Region, RegionId, Space, State, StateError, Wires, lanes, merge,
+    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pins, Placement,
+    PropError, Ranges, Region, RegionId, Space, State, StateError, Wires, connections, lanes,
+    merge,
 };
 
-const PRIMARY: RegionId = RegionId(0);
-const PRIMARY_CONTROL: RegionId = RegionId(1);
-const SECONDARY: RegionId = RegionId(2);
-const SECONDARY_CONTROL: RegionId = RegionId(3);
-const BUS_MASTER: RegionId = RegionId(4);
-const BUS_MASTER_SIZE: u32 = 16;
+connections! {
+    fn connections(_: &IdeProps) on BusKind::Pci;
+    region PRIMARY = ports("primary", COMMAND_BLOCK);
+    region PRIMARY_CONTROL = ports("primary-control", CONTROL_BLOCK);
+    region SECONDARY = ports("secondary", COMMAND_BLOCK);
+    region SECONDARY_CONTROL = ports("secondary-control", CONTROL_BLOCK);
+    region BUS_MASTER = ports("bmdma", u64::from(BUS_MASTER_SIZE));
+    output IRQ14 = Pins::named("irq14");
+    output IRQ15 = Pins::named("irq15");
+}
 
-const IRQ14: Pin = Pin(0);
-const IRQ15: Pin = Pin(1);
+fn ports(name: &'static str, size: u64) -> Region {
+    Region::registers(name, size).io().placed(Placement::Device)
+}
+
+const BUS_MASTER_SIZE: u32 = 16;
 
 // Configuration registers.
 const IDETIM: [u8; 2] = [0x40, 0x42];
@@ -109,16 +117,8 @@ impl Model for Ide {
     const SUMMARY: &'static str = "Intel 82371AB (PIIX4) IDE controller";
     type Props = IdeProps;
 
-    fn interface(_: &IdeProps) -> Result<Interface, PropError> {
-        let ports = |name, size| Region::registers(name, size).io().placed(Placement::Device);
-        Ok(Interface::on(BusKind::Pci)
-            .region(ports("primary", COMMAND_BLOCK))
-            .region(ports("primary-control", CONTROL_BLOCK))
-            .region(ports("secondary", COMMAND_BLOCK))
-            .region(ports("secondary-control", CONTROL_BLOCK))
-            .region(ports("bmdma", u64::from(BUS_MASTER_SIZE)))
-            .outputs("irq14", 1)
-            .outputs("irq15", 1))
+    fn interface(props: &IdeProps) -> Result<Interface, PropError> {
+        Ok(connections(props))
     }
 
     fn build(_: IdeProps, _: Wires<'_>) -> Result<Self, BuildError> {

@@ -17,11 +17,14 @@ use serde::{Deserialize, Serialize};
 use solderless_model::memory::PAGE;
 use solderless_model::{
     Access, Backing, BuildError, BusError, BusKind, Cx, Device, Interface, Model, PropError,
-    Ranges, Region, RegionId, Size, SlotId, SlotKind, State, StateError, Wires,
+    Ranges, Region, RegionId, Size, Slot, SlotKind, State, StateError, Wires, connections,
 };
 
-const FLASH: RegionId = RegionId(0);
-const IMAGE: SlotId = SlotId(0);
+connections! {
+    fn connections(size: u64) on BusKind::System;
+    region FLASH = Region::memory("flash", size);
+    slot IMAGE = Slot::new("image", SlotKind::Image);
+}
 
 const READ_ARRAY: u8 = 0xff;
 const READ_STATUS: u8 = 0x70;
@@ -223,9 +226,7 @@ impl Model for Pflash {
     type Props = PflashProps;
 
     fn interface(props: &PflashProps) -> Result<Interface, PropError> {
-        Ok(Interface::on(BusKind::System)
-            .region(Region::memory("flash", props.size()?))
-            .slot("image", SlotKind::Image))
+        Ok(connections(props.size()?))
     }
 
     fn build(props: PflashProps, wires: Wires<'_>) -> Result<Self, BuildError> {

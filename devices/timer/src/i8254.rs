@@ -8,8 +8,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Hertz, Interface, Model, Pin, PropError,
-    Ranges, Region, State, StateError, TimerId, Wires,
+    Access, BuildError, BusError, BusKind, Cx, Device, Hertz, Interface, Model, Pin, Pins,
+    PropError, Ranges, Region, State, StateError, TimerId, Wires, connections,
 };
 
 /// Properties of [`I8254`].
@@ -30,7 +30,13 @@ impl Default for I8254Props {
 
 const MAX_CLOCK: u64 = 10_000_000;
 
-const GATE2: Pin = Pin(0);
+connections! {
+    fn connections(_: &I8254Props) on BusKind::Isa;
+    region PORTS = Region::ports("registers", 4);
+    input GATE2 = Pins::named("gate").optional();
+    output OUT[3] = Pins::named("out");
+}
+
 const EDGE: TimerId = TimerId(0);
 
 /// Offset of the control word register; counters are at 0 to 2.
@@ -369,10 +375,7 @@ impl Model for I8254 {
             );
             return Err(PropError::new("clock", reason));
         }
-        Ok(Interface::on(BusKind::Isa)
-            .region(Region::ports("registers", 4))
-            .optional_inputs("gate", 1)
-            .outputs("out", 3))
+        Ok(connections(props))
     }
 
     fn build(props: Self::Props, _: Wires<'_>) -> Result<Self, BuildError> {
@@ -481,7 +484,7 @@ impl I8254 {
             counter
         });
         for n in outputs {
-            cx.set(Pin(*n), counters[usize::from(*n)].out(now));
+            cx.set(OUT.nth(*n), counters[usize::from(*n)].out(now));
         }
         let [first, _, third] = &counters;
         match [first, third].iter().filter_map(|c| c.next_edge(now)).min() {
@@ -496,12 +499,9 @@ impl I8254 {
 
 #[cfg(test)]
 mod tests {
-    use solderless_model::RegionId;
     use solderless_model::testing::{Bench, exercise};
 
     use super::*;
-
-    const PORTS: RegionId = RegionId(0);
 
     /// One clock cycle is one microsecond.
     fn bench() -> Bench<I8254> {
@@ -544,7 +544,7 @@ mod tests {
                 let out = status & u64::from(STATUS_OUT) != 0;
                 let got = format!("{count:x}{}", if out { '^' } else { '_' });
                 assert_eq!(got, word, "word {n} of {script}");
-                assert_eq!(bench.output(Pin(2)), out, "OUT at word {n} of {script}");
+                assert_eq!(bench.output(OUT.nth(2)), out, "OUT at word {n} of {script}");
             }
         }
         write(&mut bench, CONTROL, &[0xc8]);
@@ -630,9 +630,9 @@ mod tests {
             write(&mut bench, CONTROL, &[control]);
             write(&mut bench, 0, &[0, 0]);
             bench.advance(cycles * 1000);
-            assert!(!bench.output(Pin(0)), "{control:x}");
+            assert!(!bench.output(OUT), "{control:x}");
             bench.advance(1000);
-            assert!(bench.output(Pin(0)), "{control:x}");
+            assert!(bench.output(OUT), "{control:x}");
             assert!(bench.around.timers.is_empty(), "{control:x}");
         }
         let mut bench = bench();
@@ -648,12 +648,12 @@ mod tests {
         write(&mut bench, CONTROL, &[0x30]);
         write(&mut bench, 0, &[2, 0]);
         bench.advance(3000);
-        assert!(bench.output(Pin(0)));
+        assert!(bench.output(OUT));
         write(&mut bench, 0, &[9]);
-        assert!(!bench.output(Pin(0)) && bench.around.timers.is_empty());
+        assert!(!bench.output(OUT) && bench.around.timers.is_empty());
         write(&mut bench, 0, &[0]);
         bench.advance(10_000);
-        assert!(bench.output(Pin(0)));
+        assert!(bench.output(OUT));
     }
 
     #[test]
@@ -663,11 +663,11 @@ mod tests {
         write(&mut bench, 0, &[0xa5, 0x12]);
         bench.around.edges.clear();
         bench.advance(1_000_000_000);
-        let rises = bench.around.edges.iter().filter(|e| **e == (Pin(0), true));
+        let rises = bench.around.edges.iter().filter(|e| **e == (OUT, true));
         assert_eq!(rises.count(), 249);
         // The 250th is due 250 × 4773 cycles after the load, which was at cycle 1: just past the second.
         bench.advance(57_400);
-        assert_eq!(bench.around.edges.last(), Some(&(Pin(0), false)));
+        assert_eq!(bench.around.edges.last(), Some(&(OUT, false)));
         let due = bench.around.timers.values().copied().collect::<Vec<_>>();
         assert_eq!(due, [(1 + 250 * 4773_u64) * 1_000_000_000 / 1_193_182 + 1]);
     }

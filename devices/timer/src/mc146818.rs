@@ -15,8 +15,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Part, Pin,
-    Placement, PropError, Ranges, Region, RegionId, State, StateError, TimerId, Wires,
+    Access, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Part, Pins,
+    Placement, PropError, Ranges, Region, State, StateError, TimerId, Wires, connections,
 };
 
 /// Properties of [`Mc146818`].
@@ -33,9 +33,13 @@ impl Default for Mc146818Props {
     }
 }
 
-const REGISTERS: RegionId = RegionId(0);
-const EXTENDED: RegionId = RegionId(1);
-const IRQ: Pin = Pin(0);
+connections! {
+    fn connections(props: &Mc146818Props) on BusKind::Isa;
+    region REGISTERS = Region::ports("registers", 2);
+    region EXTENDED = Region::ports("extended", 2).placed(Placement::Board(2)), if props.extended_ram;
+    output IRQ = Pins::named("irq");
+}
+
 const EVENT: TimerId = TimerId(0);
 
 const SECONDS: u8 = 0x00;
@@ -136,14 +140,7 @@ impl Model for Mc146818 {
     type Props = Mc146818Props;
 
     fn interface(props: &Self::Props) -> Result<Interface, PropError> {
-        let interface = Interface::on(BusKind::Isa)
-            .region(Region::ports("registers", 2))
-            .outputs("irq", 1)
-            .part::<Extended>(&[("extended-ram", false)], props.extended_ram);
-        Ok(match props.extended_ram {
-            true => interface.region(Region::ports("extended", 2).placed(Placement::Board(2))),
-            false => interface,
-        })
+        Ok(connections(props).part::<Extended>(&[("extended-ram", false)], props.extended_ram))
     }
 
     fn build(_: Self::Props, wires: Wires<'_>) -> Result<Self, BuildError> {

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::pci::{COMMAND_MASTER, PciConfig, PciFunction, PciId};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pin, Placement, PropError,
-    Ranges, Region, RegionId, Space, State, StateError, TimerId, Wires, lanes, merge,
+    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pins, Placement,
+    PropError, Ranges, Region, Space, State, StateError, TimerId, Wires, connections, lanes, merge,
 };
 
 /// The host controller has nothing to set.
@@ -17,9 +17,13 @@ use solderless_model::{
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Piix4UhciProps {}
 
-const IO: RegionId = RegionId(0);
+connections! {
+    fn connections(_: &Piix4UhciProps) on BusKind::Pci;
+    region IO = Region::ports("io", u64::from(IO_SIZE)).max_width(4).placed(Placement::Device);
+    output INTX = Pins::named("intx");
+}
+
 const IO_SIZE: u32 = 32;
-const INTX: Pin = Pin(0);
 const FRAME: TimerId = TimerId(0);
 
 const USBCMD: u64 = 0x00;
@@ -126,14 +130,8 @@ impl Model for Piix4Uhci {
     const SUMMARY: &'static str = "PIIX4 USB host controller (82371AB function 2, UHCI 1.1)";
     type Props = Piix4UhciProps;
 
-    fn interface(_: &Piix4UhciProps) -> Result<Interface, PropError> {
-        Ok(Interface::on(BusKind::Pci)
-            .region(
-                Region::ports("io", u64::from(IO_SIZE))
-                    .max_width(4)
-                    .placed(Placement::Device),
-            )
-            .outputs("intx", 1))
+    fn interface(props: &Piix4UhciProps) -> Result<Interface, PropError> {
+        Ok(connections(props))
     }
 
     fn build(_: Piix4UhciProps, _: Wires<'_>) -> Result<Self, BuildError> {

@@ -81,7 +81,7 @@ impl Fabric for Domain {
 
     fn unmap(&mut self, dev: DevId, region: RegionId) {
         let place = &self.places[dev.0 as usize];
-        let (Some(bus), Some(state)) = (place.bus, place.regions.get(usize::from(region.0))) else {
+        let (Some(bus), Some(state)) = (place.bus, place.region(region)) else {
             return;
         };
         let rank = if state.region.background {

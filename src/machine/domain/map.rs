@@ -35,7 +35,7 @@ impl Domain {
 
     fn window(&self, window: &Window, buses: &[String]) -> String {
         let place = &self.places[window.dev.0 as usize];
-        let region = place.regions.get(usize::from(window.region.0));
+        let region = place.region(window.region);
         let region = region.map_or("", |r| r.region.name);
         let mut text = format!(
             "{:016x}-{:016x} {}.{region}",

@@ -36,6 +36,8 @@ fn toy(number: u64) -> Box<Toy> {
 }
 
 fn seating(path: &str, bus: Option<usize>, regions: Vec<Region>, pins: usize) -> Seating {
+    let ids = (0..).map(RegionId).zip(regions);
+    let regions = ids.map(|(id, region)| Region { id, ..region }).collect();
     Seating {
         path: path.to_owned(),
         bus,

@@ -188,7 +188,7 @@ fn depth(path: &str) -> i32 {
 }
 
 fn is_background(interface: &Interface, window: &Window) -> bool {
-    let region = interface.regions.get(usize::from(window.region.0));
+    let region = interface.region(window.region);
     region.is_some_and(|region| region.background)
 }
 
@@ -308,7 +308,7 @@ fn places(plan: &Plan, device: &PlannedDevice) -> Vec<Text> {
         .iter()
         .any(|window| window.region != device.windows[0].region);
     for window in device.windows.iter().take(WINDOWS) {
-        let Some(region) = device.interface.regions.get(usize::from(window.region.0)) else {
+        let Some(region) = device.interface.region(window.region) else {
             continue;
         };
         let wide = region.space == Space::Memory;

@@ -9,9 +9,7 @@ use super::*;
 use crate::{MemoryModule, SmbusEeprom, SmbusEepromProps};
 use proptest::prelude::*;
 use solderless_model::testing::Bench;
-use solderless_model::{I2cTarget, Parts};
-
-const APM: RegionId = RegionId(2);
+use solderless_model::{I2cTarget, Parts, RegionId};
 
 /// As on a board that is no PC: no hotplug.
 fn plain() -> Piix4PmProps {
@@ -223,10 +221,10 @@ fn inputs_set_their_status() {
         assert_eq!(peek(&mut b, offset, 2), 0, "{pin:?}");
     }
     let mut b = bench(plain());
-    b.line(Pin(GPI.0 + 1), true);
-    b.line(Pin(GPI.0 + 21), true);
+    b.line(GPI1, true);
+    b.line(GPI.nth(21), true);
     assert_eq!(peek(&mut b, 0x30, 4), 0x0020_0002);
-    b.line(Pin(GPI.0 + 1), false);
+    b.line(GPI1, false);
     assert_eq!(peek(&mut b, 0x0c, 2), 0x0200);
     b.write(PM, 0x0e, 2, 0xffff);
     assert_eq!(peek(&mut b, 0x0c, 4), 0x0f01_0200);
@@ -238,10 +236,10 @@ fn inputs_set_their_status() {
 fn general_outputs() {
     let mut b = bench(plain());
     assert_eq!(peek(&mut b, 0x34, 4), 0x7fff_bfff);
-    assert!(b.output(GPO) && !b.output(Pin(GPO.0 + 14)));
+    assert!(b.output(GPO) && !b.output(GPO.nth(14)));
     b.write(PM, 0x35, 1, 0x40);
     assert_eq!(peek(&mut b, 0x34, 4), 0x7fff_40ff);
-    assert!(!b.output(Pin(GPO.0 + 8)) && b.output(Pin(GPO.0 + 14)));
+    assert!(!b.output(GPO.nth(8)) && b.output(GPO.nth(14)));
 }
 
 #[test]
@@ -453,7 +451,7 @@ fn a_part_is_a_section_and_its_ports_or_nothing() {
         assert!(!shape.contains(&format!("\"{word}")), "{word}");
     }
     let mut b = bench(plain());
-    assert_eq!(b.read(RegionId(4), 0, 4), None);
+    assert_eq!(b.read(PCI_HOTPLUG, 0, 4), None);
     let refused = b.with(|d, cx| d.hotplug(cx, Hotplug::Cpu { number: 1 }));
     assert_eq!(refused, Err(HotplugError::NoRegisters));
 }

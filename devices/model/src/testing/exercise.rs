@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use solderless_memory::Ram;
 
 use super::{Bench, Subject};
-use crate::{Cycle, END_OF_TIME, I2c, Pin, RegionId, RegionKind, Section, SlotId};
+use crate::{Cycle, END_OF_TIME, I2c, Pin, RegionKind, Section, SlotId};
 
 /// How many random runs a device has to stand; fewer, but never below `FEWEST_RUNS`, if they would save more than
 /// `SAVED` bytes in all.
@@ -127,7 +127,7 @@ fn access<D: Subject>(bench: &mut Bench<D>, noise: &mut Noise) -> Option<u64> {
         0 => offset,
         _ => offset & !(u64::from(size) - 1),
     };
-    let id = RegionId(index as u8);
+    let id = region.id;
     let write = (noise.below(2) != 0).then(|| {
         let mask = u64::MAX >> (64 - 8 * u32::from(size));
         noise.value() & mask

@@ -6,10 +6,6 @@ use solderless_model::testing::Bench;
 
 use super::*;
 
-const IO: RegionId = RegionId(1);
-const MEM0: RegionId = RegionId(2);
-const MEM1: RegionId = RegionId(3);
-
 fn gt(big_endian: bool) -> Bench<Gt64120> {
     Bench::new(Gt64120Props {
         big_endian,
@@ -60,9 +56,15 @@ fn registers_after_reset() {
             assert_eq!(get(&mut b, offset), value, "{offset:#05x}");
         }
         assert_eq!(b.around.mapped[&ISD], (0x1400_0000, 0x1000, 0));
-        assert_eq!(b.around.mapped[&IO], (0x1000_0000, 32 << 20, 0));
-        assert_eq!(b.around.mapped[&MEM0], (0x1200_0000, 32 << 20, 0x1200_0000));
-        assert_eq!(b.around.mapped[&MEM1], (0xf200_0000, 32 << 20, 0xf200_0000));
+        assert_eq!(b.around.mapped[&PCI0_IO], (0x1000_0000, 32 << 20, 0));
+        assert_eq!(
+            b.around.mapped[&PCI0_MEM0],
+            (0x1200_0000, 32 << 20, 0x1200_0000)
+        );
+        assert_eq!(
+            b.around.mapped[&PCI0_MEM1],
+            (0xf200_0000, 32 << 20, 0xf200_0000)
+        );
     }
 }
 
@@ -95,9 +97,9 @@ fn firmware_places_the_windows() {
     }
     let placed = [
         (ISD, (0x1be0_0000, 0x1000, 0)),
-        (IO, (0x1800_0000, 2 << 20, 0)),
-        (MEM0, (0x1000_0000, 128 << 20, 0x1000_0000)),
-        (MEM1, (0x1820_0000, 60 << 20, 0x1820_0000)),
+        (PCI0_IO, (0x1800_0000, 2 << 20, 0)),
+        (PCI0_MEM0, (0x1000_0000, 128 << 20, 0x1000_0000)),
+        (PCI0_MEM1, (0x1820_0000, 60 << 20, 0x1820_0000)),
     ];
     for (region, place) in placed {
         assert_eq!(b.around.mapped[&region], place);
@@ -108,7 +110,11 @@ fn firmware_places_the_windows() {
         "remaps follow"
     );
     put(&mut b, 0x0f0, 0);
-    assert_eq!(b.around.mapped[&IO], (0x1800_0000, 2 << 20, 0), "port 0");
+    assert_eq!(
+        b.around.mapped[&PCI0_IO],
+        (0x1800_0000, 2 << 20, 0),
+        "port 0"
+    );
     let saved = b.save();
     let mut fresh = gt(false);
     fresh.load(&saved, &b.around);
@@ -126,20 +132,23 @@ fn a_remap_replaces_the_bits_above_the_window() {
     put(&mut b, 0x060, 0x3f);
     put(&mut b, 0x0f8, 0x7c3);
     assert_eq!(
-        b.around.mapped[&MEM0],
+        b.around.mapped[&PCI0_MEM0],
         (0x1000_0000, 128 << 20, 0xf800_0000)
     );
     put(&mut b, 0x060, 0x00);
-    assert_eq!(b.around.mapped[&MEM0], (0x1000_0000, 2 << 20, 0xf860_0000));
+    assert_eq!(
+        b.around.mapped[&PCI0_MEM0],
+        (0x1000_0000, 2 << 20, 0xf860_0000)
+    );
 }
 
 #[test]
 fn a_window_with_high_below_low_is_closed() {
     let mut b = gt(false);
     put(&mut b, 0x048, 0xc0);
-    assert!(!b.around.mapped.contains_key(&IO), "0x40 to 0x0f");
+    assert!(!b.around.mapped.contains_key(&PCI0_IO), "0x40 to 0x0f");
     put(&mut b, 0x050, 0x40);
-    assert!(b.around.mapped.contains_key(&IO));
+    assert!(b.around.mapped.contains_key(&PCI0_IO));
 }
 
 #[test]
@@ -328,7 +337,11 @@ fn unclaimed_addresses_read_0_and_are_noted() {
         assert_eq!(get(&mut b, 0x070), latched);
     }
     let mut b = gt(false);
-    assert_eq!(b.read(IO, 0, 1), None, "a bridge is not for the device");
+    assert_eq!(
+        b.read(PCI0_IO, 0, 1),
+        None,
+        "a bridge is not for the device"
+    );
 }
 
 #[test]

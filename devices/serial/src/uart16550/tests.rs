@@ -1,9 +1,5 @@
 use super::*;
-use solderless_model::RegionId;
 use solderless_model::testing::{Bench, Noise, exercise, goes_on_the_same};
-
-const PORTS: RegionId = RegionId(0);
-const CHR: SlotId = SlotId(0);
 
 type Com = Bench<IsaSerial>;
 

@@ -2,11 +2,9 @@
 
 use super::*;
 
-const GPE: RegionId = RegionId(3);
-
 fn region(b: &Bench<Piix4Pm>, name: &str) -> RegionId {
-    let at = b.interface.regions.iter().position(|r| r.name == name);
-    RegionId(at.expect(name) as u8)
+    let mut regions = b.interface.regions.iter();
+    regions.find(|r| r.name == name).expect(name).id
 }
 
 #[test]
