@@ -585,7 +585,7 @@ impl<I: Guest> Blocks<I> {
             && let Some(ram) = vcpu.memory.rams.get(home.0 as usize)
         {
             ram.watch(home.1, true);
-            vcpu.soft.protect(ram, u64::from(home.1) * PAGE);
+            vcpu.protect(home.0, home.1);
         }
         for line in start / 64..=(start + len - 1) / 64 {
             page.lines |= 1 << (line & 63);
@@ -723,7 +723,7 @@ pub fn once<I: Isa>(core: &mut I::Core, cx: &mut Cx<'_>, most: usize) -> Found<I
     let va = I::pc(core);
     let mut most = most;
     if I::vcpu(core).halts.breaks() {
-        if stops_here::<I>(core) {
+        if stops_here::<I>(core, cx) {
             return Found::Stop;
         }
         most = 1;
@@ -823,7 +823,7 @@ fn word(bytes: &[u8], at: u32) -> Option<u32> {
 
 /// What the address of an instruction leads to.
 fn source<I: Isa>(core: &mut I::Core, cx: &Cx<'_>, va: u64) -> Result<Source, I::Fault> {
-    let pa = I::translate(core, va)?;
+    let pa = I::translate(core, cx, va)?;
     Ok(match I::vcpu_mut(core).frame(cx, pa) {
         Frame::Memory { ram, offset, .. } => Source::Memory {
             pa,
@@ -879,12 +879,12 @@ fn decode<I: Isa>(core: &I::Core, ram: u32, offset: u64) -> Option<I::Block> {
 
 /// Whether the CPU is to stop before the instruction at its address.
 #[cold]
-fn stops_here<I: Isa>(core: &mut I::Core) -> bool {
+fn stops_here<I: Isa>(core: &mut I::Core, cx: &Cx<'_>) -> bool {
     let va = I::pc(core);
     if !I::vcpu(core).halts.may_break(va) {
         return false;
     }
-    let pa = I::translate(core, va).ok();
+    let pa = I::translate(core, cx, va).ok();
     let vcpu = I::vcpu_mut(core);
     let instructions = vcpu.instructions.wrapping_add_signed(vcpu.executed(0));
     vcpu.halts.stops_at(instructions, va, pa)

@@ -133,7 +133,7 @@ pub trait Isa: Sized + 'static {
     ///
     /// # Errors
     /// It cannot be fetched.
-    fn translate(core: &mut Self::Core, va: u64) -> Result<u64, Self::Fault>;
+    fn translate(core: &mut Self::Core, cx: &Cx<'_>, va: u64) -> Result<u64, Self::Fault>;
     /// Fetches an instruction, or a piece of one, where there is no memory.
     ///
     /// # Errors

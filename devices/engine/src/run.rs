@@ -1,6 +1,5 @@
 //! A CPU with its engine: the run loop.
 
-use solderless_model::memory::PAGE;
 use solderless_model::{Cx, Engine as Choice, EngineInfo, Stop, Stops, Tier};
 
 use crate::Guest;
@@ -64,7 +63,7 @@ impl<I: Guest> Engine<I> {
             {
                 let (guarded, written) = ram.take_news();
                 for page in guarded {
-                    vcpu.soft.protect(ram, u64::from(page) * PAGE);
+                    vcpu.protect(index as u32, page);
                 }
                 for (page, lines) in written {
                     self.blocks.written(core, (index as u32, page), lines);

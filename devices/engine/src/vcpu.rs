@@ -1,6 +1,6 @@
 //! What the engine keeps for each CPU besides the guest's registers: time, and what it knows of pages.
 
-use solderless_model::memory::{PAGE, SoftTlb, Watcher};
+use solderless_model::memory::{PAGE, SoftTlb, Watcher, WideTlb};
 use solderless_model::{Cx, Page, State, StateError};
 
 use crate::halts::{Halts, Reached};
@@ -167,8 +167,10 @@ pub struct Vcpu {
     pub(crate) rate: u64,
     #[state(skip = "a property: cycles in a second")]
     clock: u64,
-    #[state(skip = "derived: what is behind virtual pages")]
+    #[state(skip = "derived: what is behind virtual pages, of addresses of 32 bits")]
     pub soft: SoftTlb,
+    #[state(skip = "derived: what is behind virtual pages, of addresses of 64 bits")]
+    pub wide: WideTlb,
     #[state(skip = "derived: what virtual pages of code are asked for with")]
     code_key: u64,
     #[state(skip = "derived: what is behind physical pages")]
@@ -194,6 +196,7 @@ impl Vcpu {
             rate: clock,
             clock,
             soft: SoftTlb::default(),
+            wide: WideTlb::default(),
             code_key: u64::MAX,
             memory: Memory::default(),
             code_pages: [NO_CODE; CODE_PAGES],
@@ -218,7 +221,21 @@ impl Vcpu {
     /// Forgets every virtual page.
     pub fn forget_pages(&mut self) {
         self.soft.clear();
+        self.wide.clear();
+        self.forget_code_pages();
+    }
+
+    /// Forgets the code of every virtual page: keys may stand for something else from now on.
+    pub fn forget_code_pages(&mut self) {
         self.code_pages.fill(NO_CODE);
+    }
+
+    /// A page of one of `memory` must not be written directly any more.
+    pub(crate) fn protect(&mut self, ram: u32, page: u32) {
+        if let Some(ram) = self.memory.rams.get(ram as usize) {
+            self.soft.protect(ram, u64::from(page) * PAGE);
+            self.wide.protect(ram, u64::from(page) * PAGE);
+        }
     }
 
     /// Forgets the code of a virtual page, whatever its key.
@@ -329,6 +346,25 @@ impl Vcpu {
         if let Some(ram) = self.memory.rams.get(ram as usize) {
             let writable = writable && !ram.is_watched((offset / PAGE) as u32);
             self.soft.fill(va as u32, ram, offset, writable);
+        }
+    }
+
+    /// The same with an address of 64 bits, for reading and for writing as `rights` say; `large` if the page is a part of a
+    /// larger one.
+    pub fn fill_wide(
+        &mut self,
+        va: u64,
+        pa: u64,
+        (ram, offset): (u32, u64),
+        (readable, writable): (bool, bool),
+        large: bool,
+    ) {
+        if self.halts.watches() && self.halts.watches_page(va, pa) {
+            return;
+        }
+        if let Some(ram) = self.memory.rams.get(ram as usize) {
+            let writable = writable && !ram.is_watched((offset / PAGE) as u32);
+            self.wide.fill(va, ram, offset, (readable, writable), large);
         }
     }
 

@@ -21,8 +21,10 @@ use vm_memory::MmapRegion;
 
 mod soft_tlb;
 mod watch;
+mod wide_tlb;
 pub use soft_tlb::{SoftTlb, layout};
 pub use watch::{Dirty, Reservation, Watcher};
+pub use wide_tlb::WideTlb;
 
 /// Size in bytes of the pages that [`SoftTlb`] and [`Watcher`] work in.
 pub const PAGE: u64 = 4096;

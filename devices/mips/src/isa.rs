@@ -108,7 +108,7 @@ impl Isa for Mips {
         mapped(va as u32)
     }
 
-    fn translate(core: &mut Core, va: u64) -> Result<u64, Fault> {
+    fn translate(core: &mut Core, _: &Cx<'_>, va: u64) -> Result<u64, Fault> {
         if va & 3 != 0 {
             return Err(Fault::Address);
         }

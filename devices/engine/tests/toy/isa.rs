@@ -305,7 +305,7 @@ impl Isa for Toy {
     fn translated(_: &Core, va: u64) -> bool {
         va >= DIRECT_END
     }
-    fn translate(_: &mut Core, va: u64) -> Result<u64, Fault> {
+    fn translate(_: &mut Core, _: &Cx<'_>, va: u64) -> Result<u64, Fault> {
         Ok(va)
     }
     fn fetch(_: &mut Core, cx: &mut Cx<'_>, pa: u64, to: &mut Vec<u8>) -> Result<(), Fault> {

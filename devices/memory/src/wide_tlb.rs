@@ -1,0 +1,281 @@
+//! The soft TLB for addresses of 64 bits: a table with a place for each page by the low bits of its number, for each of the
+//! last address spaces.
+
+use std::ptr;
+
+use crate::{PAGE, Ram};
+
+/// Places of a table.
+const ENTRIES: usize = 1024;
+/// Address spaces whose pages are kept.
+const SPACES: usize = 16;
+/// No address looks like this once its low bits are cleared.
+const NOTHING: u64 = u64::MAX;
+
+/// What is known of a page: the page if it may be read, and if it may be written, and what is added to an address of it to get
+/// the host's.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(32))]
+struct Entry {
+    read: u64,
+    write: u64,
+    base: u64,
+}
+
+const NO_ENTRY: Entry = Entry {
+    read: NOTHING,
+    write: NOTHING,
+    base: 0,
+};
+
+/// The table of an address space that has none.
+static EMPTY: [Entry; ENTRIES] = [NO_ENTRY; ENTRIES];
+
+/// The pages of an address space, as one kind of access sees it.
+struct Space {
+    /// What it is selected by.
+    key: Key,
+    entries: Box<[Entry; ENTRIES]>,
+    /// It has pages that are parts of a larger one, so that forgetting one address forgets all.
+    large: bool,
+}
+
+/// What pages are found by besides their address: any two numbers that say all that a translation depends on.
+type Key = (u64, u64);
+
+/// A table from virtual pages to guest memory, 64-bit addresses.
+///
+/// An access either hits or misses, and the CPU then asks the machine. Misaligned addresses always miss. Values are
+/// little-endian numbers, as in [`Ram`].
+pub struct WideTlb {
+    /// The table of the address space that was [selected](WideTlb::select), or [`EMPTY`].
+    view: *const Entry,
+    key: Key,
+    /// Which of `spaces` is selected; none if it has no table yet.
+    current: Option<usize>,
+    spaces: Vec<Space>,
+    /// The space that is given away next.
+    next: usize,
+    /// What keeps the pointers valid.
+    blocks: Vec<Ram>,
+}
+
+impl Default for WideTlb {
+    fn default() -> Self {
+        Self {
+            view: EMPTY.as_ptr(),
+            key: (0, 0),
+            current: None,
+            spaces: Vec::new(),
+            next: 0,
+            blocks: Vec::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for WideTlb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WideTlb")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The place of an address.
+#[inline(always)]
+fn place(va: u64) -> usize {
+    (va / PAGE) as usize % ENTRIES
+}
+
+macro_rules! access {
+    ($read:ident, $write:ident, $ty:ty) => {
+        /// Reads a naturally aligned value; `None` is a miss.
+        #[inline(always)]
+        pub fn $read(&self, va: u64) -> Option<$ty> {
+            // SAFETY: a view has as many entries as there are places.
+            let entry = unsafe { &*self.view.add(place(va)) };
+            if entry.read != va & !(PAGE - size_of::<$ty>() as u64) {
+                return None;
+            }
+            let at = entry.base.wrapping_add(va) as *const $ty;
+            // SAFETY: an entry was put there by `fill` for a whole page of a block in `blocks`, and as the low bits of the
+            // address are zero, the access lies in it.
+            Some(<$ty>::from_le(unsafe { at.read_unaligned() }))
+        }
+
+        /// Writes a naturally aligned value; `false` is a miss and nothing is written.
+        #[inline(always)]
+        pub fn $write(&mut self, va: u64, value: $ty) -> bool {
+            // SAFETY: a view has as many entries as there are places.
+            let entry = unsafe { &*self.view.add(place(va)) };
+            if entry.write != va & !(PAGE - size_of::<$ty>() as u64) {
+                return false;
+            }
+            let at = entry.base.wrapping_add(va) as *mut $ty;
+            // SAFETY: as for reading; `fill` makes an entry for writing only on request, and no Rust reference to guest
+            // memory exists.
+            unsafe { at.write_unaligned(value.to_le()) };
+            true
+        }
+    };
+}
+
+impl WideTlb {
+    access!(read_u8, write_u8, u8);
+    access!(read_u16, write_u16, u16);
+    access!(read_u32, write_u32, u32);
+    access!(read_u64, write_u64, u64);
+
+    /// Has accesses from now on be those of an address space and of what else a translation depends on.
+    pub fn select(&mut self, key: Key) {
+        if key == self.key && self.current.is_some() {
+            return;
+        }
+        self.key = key;
+        self.current = self.spaces.iter().position(|s| s.key == key);
+        self.view = match self.current.and_then(|current| self.spaces.get(current)) {
+            Some(space) => space.entries.as_ptr(),
+            None => EMPTY.as_ptr(),
+        };
+    }
+
+    /// The space that is selected, with a table.
+    fn space(&mut self) -> Option<&mut Space> {
+        if self.current.is_none() {
+            let place = self.next;
+            self.next = (self.next + 1) % SPACES;
+            if let Some(space) = self.spaces.get_mut(place) {
+                space.entries.fill(NO_ENTRY);
+                (space.key, space.large) = (self.key, false);
+            } else {
+                self.spaces.push(Space {
+                    key: self.key,
+                    entries: Box::new([NO_ENTRY; ENTRIES]),
+                    large: false,
+                });
+            }
+            self.current = Some(place);
+            self.view = self.spaces.get(place)?.entries.as_ptr();
+        }
+        self.spaces.get_mut(self.current?)
+    }
+
+    /// Enters the page of `ram` that holds `offset` for the virtual page that holds `va`, in place of what is entered
+    /// there, to be read and written as `rights` say; `large` if it is a part of a larger page.
+    pub fn fill(&mut self, va: u64, ram: &Ram, offset: u64, rights: (bool, bool), large: bool) {
+        let Some(at) = ram.page(offset) else {
+            return;
+        };
+        if !self.blocks.iter().any(|b| b.same(ram)) {
+            self.blocks.push(ram.clone());
+        }
+        let page = va & !(PAGE - 1);
+        let tag = |there: bool| if there { page } else { NOTHING };
+        let Some(space) = self.space() else {
+            return;
+        };
+        space.large |= large;
+        space.entries[place(va)] = Entry {
+            read: tag(rights.0),
+            write: tag(rights.1),
+            base: (at as u64).wrapping_sub(page),
+        };
+    }
+
+    /// Forgets what is known of a virtual page in every address space.
+    pub fn forget(&mut self, va: u64) {
+        for space in &mut self.spaces {
+            if space.large {
+                space.entries.fill(NO_ENTRY);
+                space.large = false;
+            } else {
+                space.entries[place(va)] = NO_ENTRY;
+            }
+        }
+    }
+
+    /// Takes away the right to write from every entry of the page of `ram` that holds `offset`.
+    pub fn protect(&mut self, ram: &Ram, offset: u64) {
+        let Some(at) = ram.page(offset) else {
+            return;
+        };
+        for space in &mut self.spaces {
+            for entry in space.entries.iter_mut().filter(|e| e.write != NOTHING) {
+                if ptr::addr_eq(entry.base.wrapping_add(entry.write) as *const u8, at) {
+                    entry.write = NOTHING;
+                }
+            }
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        for space in &mut self.spaces {
+            space.entries.fill(NO_ENTRY);
+            space.large = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_pages_rights_and_alignment_must_match() {
+        const HIGH: u64 = 0xffff_ffff_8000_0000;
+        let ram = Ram::new(2 * PAGE).unwrap();
+        ram.write_u64(PAGE + 8, 0x1122_3344_5566_7788).unwrap();
+        let mut tlb = WideTlb::default();
+        tlb.select((7, 1));
+        assert_eq!(tlb.read_u32(HIGH + 8), None);
+        tlb.fill(HIGH, &ram, PAGE, (true, false), false);
+        assert_eq!(tlb.read_u64(HIGH + 8), Some(0x1122_3344_5566_7788));
+        assert_eq!(tlb.read_u16(HIGH + 10), Some(0x5566));
+        assert_eq!(tlb.read_u32(HIGH + 10), None);
+        assert!(!tlb.write_u32(HIGH + 8, 0));
+        // Another page at the same place.
+        assert_eq!(tlb.read_u64((HIGH + 8) & 0xffff_ffff), None);
+        tlb.select((7, 2));
+        assert_eq!(tlb.read_u64(HIGH + 8), None);
+        tlb.select((7, 1));
+        assert_eq!(tlb.read_u8(HIGH + 15), Some(0x11));
+        tlb.fill(HIGH, &ram, PAGE, (false, true), false);
+        assert_eq!(tlb.read_u8(HIGH + 15), None);
+        assert!(tlb.write_u8(HIGH + 15, 5));
+        assert_eq!(ram.read_u8(PAGE + 15), Ok(5));
+        tlb.protect(&ram, PAGE + 100);
+        assert!(!tlb.write_u8(HIGH + 15, 6));
+    }
+
+    #[test]
+    fn a_page_of_a_larger_one_takes_the_others_with_it() {
+        let ram = Ram::new(4 * PAGE).unwrap();
+        for (large, left) in [(false, true), (true, false)] {
+            let mut tlb = WideTlb::default();
+            tlb.fill(0, &ram, 0, (true, true), large);
+            tlb.fill(PAGE, &ram, PAGE, (true, true), large);
+            tlb.forget(0);
+            assert_eq!(tlb.read_u8(0), None);
+            assert_eq!(tlb.read_u8(PAGE).is_some(), left);
+        }
+    }
+
+    #[test]
+    fn address_spaces_take_one_anothers_place() {
+        let ram = Ram::new(PAGE).unwrap();
+        let mut tlb = WideTlb::default();
+        for space in 0..=SPACES as u64 {
+            tlb.select((space, 0));
+            assert_eq!(tlb.read_u8(0), None, "{space}");
+            tlb.fill(0, &ram, 0, (true, true), false);
+            assert_eq!(tlb.read_u8(0), Some(0));
+        }
+        tlb.select((0, 0));
+        assert_eq!(tlb.read_u8(0), None);
+        tlb.select((SPACES as u64, 0));
+        assert_eq!(tlb.read_u8(0), Some(0));
+        tlb.clear();
+        assert_eq!(tlb.read_u8(0), None);
+    }
+}

@@ -1,0 +1,196 @@
+//! The device: a CPU with its engine.
+
+use solderless_engine::Engine;
+use solderless_model::registers::{Register, Value};
+use solderless_model::{
+    self as model, BuildError, BusKind, Cpu, Cx, Device, EngineInfo, Interface, Model, Pin,
+    Processor, PropError, State, StateError, Stop, Stops, TimerId, Wires,
+};
+
+use crate::core::Core;
+use crate::csr::{MEIP, MSIP, MTIP, SEIP, TIMER};
+use crate::isa::Riscv;
+use crate::model::{Identity, Props};
+use crate::registers;
+
+/// The interrupt inputs, in the order of their pins: names, and the bits of mip.
+const LINES: [(&str, u64); 4] = [
+    ("msip", MSIP),
+    ("mtip", MTIP),
+    ("meip", MEIP),
+    ("seip", SEIP),
+];
+
+/// What an [`Interface`] calls the architecture.
+pub const ARCHITECTURE: &str = "riscv";
+
+/// The CPU.
+#[derive(Debug, State)]
+pub struct RiscvCpu {
+    core: Box<Core>,
+    #[state(skip = "derived from memory")]
+    engine: Engine<Riscv>,
+}
+
+impl Model for RiscvCpu {
+    const TYPE: &'static str = "riscv-cpu";
+    const SUMMARY: &'static str = "RISC-V CPU: RV64GC or RV32GC with M, S and U modes";
+    type Props = Props;
+
+    fn interface(props: &Props) -> Result<Interface, PropError> {
+        let identity = Identity::new(props)?;
+        let (bits, physical_bits) = if identity.rv32 { (32, 34) } else { (64, 56) };
+        let cpu = Cpu {
+            architecture: ARCHITECTURE,
+            bits,
+            big_endian: false,
+        };
+        let interface = Interface::on(BusKind::System).processor(cpu, physical_bits);
+        let lines = LINES.iter().filter(|(_, bit)| identity.s || *bit != SEIP);
+        Ok(lines.fold(interface, |i, (name, _)| i.optional_inputs(name, 1)))
+    }
+
+    fn build(props: Props, _: Wires<'_>) -> Result<Self, BuildError> {
+        let identity = Identity::new(&props).map_err(|e| BuildError(e.to_string()))?;
+        Ok(Self {
+            core: Core::new(identity).into(),
+            engine: Engine::default(),
+        })
+    }
+}
+
+impl Device for RiscvCpu {
+    fn reset(&mut self, cx: &mut Cx<'_>) {
+        let instructions = self.core.vcpu.instructions;
+        self.engine.clear(&mut self.core);
+        let halts = std::mem::take(&mut self.core.vcpu.halts);
+        *self.core = Core::new(self.core.identity);
+        self.core.vcpu.instructions = instructions;
+        self.core.vcpu.halts = halts;
+        self.core.sample(cx);
+    }
+
+    fn line(&mut self, cx: &mut Cx<'_>, _: Pin, _: bool) {
+        self.core.sample(cx);
+    }
+
+    fn timer(&mut self, cx: &mut Cx<'_>, id: TimerId) {
+        if id == TIMER {
+            self.core.arm_timer(cx);
+        }
+    }
+
+    fn processor(&mut self) -> Option<&mut dyn Processor> {
+        Some(self)
+    }
+
+    fn restored(&mut self, cx: &mut Cx<'_>) -> Result<(), StateError> {
+        let core = &mut self.core;
+        core.vcpu.restored()?;
+        core.restore_csrs().map_err(StateError::new)?;
+        if core.pc & !core.mask != 0 || core.pc & (1 | core.unaligned_code) != 0 {
+            return Err(StateError::new("pc: no address of an instruction"));
+        }
+        self.engine.clear(core);
+        core.mode_changed();
+        core.sample(cx);
+        core.arm_timer(cx);
+        Ok(())
+    }
+}
+
+impl Core {
+    /// Looks at the inputs, and at the time.
+    pub fn sample(&mut self, cx: &Cx<'_>) {
+        let levels = cx.levels();
+        let lines = LINES.iter().enumerate();
+        let high = lines.filter(|(pin, _)| levels >> pin & 1 != 0);
+        self.lines = high.map(|(_, (_, bit))| bit).sum();
+        self.compare_time(cx);
+    }
+
+    /// Goes on at another address, waiting no more.
+    pub fn go_on_at(&mut self, pc: u64) {
+        self.pc = self.address(pc & !(1 | self.unaligned_code));
+        self.waiting = false;
+    }
+}
+
+impl RiscvCpu {
+    /// A CSR as machine mode reads it, at an instant of guest time in ns; `None` if there is none.
+    pub fn csr(&self, number: u32, now: u64) -> Option<u64> {
+        self.core.look_at_csr(number, now)
+    }
+}
+
+impl Processor for RiscvCpu {
+    fn run(&mut self, cx: &mut Cx<'_>, limit: u64) -> Stop {
+        self.core.reserved.0.take_back();
+        let stop = self.engine.run(&mut self.core, cx, limit);
+        self.core.lend(cx);
+        stop
+    }
+
+    fn lend(&mut self, cx: &mut Cx<'_>) {
+        self.core.lend(cx);
+    }
+
+    fn set_pace(&mut self, per_cycle: f64) {
+        self.core.vcpu.set_pace(per_cycle);
+    }
+
+    fn instructions(&self) -> u64 {
+        self.core.vcpu.instructions
+    }
+
+    fn set_engine(&mut self, engine: model::Engine) -> bool {
+        self.engine.choose(&mut self.core, engine)
+    }
+
+    fn engine_info(&self) -> EngineInfo {
+        self.engine.info()
+    }
+
+    fn set_stops(&mut self, stops: &Stops) -> bool {
+        self.engine.set_stops(&mut self.core, stops);
+        true
+    }
+
+    fn look(&self, va: u64) -> Option<u64> {
+        self.core.look(va)
+    }
+
+    fn pc(&self) -> u64 {
+        self.core.pc
+    }
+
+    fn set_pc(&mut self, pc: u64) {
+        self.core.go_on_at(pc);
+    }
+
+    fn architecture(&self) -> &'static str {
+        match self.core.identity.rv32 {
+            true => "riscv:rv32",
+            false => "riscv:rv64",
+        }
+    }
+
+    fn registers(&self) -> Vec<Register> {
+        let table = registers::table(&self.core.identity).iter();
+        table.map(|row| row.register).collect()
+    }
+
+    fn register(&self, place: usize) -> Option<Value> {
+        let row = registers::table(&self.core.identity).get(place)?;
+        Some((row.read)(&self.core, row.index))
+    }
+
+    fn set_register(&mut self, place: usize, value: Value) -> bool {
+        let row = registers::table(&self.core.identity).get(place);
+        let Some((row, write)) = row.and_then(|row| Some((row, row.write?))) else {
+            return false;
+        };
+        write(&mut self.core, row.index, value);
+        true
+    }
+}

@@ -1,0 +1,67 @@
+//! Host code for blocks that are executed often.
+//!
+//! A template is written against the engine's [`Assembler`], whose words are no host's. What has none is left to the
+//! interpreter, one instruction at a time.
+
+use std::mem::offset_of;
+
+use solderless_engine::host::{Assembler, If, Width};
+use solderless_engine::{Emitter, Frame, Straight, Templates};
+
+use crate::core::Core;
+use crate::exec;
+use crate::inst::{Block, Kind};
+use crate::isa::Riscv;
+
+const BIAS: usize = offset_of!(Core, x);
+
+fn home(register: u8) -> i32 {
+    i32::from(register) * 8
+}
+
+/// The registers that compiled code uses most, in that order.
+const USUAL: [u8; 16] = [15, 14, 10, 2, 13, 8, 9, 11, 12, 1, 16, 17, 18, 19, 5, 6];
+
+// SAFETY: the interpreter does what there is to do, and there is no other way out than the emitter's.
+#[allow(unsafe_code)]
+unsafe impl<A: Assembler> Templates<A> for Riscv {
+    const FRAME: Frame = Frame {
+        bias: BIAS,
+        width: Width::W64,
+        unit_bits: 1,
+        pc: offset_of!(Core, pc) as i32 - BIAS as i32,
+        vcpu: offset_of!(Core, vcpu) as i32 - BIAS as i32,
+        home,
+        registers: 32,
+        zero: Some(0),
+        pair: None,
+        usual: &USUAL,
+    };
+    type Known = ();
+
+    fn known(_: &Core) {}
+
+    fn begin(_: &mut Emitter<'_, Self, A>, _: &Block) {}
+
+    fn body(e: &mut Emitter<'_, Self, A>, block: &Block) {
+        e.take();
+        for inst in &block.insts {
+            e.leave_to_interpreter(exec::op(inst));
+        }
+    }
+
+    fn end(e: &mut Emitter<'_, Self, A>, block: &Block) {
+        // What ends a block otherwise does not come back.
+        if block.last().is_none_or(|last| !last.ends_block()) {
+            e.end_at(block.bytes());
+        }
+    }
+
+    fn condition(_: &mut Emitter<'_, Self, A>, block: &Block) -> If {
+        debug_assert!(!matches!(
+            block.last().map(|last| last.kind),
+            Some(Kind::Fence)
+        ));
+        If::Equal
+    }
+}
