@@ -4,16 +4,13 @@ use std::fmt;
 
 use schemars::Schema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use solderless_model::boot::{Architecture, Protocol};
 use solderless_model::{
     BuildError, Device, Interface, Model, Parts, PropError, Ranges, Shape, Wires,
 };
 
-/// Makes a device of untyped properties.
-pub type Build = fn(&Value, Wires<'_>) -> Result<Box<dyn Device>, BuildError>;
-
-/// A device type, with its model's functions over untyped properties.
+/// A device type.
 pub struct Entry {
     /// The name on a board.
     pub name: &'static str,
@@ -26,11 +23,9 @@ pub struct Entry {
     /// The JSON Schema of its properties.
     pub schema: fn() -> Schema,
     /// Its properties with these set and all others at their default, or why they do not decode.
-    pub decode: fn(&Value) -> Result<Value, String>,
-    /// See [`Model::interface`]. The properties must have come from `decode`.
-    pub interface: fn(&Value) -> Result<Interface, PropError>,
-    /// See [`Model::build`]. The properties must have come from `decode`.
-    pub build: Build,
+    pub decode: fn(&Value) -> Result<Properties, String>,
+    /// Its properties with all at their default.
+    pub defaults: fn() -> Properties,
     /// See [`solderless_model::State::shape`].
     pub shape: fn(&Parts) -> Shape,
 }
@@ -47,11 +42,101 @@ impl PartialEq for Entry {
     }
 }
 
-fn props<M: Model>(value: &Value) -> Result<M::Props, String> {
-    let props = M::Props::deserialize(value).map_err(|e| e.to_string())?;
-    match props.in_range() {
-        true => Ok(props),
-        false => Err("a number is out of its range".to_owned()),
+/// The properties of a device: as its model has them, and by name as they are shown.
+pub struct Properties {
+    typed: Box<dyn Typed>,
+    shown: Map<String, Value>,
+}
+
+/// The functions of a model over its own properties.
+trait Typed: Send + Sync {
+    /// See [`Model::interface`].
+    fn interface(&self) -> Result<Interface, PropError>;
+    /// See [`Model::build`].
+    fn build(&self, wires: Wires<'_>) -> Result<Box<dyn Device>, BuildError>;
+}
+
+struct Of<M: Model>(M::Props);
+
+impl<M: Model> Typed for Of<M> {
+    fn interface(&self) -> Result<Interface, PropError> {
+        M::interface(&self.0)
+    }
+
+    fn build(&self, wires: Wires<'_>) -> Result<Box<dyn Device>, BuildError> {
+        Ok(Box::new(M::build(self.0.clone(), wires)?))
+    }
+}
+
+impl Properties {
+    fn decode<M: Model>(set: &Value) -> Result<Self, String> {
+        let props = M::Props::deserialize(set).map_err(|e| e.to_string())?;
+        match props.in_range() {
+            true => Ok(Self::of::<M>(props)),
+            false => Err("a number is out of its range".to_owned()),
+        }
+    }
+
+    fn of<M: Model>(props: M::Props) -> Self {
+        let shown = match serde_json::to_value(&props) {
+            Ok(Value::Object(shown)) => shown,
+            // None of the types has such properties: a test decodes what is shown.
+            _ => Map::new(),
+        };
+        Self {
+            typed: Box::new(Of::<M>(props)),
+            shown,
+        }
+    }
+
+    /// See [`Model::interface`].
+    ///
+    /// # Errors
+    /// As that.
+    pub fn interface(&self) -> Result<Interface, PropError> {
+        self.typed.interface()
+    }
+
+    /// See [`Model::build`].
+    ///
+    /// # Errors
+    /// As that.
+    pub fn build(&self, wires: Wires<'_>) -> Result<Box<dyn Device>, BuildError> {
+        self.typed.build(wires)
+    }
+
+    /// The value of a property; `None` if the type has no such property.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.shown.get(name)
+    }
+
+    /// Every property with its value, by name.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.shown
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// The names of all of them.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.shown.keys().map(String::as_str)
+    }
+
+    /// The same as one value.
+    pub fn to_json(&self) -> Value {
+        Value::Object(self.shown.clone())
+    }
+}
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shown.fmt(f)
+    }
+}
+
+impl PartialEq for Properties {
+    fn eq(&self, other: &Self) -> bool {
+        self.shown == other.shown
     }
 }
 
@@ -62,19 +147,8 @@ const fn entry<M: Model>() -> Entry {
         old_properties: M::OLD_PROPERTIES,
         summary: M::SUMMARY,
         schema: || draft07().into_root_schema_for::<M::Props>(),
-        decode: |v| props::<M>(v).and_then(|p| serde_json::to_value(p).map_err(|e| e.to_string())),
-        interface: |v| {
-            M::interface(&props::<M>(v).map_err(|reason| PropError {
-                property: "",
-                reason,
-            })?)
-        },
-        build: |v, wires| {
-            Ok(Box::new(M::build(
-                props::<M>(v).map_err(BuildError)?,
-                wires,
-            )?))
-        },
+        decode: Properties::decode::<M>,
+        defaults: || Properties::of::<M>(M::Props::default()),
         shape: M::shape,
     }
 }

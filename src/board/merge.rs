@@ -246,9 +246,6 @@ fn needs_place(table: &Table) -> bool {
         .filter(|key| !KEYS.contains(&key.as_str()))
         .filter_map(|key| registry::find(key));
     kinds
-        .filter_map(|kind| {
-            let defaults = (kind.decode)(&serde_json::json!({})).ok()?;
-            (kind.interface)(&defaults).ok()
-        })
+        .filter_map(|kind| (kind.defaults)().interface().ok())
         .all(|interface| interface.bus.is_some())
 }

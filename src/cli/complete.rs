@@ -130,8 +130,8 @@ fn paths() -> Vec<String> {
     };
     let params = plan.params.iter().map(|(name, _)| format!("param.{name}"));
     let properties = plan.devices.iter().flat_map(|device| {
-        let all = device.props.as_object().into_iter().flatten();
-        all.map(|(name, _)| format!("{}.{name}", device.path))
+        let all = device.props.names();
+        all.map(|name| format!("{}.{name}", device.path))
     });
     params.chain(properties).collect()
 }

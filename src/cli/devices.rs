@@ -8,7 +8,7 @@ use solderless_model::{Interface, Pins, Placement, RegionKind};
 
 use crate::board::decode::{between, limits};
 use crate::diagnostics::suggest;
-use crate::registry::{self, Entry, TYPES, find};
+use crate::registry::{self, Entry, Properties, TYPES, find};
 
 /// The arguments of `solderless devices`.
 #[derive(Debug, clap::Args)]
@@ -94,13 +94,13 @@ fn list(format: Format) -> String {
 struct Description {
     entry: &'static Entry,
     schema: Json,
-    defaults: Json,
+    defaults: Properties,
     interface: Interface,
 }
 
 fn describe(entry: &'static Entry) -> Result<Description, String> {
-    let defaults = (entry.decode)(&json!({}))?;
-    let interface = (entry.interface)(&defaults).map_err(|e| e.to_string())?;
+    let defaults = (entry.defaults)();
+    let interface = defaults.interface().map_err(|e| e.to_string())?;
     let schema = (entry.schema)().to_value();
     Ok(Description {
         entry,
@@ -117,7 +117,7 @@ impl Description {
             "summary": self.entry.summary,
             "properties": self.schema["properties"],
             "definitions": self.schema["definitions"],
-            "defaults": self.defaults,
+            "defaults": self.defaults.to_json(),
             "interface": self.interface,
         })
     }

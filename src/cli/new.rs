@@ -116,8 +116,7 @@ extends = {}
          # What they are: `solderless explain BOARD DEVICE.PROPERTY`.\n",
     );
     for device in &plan.devices {
-        let properties = device.props.as_object().into_iter().flatten();
-        let properties: Vec<_> = properties.map(|(name, _)| name.as_str()).collect();
+        let properties: Vec<_> = device.props.names().collect();
         if !properties.is_empty() {
             let keys = base.board.keys_of(&device.path);
             let header = crate::toml::path(keys.into_iter().chain([device.entry.name]));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::Loaded;
 use crate::board::format::{KEYS, SECTIONS};
@@ -236,17 +236,14 @@ impl Reader<'_> {
     ) -> Result<String, Problem> {
         let kind = device.entry.name;
         let Some(value) = device.props.get(name) else {
-            let all = device.props.as_object().into_iter().flatten();
-            let all = all.map(|(name, _)| name.as_str());
+            let all = device.props.names();
             return Err(
                 Problem::error("unknown-key", format!("{kind} has no `{name}`"))
                     .at(at, "")
                     .help(suggest(name, "properties", all)),
             );
         };
-        if let Ok(default) = (device.entry.decode)(&json!({}))
-            && let Some(default) = default.get(name)
-        {
+        if let Some(default) = (device.entry.defaults)().get(name) {
             self.layers.push(Layer {
                 value: plain(default),
                 place: format!("the default of {kind}"),
@@ -368,12 +365,8 @@ impl Reader<'_> {
     /// Help about a device's properties.
     fn properties(&self, device: &str) -> String {
         let device = self.loaded.plan.devices.iter().find(|d| d.path == device);
-        let all = device.and_then(|d| d.props.as_object());
-        let all: Vec<_> = all
-            .into_iter()
-            .flatten()
-            .map(|(name, _)| name.as_str())
-            .collect();
+        let all = device.into_iter().flat_map(|d| d.props.names());
+        let all: Vec<_> = all.collect();
         match all[..] {
             [] => "it has no properties".to_owned(),
             _ => format!("the properties are {}", all.join(", ")),

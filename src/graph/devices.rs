@@ -12,7 +12,7 @@ use crate::board::decode::{Target, decode};
 use crate::board::format::KEYS;
 use crate::board::tree::{self, Entry as TreeEntry, Node, Table};
 use crate::diagnostics::{Problem, Span, suggest};
-use crate::registry::{self, Entry};
+use crate::registry::{self, Entry, Properties};
 use crate::toml;
 
 /// A device on its way to the plan.
@@ -24,17 +24,13 @@ pub struct Draft<'b> {
     /// All that stands under its name.
     pub table: &'b Table,
     /// What it is; `None` if that could not be made out, which has been reported.
-    pub model: Option<Typed<'b>>,
+    pub model: Option<Typed>,
 }
 
 /// A device whose type and properties are known.
-pub struct Typed<'b> {
+pub struct Typed {
     /// Its type.
     pub entry: &'static Entry,
-    /// The properties it sets itself.
-    own: &'b Table,
-    /// The properties that the board sets for every device of the type.
-    shared: Option<&'b Table>,
     /// All properties are known. Otherwise those in trouble, which has been reported, are as if they were not set, and how
     /// large its memory is can only be guessed.
     pub sure: bool,
@@ -42,11 +38,29 @@ pub struct Typed<'b> {
     pub known: Known,
 }
 
+/// What sets the properties of a device.
+#[derive(Clone, Copy)]
+struct Layers<'b> {
+    /// The device itself.
+    own: &'b Table,
+    /// The board, for every device of the type.
+    shared: Option<&'b Table>,
+}
+
+impl<'b> Layers<'b> {
+    /// The value that set a property, if it is not at its type's default.
+    fn origin(self, property: &str) -> Option<&'b Node> {
+        let own = self.own.get(property);
+        let entry = own.or_else(|| self.shared?.get(property))?;
+        Some(&entry.node)
+    }
+}
+
 /// What properties make of a type. Devices with the same properties share it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Known {
     /// Every property.
-    pub props: Arc<Json>,
+    pub props: Arc<Properties>,
     /// What connects the device to the rest of the board.
     pub interface: Arc<Interface>,
     /// The parts it has.
@@ -55,17 +69,6 @@ pub struct Known {
 
 /// What is known of types with properties, by type and text of the properties that the device sets itself.
 type Cache = HashMap<(&'static str, String), Known>;
-
-impl<'b> Typed<'b> {
-    /// The value that set a property, if it is not at its type's default.
-    fn origin(&self, property: &str) -> Option<&'b Node> {
-        let entry = self
-            .own
-            .get(property)
-            .or_else(|| self.shared?.get(property))?;
-        Some(&entry.node)
-    }
-}
 
 impl<'b> Draft<'b> {
     /// A table under the device's name; `None` if there is none or, which is reported, it is none.
@@ -214,7 +217,7 @@ fn properties(
     table: &Table,
     at: Span,
     problems: &mut Vec<Problem>,
-) -> Option<Json> {
+) -> Option<Properties> {
     let target = Target {
         what: entry.name,
         keys: "properties",
@@ -230,7 +233,7 @@ fn known(
     table: &Table,
     at: Span,
     problems: &mut Vec<Problem>,
-) -> Option<Json> {
+) -> Option<Properties> {
     properties(entry, table, at, problems).or_else(|| {
         let values = table.iter().map(|(key, value)| (key, value.node.to_json()));
         let mut good = serde_json::Map::new();
@@ -316,7 +319,7 @@ fn typed<'b>(
     key: Span,
     table: &'b Table,
     problems: &mut Vec<Problem>,
-) -> Option<Typed<'b>> {
+) -> Option<Typed> {
     let types = types(name, table, problems);
     whole
         .used
@@ -346,35 +349,32 @@ fn typed<'b>(
         }
     };
     let shared = whole.defaults.get(entry.name).and_then(|(_, table)| *table);
-    let mut typed = Typed {
-        entry,
-        own,
-        shared,
-        sure: true,
-        known: Known::default(),
-    };
+    let layers = Layers { own, shared };
     let mut text = String::new();
     tree::describe(own, &mut text);
     let cached = (entry.name, text);
     if let Some(known) = whole.cache.get(&cached) {
-        typed.known = known.clone();
-        return Some(typed);
+        return Some(Typed {
+            entry,
+            sure: true,
+            known: known.clone(),
+        });
     }
     let before = problems.len();
     // Each layer is judged alone, so that the defaults' mistakes are not repeated for every device.
     let mut props = known(entry, own, type_key, problems)?;
-    typed.sure = problems.len() == before && !own.values().any(|e| e.node.any(Json::is_null));
+    let mut sure = problems.len() == before && !own.values().any(|e| e.node.any(Json::is_null));
     if let Some(shared) = shared {
         let mut both = shared.clone();
         both.extend(own.iter().map(|(key, value)| (key.clone(), value.clone())));
         props = known(entry, &both, type_key, problems)?;
     }
-    typed.sure &= whole
+    sure &= whole
         .defaults
         .get(entry.name)
         .is_none_or(|(_, good)| good.is_some());
-    let about = |typed: &Typed<'_>, problem: Problem, error: &PropError| {
-        let origin = typed.origin(error.property);
+    let about = |problem: Problem, error: &PropError| {
+        let origin = layers.origin(error.property);
         problem
             .at(origin.map_or(type_key, |node| node.span), &error.reason)
             .at_some(
@@ -383,64 +383,70 @@ fn typed<'b>(
             )
             .over(origin.map(Node::weaker).unwrap_or_default())
     };
-    let mut interface = (entry.interface)(&props);
-    if let Err(error) = &interface {
-        let message = format!("bad value for `{}` of {}", error.property, entry.name);
-        let problem = Problem::error("bad-value", message);
-        problems.push(about(&typed, problem, error));
-        typed.sure = false;
-        // What it is without that value.
-        let mut defaults = (entry.decode)(&json!({})).ok()?;
-        props[error.property] = defaults[error.property].take();
-        interface = (entry.interface)(&props);
-    }
-    match interface {
-        Ok(interface) => {
-            for limit in &interface.limited {
-                let message = format!(
-                    "{} can do only a part of its `{}`",
-                    entry.name, limit.property
-                );
-                let problem = Problem::warning("limited-value", message).place(name);
-                problems.push(about(&typed, problem, limit));
-            }
-            typed.known = Known {
-                parts: interface.present().into(),
-                props: props.into(),
-                interface: interface.into(),
-            }
+    let interface = match props.interface() {
+        Ok(interface) => interface,
+        Err(error) => {
+            let message = format!("bad value for `{}` of {}", error.property, entry.name);
+            let problem = Problem::error("bad-value", message);
+            problems.push(about(problem, &error));
+            sure = false;
+            // What it is without that value.
+            let defaults = (entry.defaults)();
+            let mut set = props.to_json();
+            set[error.property] = defaults.get(error.property).cloned().unwrap_or_default();
+            props = (entry.decode)(&set).ok()?;
+            props.interface().ok()?
         }
-        Err(_) => return None,
+    };
+    for limit in &interface.limited {
+        let message = format!(
+            "{} can do only a part of its `{}`",
+            entry.name, limit.property
+        );
+        let problem = Problem::warning("limited-value", message).place(name);
+        problems.push(about(problem, limit));
     }
-    let parts = &typed.known.interface.parts;
+    let known = Known {
+        parts: interface.present().into(),
+        props: props.into(),
+        interface: interface.into(),
+    };
+    let parts = &known.interface.parts;
     let mut left_out = parts.iter().filter(|p| p.present && !p.built).peekable();
     // What is wrong with one device is wrong with each like it.
-    if left_out.peek().is_none() && typed.sure {
-        whole.cache.insert(cached, typed.known.clone());
+    if left_out.peek().is_none() && sure {
+        whole.cache.insert(cached, known.clone());
     }
     for part in left_out {
         let own = toml::path(whole.board.keys_of(name).into_iter().chain([entry.name]));
-        problems.push(not_built(&own, &typed, part, type_key));
+        problems.push(not_built(&own, entry, &known, layers, part, type_key));
     }
-    Some(typed)
+    Some(Typed { entry, sure, known })
 }
 
 /// A part that the program was built without, with what asked for it and both ways out.
-fn not_built(own: &str, typed: &Typed<'_>, part: &PartDecl, type_key: Span) -> Problem {
-    let kind = typed.entry.name;
+fn not_built(
+    own: &str,
+    entry: &Entry,
+    known: &Known,
+    layers: Layers<'_>,
+    part: &PartDecl,
+    type_key: Span,
+) -> Problem {
+    let kind = entry.name;
     let mut problem = Problem::error(
         "part-not-built",
         format!("this program was built without `{}` of {kind}", part.name),
     );
     let mut help = Vec::new();
     for (property, off) in part.off {
-        if typed.known.props.get(property).and_then(Json::as_bool) == Some(*off) {
+        if known.props.get(property).and_then(Json::as_bool) == Some(*off) {
             continue;
         }
         let line = format!("{property} = {off}");
-        match typed.origin(property) {
+        match layers.origin(property) {
             Some(node) => {
-                let table = match typed.own.contains_key(property) {
+                let table = match layers.own.contains_key(property) {
                     true => own.to_owned(),
                     false => format!("defaults.{kind}"),
                 };

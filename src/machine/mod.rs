@@ -184,11 +184,11 @@ impl Machine {
                 .iter()
                 .map(|slot| slot.and_then(|slot| fittings.images.get(slot).cloned().flatten()))
                 .collect();
-            let device = (planned.entry.build)(&planned.props, Wires::new(&planned.parts, &images))
-                .map_err(|e| BuildError {
-                    device: planned.path.clone(),
-                    reason: e.0,
-                })?;
+            let wires = Wires::new(&planned.parts, &images);
+            let device = planned.props.build(wires).map_err(|e| BuildError {
+                device: planned.path.clone(),
+                reason: e.0,
+            })?;
             let bus = planned.seat.map(|seat| match seat.bus {
                 Bus::System => 0,
                 Bus::Port(owner, port) => ports[owner][usize::from(port.0)],

@@ -216,7 +216,7 @@ fn device(plan: &Plan, index: usize, depth: usize, out: &mut String) {
         depth,
         format!("dev: {}, id \"{}\"", planned.entry.name, planned.path),
     );
-    let set = planned.props.as_object().into_iter().flatten();
+    let set = planned.props.all();
     for (name, value) in set.filter(|(_, value)| !value.is_null()) {
         line(depth + 1, format!("{name} = {}", toml::json(value)));
     }

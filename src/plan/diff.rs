@@ -159,12 +159,12 @@ fn of_device(plan: &Plan, device: &PlannedDevice) -> Facts {
     if let Some(seat) = device.seat {
         add(1, "at".to_owned(), plan.seat(seat));
     }
-    for (name, value) in device.props.as_object().into_iter().flatten() {
+    for (name, value) in device.props.all() {
         let value = match value {
             Json::Null => "none".to_owned(),
             value => toml::json(value),
         };
-        add(2, name.clone(), value);
+        add(2, name.to_owned(), value);
     }
     for window in &device.windows {
         add(3, device.window(plan, window), String::new());

@@ -10,7 +10,7 @@ use serde_json::Value;
 use solderless_model::boot::Protocol;
 use solderless_model::{Interface, NEWEST, Parts, Pin, PortId, RegionId, SlotKind};
 
-use crate::registry::Entry;
+use crate::registry::{Entry, Properties};
 
 /// How much memory the devices of a board can have together, in bytes: several times what a CPU of 32 bits reaches.
 pub const MOST_MEMORY: u64 = 16 << 30;
@@ -60,7 +60,7 @@ pub struct PlannedDevice {
     /// Its type.
     pub entry: &'static Entry,
     /// Every property, defaults included.
-    pub props: Arc<Value>,
+    pub props: Arc<Properties>,
     /// What these properties make of the type.
     pub interface: Arc<Interface>,
     /// The parts it has.

@@ -69,7 +69,7 @@ impl Plan {
             write!(f, " at {}", self.seat(seat))?;
         }
         writeln!(f)?;
-        for (name, value) in device.props.as_object().into_iter().flatten() {
+        for (name, value) in device.props.all() {
             writeln!(f, "  {name} = {value}")?;
         }
         for window in &device.windows {

@@ -93,7 +93,7 @@ impl Description {
         let devices = plan.devices.iter().map(|d| {
             let says = DeviceSays {
                 type_name: d.entry.name.to_owned(),
-                properties: (*d.props).clone(),
+                properties: d.props.to_json(),
             };
             (d.path.clone(), says)
         });
@@ -205,7 +205,7 @@ pub fn remedies(from: &Plan, to: &Loaded) -> Vec<String> {
         let Some(new) = to.plan.devices.iter().find(|d| d.path == old.path) else {
             continue;
         };
-        for (name, value) in old.props.as_object().into_iter().flatten() {
+        for (name, value) in old.props.all() {
             let now = new.props.get(name);
             if now == Some(value) {
                 continue;
@@ -234,9 +234,8 @@ pub fn drift(devices: &BTreeMap<String, DeviceSays>, board: &Plan) -> Vec<String
             continue;
         };
         let old = says.properties.as_object().unwrap_or(&none);
-        let new = device.props.as_object().unwrap_or(&none);
         for (name, value) in old {
-            let now = new.get(name);
+            let now = device.props.get(name);
             if now != Some(value) {
                 let now = now.map_or("gone".to_owned(), crate::toml::json);
                 misfits.push(format!(

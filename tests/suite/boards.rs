@@ -333,11 +333,18 @@ fn types_are_in_order_and_their_defaults_are_good() {
         "the types are not in alphabetical order"
     );
     for entry in TYPES {
-        let defaults = (entry.decode)(&serde_json::json!({}))
-            .unwrap_or_else(|e| panic!("{}: {e}", entry.name));
-        (entry.interface)(&defaults).unwrap_or_else(|e| panic!("{}: {e}", entry.name));
+        let defaults = (entry.defaults)();
         assert_eq!(
-            (entry.decode)(&defaults).as_ref(),
+            (entry.decode)(&serde_json::json!({})).as_ref(),
+            Ok(&defaults),
+            "{}",
+            entry.name
+        );
+        defaults
+            .interface()
+            .unwrap_or_else(|e| panic!("{}: {e}", entry.name));
+        assert_eq!(
+            (entry.decode)(&defaults.to_json()).as_ref(),
             Ok(&defaults),
             "{}",
             entry.name
@@ -446,7 +453,7 @@ fn settings_reach_parameters_and_properties_by_either_path() {
         let (plan, _) = compose::load("malta", &options)
             .unwrap_or_else(|report| panic!("{path}={value}\n{report}"));
         let device = plan.devices.iter().find(|d| d.path == device).unwrap();
-        device.props[property].to_string()
+        device.props.get(property).unwrap().to_string()
     };
     for (path, value, device, property, expected) in [
         ("param.ram", "256MiB", "ram", "size", "\"256MiB\""),

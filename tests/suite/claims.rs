@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
 use solderless::registry::{self, TYPES};
 use solderless_testing::guests;
 
@@ -211,8 +210,7 @@ fn the_program_names_architectures_in_one_file() {
 #[test]
 fn every_cpu_is_of_an_architecture_that_boots() {
     for entry in TYPES {
-        let props = (entry.decode)(&json!({})).expect("defaults");
-        let interface = (entry.interface)(&props).expect("defaults");
+        let interface = (entry.defaults)().interface().expect("defaults");
         let Some(cpu) = interface.cpu else { continue };
         let architecture = registry::architecture(cpu.architecture);
         let architecture = architecture.unwrap_or_else(|| panic!("{}", cpu.architecture));

@@ -2,7 +2,7 @@
 //! find a difference between it and one that was loaded from its state.
 
 use serde_json::{Value, json};
-use solderless::registry::{Entry, TYPES};
+use solderless::registry::{Entry, Properties, TYPES};
 use solderless::state::layout::contents;
 use solderless::state::payload::show;
 use solderless_model::memory::Ram;
@@ -20,11 +20,11 @@ const VALUES: [fn() -> Value; 6] = [
 ];
 
 /// The interface of a type, and properties with it: the defaults, except where the type says that one does not fit.
-pub fn properties(entry: &Entry) -> (Value, Interface) {
+pub fn properties(entry: &Entry) -> (Properties, Interface) {
     let mut set = serde_json::Map::new();
     let interface = |set: &serde_json::Map<String, Value>| {
         let props = (entry.decode)(&Value::Object(set.clone())).map_err(|reason| (None, reason))?;
-        match (entry.interface)(&props) {
+        match props.interface() {
             Ok(interface) => Ok((props, interface)),
             Err(error) => Err((Some(error.property), error.reason)),
         }
@@ -48,9 +48,9 @@ pub fn properties(entry: &Entry) -> (Value, Interface) {
 }
 
 /// A device of this type on a bench with memory full of noise.
-pub fn bench(entry: &Entry, props: &Value, interface: &Interface) -> Bench<Box<dyn Device>> {
+pub fn bench(entry: &Entry, props: &Properties, interface: &Interface) -> Bench<Box<dyn Device>> {
     let images = vec![None; interface.slots.len()];
-    let dev = (entry.build)(props, Wires::new(&interface.present(), &images));
+    let dev = props.build(Wires::new(&interface.present(), &images));
     let dev = dev.unwrap_or_else(|e| panic!("{}: {e}", entry.name));
     let mut bench = Bench::holding(dev, interface.clone());
     let ram = Ram::new(0x1_0000).expect("host memory");
@@ -63,16 +63,20 @@ pub fn bench(entry: &Entry, props: &Value, interface: &Interface) -> Bench<Box<d
 }
 
 /// The properties with which a type has each of its parts that the default leaves away, one at a time.
-pub fn with_parts(entry: &Entry, props: &Value, interface: &Interface) -> Vec<(Value, Interface)> {
+pub fn with_parts(
+    entry: &Entry,
+    props: &Properties,
+    interface: &Interface,
+) -> Vec<(Properties, Interface)> {
     let absent = interface.parts.iter().filter(|p| !p.present && p.built);
     let mut all = Vec::new();
     for part in absent {
-        let mut set = props.clone();
+        let mut set = props.to_json();
         for (property, off) in part.off {
             set[*property] = json!(!off);
         }
         let props = (entry.decode)(&set).expect("properties of the type");
-        if let Ok(interface) = (entry.interface)(&props) {
+        if let Ok(interface) = props.interface() {
             assert!(interface.present().has(part.name), "{}", part.name);
             all.push((props, interface));
         }

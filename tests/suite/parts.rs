@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
-use serde_json::Value;
 use solderless::compose::Options;
 use solderless::machine::{Fittings, Machine};
 use solderless::plan::Boot;
@@ -249,8 +248,10 @@ fn every_feature_is_one_of_the_program_and_forwarded() {
         .expect("TOML");
     let features = manifest["features"].as_table().expect("a table");
     let parts = TYPES.iter().flat_map(|entry| {
-        let props = (entry.decode)(&Value::Object(serde_json::Map::new())).expect("the defaults");
-        (entry.interface)(&props).map_or_else(|_| Vec::new(), |interface| interface.parts)
+        let props = (entry.defaults)();
+        props
+            .interface()
+            .map_or_else(|_| Vec::new(), |interface| interface.parts)
     });
     let named: BTreeSet<_> = parts.filter_map(|part| part.feature).collect();
     assert_eq!(named, BTreeSet::from(FEATURES), "this test knows them all");

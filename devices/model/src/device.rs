@@ -28,7 +28,15 @@ pub trait Model: Device + Sized + 'static {
     const SUMMARY: &'static str;
     /// The properties a board can set: `#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]`,
     /// each with a doc comment, which becomes its description in schema and documentation.
-    type Props: DeserializeOwned + Serialize + JsonSchema + Ranges + Default;
+    type Props: Clone
+        + Default
+        + DeserializeOwned
+        + JsonSchema
+        + Ranges
+        + Send
+        + Serialize
+        + Sync
+        + 'static;
 
     /// Regions, ports, pins, slots and parts of a device with these properties.
     ///

@@ -293,13 +293,7 @@ impl<'a> Sheet<'a> {
             "{}: {}\n{}",
             device.path, device.entry.name, device.entry.summary
         );
-        for (name, value) in device
-            .props
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(_, value)| !value.is_null())
-        {
+        for (name, value) in device.props.all().filter(|(_, value)| !value.is_null()) {
             let _ = write!(about, "\n{name} = {value}");
         }
         let _ = writeln!(out, "<g class=\"card\"><title>{}</title>", escaped(&about));
