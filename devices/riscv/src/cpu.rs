@@ -3,8 +3,8 @@
 use solderless_engine::Engine;
 use solderless_model::registers::{Register, Value};
 use solderless_model::{
-    self as model, BuildError, BusKind, Cpu, Cx, Device, EngineInfo, Interface, Model, Pin,
-    Processor, PropError, State, StateError, Stop, Stops, TimerId, Wires,
+    self as model, BuildError, BusKind, Cpu, Cx, Device, EngineInfo, Interface, Model, Pin, Pins,
+    Processor, PropError, State, StateError, Stop, Stops, TimerId, Wires, connections,
 };
 
 use crate::core::Core;
@@ -13,12 +13,20 @@ use crate::isa::Riscv;
 use crate::model::{Identity, Props};
 use crate::registers;
 
-/// The interrupt inputs, in the order of their pins: names, and the bits of mip.
-const LINES: [(&str, u64); 4] = [
-    ("msip", MSIP),
-    ("mtip", MTIP),
-    ("meip", MEIP),
-    ("seip", SEIP),
+connections! {
+    fn connections(_: &Props) on BusKind::System;
+    input MSIP_PIN = Pins::named("msip").optional();
+    input MTIP_PIN = Pins::named("mtip").optional();
+    input MEIP_PIN = Pins::named("meip").optional();
+    input SEIP_PIN = Pins::named("seip").optional();
+}
+
+/// The interrupt inputs, and their bits of mip.
+const LINES: [(Pin, u64); 4] = [
+    (MSIP_PIN, MSIP),
+    (MTIP_PIN, MTIP),
+    (MEIP_PIN, MEIP),
+    (SEIP_PIN, SEIP),
 ];
 
 /// What an [`Interface`] calls the architecture.
@@ -45,9 +53,7 @@ impl Model for RiscvCpu {
             bits,
             big_endian: false,
         };
-        let interface = Interface::on(BusKind::System).processor(cpu, physical_bits);
-        let lines = LINES.iter().filter(|(_, bit)| identity.s || *bit != SEIP);
-        Ok(lines.fold(interface, |i, (name, _)| i.optional_inputs(name, 1)))
+        Ok(connections(props).processor(cpu, physical_bits))
     }
 
     fn build(props: Props, _: Wires<'_>) -> Result<Self, BuildError> {
@@ -102,10 +108,8 @@ impl Device for RiscvCpu {
 impl Core {
     /// Looks at the inputs, and at the time.
     pub fn sample(&mut self, cx: &Cx<'_>) {
-        let levels = cx.levels();
-        let lines = LINES.iter().enumerate();
-        let high = lines.filter(|(pin, _)| levels >> pin & 1 != 0);
-        self.lines = high.map(|(_, (_, bit))| bit).sum();
+        let high = LINES.iter().filter(|(pin, _)| cx.level(*pin));
+        self.lines = high.map(|(_, bit)| bit).sum();
         self.compare_time(cx);
     }
 
