@@ -255,7 +255,7 @@ fn nothing_lies_on_anything_else() {
 
 #[test]
 fn names_are_escaped() {
-    let text = "[board]\nname = \"<a> & \\\"b\\\" \\u0001 ]]>\"\nsummary = \"</svg><script>\"\n\
+    let text = "[board]\nname = \"<a> & \\\"b\\\" ]]>\"\nsummary = \"</svg><script> \\u0001\"\n\
         [slot]\n\"<&'>\" = { kind = \"chardev\", default = \"null\" }\n\
         [dev.uart]\nat = \"sys:0\"\nbackend.chr = \"<&'>\"\n[dev.uart.serial-mm]\n";
     let plan = plan("odd.toml", text);
@@ -266,7 +266,7 @@ fn names_are_escaped() {
         .descendants()
         .filter_map(|node| node.text())
         .collect();
-    for expected in ["<a> & \"b\" \u{fffd} ]]>", "</svg><script>", "<&'>"] {
+    for expected in ["<a> & \"b\" ]]>", "</svg><script> \u{fffd}", "<&'>"] {
         assert!(words.contains(&expected), "no {expected} in {words:?}");
     }
     assert!(
