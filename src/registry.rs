@@ -177,6 +177,7 @@ pub static TYPES: &[Entry] = &[
     entry::<solderless_serial::PciSerial<2>>(),
     entry::<solderless_serial::PciSerial<4>>(),
     entry::<solderless_pci::PciSlot>(),
+    entry::<solderless_net::Pcnet>(),
     entry::<solderless_storage::Ide>(),
     entry::<solderless_pci::Piix4Isa>(),
     entry::<solderless_usb::Piix4Uhci>(),

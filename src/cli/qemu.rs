@@ -29,7 +29,7 @@ const OPTIONS: &[(&[&str], &str)] = &[
     (&["monitor", "mon", "qmp"], "--monitor …"),
     (
         &["netdev", "nic", "net"],
-        "--net user, or another network, for a board with a slot for one such as mipssim",
+        "--net user, or another network, for a board with a slot for one such as malta-net",
     ),
     (
         &[

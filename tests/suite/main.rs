@@ -19,6 +19,7 @@ mod lockstep;
 mod mipssim;
 mod models;
 mod monitor;
+mod network;
 mod notices;
 mod pace;
 mod parts;

@@ -2,6 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod mac;
 mod mipsnet;
+mod pcnet;
 
+pub use mac::Mac;
 pub use mipsnet::{MipsNet, MipsNetProps};
+pub use pcnet::{Pcnet, PcnetProps};

@@ -1,0 +1,90 @@
+//! Debian on Malta's Ethernet controller, and behind it the network `user`.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
+use std::thread;
+
+use solderless_testing::emulator::Emulator;
+use solderless_testing::{Console, guests};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
+const PROMPT: &str = "~ # ";
+
+/// Serves these bytes to everybody who asks for anything, by HTTP; returns the port.
+fn serve(content: Vec<u8>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its number").port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("somebody asks");
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                if stream.read(&mut byte).unwrap_or(0) == 0 {
+                    break;
+                }
+                asked.extend(byte);
+            }
+            let length = content.len();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(&content);
+        }
+    });
+    port
+}
+
+#[test]
+fn debian_gets_an_address_and_files() {
+    let Some(linux) = guests::linux() else { return };
+    let mut state = 1u32;
+    let content: Vec<u8> = (0..4 << 20)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("file");
+    std::fs::write(&copy, &content).expect("a file");
+    let sum = Command::new("md5sum").arg(&copy).output().expect("md5sum");
+    let sum = String::from_utf8_lossy(&sum.stdout);
+    let port = serve(content);
+    let emulator = Emulator::ours_with(PROGRAM, "malta-net")
+        .ram(256)
+        .linux(&linux, "console=ttyS0 rdinit=/bin/sh")
+        .args(["--net", "user"]);
+    let mut console = Console::start(emulator.command());
+    console.expect(PROMPT);
+    for command in [
+        "stty columns 400; dmesg -n 1",
+        "mount -t proc p /proc; mount -t sysfs s /sys",
+        "modprobe pcnet32 && ip link set eth0 up",
+    ] {
+        assert_eq!(console.run(command, PROMPT), "", "{command}");
+    }
+    let driver = console.run("dmesg | grep pcnet32", PROMPT);
+    for words in [
+        "PCnet/FAST III 79C973 at ",
+        "52:54:00:12:34:56",
+        "link up, 100Mbps, full-duplex",
+    ] {
+        assert!(driver.contains(words), "{words}: {driver}");
+    }
+    let lease = console.run("udhcpc -n -q -i eth0 2>&1", PROMPT);
+    assert!(
+        lease.contains("lease of 10.0.2.15 obtained from 10.0.2.2"),
+        "{lease}"
+    );
+    let ping = console.run("ping -c 3 -s 4000 10.0.2.2", PROMPT);
+    assert!(
+        ping.contains("3 packets received, 0% packet loss"),
+        "{ping}"
+    );
+    let file = format!("wget -q -O - http://10.0.2.2:{port}/file | md5sum");
+    let there = console.run(&file, PROMPT);
+    assert_eq!(there.split(' ').next(), sum.split(' ').next());
+    let refused = console.run("wget -O - http://10.0.2.2:1/ 2>&1", PROMPT);
+    assert!(refused.contains("Connection refused"), "{refused}");
+}
