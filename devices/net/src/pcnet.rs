@@ -146,8 +146,9 @@ const BCR_RESET: &[(usize, u16)] = &[
     (MIICAS, 0x0400),
     (35, 0x1022),
 ];
-/// LEDs: LEDOUT is a status.
+/// LEDs: LEDOUT is a status, LNKSE chooses the link's.
 const LED_OUT: u16 = 1 << 15;
+const LED_LINK: u16 = 1 << 6;
 /// The software timer counts periods of 12.8 µs.
 const STVAL_NS: u64 = 12_800;
 
@@ -630,7 +631,7 @@ impl Pcnet {
         match usize::from(self.rap) {
             MIIMDR => self.phy_read(),
             // The link is up.
-            4 => self.bcr[4] | LED_OUT * (self.bcr[4] >> 6 & 1),
+            4 if self.bcr[4] & LED_LINK != 0 => self.bcr[4] | LED_OUT,
             number => self.bcr.get(number).copied().unwrap_or(0),
         }
     }
