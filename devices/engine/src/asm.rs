@@ -21,15 +21,24 @@ pub enum Src {
     Imm(i32),
 }
 
+/// What a home in the host saves where a register is read, in terms of each other: an operand in memory costs little but what it
+/// is waited for; and what is written in memory is stored.
+const READ: u64 = 2;
+const WRITTEN: u64 = 1;
+/// What it saves besides where an access waits for the register.
+const ADDRESS: u64 = 1;
+
 /// Code in the making.
 pub struct Asm<A> {
     host: A,
     pub(crate) frame: &'static Frame,
     /// The place of a general register whose value is in [`T0`] as well, as long as the next instruction is here.
     held: Option<(i32, usize)>,
+    /// The host register that the conditions tell of whether it is zero, as long as the next instruction is here.
+    tested: Option<(Reg, usize)>,
     /// The general registers in host registers.
     pub(crate) homes: Homes,
-    /// How often general registers are used: what one use counts for, and the sums.
+    /// How often general registers are used: what a use counts for, and the sums.
     pub(crate) weight: u64,
     pub(crate) uses: [Cell<u64>; REGISTERS],
 }
@@ -53,6 +62,7 @@ impl<A: Assembler> Asm<A> {
             host: A::new(),
             frame,
             held: None,
+            tested: None,
             homes,
             weight: 1,
             uses: [const { Cell::new(0) }; REGISTERS],
@@ -74,7 +84,8 @@ impl<A: Assembler> Asm<A> {
         }
     }
 
-    fn place_of(&self, register: u8) -> Src {
+    /// Where a general register is.
+    pub fn place_of(&self, register: u8) -> Src {
         match self.homes.of(A::HOMES, register) {
             Some(host) => Src::Reg(host),
             None if self.frame.zero == Some(register) => Src::Imm(0),
@@ -82,14 +93,19 @@ impl<A: Assembler> Asm<A> {
         }
     }
 
-    /// Where a general register is, for one use of it.
-    pub fn src(&self, register: u8) -> Src {
+    /// Notes that a general register is used, by what its home saves.
+    fn note(&self, register: u8, saves: u64) {
         if register < self.frame.registers
             && self.frame.zero != Some(register)
             && let Some(uses) = self.uses.get(usize::from(register))
         {
-            uses.set(uses.get().saturating_add(self.weight));
+            uses.set(uses.get().saturating_add(self.weight * saves));
         }
+    }
+
+    /// Where a general register is, to be read once.
+    pub fn src(&self, register: u8) -> Src {
+        self.note(register, READ);
         self.place_of(register)
     }
 
@@ -101,11 +117,22 @@ impl<A: Assembler> Asm<A> {
         }
     }
 
-    /// Does what does not change [`T0`].
-    fn beside_t0(&mut self, emit: impl FnOnce(&mut A)) {
-        let held = self.held.filter(|held| held.1 == self.here());
+    /// Emits what writes a register or none, and leaves the conditions as they are.
+    fn writing(&mut self, to: Option<Reg>, emit: impl FnOnce(&mut A)) {
+        let here = self.here();
+        let held = self.held.filter(|h| h.1 == here && to != Some(T0));
+        let tested = self.tested.filter(|t| t.1 == here && to != Some(t.0));
         emit(&mut self.host);
-        self.held = held.map(|(place, _)| (place, self.here()));
+        if self.here() != here {
+            self.held = held.map(|(place, _)| (place, self.here()));
+            self.tested = tested.map(|(register, _)| (register, self.here()));
+        }
+    }
+
+    /// Emits what sets the conditions, and writes a register or none.
+    fn setting_conditions(&mut self, to: Option<Reg>, emit: impl FnOnce(&mut A)) {
+        self.writing(to, emit);
+        self.tested = None;
     }
 
     /// The value of this place is in [`T0`].
@@ -138,27 +165,32 @@ impl<A: Assembler> Asm<A> {
     /// Emits an operation.
     pub fn op(&mut self, operation: Binary, to: Reg, from: Src) {
         let (width, from) = (self.width(), self.operand(from));
-        if to == T0 || matches!(from, Operand::Imm(_)) {
-            self.host.binary(width, operation, to, from);
-        } else {
-            self.beside_t0(|host| host.binary(width, operation, to, from));
+        let written = (operation != Binary::Cmp).then_some(to);
+        self.setting_conditions(written, |host| host.binary(width, operation, to, from));
+        if !matches!(operation, Binary::Cmp | Binary::Mul) {
+            self.tested = Some((to, self.here()));
         }
     }
 
     /// Moves, unless it is there already.
     pub fn set(&mut self, to: Reg, from: Src) {
         let (width, from) = (self.width(), self.operand(from));
-        if to == T0 || matches!(from, Operand::Imm(_)) {
-            self.host.mov(width, to, from);
-        } else {
-            self.beside_t0(|host| host.mov(width, to, from));
+        match from {
+            Operand::Imm(0) => self.setting_conditions(Some(to), |host| host.mov(width, to, from)),
+            _ => self.writing(Some(to), |host| host.mov(width, to, from)),
         }
     }
 
     /// The sum of a register and a number.
     pub fn add_number(&mut self, to: Reg, base: Reg, by: i32) {
         let width = self.width();
-        self.host.add_to(width, to, base, by);
+        self.writing(Some(to), |host| host.add_to(width, to, base, by));
+    }
+
+    /// The sum of two registers.
+    pub fn add_registers(&mut self, to: Reg, left: Reg, right: Reg) {
+        let width = self.width();
+        self.writing(Some(to), |host| host.sum(width, to, left, right));
     }
 
     /// Shifts by a known number, or by that in [`T1`](crate::host::T1).
@@ -170,7 +202,15 @@ impl<A: Assembler> Asm<A> {
     /// Compares a register with zero.
     pub fn test_zero(&mut self, register: Reg) {
         let width = self.width();
-        self.beside_t0(|host| host.test(width, register, register));
+        self.setting_conditions(None, |host| host.test(width, register, register));
+    }
+
+    /// Tests whether a register is zero, if what has computed it has not told so already. Then [`If::Equal`](crate::host::If::Equal) tells,
+    /// and no other condition.
+    pub fn test_if_zero(&mut self, register: Reg) {
+        if self.tested != Some((register, self.here())) {
+            self.test_zero(register);
+        }
     }
 
     /// The value of a general register in a host register, which is `scratch` if it is in none.
@@ -186,19 +226,30 @@ impl<A: Assembler> Asm<A> {
 
     /// The host register to compute a general register's new value in.
     pub fn target(&self, register: u8, scratch: Reg) -> Reg {
-        match self.src(register) {
+        match self.place_of(register) {
             Src::Reg(host) => host,
             _ => scratch,
         }
     }
 
+    /// Notes that a general register is written where it is, in the host register that is its [`target`](Asm::target).
+    pub fn wrote(&self, register: u8) {
+        self.note(register, WRITTEN);
+    }
+
+    /// Notes that a general register that was read is what an access waits for.
+    pub fn addresses(&self, register: u8) {
+        self.note(register, ADDRESS);
+    }
+
     /// Gives a general register the value in a host register.
     pub fn put(&mut self, register: u8, from: Reg) {
-        match self.src(register) {
+        self.wrote(register);
+        match self.place_of(register) {
             Src::Reg(host) => self.set(host, Src::Reg(from)),
             Src::Mem(to) => {
                 let size = self.size();
-                self.beside_t0(|host| host.store(size, from, Mem::field(to)));
+                self.writing(None, |host| host.store(size, from, Mem::field(to)));
                 if from == T0 {
                     self.hold(register);
                 } else if self.holds(to) {
@@ -211,7 +262,8 @@ impl<A: Assembler> Asm<A> {
 
     /// Gives a general register a known value.
     pub fn put_imm(&mut self, register: u8, value: i32) {
-        match self.src(register) {
+        self.wrote(register);
+        match self.place_of(register) {
             Src::Reg(host) => self.set(host, Src::Imm(value)),
             Src::Mem(to) => {
                 let size = self.size();
@@ -237,5 +289,6 @@ impl<A: Assembler> Asm<A> {
     pub fn bind(&mut self, label: Label) {
         self.host.bind(label);
         self.held = None;
+        self.tested = None;
     }
 }

@@ -266,7 +266,7 @@ impl<'a, I: Templates<A>, A: Assembler> Emitter<'a, I, A> {
     pub fn take(&mut self) {
         let from = self.asm.label();
         self.asm.take(self.len);
-        self.asm.jump_if(If::Negative, from);
+        self.asm.jump_if(If::Less, from);
         self.refuse(from, self.len, self.ways.budget);
     }
 

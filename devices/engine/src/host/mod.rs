@@ -267,6 +267,7 @@ pub trait Assembler: Sized {
     /// Shifts by a known number, or by that in [`T1`], of which the low bits count that are needed.
     fn shift(&mut self, width: Width, shift: Shift, register: Reg, by: Option<u8>);
     fn not(&mut self, width: Width, register: Reg);
+    fn negate(&mut self, width: Width, register: Reg);
     /// Compares the common bits of two registers with zero.
     fn test(&mut self, width: Width, left: Reg, right: Reg);
     /// Compares low bits of a register with zero.
@@ -332,7 +333,7 @@ pub trait Assembler: Sized {
     /// the block goes on, else it goes to `after`.
     fn slow(&mut self, frame: &Frame, homes: &Homes, after: u32);
 
-    /// Takes instructions from the budget, or gives them back. Then [`If::Negative`] tells that they were too many.
+    /// Takes instructions from the budget, or gives them back. Then [`If::Less`] tells that they were too many.
     fn take(&mut self, instructions: u8);
     fn give_back(&mut self, instructions: u8);
     /// Finds the host's address of a guest's: a register and a displacement, or a known one. Gives the place, or goes on at `slow`

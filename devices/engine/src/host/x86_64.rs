@@ -454,6 +454,10 @@ impl Assembler for Assembled {
         self.encode(rex(width), &[0xf7], 2, Rm::Reg(register));
     }
 
+    fn negate(&mut self, width: Width, register: Reg) {
+        self.encode(rex(width), &[0xf7], 3, Rm::Reg(register));
+    }
+
     fn test(&mut self, width: Width, left: Reg, right: Reg) {
         self.encode(rex(width), &[0x85], right.0, Rm::Reg(left));
     }
@@ -671,6 +675,7 @@ impl Assembler for Assembled {
     }
 
     fn take(&mut self, instructions: u8) {
+        // What is less is one instruction with the jump in the host; what is negative is two.
         dynasm!(self.ops; .arch x64; sub r13, BYTE instructions as i8);
     }
 

@@ -2,7 +2,7 @@
 
 use solderless_engine::Src;
 use solderless_engine::host::{
-    Assembler, Binary, Extend, If, Operand, Reg, Shift, Size, T0, T1, T2, Width,
+    self, Assembler, Binary, Extend, If, Reg, Shift, Size, T0, T1, T2, Width,
 };
 
 use super::{Emitter, flow, slow};
@@ -47,17 +47,24 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
             asm.put(a, to);
         }
         Kind::Li => asm.put_imm(a, imm.cast_signed()),
-        Kind::Move => match (asm.src(a), asm.src(b)) {
-            (Src::Reg(to), from) => asm.set(to, from),
-            (_, Src::Imm(value)) => asm.put_imm(a, value),
+        Kind::Move => match asm.place_of(b) {
+            Src::Imm(value) => asm.put_imm(a, value),
             _ => {
-                let from = asm.value(b, T0);
+                let to = asm.target(a, T0);
+                let from = asm.value(b, to);
                 asm.put(a, from);
             }
         },
-        Kind::Addu if let (Src::Reg(b), Src::Reg(c)) = (asm.src(b), asm.src(c)) => {
+        Kind::Addu if let (Src::Reg(_), Src::Reg(_)) = (asm.place_of(b), asm.place_of(c)) => {
+            let (b, c) = (asm.value(b, T0), asm.value(c, T0));
             let to = asm.target(a, T0);
-            asm.sum(Width::W32, to, b, c);
+            asm.add_registers(to, b, c);
+            asm.put(a, to);
+        }
+        Kind::Subu if asm.place_of(b) == Src::Imm(0) => {
+            let to = asm.target(a, T0);
+            asm.set(to, asm.src(c));
+            asm.negate(Width::W32, to);
             asm.put(a, to);
         }
         Kind::Addu => binary(e, a, b, e.asm.src(c), Binary::Add, true),
@@ -72,9 +79,9 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
             asm.not(Width::W32, T0);
             asm.put(a, T0);
         }
-        Kind::Addiu => match asm.src(b) {
+        Kind::Addiu => match asm.place_of(b) {
             Src::Reg(from) if asm.target(a, T0) != from => {
-                let to = asm.target(a, T0);
+                let (to, from) = (asm.target(a, T0), asm.value(b, T0));
                 asm.add_number(to, from, imm.cast_signed());
                 asm.put(a, to);
             }
@@ -83,10 +90,10 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
         Kind::Andi => binary(e, a, b, imm_src, Binary::And, true),
         Kind::Ori => binary(e, a, b, imm_src, Binary::Or, true),
         Kind::Xori => binary(e, a, b, imm_src, Binary::Xor, true),
-        Kind::Slt => compare(e, a, b, e.asm.src(c), If::Less),
-        Kind::Sltu => compare(e, a, b, e.asm.src(c), If::Below),
-        Kind::Slti => compare(e, a, b, imm_src, If::Less),
-        Kind::Sltiu => compare(e, a, b, imm_src, If::Below),
+        Kind::Slt => compare(e, inst, e.asm.src(c), If::Less),
+        Kind::Sltu => compare(e, inst, e.asm.src(c), If::Below),
+        Kind::Slti => compare(e, inst, imm_src, If::Less),
+        Kind::Sltiu => compare(e, inst, imm_src, If::Below),
         Kind::Sll | Kind::Srl | Kind::Sra | Kind::Rotr => {
             let to = asm.target(a, T0);
             asm.set(to, asm.src(b));
@@ -182,6 +189,7 @@ fn binary<A: Assembler>(
                 }
                 b => asm.op(operation, to, b),
             }
+            asm.wrote(a);
             return;
         }
         asm.set(T0, asm.src(b));
@@ -191,7 +199,7 @@ fn binary<A: Assembler>(
     }
     let (b, c) = match c {
         // What is in the scratch register first.
-        _ if commutes && asm.is_held(c) && asm.src(b) != Src::Reg(to) => (c, asm.src(b)),
+        _ if commutes && asm.is_held(c) && asm.place_of(b) != Src::Reg(to) => (c, asm.src(b)),
         _ => (asm.src(b), c),
     };
     asm.set(to, b);
@@ -199,43 +207,114 @@ fn binary<A: Assembler>(
     asm.put(a, to);
 }
 
-fn compare<A: Assembler>(e: &mut Emitter<'_, A>, a: u8, b: u8, c: Src, condition: If) {
+fn compare<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, c: Src, condition: If) {
     let asm = &mut e.asm;
-    match asm.src(a) {
+    let (a, b) = (inst.a, inst.b);
+    let kept = kept(inst).filter(|_| e.known.latched.is_none());
+    let (left, right) = match kept {
+        Some(Operand::Left) => {
+            asm.set(KEPT, asm.src(b));
+            (KEPT, c)
+        }
+        Some(Operand::Right) => {
+            asm.set(KEPT, c);
+            (asm.value(b, T0), Src::Reg(KEPT))
+        }
+        None => (asm.value(b, T0), c),
+    };
+    match asm.place_of(a) {
         // Where it is not compared itself, the register is cleared first, as only its lowest byte is set.
-        Src::Reg(to) if asm.src(b) != Src::Reg(to) && c != Src::Reg(to) => {
-            let b = asm.value(b, T0);
+        Src::Reg(to) if left != to && right != Src::Reg(to) => {
             asm.set(to, Src::Imm(0));
-            asm.op(Binary::Cmp, b, c);
+            asm.op(Binary::Cmp, left, right);
             asm.set_byte_if(condition, to);
+            asm.wrote(a);
         }
         _ => {
-            let b = asm.value(b, T0);
-            asm.op(Binary::Cmp, b, c);
+            asm.op(Binary::Cmp, left, right);
             asm.set_if(condition, T0);
             asm.put(a, T0);
         }
     }
 }
 
-/// Makes a comparison again, so that a branch need not wait for its result. Gives the condition that says whether it holds;
-/// `None`, with nothing emitted, if an operand would have to be read first.
-fn compare_again<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> Option<If> {
-    let asm = &mut e.asm;
+/// An operand of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operand {
+    Left,
+    Right,
+}
+
+/// Where a value is kept that a register has lost, for the branch at the end of the block: no template of an instruction that
+/// [`writes_only_a`] uses it for anything else.
+pub const KEPT: Reg = T2;
+
+/// The operand whose place a comparison's result takes, if it is one of the two.
+pub fn kept(inst: &Inst) -> Option<Operand> {
+    let right = matches!(inst.kind, Kind::Slt | Kind::Sltu) && inst.a == inst.c;
+    match (inst.a == inst.b, right) {
+        (true, false) => Some(Operand::Left),
+        (false, true) => Some(Operand::Right),
+        _ => None,
+    }
+}
+
+/// How a comparison is made again, so that a branch need not wait for its result: what is compared, and the condition that says
+/// whether it holds. `None` if an operand would have to be read first.
+fn made_again<A: Assembler>(e: &Emitter<'_, A>, inst: &Inst) -> Option<(Reg, Src, If)> {
+    let asm = &e.asm;
     let signed = matches!(inst.kind, Kind::Slt | Kind::Slti);
+    let kept = kept(inst);
+    let b = match kept {
+        Some(Operand::Left) => Src::Reg(KEPT),
+        _ => asm.place_of(inst.b),
+    };
     let c = match inst.kind {
-        Kind::Slt | Kind::Sltu => asm.src(inst.c),
+        Kind::Slt | Kind::Sltu if kept == Some(Operand::Right) => Src::Reg(KEPT),
+        Kind::Slt | Kind::Sltu => asm.place_of(inst.c),
         _ => Src::Imm(inst.imm.cast_signed()),
     };
-    let (left, right, condition) = match (asm.src(inst.b), c) {
-        (Src::Reg(b), c) if signed => (b, c, If::Less),
-        (Src::Reg(b), c) => (b, c, If::Below),
-        (b, Src::Reg(c)) if signed => (c, b, If::Greater),
-        (b, Src::Reg(c)) => (c, b, If::Above),
-        _ => return None,
+    match (b, c) {
+        (Src::Reg(b), c) if signed => Some((b, c, If::Less)),
+        (Src::Reg(b), c) => Some((b, c, If::Below)),
+        (b, Src::Reg(c)) if signed => Some((c, b, If::Greater)),
+        (b, Src::Reg(c)) => Some((c, b, If::Above)),
+        _ => None,
+    }
+}
+
+/// The comparison whose result a branch tests, as far as that is all it tests and it can be made again at the branch, behind
+/// the instruction in its slot if that is given.
+pub fn compared<A: Assembler>(
+    e: &Emitter<'_, A>,
+    (cond, b, c): (Cond, u8, u8),
+    slot: Option<&Inst>,
+) -> Option<Inst> {
+    let is_tested = matches!(cond, Cond::Eq | Cond::Ne) && c == 0;
+    let inst = e.known.registers.compared(b).filter(|_| is_tested)?;
+    made_again(e, &inst)?;
+    let kept = kept(&inst);
+    let reads = |slot: &&Inst| {
+        let right = matches!(inst.kind, Kind::Slt | Kind::Sltu) && slot.a == inst.c;
+        slot.a == inst.b && kept != Some(Operand::Left) || right && kept != Some(Operand::Right)
     };
-    asm.op(Binary::Cmp, left, right);
-    Some(condition)
+    slot.filter(reads).is_none().then_some(inst)
+}
+
+/// Makes a comparison again; gives the condition that says whether `cond` holds of its result.
+pub fn compare_again<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, cond: Cond) -> If {
+    let Some((left, right, holds)) = made_again(e, inst) else {
+        // Whoever asks has asked `compared` first.
+        return If::Equal;
+    };
+    for register in [inst.b, inst.c].into_iter().filter(|r| *r != inst.a) {
+        e.asm.src(register);
+    }
+    e.asm.op(Binary::Cmp, left, right);
+    match cond {
+        Cond::Ne => holds,
+        _ => !holds,
+    }
 }
 
 fn shift(kind: Kind) -> Shift {
@@ -256,8 +335,12 @@ fn conditional_move<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
         Kind::Movn => If::NotEqual,
         _ => If::Equal,
     };
-    match (asm.src(inst.a), asm.src(inst.b)) {
-        (Src::Reg(a), Src::Reg(b)) => asm.move_if(Width::W32, moves, a, b),
+    match (asm.place_of(inst.a), asm.place_of(inst.b)) {
+        (Src::Reg(a), Src::Reg(b)) => {
+            asm.move_if(Width::W32, moves, a, b);
+            asm.src(inst.b);
+            asm.wrote(inst.a);
+        }
         _ => {
             asm.jump_if(!moves, over);
             let b = asm.value(inst.b, T0);
@@ -292,7 +375,7 @@ fn product<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, signed: bool) {
         asm.set(T0, asm.src(inst.b));
         asm.value(inst.c, T2)
     };
-    asm.binary(Width::W64, Binary::Mul, T0, Operand::Reg(times));
+    asm.binary(Width::W64, Binary::Mul, T0, host::Operand::Reg(times));
 }
 
 fn divide<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
@@ -317,6 +400,18 @@ fn divide<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
 
 /// Compares two general registers; gives the condition that says whether `cond` holds.
 pub fn test_registers<A: Assembler>(e: &mut Emitter<'_, A>, cond: Cond, b: u8, c: u8) -> If {
+    if let Some(inst) = compared(e, (cond, b, c), None) {
+        return compare_again(e, &inst, cond);
+    }
+    test(e, (cond, b, c), None)
+}
+
+/// The same, where the value of a register that is to be tested may have been [`KEPT`].
+pub fn test<A: Assembler>(
+    e: &mut Emitter<'_, A>,
+    (cond, b, c): (Cond, u8, u8),
+    kept: Option<u8>,
+) -> If {
     let condition = match cond {
         Cond::Eq => If::Equal,
         Cond::Ne => If::NotEqual,
@@ -326,26 +421,21 @@ pub fn test_registers<A: Assembler>(e: &mut Emitter<'_, A>, cond: Cond, b: u8, c
         Cond::Gez => If::GreaterOrEqual,
         Cond::FpFalse | Cond::FpTrue => return flow::test_fp(e, cond, b),
     };
-    if matches!(cond, Cond::Eq | Cond::Ne)
-        && c == 0
-        && let Some(inst) = e.known.registers.compared(b)
-        && let Some(holds) = compare_again(e, &inst)
-    {
-        return match cond {
-            Cond::Ne => holds,
-            _ => !holds,
-        };
-    }
     let asm = &mut e.asm;
-    let c = match cond {
-        Cond::Eq | Cond::Ne => asm.src(c),
-        _ => Src::Imm(0),
+    let equal = matches!(cond, Cond::Eq | Cond::Ne);
+    let c = match equal {
+        true if kept == Some(c) => Src::Reg(KEPT),
+        true => asm.src(c),
+        false => Src::Imm(0),
     };
-    let b: Reg = asm.value(b, T0);
-    if c == Src::Imm(0) {
-        asm.test_zero(b);
-    } else {
-        asm.op(Binary::Cmp, b, c);
+    let b = match kept == Some(b) {
+        true => KEPT,
+        false => asm.value(b, T0),
+    };
+    match c {
+        Src::Imm(0) if equal => asm.test_if_zero(b),
+        Src::Imm(0) => asm.test_zero(b),
+        c => asm.op(Binary::Cmp, b, c),
     }
     condition
 }

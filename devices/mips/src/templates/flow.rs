@@ -14,6 +14,7 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
             e.address_of(to, inst.imm);
             e.asm.put(inst.a, to);
         }
+        Kind::Latch(cond) if keep_condition(e, (cond, inst.b, inst.c)) => {}
         Kind::Latch(cond) => {
             let condition = alu::test_registers(e, cond, inst.b, inst.c);
             e.asm.set_if(condition, T0);
@@ -54,6 +55,35 @@ fn trap<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, test: Test, c: Src) {
     e.back(slow);
 }
 
+/// What a branch tests at the end of the block although its slot has changed it, in place of what [`Kind::Latch`] keeps in the core.
+#[derive(Debug, Clone, Copy)]
+pub enum Latched {
+    /// The result of a comparison, which is made again.
+    Compared { inst: Inst, cond: Cond },
+    /// Two registers, one of which is kept.
+    Kept { test: (Cond, u8, u8), kept: u8 },
+}
+
+/// Leaves a condition to the end of the block, if the instruction in the slot is such that it can be told there.
+fn keep_condition<A: Assembler>(e: &mut Emitter<'_, A>, test: (Cond, u8, u8)) -> bool {
+    let (cond, b, c) = test;
+    let Some(slot) = e.known.slot else {
+        return false;
+    };
+    if matches!(cond, Cond::FpFalse | Cond::FpTrue) || ![b, c].contains(&slot.a) {
+        return false;
+    }
+    e.known.latched = match alu::compared(e, test, Some(&slot)) {
+        Some(inst) => Some(Latched::Compared { inst, cond }),
+        None => {
+            let kept = slot.a;
+            e.asm.set(alu::KEPT, e.asm.src(kept));
+            Some(Latched::Kept { test, kept })
+        }
+    };
+    true
+}
+
 fn test_latch<A: Assembler>(e: &mut Emitter<'_, A>) {
     e.asm
         .binary_at(Width::W32, Binary::Cmp, Mem::field(at::LATCH), 0);
@@ -69,10 +99,14 @@ fn leave_unless<A: Assembler>(e: &mut Emitter<'_, A>, condition: If) {
 pub fn condition<A: Assembler>(e: &mut Emitter<'_, A>, block: &Block) -> If {
     match block.end {
         End::Branch { cond, b, c, .. } => alu::test_registers(e, cond, b, c),
-        _ => {
-            test_latch(e);
-            If::NotEqual
-        }
+        _ => match e.known.latched {
+            Some(Latched::Compared { inst, cond }) => alu::compare_again(e, &inst, cond),
+            Some(Latched::Kept { test, kept }) => alu::test(e, test, Some(kept)),
+            None => {
+                test_latch(e);
+                If::NotEqual
+            }
+        },
     }
 }
 

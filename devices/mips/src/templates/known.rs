@@ -1,6 +1,6 @@
 //! What is known of general registers at a place in a block.
 
-use super::alu::writes_only_a;
+use super::alu::{kept, writes_only_a};
 use crate::ir::{Block, End, HI, Inst, Kind, LO};
 
 /// Registers with HI, LO and the place of writes to register 0.
@@ -12,7 +12,7 @@ pub struct Known {
     values: [Option<u32>; COUNT],
     /// Those that are multiples of four, one bit each.
     aligned: u64,
-    /// A comparison whose result and operands are still in their registers.
+    /// A comparison whose result is still in its register, as its operands are, but for one that was [`kept`].
     compared: Option<Inst>,
 }
 
@@ -63,6 +63,16 @@ impl Known {
         }
     }
 
+    /// Whether an instruction computes what is known from the number that the one before it loads, and takes its place: nobody
+    /// can see that one.
+    pub fn folds(inst: &Inst, next: &Inst) -> bool {
+        let computes = matches!(
+            next.kind,
+            Kind::Addiu | Kind::Ori | Kind::Xori | Kind::Andi | Kind::Sll
+        );
+        inst.kind == Kind::Li && computes && next.a == inst.a && next.b == inst.a
+    }
+
     /// What is known at the start of a block that is executed again and again, from the second time on, if its first execution
     /// has taught something; `self` is what is known at its end.
     pub fn again(&self, block: &Block) -> Option<Self> {
@@ -94,6 +104,9 @@ impl Known {
     /// Goes past an instruction.
     pub fn pass(&mut self, inst: &Inst) {
         let multiple = inst.imm & 3 == 0;
+        if !writes_only_a(inst.kind) && self.compared.is_some_and(|inst| kept(&inst).is_some()) {
+            self.compared = None;
+        }
         match inst.kind {
             Kind::Nop | Kind::Sb | Kind::Sh | Kind::Trap(_) | Kind::TrapImm(_) => {}
             Kind::Latch(_) | Kind::LatchTarget | Kind::Skip(_) | Kind::SkipLatched => {}
@@ -113,7 +126,7 @@ impl Known {
             kind if writes_only_a(kind) => {
                 self.write(inst.a, None, false);
                 let compares = matches!(kind, Kind::Slt | Kind::Sltu | Kind::Slti | Kind::Sltiu);
-                if compares && inst.a != inst.b && inst.a != inst.c {
+                if compares && (kept(inst).is_some() || inst.a != inst.b && inst.a != inst.c) {
                     self.compared = Some(*inst);
                 }
             }

@@ -49,6 +49,7 @@ fn address<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, low: u8) -> (Reg, 
         return (T0, 0);
     }
     let base = e.asm.value(inst.b, T0);
+    e.asm.addresses(inst.b);
     match inst.kind {
         Kind::Lwxc1 | Kind::Swxc1 | Kind::Ldxc1 | Kind::Sdxc1 | Kind::Luxc1 | Kind::Suxc1 => {
             e.asm.set(T0, Src::Reg(base));

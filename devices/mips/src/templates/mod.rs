@@ -12,7 +12,7 @@ use solderless_engine::{Emitter as Emission, Frame, Slow, Src, Templates};
 use crate::core::Core;
 use crate::exec::{self, Missed, Mode};
 use crate::fpu::Fcsr;
-use crate::ir::{Block, HI, Kind, Step};
+use crate::ir::{Block, End, HI, Inst, Kind, Step};
 use crate::isa::{Mips, mode};
 
 mod alu;
@@ -62,6 +62,10 @@ pub struct Context {
     /// The step that is being emitted, and the instructions of its block.
     step: Option<Step>,
     len: u8,
+    /// The instruction behind it, if it is the last one and in the slot of the block's branch, and [`alu::writes_only_a`].
+    slot: Option<Inst>,
+    /// What the branch tests, if a step has left it to the end of the block.
+    latched: Option<flow::Latched>,
     /// CTC1 was executed.
     fcsr_written: bool,
 }
@@ -93,6 +97,8 @@ unsafe impl<A: Assembler> Templates<A> for Mips {
             kernel: core.mode.kernel(),
             step: None,
             len: 0,
+            slot: None,
+            latched: None,
             fcsr_written: false,
         }
     }
@@ -104,6 +110,7 @@ unsafe impl<A: Assembler> Templates<A> for Mips {
 
     fn body(e: &mut Emitter<'_, A>, block: &Block) {
         e.known.fcsr_written = false;
+        e.known.latched = None;
         if block.steps.iter().any(|s| fp::is_arithmetic(s.inst.kind)) {
             let from = e.asm.label();
             e.asm.get_field(T0, at::FCSR);
@@ -114,10 +121,21 @@ unsafe impl<A: Assembler> Templates<A> for Mips {
             e.interpret(from);
         }
         e.take();
-        for step in &block.steps {
+        for (n, step) in block.steps.iter().enumerate() {
             e.known.step = Some(*step);
+            let behind = block.steps.get(n + 1..).unwrap_or_default();
+            e.known.slot = match (block.end, behind) {
+                (End::Latched { .. }, [slot]) => {
+                    Some(slot.inst).filter(|inst| alu::writes_only_a(inst.kind))
+                }
+                _ => None,
+            };
             let inst = &e.known.registers.simplify(step.inst);
-            let done = alu::emit(e, inst)
+            let folded = behind
+                .first()
+                .is_some_and(|next| Known::folds(inst, &next.inst));
+            let done = folded
+                || alu::emit(e, inst)
                 || memory::emit(e, inst)
                 || flow::emit(e, inst)
                 || fp::emit(e, inst)
@@ -143,6 +161,8 @@ unsafe impl<A: Assembler> Templates<A> for Mips {
             kernel: e.known.kernel,
             step: None,
             len: block.len,
+            slot: None,
+            latched: None,
             fcsr_written: false,
         })
     }
