@@ -254,6 +254,7 @@ impl<'a, I: Templates<A>, A: Assembler> Emitter<'a, I, A> {
         let taken = I::condition(self, block);
         self.asm.jump_if(taken, again);
         self.asm.bind(past);
+        self.tell(I::told(self, block));
         self.end_at(self.bytes);
     }
 
@@ -425,11 +426,20 @@ impl<'a, I: Templates<A>, A: Assembler> Emitter<'a, I, A> {
         }
     }
 
-    /// Ends the block: goes to an offset from its start if a condition holds, else to what follows it.
-    pub fn branch(&mut self, condition: If, taken: u32) {
+    /// Gives a register its value, where a branch is not taken.
+    fn tell(&mut self, told: Option<(u8, i32)>) {
+        if let Some((register, value)) = told {
+            self.asm.put_imm(register, value);
+        }
+    }
+
+    /// Ends the block: goes to an offset from its start if a condition holds, else to what follows it, where a register is given a
+    /// value: see [`Templates::told`].
+    pub fn branch(&mut self, condition: If, taken: u32, told: Option<(u8, i32)>) {
         let Some(to) = self.beside(taken) else {
             let from = self.asm.label();
             self.asm.jump_if(condition, from);
+            self.tell(told);
             self.go(self.bytes);
             self.asm.bind(from);
             self.go(taken);
@@ -441,6 +451,7 @@ impl<'a, I: Templates<A>, A: Assembler> Emitter<'a, I, A> {
             if let Some(past) = past
                 && self.next == Some(to.unit)
                 && self.leaves.is_empty()
+                && told.is_none()
             {
                 self.asm.jump_if(!condition, past);
                 return;
@@ -455,6 +466,7 @@ impl<'a, I: Templates<A>, A: Assembler> Emitter<'a, I, A> {
             self.asm.jump_if(condition, from);
             self.cold.push(Cold::Link { from, to });
         }
+        self.tell(told);
         self.end_at(self.bytes);
     }
 

@@ -214,4 +214,8 @@ pub unsafe trait Templates<A: Assembler>: Isa {
     }
     /// Tests the condition of the block's branch; gives the one that says whether it is taken.
     fn condition(e: &mut Emitter<'_, Self, A>, block: &Self::Block) -> If;
+    /// A register that [`Templates::condition`] has given its value as if the branch is taken, and the value it has if it is not.
+    fn told(_e: &Emitter<'_, Self, A>, _block: &Self::Block) -> Option<(u8, i32)> {
+        None
+    }
 }

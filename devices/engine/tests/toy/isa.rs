@@ -421,7 +421,7 @@ unsafe impl<A: Assembler> Templates<A> for Toy {
         match (last.op, block.taken()) {
             (0xa, Some(taken)) => {
                 let condition = Self::condition(e, block);
-                e.branch(condition, taken);
+                e.branch(condition, taken, None);
             }
             (0xb, Some(taken)) => e.end_at(taken),
             (0xc, _) => {

@@ -6,7 +6,7 @@ use solderless_engine::host::{
 };
 
 use super::{Emitter, flow, slow};
-use crate::ir::{Cond, HI, Inst, Kind, LO, SINK};
+use crate::ir::{Cond, End, HI, Inst, Kind, LO, SINK, Step};
 
 /// Emits an instruction of this family; false if it is of another.
 pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
@@ -231,9 +231,11 @@ fn compare<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, c: Src, condition:
             asm.wrote(a);
         }
         _ => {
+            let to = asm.target(a, T0);
             asm.op(Binary::Cmp, left, right);
-            asm.set_if(condition, T0);
-            asm.put(a, T0);
+            asm.set_byte_if(condition, T0);
+            asm.extend(Size::B1, Extend::Zero, to, T0);
+            asm.put(a, to);
         }
     }
 }
@@ -261,10 +263,13 @@ pub fn kept(inst: &Inst) -> Option<Operand> {
 
 /// How a comparison is made again, so that a branch need not wait for its result: what is compared, and the condition that says
 /// whether it holds. `None` if an operand would have to be read first.
-fn made_again<A: Assembler>(e: &Emitter<'_, A>, inst: &Inst) -> Option<(Reg, Src, If)> {
+fn made_again<A: Assembler>(
+    e: &Emitter<'_, A>,
+    inst: &Inst,
+    kept: Option<Operand>,
+) -> Option<(Reg, Src, If)> {
     let asm = &e.asm;
     let signed = matches!(inst.kind, Kind::Slt | Kind::Slti);
-    let kept = kept(inst);
     let b = match kept {
         Some(Operand::Left) => Src::Reg(KEPT),
         _ => asm.place_of(inst.b),
@@ -292,19 +297,93 @@ pub fn compared<A: Assembler>(
 ) -> Option<Inst> {
     let is_tested = matches!(cond, Cond::Eq | Cond::Ne) && c == 0;
     let inst = e.known.registers.compared(b).filter(|_| is_tested)?;
-    made_again(e, &inst)?;
-    let kept = kept(&inst);
-    let reads = |slot: &&Inst| {
-        let right = matches!(inst.kind, Kind::Slt | Kind::Sltu) && slot.a == inst.c;
-        slot.a == inst.b && kept != Some(Operand::Left) || right && kept != Some(Operand::Right)
-    };
-    slot.filter(reads).is_none().then_some(inst)
+    made_again(e, &inst, kept(&inst))?;
+    let stays = slot.is_none_or(|slot| !disturbs(slot, &inst));
+    stays.then_some(inst)
 }
 
-/// Makes a comparison again; gives the condition that says whether `cond` holds of its result.
-pub fn compare_again<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, cond: Cond) -> If {
-    let Some((left, right, holds)) = made_again(e, inst) else {
-        // Whoever asks has asked `compared` first.
+/// Whether an instruction writes an operand of a comparison that is not [`kept`].
+fn disturbs(inst: &Inst, compares: &Inst) -> bool {
+    let kept = kept(compares);
+    let right = matches!(compares.kind, Kind::Slt | Kind::Sltu) && inst.a == compares.c;
+    inst.a == compares.b && kept != Some(Operand::Left) || right && kept != Some(Operand::Right)
+}
+
+/// Leaves a comparison to the branch at the end of the block, if nothing before that can see its result: where the branch leads
+/// it is known. False if that cannot be, or it is another instruction.
+pub fn leave_to_branch<A: Assembler>(
+    e: &mut Emitter<'_, A>,
+    inst: &Inst,
+    behind: &[Step],
+    end: End,
+) -> bool {
+    if !is_comparison(inst.kind) || inst.a == SINK {
+        return false;
+    }
+    let kept = match kept(inst) {
+        None if inst.a == inst.b || inst.a == inst.c => return false,
+        // What is in memory was most often just read, or computed, and would have to be waited for.
+        None if matches!(e.asm.place_of(inst.b), Src::Mem(_)) => Some(Operand::Left),
+        None if matches!(inst.kind, Kind::Slt | Kind::Sltu)
+            && matches!(e.asm.place_of(inst.c), Src::Mem(_)) =>
+        {
+            Some(Operand::Right)
+        }
+        kept => kept,
+    };
+    let tests = |cond, b, c| matches!(cond, Cond::Eq | Cond::Ne) && b == inst.a && c == 0;
+    let (between, told) = match (end, behind) {
+        (End::Branch { cond, b, c, .. }, between) if tests(cond, b, c) => (between, true),
+        // The instruction in the slot writes the register, so nobody sees what was in it.
+        (End::Latched { .. }, [between @ .., latch, slot])
+            if let Kind::Latch(cond) = latch.inst.kind
+                && tests(cond, latch.inst.b, latch.inst.c)
+                && slot.inst.a == inst.a
+                && is_beside(&slot.inst, inst) =>
+        {
+            (between, false)
+        }
+        _ => return false,
+    };
+    // A latch looks for the comparison itself, and for no operand that is kept but one whose place the result takes.
+    let kept = if told { kept } else { self::kept(inst) };
+    if made_again(e, inst, kept).is_none() {
+        return false;
+    }
+    if !between
+        .iter()
+        .all(|step| ![inst.a, inst.b, inst.c].contains(&step.inst.a) && is_beside(&step.inst, inst))
+    {
+        return false;
+    }
+    match kept {
+        Some(Operand::Left) => e.asm.set(KEPT, e.asm.src(inst.b)),
+        Some(Operand::Right) => e.asm.set(KEPT, e.asm.src(inst.c)),
+        None => {}
+    }
+    e.known.told = told.then_some((*inst, kept));
+    true
+}
+
+/// Whether an instruction has nothing to do with a comparison that is yet to be made, and cannot be left.
+fn is_beside(inst: &Inst, compares: &Inst) -> bool {
+    let plain = writes_only_a(inst.kind) && !is_comparison(inst.kind);
+    plain && ![inst.b, inst.c].contains(&compares.a) && !disturbs(inst, compares)
+}
+
+fn is_comparison(kind: Kind) -> bool {
+    matches!(kind, Kind::Slt | Kind::Sltu | Kind::Slti | Kind::Sltiu)
+}
+
+/// Makes a comparison again, where an operand may be [`KEPT`]; gives the condition that says whether `cond` holds of its result.
+pub fn compare_again<A: Assembler>(
+    e: &mut Emitter<'_, A>,
+    inst: &Inst,
+    kept: Option<Operand>,
+    cond: Cond,
+) -> If {
+    let Some((left, right, holds)) = made_again(e, inst, kept) else {
+        // Whoever asks has asked whether it can be made again first.
         return If::Equal;
     };
     for register in [inst.b, inst.c].into_iter().filter(|r| *r != inst.a) {
@@ -401,7 +480,7 @@ fn divide<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
 /// Compares two general registers; gives the condition that says whether `cond` holds.
 pub fn test_registers<A: Assembler>(e: &mut Emitter<'_, A>, cond: Cond, b: u8, c: u8) -> If {
     if let Some(inst) = compared(e, (cond, b, c), None) {
-        return compare_again(e, &inst, cond);
+        return compare_again(e, &inst, kept(&inst), cond);
     }
     test(e, (cond, b, c), None)
 }

@@ -98,9 +98,17 @@ fn leave_unless<A: Assembler>(e: &mut Emitter<'_, A>, condition: If) {
 /// Tests the condition of the block's branch; gives the one that says whether it holds.
 pub fn condition<A: Assembler>(e: &mut Emitter<'_, A>, block: &Block) -> If {
     match block.end {
-        End::Branch { cond, b, c, .. } => alu::test_registers(e, cond, b, c),
+        End::Branch { cond, b, c, .. } => {
+            if let Some((inst, kept)) = e.known.told {
+                e.asm.put_imm(inst.a, (cond == Cond::Ne).into());
+                return alu::compare_again(e, &inst, kept, cond);
+            }
+            alu::test_registers(e, cond, b, c)
+        }
         _ => match e.known.latched {
-            Some(Latched::Compared { inst, cond }) => alu::compare_again(e, &inst, cond),
+            Some(Latched::Compared { inst, cond }) => {
+                alu::compare_again(e, &inst, alu::kept(&inst), cond)
+            }
             Some(Latched::Kept { test, kept }) => alu::test(e, test, Some(kept)),
             None => {
                 test_latch(e);
@@ -110,12 +118,21 @@ pub fn condition<A: Assembler>(e: &mut Emitter<'_, A>, block: &Block) -> If {
     }
 }
 
+/// The result of a comparison that was left to the branch which tests it, and what it is where that is not taken.
+pub fn told<A: Assembler>(e: &Emitter<'_, A>, block: &Block) -> Option<(u8, i32)> {
+    match block.end {
+        End::Branch { cond, .. } => Some((e.known.told?.0.a, (cond != Cond::Ne).into())),
+        _ => None,
+    }
+}
+
 /// Emits the end of the block.
 pub fn end<A: Assembler>(e: &mut Emitter<'_, A>, block: &Block) {
     match block.end {
         End::Branch { taken, .. } | End::Latched { taken } => {
             let condition = condition(e, block);
-            e.branch(condition, taken);
+            let told = told(e, block);
+            e.branch(condition, taken, told);
         }
         End::Always { taken } => e.end_at(taken),
         End::Fall => e.end_at(block.past()),

@@ -66,6 +66,8 @@ pub struct Context {
     slot: Option<Inst>,
     /// What the branch tests, if a step has left it to the end of the block.
     latched: Option<flow::Latched>,
+    /// A comparison that is left to the branch, and the operand that is kept for it.
+    told: Option<(Inst, Option<alu::Operand>)>,
     /// CTC1 was executed.
     fcsr_written: bool,
 }
@@ -99,6 +101,7 @@ unsafe impl<A: Assembler> Templates<A> for Mips {
             len: 0,
             slot: None,
             latched: None,
+            told: None,
             fcsr_written: false,
         }
     }
@@ -111,6 +114,7 @@ unsafe impl<A: Assembler> Templates<A> for Mips {
     fn body(e: &mut Emitter<'_, A>, block: &Block) {
         e.known.fcsr_written = false;
         e.known.latched = None;
+        e.known.told = None;
         if block.steps.iter().any(|s| fp::is_arithmetic(s.inst.kind)) {
             let from = e.asm.label();
             e.asm.get_field(T0, at::FCSR);
@@ -135,6 +139,7 @@ unsafe impl<A: Assembler> Templates<A> for Mips {
                 .first()
                 .is_some_and(|next| Known::folds(inst, &next.inst));
             let done = folded
+                || alu::leave_to_branch(e, inst, behind, block.end)
                 || alu::emit(e, inst)
                 || memory::emit(e, inst)
                 || flow::emit(e, inst)
@@ -163,12 +168,17 @@ unsafe impl<A: Assembler> Templates<A> for Mips {
             len: block.len,
             slot: None,
             latched: None,
+            told: None,
             fcsr_written: false,
         })
     }
 
     fn condition(e: &mut Emitter<'_, A>, block: &Block) -> If {
         flow::condition(e, block)
+    }
+
+    fn told(e: &Emitter<'_, A>, block: &Block) -> Option<(u8, i32)> {
+        flow::told(e, block)
     }
 }
 

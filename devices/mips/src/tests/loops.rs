@@ -70,6 +70,44 @@ impl Random {
         i(kind, base, self.register(), offset.wrapping_sub(64))
     }
 
+    /// One of a few registers, so that instructions meet: some are most often in the host's, some are not.
+    fn near(&mut self) -> u32 {
+        [2, 3, 4, 8, 9][self.below(5) as usize]
+    }
+
+    /// Arithmetic on such registers.
+    fn near_arithmetic(&mut self) -> u32 {
+        let (rs, rt, rd) = (self.near(), self.near(), self.near());
+        match self.below(5) {
+            0 => self.comparison(rd),
+            1 => r(0x21, rs, rt, rd, 0),
+            2 => r(0x23, [0, rs][self.below(2) as usize], rt, rd, 0),
+            3 => i(0x0f, 0, rd, self.below(1 << 16)),
+            _ => i(0x09, rs, rd, self.below(1 << 16)),
+        }
+    }
+
+    /// SLT, SLTU, SLTI, SLTIU.
+    fn comparison(&mut self, to: u32) -> u32 {
+        let (rs, rt) = (self.near(), self.near());
+        match self.below(3) {
+            0 => i(0x0a + self.below(2), rs, to, self.below(1 << 16)),
+            _ => r(0x2a + self.below(2), rs, rt, to, 0),
+        }
+    }
+
+    /// A comparison and a branch that tests its result, up to five instructions, which meet in all ways.
+    fn compared(&mut self, words: &mut Vec<u32>, left: u32) {
+        let result = self.near();
+        words.push(self.comparison(result));
+        for _ in 0..self.below(3) {
+            words.push(self.near_arithmetic());
+        }
+        let rt = [0, 0, 0, self.near()][self.below(4) as usize];
+        words.push(i(4 + self.below(2), result, rt, 1 + self.below(left - 5)));
+        words.push(self.near_arithmetic());
+    }
+
     /// The body of a loop: branches in it lead forward, and not out of it.
     fn body(&mut self, words: &mut Vec<u32>, len: u32) {
         let end = words.len() as u32 + len;
@@ -77,6 +115,7 @@ impl Random {
             let left = end - words.len() as u32;
             match self.below(8) {
                 0..3 => words.push(self.access()),
+                4 if left > 6 => self.compared(words, left),
                 3 if left > 4 => {
                     // BEQ, BNE, BLEZ, BGTZ, and the likely ones.
                     let kind = [4, 5, 6, 7, 0x14, 0x15, 0x16, 0x17][self.below(8) as usize];
