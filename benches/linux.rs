@@ -15,7 +15,7 @@ use solderless_testing::{Console, Endian, guests, usage};
 /// Runs of each command in each emulator, in turns; their medians count.
 const RUNS: usize = 3;
 
-const SOURCES: &[&str] = &["integer.c", "float.c", "system.c"];
+const SOURCES: &[&str] = &["tight.c", "integer.c", "float.c", "system.c"];
 const SCRIPTS: &[&str] = &["work.py", "work.pl", "work.sql"];
 
 /// What a group of commands is held to, as a part of QEMU's speed.
@@ -35,10 +35,24 @@ type Group = (
 
 const GROUPS: &[Group] = &[
     (
+        "tight loops",
+        Target {
+            mean: None,
+            each: Some(1.2),
+        },
+        &[
+            ("two instructions", "tight two 500"),
+            ("three instructions", "tight three 500"),
+            ("four instructions", "tight four 400"),
+            ("shift register", "tight lfsr 200"),
+            ("SHA-256", "tight sha256 100"),
+        ],
+    ),
+    (
         "integer",
         Target {
-            mean: Some(2.0),
-            each: Some(1.1),
+            mean: Some(2.5),
+            each: Some(1.5),
         },
         &[
             ("sort", "integer sort 120"),
