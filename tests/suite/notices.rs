@@ -108,6 +108,31 @@ fn a_guest_that_cannot_go_on_is_told_of_once_without_being_asked() {
             },
             Some("System Call, EPC 0xbfc00000"),
         ),
+        // A load that misses the TLB, and a handler that returns.
+        (
+            "a handler that does nothing",
+            &{
+                let mut words = [NOP; 256];
+                words[..3].copy_from_slice(&[lui(1, 0x40), 0x4081_6000, NOP]);
+                (words[3], words[0x80]) = (0x8c01_0010, 0x4200_0018);
+                words
+            },
+            Some("TLB miss of a load or fetch, EPC 0xbfc0000c, BadVAddr 0x00000010"),
+        ),
+        // System calls in a loop, each of which is returned from to what follows it.
+        (
+            "system calls",
+            &{
+                let mut words = [NOP; 256];
+                words[..3].copy_from_slice(&[lui(1, 0x40), 0x4081_6000, NOP]);
+                words[3..6].copy_from_slice(&[0xc, 0x1000_fffe, NOP]);
+                // mfc0 k0, EPC; addiu k0, k0, 4; mtc0 k0, EPC; ehb; eret
+                let handler = [0x401a_7000, 0x275a_0004, 0x409a_7000, 0xc0, 0x4200_0018];
+                words[0xe0..0xe5].copy_from_slice(&handler);
+                words
+            },
+            None,
+        ),
         ("a program", &[SELF, NOP], None),
     ] {
         let errors = bare.run(words, &[]);

@@ -121,6 +121,11 @@ impl Core {
                 c.cause & !cause::BD
             };
         }
+        if !nested && exception != Exception::Interrupt {
+            let (epc, bad_vaddr) = (c.epc, c.bad_vaddr);
+            self.notices.taken(epc, bad_vaddr, exception.code());
+        }
+        let c = &mut self.cp0;
         c.cause = c.cause & !cause::CODE | exception.code() << 2;
         if exception == Exception::MachineCheck {
             c.status |= status::TS;
@@ -166,6 +171,7 @@ impl Core {
         } else {
             c.status &= !status::EXL;
             self.pc = c.epc;
+            self.notices.returns(c.epc);
         }
         self.ll_bit.0.set(false);
         self.mode_changed();

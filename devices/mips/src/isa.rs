@@ -177,10 +177,14 @@ impl Isa for Mips {
 
     fn sample(core: &mut Core, cx: &mut Cx<'_>) {
         core.sample(cx);
-        match core.cp0.status & status::EXL {
-            0 => core.notices.left_exception_level(cx.now()),
-            _ => core.tell_endless(cx),
+        let inside = core.cp0.status & status::EXL != 0;
+        if core.notices.has_left() || !inside {
+            core.notices.left_exception_level(cx.now());
         }
+        if inside {
+            core.tell_endless(cx);
+        }
+        core.tell_returning(cx);
     }
 
     fn poll(core: &mut Core) -> Option<Stop> {

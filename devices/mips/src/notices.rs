@@ -19,6 +19,10 @@ const LONG: u64 = 1_000_000_000;
 /// The same in exceptions taken there. A handler that is itself mapped takes one before it returns.
 const MANY: u32 = 1_000_000;
 
+/// Exceptions of one instruction, each of which was returned from to that instruction, after which it is not expected to be
+/// executed.
+const AGAIN: u32 = 100_000;
+
 /// What was said, and what has been seen so far.
 #[derive(Debug, Default)]
 pub struct Notices {
@@ -31,6 +35,14 @@ pub struct Notices {
     outside_at: u64,
     /// Exceptions taken at exception level since.
     pub nested: u32,
+    /// Where the last handler returned to.
+    returned: u32,
+    /// A handler has returned since this was last looked at.
+    left: bool,
+    /// The last exception that was no interrupt: EPC, BadVAddr, ExcCode.
+    last: (u32, u32, u32),
+    /// How often it came again after a return to its instruction.
+    again: u32,
 }
 
 impl Notices {
@@ -38,6 +50,25 @@ impl Notices {
     pub fn begin(&mut self, now: u64) {
         self.fresh = true;
         self.left_exception_level(now);
+    }
+
+    /// An instruction has raised an exception, not at exception level.
+    pub fn taken(&mut self, epc: u32, bad_vaddr: u32, code: u32) {
+        let this = (epc, bad_vaddr, code);
+        match this == self.last && epc == self.returned {
+            true => self.again = self.again.saturating_add(1),
+            false => (self.last, self.again) = (this, 0),
+        }
+    }
+
+    /// A handler of exceptions returns to an address.
+    pub fn returns(&mut self, to: u32) {
+        (self.returned, self.left) = (to, true);
+    }
+
+    /// Whether the CPU has left exception level by a return since this was last asked.
+    pub fn has_left(&mut self) -> bool {
+        std::mem::take(&mut self.left)
     }
 
     /// The CPU is not at exception level.
@@ -141,6 +172,20 @@ impl Core {
                 "{what} at pc {pc:#010x} is of {extension}, which this model of the core leaves out: the guest takes an exception"
             ));
         }
+    }
+
+    /// The CPU is not at exception level. Tells if one instruction has raised the same exception so often that it will not be
+    /// executed.
+    pub fn tell_returning(&mut self, cx: &mut Cx<'_>) {
+        let notices = &mut self.notices;
+        if notices.again < AGAIN || std::mem::replace(&mut notices.stuck, true) {
+            return;
+        }
+        let (epc, bad, code) = notices.last;
+        let name = cause_name(code);
+        cx.warn(format_args!(
+            "the guest returns from a handler of exceptions to the instruction that raised it, again and again: {name}, EPC {epc:#010x}, BadVAddr {bad:#010x}"
+        ));
     }
 
     /// The CPU is at exception level. Tells if it has been there for so long that it will not leave.

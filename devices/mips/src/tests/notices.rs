@@ -167,10 +167,28 @@ fn a_guest_that_stops_in_its_machine_check_is_told_in_one_line() {
 }
 
 #[test]
+fn a_guest_that_returns_to_the_same_instruction_is_told_once() {
+    let mut rig = slow();
+    rig.put(CODE, &[SYSCALL]);
+    rig.put(0x8000_0180, &[ERET]);
+    for _ in 0..300 {
+        rig.run(9_973);
+    }
+    let told = told(&mut rig);
+    assert_eq!(
+        told,
+        [
+            "the guest returns from a handler of exceptions to the instruction that raised it, again and again: System Call, \
+             EPC 0x80001000, BadVAddr 0x00000000"
+        ]
+    );
+}
+
+#[test]
 fn a_guest_that_returns_is_not_told_of() {
     let mut rig = slow();
-    // System calls for ever, each with an exception in its handler.
-    rig.put(CODE, &[SYSCALL]);
+    // System calls for ever, each with an exception in its handler, which returns behind it.
+    rig.put(CODE, &[SYSCALL, 0x1000_fffe, NOP]);
     // To the way back, which CP0 has as ErrorEPC, the second time.
     let again = [
         i(0x05, 8, 0, 4),
@@ -179,6 +197,9 @@ fn a_guest_that_returns_is_not_told_of() {
         NOP,
         NOP,
         i(0x09, 0, 8, 0),
+        0x401a_7000, // mfc0 k0, EPC
+        i(0x09, 26, 26, 4),
+        0x409a_7000, // mtc0 k0, EPC
         ERET,
     ];
     rig.put(0x8000_0180, &again);
