@@ -1,4 +1,4 @@
-//! Debian on Malta's Ethernet controller, and behind it the network `user`.
+//! Debian and U-Boot on Malta's Ethernet controller, and behind it the network `user`.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 
 use solderless_testing::emulator::Emulator;
-use solderless_testing::{Console, guests};
+use solderless_testing::{Console, Endian, guests};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
 const PROMPT: &str = "~ # ";
@@ -35,16 +35,48 @@ fn serve(content: Vec<u8>) -> u16 {
     port
 }
 
+/// Bytes that compress badly, always the same.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1u32;
+    let bytes = (0..length).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    bytes.collect()
+}
+
+#[test]
+fn uboot_loads_files() {
+    const PROMPT: &str = "maltael # ";
+    let Some(image) = guests::uboot() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("kernel"), noise(300_000)).expect("a file");
+    let net = format!("user,bootfile=kernel,tftp={}", folder.path().display());
+    let emulator = Emulator::ours_with(PROGRAM, "malta-net").ram(256);
+    let emulator = emulator.firmware(&image, Endian::Little);
+    let mut console = Console::start(emulator.args(["--net", &net]).command());
+    console.expect(PROMPT);
+    // The name of the file comes with the address.
+    let loaded = console.run("dhcp 0x80200000", PROMPT);
+    for words in [
+        "DHCP client bound to address 10.0.2.15",
+        "Filename 'kernel'",
+        "Bytes transferred = 300000 (493e0 hex)",
+    ] {
+        assert!(loaded.contains(words), "{words}: {loaded}");
+    }
+    let alive = console.run("ping 10.0.2.2", PROMPT);
+    assert!(alive.contains("host 10.0.2.2 is alive"), "{alive}");
+    let sum = console.run("crc32 0x80200000 0x493e0", PROMPT);
+    assert!(sum.trim_end().ends_with("==> 8a54f339"), "{sum}");
+    let missing = console.run("tftpboot 0x80200000 nothing", PROMPT);
+    assert!(missing.contains("there is no such file"), "{missing}");
+}
+
 #[test]
 fn debian_gets_an_address_and_files() {
     let Some(linux) = guests::linux() else { return };
-    let mut state = 1u32;
-    let content: Vec<u8> = (0..4 << 20)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
-        })
-        .collect();
+    let content = noise(4 << 20);
     let folder = tempfile::tempdir().expect("a folder");
     let copy = folder.path().join("file");
     std::fs::write(&copy, &content).expect("a file");
