@@ -1,12 +1,13 @@
 //! Frames of a network in a file, as `tcpdump -r` and Wireshark read it (the format of libpcap, draft-ietf-opsawg-pcap).
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
+use std::iter;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::outside::spawn;
@@ -38,24 +39,25 @@ pub(super) struct Record {
 impl Record {
     /// Makes the file, for its owner alone, and starts the thread that writes it.
     pub(super) fn create(name: &str, path: &Path) -> Result<Self, BackendError> {
-        let failed =
-            |e: io::Error| BackendError::new(format!("{name}: cannot write {}: {e}", shown(path)));
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = BufWriter::new(options.open(path).map_err(failed)?);
-        header(&mut file).map_err(failed)?;
+        let file = options.open(path);
+        let file = file.and_then(|mut file| file.write_all(&header()).map(|()| file));
+        let file = file
+            .map_err(|e| BackendError::new(format!("{name}: cannot write {}: {e}", shown(path))))?;
+        Self::start(name, &format!("{name}: {}", shown(path)), file)
+    }
+
+    /// Starts the thread that writes to `file`, behind its header.
+    fn start(
+        name: &str,
+        place: &str,
+        file: impl Write + Send + 'static,
+    ) -> Result<Self, BackendError> {
         let (to, frames) = sync_channel(KEPT);
         let waiting = Arc::new(AtomicUsize::new(0));
-        let (level, place) = (waiting.clone(), format!("{name}: {}", shown(path)));
-        spawn(name, move || {
-            if let Err(error) = write(&mut file, &frames, &level) {
-                say(&visible(&format!(
-                    "warning: {place} cannot be written, and has no more frames from here on: {error}\n"
-                )));
-                // Nobody waits for it.
-                level.store(0, SeqCst);
-            }
-        })?;
+        let (level, place) = (waiting.clone(), place.to_owned());
+        spawn(name, move || write(file, &frames, &level, &place))?;
         Ok(Self { to, waiting })
     }
 
@@ -67,54 +69,51 @@ impl Record {
 
     /// Keeps a frame that comes to the machine. It waits for the file: the frame's sender does, too.
     pub(super) fn keep(&self, frame: &[u8]) {
-        // Without a writer the file has failed, which was said.
+        // The writer goes on for as long as there is anybody who can send.
         let _ = self.to.send(self.stamped(frame));
     }
 }
 
-fn header(file: &mut impl Write) -> io::Result<()> {
+fn header() -> Vec<u8> {
     let mut header = Vec::new();
     header.extend(MAGIC.to_le_bytes());
     // Version 2.4; two fields that are zero.
     header.extend([2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     header.extend(LONGEST.to_le_bytes());
     header.extend(ETHERNET.to_le_bytes());
-    file.write_all(&header)?;
-    file.flush()
+    header
 }
 
-/// Writes frames until nobody has any more to give.
-fn write(
-    file: &mut BufWriter<File>,
-    frames: &Receiver<Stamped>,
-    waiting: &AtomicUsize,
-) -> io::Result<()> {
-    let mut unflushed = 0;
-    loop {
-        let (time, frame) = match frames.try_recv() {
-            Ok(next) => next,
-            Err(TryRecvError::Empty) => {
-                file.flush()?;
-                waiting.fetch_sub(std::mem::take(&mut unflushed), SeqCst);
-                match frames.recv() {
-                    Ok(next) => next,
-                    Err(_) => return Ok(()),
-                }
-            }
-            Err(TryRecvError::Disconnected) => {
-                file.flush()?;
-                waiting.fetch_sub(unflushed, SeqCst);
-                return Ok(());
-            }
-        };
-        unflushed += 1;
-        let length = (frame.len() as u32).to_le_bytes();
-        file.write_all(&(time.as_secs() as u32).to_le_bytes())?;
-        file.write_all(&time.subsec_micros().to_le_bytes())?;
-        file.write_all(&length)?;
-        file.write_all(&length)?;
-        file.write_all(&frame)?;
+/// Writes frames until nobody has any more to give. What comes once the file has failed is dropped.
+fn write(file: impl Write, frames: &Receiver<Stamped>, waiting: &AtomicUsize, place: &str) {
+    let mut file = Some(BufWriter::new(file));
+    while let Ok(first) = frames.recv() {
+        let some: Vec<_> = iter::once(first)
+            .chain(frames.try_iter())
+            .take(KEPT)
+            .collect();
+        if let Some(out) = &mut file
+            && let Err(error) = append(out, &some)
+        {
+            say(&visible(&format!(
+                "warning: {place} cannot be written, and has no more frames from here on: {error}\n"
+            )));
+            file = None;
+        }
+        waiting.fetch_sub(some.len(), SeqCst);
     }
+}
+
+fn append(out: &mut impl Write, frames: &[Stamped]) -> io::Result<()> {
+    for (time, frame) in frames {
+        let length = (frame.len() as u32).to_le_bytes();
+        out.write_all(&(time.as_secs() as u32).to_le_bytes())?;
+        out.write_all(&time.subsec_micros().to_le_bytes())?;
+        out.write_all(&length)?;
+        out.write_all(&length)?;
+        out.write_all(frame)?;
+    }
+    out.flush()
 }
 
 /// A network whose frames are kept as well.
@@ -203,5 +202,23 @@ mod tests {
         assert!(error.starts_with("net0: cannot write "), "{error}");
         let error = Record::create("net0", Path::new("/dev/full")).unwrap_err();
         assert!(error.to_string().contains("No space left"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_fails_holds_nobody() {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let record = Record::start("net0", "/dev/full", full.unwrap()).unwrap();
+        let mut sink = Recorded::new(None, record.clone());
+        for n in 0..3 * KEPT {
+            // Both ends go on.
+            record.keep(&[n as u8; 60]);
+            while let Some(time) = sink.wait() {
+                std::thread::sleep(time);
+            }
+            sink.send(&[n as u8; 60]);
+        }
+        while sink.backlog().bytes > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }

@@ -30,7 +30,7 @@ struct Marks {
     /// Pages that were written, and lines of them.
     written: RefCell<Vec<(u32, u64)>>,
     /// Pages that must not be written directly any more.
-    guarded: RefCell<Vec<u32>>,
+    guarded: RefCell<BTreeSet<u32>>,
 }
 
 struct Reserved {
@@ -146,7 +146,7 @@ impl Ram {
         set(self.0.watched.get_or_init(|| bits(self)), page, true);
         for marks in self.0.watch.watchers.borrow().iter() {
             if !marks.once && knows.is_none_or(|knows| !Rc::ptr_eq(marks, knows)) {
-                marks.guarded.borrow_mut().push(page);
+                marks.guarded.borrow_mut().insert(page);
                 marks.news.set(true);
             }
         }
@@ -202,7 +202,7 @@ impl Watcher {
 
     /// The pages that must not be written directly any more, and those watched here that were written, with a bit for each of their 64 lines, both
     /// since the last call. A page may be there more than once.
-    pub fn take_news(&self) -> (Vec<u32>, Vec<(u32, u64)>) {
+    pub fn take_news(&self) -> (BTreeSet<u32>, Vec<(u32, u64)>) {
         self.marks.news.set(false);
         let guarded = std::mem::take(&mut *self.marks.guarded.borrow_mut());
         let written = std::mem::take(&mut *self.marks.written.borrow_mut());
@@ -312,23 +312,23 @@ mod tests {
         let ram = Ram::new(3 * PAGE).unwrap();
         let [a, b] = [ram.watcher(), ram.watcher()];
         a.watch(1, true);
-        assert_eq!(b.take_news(), (vec![1], vec![]));
+        assert_eq!(b.take_news(), ([1].into(), vec![]));
         assert!(!a.news() && !b.news());
         ram.write_u8(0, 1).unwrap();
         assert!(!a.news());
         ram.write(PAGE - 1, &[1, 2]).unwrap();
         assert!(a.news() && !b.news());
         b.watch(1, true);
-        assert_eq!(a.take_news(), (vec![], vec![(1, 1)]));
+        assert_eq!(a.take_news(), ([].into(), vec![(1, 1)]));
         b.watch(2, true);
         ram.fill(PAGE + 63, PAGE, 7).unwrap();
-        assert_eq!(a.take_news(), (vec![2], vec![(1, u64::MAX)]));
-        assert_eq!(b.take_news(), (vec![], vec![(1, u64::MAX), (2, 1)]));
+        assert_eq!(a.take_news(), ([2].into(), vec![(1, u64::MAX)]));
+        assert_eq!(b.take_news(), ([].into(), vec![(1, u64::MAX), (2, 1)]));
         a.watch(1, false);
         assert!(ram.is_watched(1));
         ram.write_u8(2 * PAGE - 1, 1).unwrap();
         assert!(!a.news());
-        assert_eq!(b.take_news(), (vec![], vec![(1, 1 << 63)]));
+        assert_eq!(b.take_news(), ([].into(), vec![(1, 1 << 63)]));
         drop(b);
         assert!(!ram.is_watched(1) && !ram.is_watched(2));
     }
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(a.written(), [2, 3, 70].into());
         assert_eq!(a.written(), [].into());
         assert!(ram.is_watched(2));
-        assert_eq!(cpu.take_news(), (vec![2, 3], vec![(70, 1)]));
+        assert_eq!(cpu.take_news(), ([2, 3].into(), vec![(70, 1)]));
         ram.write_u8(2 * PAGE, 1).unwrap();
         assert_eq!(a.written(), [2].into());
         assert_eq!(b.written(), [2, 3, 70].into());
@@ -380,7 +380,7 @@ mod tests {
         let bytes = PAGE + 16..PAGE + 32;
         reservation.lend(&ram, bytes.clone());
         // Its owner too: somebody else may have reserved something there when it runs.
-        assert_eq!(cpus.map(|cpu| cpu.take_news().0), [[1], [1]]);
+        assert_eq!(cpus.map(|cpu| cpu.take_news().0), [[1].into(), [1].into()]);
         ram.write(PAGE + 14, &[0; 2]).unwrap();
         ram.write_u8(PAGE + 32, 1).unwrap();
         assert!(reservation.held());

@@ -60,25 +60,6 @@ impl State for Fcsr {
     }
 }
 
-/// LLbit: an LL was executed, and nothing since that makes SC fail. What it stands for is the 16 bytes at LLAddr.
-#[derive(Debug, Default)]
-pub struct LlBit(pub Reservation);
-
-impl State for LlBit {
-    fn shape(parts: &Parts) -> Shape {
-        bool::shape(parts)
-    }
-    fn save(&self, out: &mut Writer) {
-        self.0.held().save(out);
-    }
-    fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
-        let mut held = false;
-        held.load(from)?;
-        self.0.set(held);
-        Ok(())
-    }
-}
-
 /// What code is decoded and generated for: the state of the FPU, and whether the CPU is in kernel mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CodeMode(u8);
@@ -142,7 +123,8 @@ pub struct Core {
     pub tlb: Tlb,
     /// Out of sight of software.
     pub victims: Fitted<Victims>,
-    pub ll_bit: LlBit,
+    /// LLbit: an LL was executed, and nothing since that makes SC fail. What it stands for is the 16 bytes at LLAddr.
+    pub ll_bit: Reservation,
     /// Where the LL was.
     pub ll_va: u32,
     /// It has executed WAIT, and no interrupt has come since.
@@ -192,7 +174,7 @@ impl Core {
             cp0: Cp0::new(&identity),
             tlb: Tlb::new(identity.tlb_entries),
             victims,
-            ll_bit: LlBit::default(),
+            ll_bit: Reservation::default(),
             ll_va: 0,
             waiting: false,
             nmi: false,
@@ -374,7 +356,7 @@ impl Core {
     /// Others may write memory from now on, and so end what LL has reserved.
     #[inline]
     pub fn lend(&mut self, cx: &Cx<'_>) {
-        if self.ll_bit.0.held() {
+        if self.ll_bit.held() {
             self.lend_reserved(cx);
         }
     }
@@ -386,7 +368,7 @@ impl Core {
             && let Some(ram) = self.vcpu.memory.rams.get(ram as usize)
         {
             let at = offset + pa % PAGE;
-            self.ll_bit.0.lend(ram, at..at + 16);
+            self.ll_bit.lend(ram, at..at + 16);
         }
     }
 

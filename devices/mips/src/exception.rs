@@ -173,7 +173,7 @@ impl Core {
             self.pc = c.epc;
             self.notices.returns(c.epc);
         }
-        self.ll_bit.0.set(false);
+        self.ll_bit.set(false);
         self.mode_changed();
     }
 }

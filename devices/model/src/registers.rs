@@ -100,6 +100,22 @@ pub struct Row<C> {
     pub write: Option<Write<C>>,
 }
 
+impl<C> Row<C> {
+    /// What is in it.
+    pub fn value(&self, of: &C) -> Value {
+        (self.read)(of, self.index)
+    }
+
+    /// Sets what can be written of it; false if that is nothing.
+    pub fn set(&self, of: &mut C, value: Value) -> bool {
+        let Some(write) = self.write else {
+            return false;
+        };
+        write(of, self.index, value);
+        true
+    }
+}
+
 impl<C> Clone for Row<C> {
     fn clone(&self) -> Self {
         *self

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
-use solderless_memory::Ram;
+use solderless_memory::{Ram, Reservation};
 
 /// State that can be described, saved and loaded. Derived with `#[derive(State)]`; written by hand
 /// only for the leaves below.
@@ -707,6 +707,22 @@ impl State for String {
         let mut bytes = Vec::new();
         bytes.load(from)?;
         *self = String::from_utf8(bytes).map_err(|e| StateError::new(e.to_string()))?;
+        Ok(())
+    }
+}
+
+/// Whether it is there. What it is for is known by whoever has it.
+impl State for Reservation {
+    fn shape(parts: &Parts) -> Shape {
+        bool::shape(parts)
+    }
+    fn save(&self, out: &mut Writer) {
+        self.held().save(out);
+    }
+    fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        let mut held = false;
+        held.load(from)?;
+        self.set(held);
         Ok(())
     }
 }

@@ -744,7 +744,7 @@ impl Pcnet {
                 return cx.disarm(POLL);
             }
         };
-        // Two's complements; zero is 65,536 clocks.
+        // Two's complements; zero is 65,536 clocks. A guest's shortest one must not keep the host busy.
         let clocks = (1u64 << 16) - u64::from(interval);
         let at = cx.now().saturating_add(clocks.max(1 << 8) * CLOCK_NS);
         self.poll_at = Some(at);

@@ -51,25 +51,6 @@ impl State for Registers {
     }
 }
 
-/// Whether there is a reservation.
-#[derive(Debug, Default)]
-pub struct Reserved(pub Reservation);
-
-impl State for Reserved {
-    fn shape(parts: &Parts) -> Shape {
-        bool::shape(parts)
-    }
-    fn save(&self, out: &mut Writer) {
-        self.0.held().save(out);
-    }
-    fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
-        let mut held = false;
-        held.load(from)?;
-        self.0.set(held);
-        Ok(())
-    }
-}
-
 /// A CPU without its decoded code.
 #[derive(Debug, State)]
 pub struct Core {
@@ -82,7 +63,7 @@ pub struct Core {
     pub csr: Csr,
     pub pmp: Pmp,
     /// An LR was executed, and nothing since that makes SC fail.
-    pub reserved: Reserved,
+    pub reserved: Reservation,
     /// The physical address that it has read, and how many bytes.
     reserved_at: u64,
     pub reserved_size: u8,
@@ -129,11 +110,11 @@ impl Core {
             privilege: MACHINE,
             csr: Csr::new(&identity),
             pmp: Pmp::default(),
-            reserved: Reserved::default(),
+            reserved: Reservation::default(),
             reserved_at: 0,
             reserved_size: 0,
             waiting: false,
-            vcpu: Vcpu::new(identity.clock),
+            vcpu: Vcpu::new(identity.clock.0),
             lines: 0,
             timer_pending: false,
             mask: if identity.rv32 {
@@ -252,21 +233,21 @@ impl Core {
 
     /// An LR has read so many bytes at a physical address.
     pub fn reserve(&mut self, pa: u64, size: u8) {
-        self.reserved.0.set(true);
+        self.reserved.set(true);
         (self.reserved_at, self.reserved_size) = (pa, size);
     }
 
     /// Whether the reservation is of aligned bytes, if there is one.
     pub fn reservation_fits(&self) -> bool {
         let size = self.reserved_size;
-        !self.reserved.0.held()
+        !self.reserved.held()
             || matches!(size, 4 | 8) && self.reserved_at.is_multiple_of(size.into())
     }
 
     /// Others may write memory from now on, and so end what LR has reserved.
     #[inline]
     pub fn lend(&mut self, cx: &Cx<'_>) {
-        if self.reserved.0.held() {
+        if self.reserved.held() {
             self.lend_reserved(cx);
         }
     }
@@ -279,14 +260,14 @@ impl Core {
         {
             let at = offset + pa % PAGE;
             let end = at + u64::from(self.reserved_size);
-            self.reserved.0.lend(ram, at..end);
+            self.reserved.lend(ram, at..end);
         }
     }
 
     /// Whether an SC of so many bytes there succeeds; there is no reservation after it.
     pub fn take_reservation(&mut self, pa: u64, size: u8) -> bool {
-        let held = self.reserved.0.held();
-        self.reserved.0.set(false);
+        let held = self.reserved.held();
+        self.reserved.set(false);
         held && (self.reserved_at, self.reserved_size) == (pa, size)
     }
 

@@ -129,7 +129,7 @@ impl RiscvCpu {
 
 impl Processor for RiscvCpu {
     fn run(&mut self, cx: &mut Cx<'_>, limit: u64) -> Stop {
-        self.core.reserved.0.take_back();
+        self.core.reserved.take_back();
         let stop = self.engine.run(&mut self.core, cx, limit);
         self.core.lend(cx);
         stop
@@ -186,15 +186,11 @@ impl Processor for RiscvCpu {
 
     fn register(&self, place: usize) -> Option<Value> {
         let row = registers::table(&self.core.identity).get(place)?;
-        Some((row.read)(&self.core, row.index))
+        Some(row.value(&self.core))
     }
 
     fn set_register(&mut self, place: usize, value: Value) -> bool {
         let row = registers::table(&self.core.identity).get(place);
-        let Some((row, write)) = row.and_then(|row| Some((row, row.write?))) else {
-            return false;
-        };
-        write(&mut self.core, row.index, value);
-        true
+        row.is_some_and(|row| row.set(&mut self.core, value))
     }
 }

@@ -311,12 +311,12 @@ impl Core {
 
     /// What `time` is at an instant of guest time.
     fn time(&self, now: u64) -> u64 {
-        since_start(now, self.identity.timebase)
+        since_start(now, self.identity.timebase_frequency.0)
     }
 
     fn cycles(&self, now: u64) -> u64 {
         let counted = match self.csr.mcountinhibit & CYCLE {
-            0 => since_start(now, self.identity.clock),
+            0 => since_start(now, self.identity.clock.0),
             _ => 0,
         };
         self.csr.cycle_offset.wrapping_add(counted)
@@ -448,7 +448,7 @@ impl Core {
             0xc81 => high(self.time(now)),
             0xb02 | 0xc02 => self.instret(executed),
             0xb82 | 0xc82 => high(self.instret(executed)),
-            MHARTID => id.hartid,
+            MHARTID => id.hartid.into(),
             MVENDORID..=MCONFIGPTR => 0,
             _ => return None,
         };
@@ -629,7 +629,7 @@ impl Core {
             return;
         }
         let due = u128::from(self.csr.stimecmp) * NANOSECONDS;
-        let due = due.div_ceil(u128::from(self.identity.timebase));
+        let due = due.div_ceil(u128::from(self.identity.timebase_frequency.0));
         match u64::try_from(due) {
             Ok(at) if at < solderless_model::END_OF_TIME => cx.arm(TIMER, at),
             _ => cx.disarm(TIMER),

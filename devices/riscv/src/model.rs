@@ -1,5 +1,7 @@
 //! The CPUs that can be described: the width of registers, and what a board may add or leave out.
 
+use std::ops::Deref;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{Hertz, PropError, Ranges};
@@ -32,7 +34,7 @@ pub enum SatpMode {
 }
 
 /// Properties of a RISC-V CPU. Names are QEMU's.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Props {
     /// The width of registers.
@@ -117,40 +119,21 @@ impl Default for Props {
     }
 }
 
-/// A CPU as configured: what there is.
+/// A CPU as configured: its properties, of which those are set that have an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "each is a property, or an extension of its name"
-)]
 pub struct Identity {
+    props: Props,
+    /// Registers have 32 bits.
     pub rv32: bool,
-    pub hartid: u64,
-    pub resetvec: u64,
-    /// Advances of `time` in a second.
-    pub timebase: u64,
-    /// Clock in Hz.
-    pub clock: u64,
-    pub m: bool,
-    pub a: bool,
-    pub f: bool,
-    pub d: bool,
-    pub c: bool,
-    pub u: bool,
-    pub s: bool,
-    pub zba: bool,
-    pub zbb: bool,
-    pub zbs: bool,
-    pub zicbom: bool,
-    pub zicboz: bool,
-    pub misaligned: bool,
-    pub pmp: bool,
-    pub sstc: bool,
-    pub svadu: bool,
-    pub svinval: bool,
-    pub svpbmt: bool,
     /// The values of satp.MODE that there are, one bit each.
     pub satp_modes: u64,
+}
+
+impl Deref for Identity {
+    type Target = Props;
+    fn deref(&self) -> &Props {
+        &self.props
+    }
 }
 
 impl Identity {
@@ -211,29 +194,14 @@ impl Identity {
         let s = props.s;
         Ok(Self {
             rv32,
-            hartid: props.hartid.into(),
-            resetvec: props.resetvec,
-            timebase: props.timebase_frequency.0,
-            clock: props.clock.0,
-            m: props.m,
-            a: props.a,
-            f: props.f,
-            d: props.d,
-            c: props.c,
-            u: props.u,
-            s,
-            zba: props.zba,
-            zbb: props.zbb,
-            zbs: props.zbs,
-            zicbom: props.zicbom,
-            zicboz: props.zicboz,
-            misaligned: props.zicclsm,
-            pmp: props.pmp,
-            sstc: s && props.sstc,
-            svadu: s && props.svadu,
-            svinval: s && props.svinval,
-            svpbmt: s && !rv32 && props.svpbmt,
             satp_modes: if s { satp_modes } else { 1 },
+            props: Props {
+                sstc: s && props.sstc,
+                svadu: s && props.svadu,
+                svinval: s && props.svinval,
+                svpbmt: s && !rv32 && props.svpbmt,
+                ..*props
+            },
         })
     }
 }

@@ -18,7 +18,7 @@ const IP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
 /// The shortest frame, without its check sequence.
 const SHORTEST: usize = 60;
-/// Addresses that are known of the guest at most, and packets that wait for one.
+/// Addresses that are known of the guest at most, and frames that wait for one.
 const KNOWN: usize = 64;
 const HELD: usize = 8;
 
@@ -35,10 +35,15 @@ pub(super) struct Link {
     pub(super) user: User,
     own: EthernetAddress,
     known: HashMap<Ipv4Addr, EthernetAddress>,
-    /// Packets for an address that was asked for.
+    /// Frames for an address that was asked for.
     held: HashMap<Ipv4Addr, Vec<Vec<u8>>>,
     /// The identification of the next packet that is cut into pieces.
     identification: u16,
+}
+
+/// A frame for so many bytes, without its header.
+fn empty(length: usize) -> Vec<u8> {
+    vec![0; (ETHERNET_HEADER + length).max(SHORTEST)]
 }
 
 impl Link {
@@ -60,7 +65,7 @@ impl Link {
     }
 
     /// Takes a frame of the guest's; comes back with the IP packet in it, if it is one for this network.
-    pub(super) fn take<'f>(&mut self, frame: &'f [u8]) -> Option<&'f [u8]> {
+    pub(super) fn take<'f>(&mut self, frame: &'f [u8]) -> Option<Ipv4Packet<&'f [u8]>> {
         let frame = EthernetFrame::new_checked(frame).ok()?;
         let to = frame.dst_addr();
         if to != self.own && !to.is_broadcast() {
@@ -76,10 +81,10 @@ impl Link {
                 if packet.version() != 4 || !packet.verify_checksum() {
                     return None;
                 }
-                let (from, length) = (packet.src_addr(), usize::from(packet.total_len()));
-                self.learn(from, frame.src_addr());
+                self.learn(packet.src_addr(), frame.src_addr());
                 // What follows is padding.
-                frame.payload().get(..length)
+                let length = usize::from(packet.total_len());
+                Some(Ipv4Packet::new_unchecked(frame.payload().get(..length)?))
             }
             _ => None,
         }
@@ -119,8 +124,8 @@ impl Link {
             self.known.clear();
         }
         self.known.insert(address, hardware);
-        for packet in self.held.remove(&address).unwrap_or_default() {
-            self.packet(packet.len(), |to| to.copy_from_slice(&packet));
+        for frame in self.held.remove(&address).unwrap_or_default() {
+            self.send(hardware, EthernetProtocol::Ipv4, frame);
         }
     }
 
@@ -137,35 +142,28 @@ impl Link {
             ArpOperation::Reply => target_hardware_addr,
             _ => EthernetAddress::BROADCAST,
         };
-        self.send(to, EthernetProtocol::Arp, arp.buffer_len(), |payload| {
-            arp.emit(&mut ArpPacket::new_unchecked(payload));
-        });
+        let mut frame = empty(arp.buffer_len());
+        arp.emit(&mut ArpPacket::new_unchecked(&mut frame[ETHERNET_HEADER..]));
+        self.send(to, EthernetProtocol::Arp, frame);
     }
 
-    fn send(
-        &mut self,
-        to: EthernetAddress,
-        protocol: EthernetProtocol,
-        length: usize,
-        fill: impl FnOnce(&mut [u8]),
-    ) {
-        let mut bytes = vec![0; (ETHERNET_HEADER + length).max(SHORTEST)];
-        let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
+    /// Puts the header in front of what a frame carries, and sends it.
+    fn send(&mut self, to: EthernetAddress, protocol: EthernetProtocol, mut frame: Vec<u8>) {
         let header = EthernetRepr {
             src_addr: self.own,
             dst_addr: to,
             ethertype: protocol,
         };
-        header.emit(&mut frame);
-        fill(&mut frame.payload_mut()[..length]);
-        self.guest.frame(bytes);
+        header.emit(&mut EthernetFrame::new_unchecked(&mut frame[..]));
+        self.guest.frame(frame);
     }
 
     /// Sends an IP packet of so many bytes, at most [`MTU`], to the guest that it names.
     pub(super) fn packet<R>(&mut self, length: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
-        let mut bytes = vec![0; length];
-        let result = fill(&mut bytes);
-        let Ok(to) = Ipv4Packet::new_checked(&bytes[..]).map(|packet| packet.dst_addr()) else {
+        let mut frame = empty(length);
+        let packet = &mut frame[ETHERNET_HEADER..][..length];
+        let result = fill(packet);
+        let Ok(to) = Ipv4Packet::new_checked(&*packet).map(|packet| packet.dst_addr()) else {
             return result;
         };
         let hardware = match to.is_broadcast() {
@@ -173,23 +171,21 @@ impl Link {
             false => self.known.get(&to).copied(),
         };
         match hardware {
-            Some(hardware) => self.send(hardware, EthernetProtocol::Ipv4, length, |payload| {
-                payload.copy_from_slice(&bytes);
-            }),
-            None if self.user.is_guest(to) => self.hold(to, bytes),
+            Some(hardware) => self.send(hardware, EthernetProtocol::Ipv4, frame),
+            None if self.user.is_guest(to) => self.hold(to, frame),
             None => {}
         }
         result
     }
 
-    /// Asks where an address is, and keeps a packet until that is known.
-    fn hold(&mut self, to: Ipv4Addr, packet: Vec<u8>) {
+    /// Asks where an address is, and keeps a frame until that is known.
+    fn hold(&mut self, to: Ipv4Addr, frame: Vec<u8>) {
         if self.held.len() >= KNOWN {
             self.held.clear();
         }
         let held = self.held.entry(to).or_default();
         if held.len() < HELD {
-            held.push(packet);
+            held.push(frame);
         }
         self.send_arp(ArpRepr::EthernetIpv4 {
             operation: ArpOperation::Request,

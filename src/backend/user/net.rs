@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use smoltcp::wire::{IpProtocol, Ipv4Packet, TcpPacket, UdpPacket};
+use smoltcp::wire::{IpProtocol, TcpPacket, UdpPacket};
 
 use super::User;
 use super::dhcp::{self, Dhcp};
@@ -97,42 +97,37 @@ impl Net {
 
     /// Passes on until `next`, which gives the guest's frames, has no more and never will: `Err`.
     pub(super) fn run(mut self, mut next: impl FnMut() -> Result<Option<Vec<u8>>, ()>) {
-        loop {
-            let now = Instant::now();
-            let mut more = true;
-            for _ in 0..TURN {
-                match next() {
-                    Ok(Some(frame)) => self.frame(&frame, now),
-                    Ok(None) => {
-                        more = false;
-                        break;
-                    }
-                    Err(()) => return,
-                }
-            }
-            self.step(now);
-            let mut early = None;
-            if !more {
-                self.wake.asleep.store(true, SeqCst);
-                // What came before the guest's side saw that.
-                match next() {
-                    Ok(None) => {}
-                    Ok(frame) => early = frame,
-                    Err(()) => return,
-                }
-            }
-            let wait = !more && early.is_none();
-            self.wait(wait.then(Instant::now));
-            self.wake.asleep.store(false, SeqCst);
-            if let Some(frame) = early {
-                self.frame(&frame, Instant::now());
-            }
-        }
+        while self.turn(&mut next).is_ok() {}
     }
 
-    /// Waits until a socket of the host's has something, from an instant on; without one it only looks.
-    fn wait(&mut self, from: Option<Instant>) {
-        let Some(now) = from else { return };
+    /// Takes what the guest has sent, then what the host has, and waits where that was all.
+    fn turn(&mut self, next: &mut impl FnMut() -> Result<Option<Vec<u8>>, ()>) -> Result<(), ()> {
+        let now = Instant::now();
+        for _ in 0..TURN {
+            if let Some(frame) = next()? {
+                self.frame(&frame, now);
+                continue;
+            }
+            self.step(now);
+            self.wake.asleep.store(true, SeqCst);
+            // One that came before the guest's side saw that.
+            let early = next()?;
+            if early.is_none() {
+                self.wait();
+            }
+            self.wake.asleep.store(false, SeqCst);
+            if let Some(frame) = early {
+                self.frame(&frame, now);
+            }
+            return Ok(());
+        }
+        self.step(now);
+        Ok(())
+    }
+
+    /// Waits until a socket of the host's has something, the guest has, or it is time.
+    fn wait(&mut self) {
+        let now = Instant::now();
         let delay = self.tcp.delay(now).into_iter().chain(self.tftp.delay(now));
         let delay = delay.min().unwrap_or(LOOK).min(LOOK);
         let room = self.link.room() > 0;
@@ -164,10 +159,6 @@ impl Net {
         let Some(packet) = self.link.take(frame) else {
             return;
         };
-        let bytes = packet;
-        let Ok(packet) = Ipv4Packet::new_checked(packet) else {
-            return;
-        };
         let (from, to) = (packet.src_addr(), packet.dst_addr());
         let Some(payload) = self.pieces.whole(&packet, now) else {
             return;
@@ -184,8 +175,9 @@ impl Net {
                 );
                 let first = segment.syn() && !segment.ack();
                 // What came in pieces is rarer than rare, and is sent again in smaller ones.
-                if bytes.len() == usize::from(packet.header_len()) + payload.len() {
-                    self.tcp.packet(bytes, ends, first, &self.link.user);
+                if !packet.more_frags() && packet.frag_offset() == 0 {
+                    self.tcp
+                        .packet(packet.into_inner(), ends, first, &self.link.user);
                 }
             }
             IpProtocol::Udp => {

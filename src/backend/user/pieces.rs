@@ -1,5 +1,6 @@
 //! IP packets that come in pieces.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -30,11 +31,15 @@ pub(super) struct Pieces(VecDeque<Open>);
 
 impl Pieces {
     /// The payload of a packet: at once if it is whole, otherwise when its last missing piece comes.
-    pub(super) fn whole(&mut self, packet: &Ipv4Packet<&[u8]>, now: Instant) -> Option<Vec<u8>> {
+    pub(super) fn whole<'p>(
+        &mut self,
+        packet: &Ipv4Packet<&'p [u8]>,
+        now: Instant,
+    ) -> Option<Cow<'p, [u8]>> {
         let (at, more) = (usize::from(packet.frag_offset()), packet.more_frags());
         let piece = packet.payload();
         if at == 0 && !more {
-            return Some(piece.to_vec());
+            return Some(piece.into());
         }
         let end = at + piece.len();
         // A packet of no device would look like this.
@@ -74,6 +79,6 @@ impl Pieces {
         if open.bytes.len() != length || !open.come.iter().all(|come| *come) {
             return None;
         }
-        self.0.remove(place).map(|open| open.bytes)
+        self.0.remove(place).map(|open| open.bytes.into())
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -221,7 +221,7 @@ impl Tcp {
     pub(super) fn step(&mut self, link: &mut Link, now: Instant) {
         self.turn(link, now);
         self.open(link, now);
-        self.accept();
+        self.accept(&link.user);
         for connection in &mut self.connections {
             let socket = self.sockets.get_mut::<Socket>(connection.handle);
             pump(connection, socket);
@@ -290,7 +290,7 @@ impl Tcp {
     }
 
     /// Takes who wants to get to the guest.
-    fn accept(&mut self) {
+    fn accept(&mut self, user: &User) {
         for (listener, guest) in &self.listeners {
             while self.connections.len() + self.openings.len() < CONNECTIONS
                 && let Ok((host, peer)) = listener.accept()
@@ -299,12 +299,7 @@ impl Tcp {
                 if host.set_nonblocking(true).is_err() || host.set_nodelay(true).is_err() {
                     continue;
                 }
-                let inner = self.interface.ipv4_addr().unwrap_or(Ipv4Addr::UNSPECIFIED);
-                let from = match peer.ip().is_loopback() {
-                    true => inner,
-                    false => *peer.ip(),
-                };
-                let from = SocketAddrV4::new(from, peer.port());
+                let from = SocketAddrV4::new(user.inside(*peer.ip()), peer.port());
                 let mut socket = Self::socket();
                 let context = self.interface.context();
                 if let Err(error) = socket.connect(context, endpoint(*guest), endpoint(from)) {

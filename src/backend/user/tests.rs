@@ -163,7 +163,7 @@ impl Lab {
             if packet.next_header() == protocol
                 && let Some(whole) = pieces.whole(&packet, Instant::now())
             {
-                return Some((from, to, whole));
+                return Some((from, to, whole.into_owned()));
             }
         }
         None

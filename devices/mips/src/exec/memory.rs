@@ -168,7 +168,7 @@ impl Core {
     fn on_bus<R>(&mut self, cx: &mut Cx<'_>, ask: impl FnOnce(&mut Cx<'_>) -> R) -> R {
         self.lend(cx);
         let answer = ask(cx);
-        self.ll_bit.0.take_back();
+        self.ll_bit.take_back();
         answer
     }
 
@@ -536,7 +536,7 @@ fn load_linked<const BIG: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut 
     let va = core.r[op.b].wrapping_add(op.imm);
     let done = core.load(op, cx, va, 4);
     if done.is_ok() {
-        core.ll_bit.0.set(true);
+        core.ll_bit.set(true);
         core.ll_va = va;
         if let Ok((pa, _)) = core.translate(va, Access::Load) {
             core.cp0.ll_addr = pa >> 4;
@@ -558,11 +558,11 @@ fn store_conditional<const BIG: bool>(
     let va = core.r[op.b].wrapping_add(op.imm);
     let value = core.r[op.c];
     let raw = if BIG { value.swap_bytes() } else { value };
-    let succeeds = core.ll_bit.0.held() && core.ll_va == va;
+    let succeeds = core.ll_bit.held() && core.ll_va == va;
     if succeeds && let Err(exit) = core.stop_before_store(op, va, 4) {
         return exit;
     }
-    core.ll_bit.0.set(false);
+    core.ll_bit.set(false);
     if succeeds {
         if core.vcpu.soft.write_u32(va, raw) {
             core.r[op.a] = 1;

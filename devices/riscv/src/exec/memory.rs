@@ -212,7 +212,7 @@ impl Core {
     fn on_bus<R>(&mut self, cx: &mut Cx<'_>, ask: impl FnOnce(&mut Cx<'_>) -> R) -> R {
         self.lend(cx);
         let answer = ask(cx);
-        self.reserved.0.take_back();
+        self.reserved.take_back();
         answer
     }
 
@@ -230,7 +230,7 @@ impl Core {
 
     /// A misaligned access to memory. There is none to devices.
     fn load_misaligned(&mut self, cx: &Cx<'_>, va: u64, size: u8) -> Result<u64, Trap> {
-        if !self.identity.misaligned {
+        if !self.identity.zicclsm {
             return Err(Trap::new(cause::LOAD_MISALIGNED, va));
         }
         let ((va, size), second) = self.parts(va, size);
@@ -249,7 +249,7 @@ impl Core {
         size: u8,
         value: u64,
     ) -> Result<bool, Trap> {
-        if !self.identity.misaligned {
+        if !self.identity.zicclsm {
             return Err(Trap::new(cause::STORE_MISALIGNED, va));
         }
         let ((va, size), second) = self.parts(va, size);
