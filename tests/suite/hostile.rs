@@ -8,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use solderless::compose::{self, Options};
-use solderless::machine::{Event, Fittings, Host, Machine, Pace, Run};
+use solderless::machine::{Event, Fittings, Machine, Pace, Run};
 use solderless::registry::TYPES;
 use solderless::state::layout::{Type, contents, scalar_size};
 use solderless::state::{Description, Layout, stream};
@@ -16,6 +16,7 @@ use solderless_model::testing::{Noise, copy, step};
 use solderless_model::{END_OF_TIME, NEWEST, Section};
 
 use crate::models::{bench, properties, with_parts};
+use crate::outside::Typed;
 
 /// How long nothing may come out of one stream.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -230,18 +231,6 @@ fn a_device_stands_what_is_loaded_into_it() {
         second.advance(10_000_000);
         true
     });
-}
-
-/// An outside from which some input comes at once.
-struct Typed(VecDeque<Event>);
-
-impl Host for Typed {
-    fn poll(&mut self) -> Option<Event> {
-        self.0.pop_front()
-    }
-    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
-        None
-    }
 }
 
 #[test]

@@ -4,21 +4,11 @@
 use std::time::Duration;
 
 use solderless::compose::{self, Loaded, Options};
-use solderless::machine::{Clock, End, Event, Fittings, Host, Machine, Pace, Run};
+use solderless::machine::{Clock, End, Fittings, Machine, Pace, Run};
 use solderless_model::testing::Noise;
 use solderless_model::{END_OF_TIME, NEWEST, Request, Section, State, Writer};
 
-/// An outside from which nothing comes.
-struct Silence;
-
-impl Host for Silence {
-    fn poll(&mut self) -> Option<Event> {
-        None
-    }
-    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
-        None
-    }
-}
+use crate::outside::Typed;
 
 /// Runs a machine for so many nanoseconds of guest time.
 fn run(machine: &mut Machine, ns: u64, no_reboot: bool) -> End {
@@ -27,7 +17,7 @@ fn run(machine: &mut Machine, ns: u64, no_reboot: bool) -> End {
         no_reboot,
         max_time: Some(Duration::from_nanos(ns)),
     };
-    machine.run(run, &mut Silence)
+    machine.run(run, &mut Typed::default())
 }
 
 fn loaded() -> Loaded {

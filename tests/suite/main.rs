@@ -21,6 +21,7 @@ mod models;
 mod monitor;
 mod network;
 mod notices;
+mod outside;
 mod pace;
 mod parts;
 mod peers;

@@ -1,12 +1,13 @@
 //! Serial input as a guest sees it.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
 use solderless::compose::{self, Options};
-use solderless::machine::{Event, Fittings, Host, Machine, Pace, Run, Sink};
+use solderless::machine::{Event, Fittings, Machine, Pace, Run, Sink};
+
+use crate::outside::Typed;
 
 const BOARD: &str = r#"
     [board]
@@ -27,18 +28,6 @@ const BOARD: &str = r#"
     backend.chr = "serial0"
     [dev.uart.serial-mm]
 "#;
-
-/// An outside from which some input comes at once.
-struct Typed(VecDeque<Event>);
-
-impl Host for Typed {
-    fn poll(&mut self) -> Option<Event> {
-        self.0.pop_front()
-    }
-    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
-        None
-    }
-}
 
 #[derive(Clone, Default)]
 struct Heard(Rc<RefCell<Vec<u8>>>);

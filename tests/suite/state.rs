@@ -2,14 +2,14 @@
 //! broken stream is refused.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use solderless::compose::{self, Loaded, Options};
-use solderless::machine::{Event, Fittings, Host, Kernel, KernelFiles, Machine, Pace, Run, Sink};
+use solderless::machine::{Event, Fittings, Kernel, KernelFiles, Machine, Pace, Run, Sink};
 use solderless::picture::{Node, graph};
 use solderless::state::{Description, Layout, Stream, StreamError, layout, payload, stream};
 use solderless_model::testing::Noise;
@@ -18,17 +18,7 @@ use solderless_testing::streams::reseal;
 use solderless_testing::usage;
 use solderless_testing::{Console, guests};
 
-/// An outside from which some input comes at once, and then nothing.
-struct Typed(VecDeque<Event>);
-
-impl Host for Typed {
-    fn poll(&mut self) -> Option<Event> {
-        self.0.pop_front()
-    }
-    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
-        None
-    }
-}
+use crate::outside::Typed;
 
 /// Runs a machine for so many nanoseconds of guest time.
 fn run(machine: &mut Machine, ns: u64) {
@@ -37,7 +27,7 @@ fn run(machine: &mut Machine, ns: u64) {
         no_reboot: false,
         max_time: Some(Duration::from_nanos(ns)),
     };
-    machine.run(run, &mut Typed(VecDeque::new()));
+    machine.run(run, &mut Typed::default());
 }
 
 fn quiet(_: u64, _: u64) {}

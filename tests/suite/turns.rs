@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use solderless::compose::{self, Loaded, Options};
-use solderless::machine::{End, Event, Fittings, Host, Machine, Pace, Run};
+use solderless::machine::{End, Fittings, Machine, Pace, Run};
 use solderless_model::testing::Noise;
 use solderless_model::{Engine, NEWEST, Place, Stop, Stops, Watch, Watching};
 use solderless_testing::{Endian, guests};
+
+use crate::outside::Typed;
 
 /// The engines that this host has.
 const ENGINES: &[Engine] = if cfg!(target_arch = "x86_64") {
@@ -22,17 +24,6 @@ const BOARD: &str = include_str!("../boards/good/pair.toml");
 const SHARED: u64 = 0x1000;
 /// Guest time after which it is done.
 const ENOUGH_NS: u64 = 40_000_000;
-
-struct Silence;
-
-impl Host for Silence {
-    fn poll(&mut self) -> Option<Event> {
-        None
-    }
-    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
-        None
-    }
-}
 
 /// The program, and the board it is for.
 struct Pair {
@@ -78,7 +69,7 @@ fn run(machine: &mut Machine, ns: u64) {
         no_reboot: false,
         max_time: Some(Duration::from_nanos(ns)),
     };
-    assert_eq!(machine.run(run, &mut Silence), End::TimeUp);
+    assert_eq!(machine.run(run, &mut Typed::default()), End::TimeUp);
 }
 
 /// Panics unless the program has come to what it must.
@@ -166,7 +157,7 @@ fn run_through(machine: &mut Machine, mut stopped: impl FnMut(&mut Machine, usiz
             no_reboot: false,
             max_time: Some(Duration::from_nanos(ENOUGH_NS - machine.now())),
         };
-        match machine.run(run, &mut Silence) {
+        match machine.run(run, &mut Typed::default()) {
             End::Stopped(cpu, stop) => stopped(machine, cpu, stop),
             end => break assert_eq!(end, End::TimeUp),
         }

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use solderless::compose::{self, BUILT_IN, Loaded, Options};
-use solderless::machine::{Event, Fittings, Host, Machine, Pace, Run};
+use solderless::machine::{Fittings, Machine, Pace, Run};
 use solderless::state::{Description, Layout, Stream, Uri, forever, save};
 use solderless_model::NEWEST;
+
+use crate::outside::Typed;
 
 /// What to do when a test here fails.
 const FROZEN: &str = "
@@ -72,24 +74,13 @@ fn the_layout_of_a_version_never_changes() {
     }
 }
 
-struct Silence;
-
-impl Host for Silence {
-    fn poll(&mut self) -> Option<Event> {
-        None
-    }
-    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
-        None
-    }
-}
-
 fn run(machine: &mut Machine) {
     let run = Run {
         pace: Pace::Deterministic,
         no_reboot: false,
         max_time: Some(Duration::from_millis(20)),
     };
-    machine.run(run, &mut Silence);
+    machine.run(run, &mut Typed::default());
 }
 
 /// The stream that was kept of a version: a Malta in the middle of its ROM.

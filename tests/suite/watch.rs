@@ -4,22 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use solderless::compose::{self, Options};
-use solderless::machine::{Event, Fittings, Host, Machine, Pace, Run, Watch};
+use solderless::machine::{Event, Fittings, Machine, Pace, Run, Watch};
 use solderless_model::memory::PAGE;
 use solderless_model::testing::Noise;
 use solderless_model::{Engine, NEWEST};
 
-/// An outside from which this comes, and nothing else.
-struct Typed(Option<Event>);
-
-impl Host for Typed {
-    fn poll(&mut self) -> Option<Event> {
-        self.0.take()
-    }
-    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
-        None
-    }
-}
+use crate::outside::Typed;
 
 /// A copy of memory, by section, block and page.
 type Copy = BTreeMap<(String, usize), Vec<u8>>;
@@ -90,7 +80,7 @@ fn a_copy_of_memory_is_kept_up_to_date_by_what_was_written() {
                 max_time: Some(Duration::from_nanos(noise.below(4_000_000))),
             };
             let input = (noise.below(8) == 0).then(|| Event::Input(serial, typed.to_vec()));
-            machine.run(run, &mut Typed(input));
+            machine.run(run, &mut Typed(input.into_iter().collect()));
             // A loader writes as well.
             let at = noise.below(0x10_0000);
             machine

@@ -4,12 +4,11 @@
 mod saves;
 mod subject;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use solderless::compose::{self, Options};
 use solderless::machine::{
-    Event, Fittings, Host, Kernel, KernelFiles, Machine, Pace, Run, firmware_image,
+    Event, Fittings, Kernel, KernelFiles, Machine, Pace, Run, firmware_image,
 };
 use solderless::plan::Plan;
 use solderless_model::testing::Noise;
@@ -18,6 +17,7 @@ use solderless_testing::{Endian, guests};
 
 use self::subject::{SINGLE, Subject, Unit};
 use crate::architectures::{ARCHITECTURES, named, unmapped};
+use crate::outside::Typed;
 
 /// Code is generated for everything that is executed twice.
 const JIT: Engine = Engine::Jit { after: 2 };
@@ -29,18 +29,6 @@ fn plan(board: &str, set: &[(&str, &str)]) -> Plan {
         ..Options::default()
     };
     compose::load(board, &options).expect("the board is good").0
-}
-
-/// An outside from which some input comes at once, and then nothing.
-struct Typed(VecDeque<Event>);
-
-impl Host for Typed {
-    fn poll(&mut self) -> Option<Event> {
-        self.0.pop_front()
-    }
-    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
-        None
-    }
 }
 
 /// What keeps the ROM busy.

@@ -6,24 +6,13 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use solderless::machine::{Event, Host, Machine, Pace, Run};
+use solderless::machine::{Machine, Pace, Run};
 use solderless_model::memory::Ram;
 use solderless_model::registers::Register;
 use solderless_model::{Engine, NEWEST, Section, Stop};
 
 use crate::architectures::Architecture;
-
-/// Nothing comes from outside.
-struct Silence;
-
-impl Host for Silence {
-    fn poll(&mut self) -> Option<Event> {
-        None
-    }
-    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
-        None
-    }
-}
+use crate::outside::Typed;
 
 /// Lets guest time pass.
 pub fn run(machine: &mut Machine, ns: u64) {
@@ -32,7 +21,7 @@ pub fn run(machine: &mut Machine, ns: u64) {
         no_reboot: false,
         max_time: Some(Duration::from_nanos(ns)),
     };
-    machine.run(run, &mut Silence);
+    machine.run(run, &mut Typed::default());
 }
 
 /// What steps are counted in.
