@@ -207,6 +207,10 @@ fn a_network_that_is_no_good_is_told_before_anything_runs() {
         (["--net", "user,hostfd=x"], "there is no \"hostfd\""),
         (["--net", "tape"], "unknown backend \"tape\" for a network"),
         (
+            ["--net", "user,tftp=/no/such/folder"],
+            "net0: tftp=/no/such/folder is no folder",
+        ),
+        (
             ["--net", "user,pcap=/no/such/folder/x"],
             "cannot write /no/such/folder/x",
         ),

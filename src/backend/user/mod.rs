@@ -30,6 +30,7 @@ pub(super) use self::net::Wake;
 use super::BackendError;
 use super::outside::{Feed, spawn};
 use crate::machine::Sink;
+use crate::visible::shown;
 
 /// Frames of the guest's that wait for the network at most.
 const KEPT: usize = 1024;
@@ -291,6 +292,9 @@ fn network(text: &str) -> Result<User, String> {
 /// A port of the host cannot be listened at, or the host refuses a thread.
 pub(super) fn open(name: &str, user: &User, feed: Feed) -> Result<Wire, BackendError> {
     let failed = |why: String| BackendError::new(format!("{name}: {why}"));
+    if let Some(folder) = user.tftp.as_ref().filter(|folder| !folder.is_dir()) {
+        return Err(failed(format!("tftp={} is no folder", shown(folder))));
+    }
     let wake = Wake::new().map_err(|e| failed(format!("cannot start: {e}")))?;
     let guest = Box::new(Slot(feed, wake.clone()));
     let net = Net::new(user.clone(), guest, wake.clone()).map_err(failed)?;
