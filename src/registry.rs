@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use solderless_model::boot::{Architecture, Protocol};
 use solderless_model::{
-    BuildError, Device, Interface, Model, Parts, PropError, Ranges, Shape, Wires,
+    BuildError, Contents, Device, Interface, Model, Parts, PropError, Ranges, Wires,
 };
 
 /// A device type.
@@ -26,8 +26,8 @@ pub struct Entry {
     pub decode: fn(&Value) -> Result<Properties, String>,
     /// Its properties with all at their default.
     pub defaults: fn() -> Properties,
-    /// See [`solderless_model::State::shape`].
-    pub shape: fn(&Parts) -> Shape,
+    /// What a device saves: see [`solderless_model::contents`].
+    pub contents: fn(&Parts, &[u64]) -> Contents,
 }
 
 impl fmt::Debug for Entry {
@@ -149,7 +149,7 @@ const fn entry<M: Model>() -> Entry {
         schema: || draft07().into_root_schema_for::<M::Props>(),
         decode: Properties::decode::<M>,
         defaults: || Properties::of::<M>(M::Props::default()),
-        shape: M::shape,
+        contents: solderless_model::contents::<M>,
     }
 }
 

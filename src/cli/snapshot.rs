@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
-use solderless_model::Size;
 use solderless_model::memory::{PAGE, Ram};
+use solderless_model::{Size, Type};
 
 use crate::machine::CLOCK;
-use crate::state::layout::Type;
 use crate::state::payload::show;
 use crate::state::{Layout, Stream, Uri, forever};
 use crate::visible::{name, shown};

@@ -6,7 +6,9 @@ use object::read::elf::{ElfFile, FileHeader, ProgramHeader};
 use object::{Endianness, Object, ReadRef};
 use solderless_model::boot::{Architecture, BootError, Memory, Protocol, Start};
 use solderless_model::memory::{PAGE, Ram};
-use solderless_model::{BusError, Cpu, Field, Parts, Reader, Shape, State, StateError, Writer};
+use solderless_model::{
+    BusError, Cpu, Describe, Describer, Persist, Reader, State, StateError, Type, Writer,
+};
 
 use crate::plan::{Boot, Bus, Plan};
 use crate::registry;
@@ -64,14 +66,17 @@ pub struct Kernel {
 #[derive(Debug, Clone, Default)]
 struct Segments(Vec<(u64, Ram)>);
 
-impl State for Segments {
-    fn shape(parts: &Parts) -> Shape {
-        let fields = [
-            Field::new("at", u64::shape(parts)),
-            Field::new("content", Shape::Memory),
-        ];
-        Shape::Sequence(Box::new(Shape::structure("Segment", parts, fields)))
+impl Describe for Segments {
+    fn describe(by: &mut Describer) -> Option<Type> {
+        let segment = by.structure("Segment", |fields| {
+            fields.field::<u64>("at");
+            fields.field::<Ram>("content");
+        });
+        Some(Type::Sequence(Box::new(segment)))
     }
+}
+
+impl Persist for Segments {
     fn save(&self, out: &mut Writer) {
         (self.0.len() as u64).save(out);
         for (at, content) in &self.0 {

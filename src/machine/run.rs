@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use solderless_model::{END_OF_TIME, Request, SlotKind, State, Stop};
+use solderless_model::{END_OF_TIME, Persist, Request, SlotKind, Stop};
 
 use super::domain::turns::Limit;
 use super::{Consumer, Machine};
@@ -111,7 +111,7 @@ impl Pending {
     }
 
     /// The queue, which is state.
-    pub(super) fn state(&self) -> &dyn State {
+    pub(super) fn state(&self) -> &dyn Persist {
         match self {
             Self::Characters(queue) => queue,
             Self::Frames(queue) => queue,
@@ -119,7 +119,7 @@ impl Pending {
     }
 
     /// The queue, to be loaded.
-    pub(super) fn state_mut(&mut self) -> &mut dyn State {
+    pub(super) fn state_mut(&mut self) -> &mut dyn Persist {
         match self {
             Self::Characters(queue) => queue,
             Self::Frames(queue) => queue,

@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use solderless_model::{Section, StateError};
+use solderless_model::{Field, Section, StateError, Type, Variant, scalar_size};
 
-use super::layout::{Field, Layout, Type, Variant, scalar_size};
+use super::layout::Layout;
 use super::payload::Payload;
 
 /// One reason why state does not fit.
@@ -168,10 +168,8 @@ impl Matcher {
                     let change =
                         self.change(&inner(&field.name), &from[place].content, &field.content);
                     good &= change.is_some();
-                    changes[place] = change.or(Some(Change::None(Type::Array(
-                        Box::new(Type::Scalar("u8".to_owned())),
-                        0,
-                    ))));
+                    changes[place] =
+                        change.or_else(|| Some(Change::None(Type::structure("", Vec::new()))));
                     sources.push(Source::Field(place));
                 }
                 (None, Some(default)) => sources.push(Source::Default(default.clone())),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
-use solderless_model::{Parts, RegionKind, Shape, Size, SlotKind, State};
+use solderless_model::{Describe, Field, Parts, RegionKind, Size, SlotKind, Type, contents};
 
 use crate::machine::{BOOT, CLOCK, Clock, INPUT, Kernel, LINES, TURNS, Turns};
 use crate::plan::{Plan, PlannedDevice};
@@ -31,68 +31,6 @@ pub struct SectionLayout {
     pub content: usize,
 }
 
-/// A type of state, as a stream carries it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Type {
-    /// An integer of this many bits and sign (`u32`, `i64`), or `bool`, a byte.
-    Scalar(String),
-    /// Fields one after another, with the structure's name.
-    Struct(String, Vec<Field>),
-    /// The number of a variant as `u32`, then its fields; with the enumeration's name.
-    Choice(String, Vec<Variant>),
-    /// So many elements.
-    Array(Box<Type>, u64),
-    /// Their number as `u64`, then the elements.
-    Sequence(Box<Type>),
-    /// A `bool`, then the content if it is set.
-    Latch(Box<Type>),
-    /// A size in bytes as `u64`; the content is in the stream's memory. The size, where the board decides.
-    Memory(Option<u64>),
-}
-
-/// A field of a structure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Field {
-    /// Its name.
-    pub name: String,
-    /// What it holds.
-    pub content: Type,
-    /// The state version that brought it or its name.
-    #[serde(default = "first", skip_serializing_if = "is_first")]
-    pub since: u32,
-    /// What it was called before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub was: Option<String>,
-    /// What it is where an earlier stream is loaded, encoded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default: Option<Vec<u8>>,
-}
-
-/// A variant of a choice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Variant {
-    /// Its name.
-    pub name: String,
-    /// Its fields.
-    pub fields: Vec<Field>,
-    /// The state version that brought it.
-    #[serde(default = "first", skip_serializing_if = "is_first")]
-    pub since: u32,
-}
-
-fn first() -> u32 {
-    1
-}
-
-#[allow(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde calls it with a reference"
-)]
-fn is_first(version: &u32) -> bool {
-    *version == 1
-}
-
 impl Layout {
     /// The layout of a plan's machine.
     pub fn of(plan: &Plan) -> Self {
@@ -106,24 +44,24 @@ impl Layout {
             layout.device(plan, device, &mut known);
         }
         let parts = Parts::default().at(plan.state_version());
-        layout.add(CLOCK, "clock", &Clock::shape(&parts));
+        layout.add::<Clock>(CLOCK, "clock", &parts);
         let cpus = plan.devices.iter().filter(|d| d.interface.initiator);
         if cpus.count() > 1 {
-            layout.add(TURNS, "turns", &Turns::shape(&parts));
+            layout.add::<Turns>(TURNS, "turns", &parts);
         }
         layout.add_type(LINES, "lines", lines(plan));
         let bound = plan.devices.iter().flat_map(|d| &d.backends).flatten();
         let bound: HashSet<usize> = bound.copied().collect();
         for (index, slot) in plan.slots.iter().enumerate() {
             if slot.kind != SlotKind::Image && bound.contains(&index) {
-                let shape = match slot.kind {
-                    SlotKind::Netdev => Vec::<Vec<u8>>::shape(&parts),
-                    _ => Vec::<u8>::shape(&parts),
-                };
-                layout.add(&format!("{INPUT}{}", slot.name), "input", &shape);
+                let path = format!("{INPUT}{}", slot.name);
+                match slot.kind {
+                    SlotKind::Netdev => layout.add::<Vec<Vec<u8>>>(&path, "input", &parts),
+                    _ => layout.add::<Vec<u8>>(&path, "input", &parts),
+                }
             }
         }
-        layout.add(BOOT, "boot", &Option::<Kernel>::shape(&parts));
+        layout.add::<Option<Kernel>>(BOOT, "boot", &parts);
         layout
     }
 
@@ -158,8 +96,8 @@ impl Layout {
             return;
         }
         let start = self.sections.len();
-        let shape = (device.entry.shape)(&Parts::clone(&device.parts).at(plan.state_version()));
-        for (part, content) in contents(&shape, &memories) {
+        let parts = Parts::clone(&device.parts).at(plan.state_version());
+        for (part, content) in (device.entry.contents)(&parts, &memories) {
             let (path, model) = (&device.path, device.entry.name);
             self.add_type(&format!("{path}{part}"), &format!("{model}{part}"), content);
         }
@@ -175,8 +113,8 @@ impl Layout {
         });
     }
 
-    fn add(&mut self, path: &str, model: &str, shape: &Shape) {
-        for (_, content) in contents(shape, &[]) {
+    fn add<T: Describe>(&mut self, path: &str, model: &str, parts: &Parts) {
+        for (_, content) in contents::<T>(parts, &[]) {
             self.add_type(path, model, content);
         }
     }
@@ -213,197 +151,10 @@ fn lines(plan: &Plan) -> Type {
     let outputs = |d: &PlannedDevice| d.interface.outputs.iter().map(|p| u64::from(p.count)).sum();
     let fields = plan.devices.iter().filter_map(|d| {
         let count: u64 = outputs(d);
-        (count > 0).then(|| Field {
-            name: d.path.clone(),
-            content: Type::Array(Box::new(Type::Scalar("bool".to_owned())), count),
-            since: 1,
-            was: None,
-            default: None,
-        })
+        let levels = Type::Array(Box::new(Type::Scalar("bool".into())), count);
+        (count > 0).then(|| Field::new(d.path.clone(), levels))
     });
-    Type::Struct("Lines".to_owned(), fields.collect())
-}
-
-/// What a device saves and what its parts do, each with what its section's path has behind the device's name.
-pub fn contents(shape: &Shape, memories: &[u64]) -> Vec<(String, Type)> {
-    let mut converter = Converter {
-        memories: memories.iter(),
-        path: String::new(),
-        done: Vec::new(),
-    };
-    converter.section(String::new(), shape);
-    converter.done
-}
-
-struct Converter<'a> {
-    /// The sizes of the device's memories that have not been come to.
-    memories: std::slice::Iter<'a, u64>,
-    path: String,
-    done: Vec<(String, Type)>,
-}
-
-impl Converter<'_> {
-    fn section(&mut self, path: String, shape: &Shape) {
-        let outer = std::mem::replace(&mut self.path, path.clone());
-        let place = self.done.len();
-        // Parts come behind what they are parts of.
-        self.done
-            .push((path, Type::Struct(String::new(), Vec::new())));
-        self.done[place].1 = self.content(shape);
-        self.path = outer;
-    }
-
-    fn content(&mut self, shape: &Shape) -> Type {
-        match shape {
-            Shape::Scalar(name) => Type::Scalar((*name).to_owned()),
-            Shape::Struct(name, fields) => Type::Struct((*name).to_owned(), self.fields(fields)),
-            Shape::Choice(name, variants) => {
-                let variants = variants.iter().map(|v| Variant {
-                    name: v.name.to_owned(),
-                    fields: match &v.shape {
-                        Shape::Struct(_, fields) => self.fields(fields),
-                        _ => Vec::new(),
-                    },
-                    since: v.since,
-                });
-                Type::Choice((*name).to_owned(), variants.collect())
-            }
-            Shape::Array(inner, len) => Type::Array(Box::new(self.content(inner)), *len as u64),
-            Shape::Sequence(inner) => Type::Sequence(Box::new(self.content(inner))),
-            Shape::Latch(inner) => Type::Latch(Box::new(self.content(inner))),
-            Shape::Memory => Type::Memory(self.memories.next().copied()),
-            Shape::Part(name, inner) => {
-                self.section(format!("{}.{name}", self.path), inner);
-                Type::Struct(String::new(), Vec::new())
-            }
-            Shape::Absent => Type::Struct(String::new(), Vec::new()),
-        }
-    }
-
-    fn fields(&mut self, fields: &[solderless_model::Field]) -> Vec<Field> {
-        let mut out = Vec::new();
-        for field in fields {
-            let content = self.content(&field.shape);
-            // A part is a section of its own and leaves no trace here.
-            if !matches!(field.shape, Shape::Part(..)) {
-                out.push(Field {
-                    name: field.name.to_owned(),
-                    content,
-                    since: field.since,
-                    was: field.was.map(str::to_owned),
-                    default: field.default.clone(),
-                });
-            }
-        }
-        out
-    }
-}
-
-impl Type {
-    /// Whether a value takes no byte, ever.
-    pub fn is_empty(&self) -> bool {
-        match self {
-            Self::Struct(_, fields) => fields.iter().all(|f| f.content.is_empty()),
-            Self::Array(inner, len) => *len == 0 || inner.is_empty(),
-            _ => false,
-        }
-    }
-
-    /// How many bytes a value takes in its section at least, and whether it can take more.
-    pub fn size(&self) -> (u64, bool) {
-        let fields = |fields: &[Field]| {
-            fields.iter().fold((0u64, false), |(size, more), f| {
-                let (this, varies) = f.content.size();
-                (size.saturating_add(this), more || varies)
-            })
-        };
-        match self {
-            Self::Scalar(name) => (scalar_size(name).unwrap_or(0), false),
-            Self::Struct(_, inner) => fields(inner),
-            Self::Choice(_, variants) => {
-                let sizes = variants.iter().map(|v| fields(&v.fields));
-                let sizes: Vec<_> = sizes.collect();
-                let least = sizes.iter().map(|s| s.0).min().unwrap_or(0);
-                let equal = sizes.iter().all(|s| *s == (least, false));
-                (least.saturating_add(4), !equal)
-            }
-            Self::Array(inner, len) => {
-                let (size, more) = inner.size();
-                (size.saturating_mul(*len), more)
-            }
-            Self::Sequence(_) => (8, true),
-            Self::Latch(_) => (1, true),
-            Self::Memory(_) => (8, false),
-        }
-    }
-
-    /// The sizes of the memories in it, `None` for one that the board does not decide.
-    pub fn memories(&self) -> Vec<Option<u64>> {
-        let fields = |fields: &[Field]| fields.iter().flat_map(|f| f.content.memories()).collect();
-        match self {
-            Self::Scalar(_) => Vec::new(),
-            Self::Struct(_, inner) => fields(inner),
-            Self::Choice(_, variants) => variants.iter().flat_map(|v| fields(&v.fields)).collect(),
-            Self::Array(inner, _) | Self::Sequence(inner) | Self::Latch(inner) => inner.memories(),
-            Self::Memory(size) => vec![*size],
-        }
-    }
-
-    /// The newest state version that it needs.
-    fn version(&self) -> u32 {
-        let fields = |fields: &[Field]| {
-            let versions = fields.iter().map(|f| f.since.max(f.content.version()));
-            versions.max().unwrap_or(1)
-        };
-        match self {
-            Self::Scalar(_) | Self::Memory(_) => 1,
-            Self::Struct(_, inner) => fields(inner),
-            Self::Choice(_, variants) => {
-                let versions = variants.iter().map(|v| v.since.max(fields(&v.fields)));
-                versions.max().unwrap_or(1)
-            }
-            Self::Array(inner, _) | Self::Sequence(inner) | Self::Latch(inner) => inner.version(),
-        }
-    }
-
-    /// The guest memory in it whose size the board decides, in bytes.
-    pub fn memory(&self) -> u64 {
-        match self {
-            Self::Struct(_, fields) => fields.iter().map(|f| f.content.memory()).sum(),
-            Self::Array(inner, len) => inner.memory().saturating_mul(*len),
-            Self::Memory(size) => size.unwrap_or(0),
-            _ => 0,
-        }
-    }
-}
-
-/// How many bytes a scalar of this name takes.
-pub fn scalar_size(name: &str) -> Option<u64> {
-    Some(match name {
-        "bool" | "u8" | "i8" => 1,
-        "u16" | "i16" => 2,
-        "u32" | "i32" => 4,
-        "u64" | "i64" => 8,
-        _ => return None,
-    })
-}
-
-/// A type's name as text: `[u32; 34]`, `Vec<u8>`; a structure's by its name.
-impl fmt::Display for Type {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Scalar(name) | Self::Struct(name, _) => f.write_str(name),
-            Self::Choice(name, variants) => {
-                let names: Vec<_> = variants.iter().map(|v| v.name.as_str()).collect();
-                write!(f, "{name} ({})", names.join(" | "))
-            }
-            Self::Array(inner, len) => write!(f, "[{inner}; {len}]"),
-            Self::Sequence(inner) => write!(f, "Vec<{inner}>"),
-            Self::Latch(inner) => write!(f, "Option<{inner}>"),
-            Self::Memory(Some(size)) => write!(f, "memory of {}", Size(*size)),
-            Self::Memory(None) => f.write_str("memory"),
-        }
-    }
+    Type::structure("Lines", fields.collect())
 }
 
 /// Each section with its fields, one a line.

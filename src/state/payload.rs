@@ -3,9 +3,7 @@
 use std::fmt::Write;
 
 use solderless_model::memory::Ram;
-use solderless_model::{Section, StateError};
-
-use super::layout::{Field, Type, scalar_size};
+use solderless_model::{Field, Section, StateError, Type, scalar_size};
 
 /// What of a section has not been read. The bytes are those of bincode with little-endian integers of fixed size.
 #[derive(Debug)]
@@ -152,7 +150,7 @@ fn fields(
 ) -> Result<(), StateError> {
     for field in fields {
         let path = match path {
-            "" => field.name.clone(),
+            "" => field.name.to_string(),
             path => format!("{path}.{}", field.name),
         };
         value(lines, path, &field.content, from)?;
@@ -177,7 +175,7 @@ fn value(
             let variant = variants.get(tag as usize);
             let variant =
                 variant.ok_or_else(|| from.wrong(format!("no variant has the number {tag}")))?;
-            lines.push(path.clone(), variant.name.clone(), from)?;
+            lines.push(path.clone(), variant.name.to_string(), from)?;
             fields(lines, &path, &variant.fields, from)?;
         }
         Type::Array(inner, _) if inner.is_empty() => {}

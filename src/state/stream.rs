@@ -9,9 +9,9 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use solderless_model::memory::{PAGE, Ram};
-use solderless_model::{Section, Size};
+use solderless_model::{Section, Size, Type};
 
-use super::layout::{Layout, Type};
+use super::layout::Layout;
 use super::runs::{BUFFER, Content, Run, fill, read_padded, runs, write_padded};
 use crate::plan::MOST_MEMORY;
 use crate::visible::name;

@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 use solderless::compose::{self, Options};
 use solderless::machine::{Event, Fittings, Machine, Pace, Run};
 use solderless::registry::TYPES;
-use solderless::state::layout::{Type, contents, scalar_size};
 use solderless::state::{Description, Layout, stream};
 use solderless_model::testing::{Noise, copy, step};
-use solderless_model::{END_OF_TIME, NEWEST, Section};
+use solderless_model::{END_OF_TIME, NEWEST, Section, Type, scalar_size};
 
 use crate::models::{bench, properties, with_parts};
 use crate::outside::Typed;
@@ -107,7 +106,7 @@ impl Forger {
             Type::Scalar(name) => {
                 let size = scalar_size(name).expect("a type");
                 let (old, now) = (self.next(size), self.noise.value());
-                let number = match (self.forges(), name.as_str()) {
+                let number = match (self.forges(), &**name) {
                     (false, _) => old,
                     (true, "bool") => now & 1,
                     // Near where it was, and near the end of time.
@@ -203,8 +202,7 @@ fn a_device_stands_what_is_loaded_into_it() {
             step(&mut first, &mut noise);
         }
         first.advance(0);
-        let shape = (entry.shape)(&interface.present());
-        let contents = contents(&shape, &[]);
+        let contents = (entry.contents)(&interface.present(), &[]);
         let sections = first.save().into_iter().map(|section| {
             let content = contents
                 .iter()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use solderless::compose::{self, Loaded, Options};
 use solderless::machine::{Clock, End, Fittings, Machine, Pace, Run};
 use solderless_model::testing::Noise;
-use solderless_model::{END_OF_TIME, NEWEST, Request, Section, State, Writer};
+use solderless_model::{END_OF_TIME, NEWEST, Persist, Request, Section, Writer};
 
 use crate::outside::Typed;
 
@@ -144,7 +144,7 @@ fn a_machine_that_is_off_or_resets_is_that_after_a_restore() {
 /// The section of a clock that shows this guest time, and is as at power-on otherwise.
 fn clock(now: u64) -> Section {
     let mut out = Writer::new(NEWEST);
-    out.section(solderless::machine::CLOCK, &Clock::at(now) as &dyn State);
+    out.section(solderless::machine::CLOCK, &Clock::at(now) as &dyn Persist);
     out.finish().expect("all").remove(0)
 }
 

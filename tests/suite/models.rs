@@ -3,7 +3,6 @@
 
 use serde_json::{Value, json};
 use solderless::registry::{Entry, Properties, TYPES};
-use solderless::state::layout::contents;
 use solderless::state::payload::show;
 use solderless_model::memory::Ram;
 use solderless_model::testing::{Bench, Noise, exercise, step};
@@ -201,8 +200,7 @@ fn every_type_saves_what_its_layout_says() {
                 "{}: memory",
                 entry.name
             );
-            let shape = (entry.shape)(&interface.present());
-            let contents = contents(&shape, &[]);
+            let contents = (entry.contents)(&interface.present(), &[]);
             let contents = contents.iter().filter(|(_, content)| !content.is_empty());
             let paths = contents.clone().map(|(path, _)| format!("dev{path}"));
             assert!(

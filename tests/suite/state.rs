@@ -11,9 +11,9 @@ use proptest::prelude::*;
 use solderless::compose::{self, Loaded, Options};
 use solderless::machine::{Event, Fittings, Kernel, KernelFiles, Machine, Pace, Run, Sink};
 use solderless::picture::{Node, graph};
-use solderless::state::{Description, Layout, Stream, StreamError, layout, payload, stream};
+use solderless::state::{Description, Layout, Stream, StreamError, payload, stream};
 use solderless_model::testing::Noise;
-use solderless_model::{Engine, NEWEST, Parts, Section, Shape};
+use solderless_model::{Engine, Field, NEWEST, Parts, Section, Type};
 use solderless_testing::streams::reseal;
 use solderless_testing::usage;
 use solderless_testing::{Console, guests};
@@ -228,8 +228,8 @@ fn linux_boots_alike_however_often_it_is_saved_and_restored() {
 fn by_the_graph(loaded: &Loaded) -> BTreeSet<String> {
     let bears_state = |name: &str| {
         let device = loaded.plan.devices.iter().find(|d| d.path == name);
-        let shape = device.map(|d| (d.entry.shape)(&Parts::default()));
-        !matches!(shape, Some(Shape::Struct(_, fields)) if fields.is_empty())
+        let contents = device.map(|d| (d.entry.contents)(&Parts::default(), &[]));
+        contents.is_some_and(|contents| contents.iter().any(|(_, content)| !content.is_empty()))
     };
     let graph = graph(&loaded.plan);
     graph
@@ -622,15 +622,9 @@ fn a_board_has_no_more_memory_than_there_can_be() {
 
 #[test]
 fn names_in_a_layout_make_no_more_text_than_there_are_bytes() {
-    let field = |content| layout::Field {
-        name: "n".repeat(1 << 16),
-        content,
-        since: 1,
-        was: None,
-        default: None,
-    };
-    let byte = layout::Type::Scalar("u8".to_owned());
-    let element = layout::Type::Struct("E".to_owned(), vec![field(byte)]);
+    let field = |content| Field::new("n".repeat(1 << 16), content);
+    let byte = Type::Scalar("u8".into());
+    let element = Type::structure("E", vec![field(byte)]);
     let mut payload = (1u64 << 18).to_le_bytes().to_vec();
     payload.resize(8 + (1 << 18), 7);
     let mut section = Section {
@@ -638,12 +632,12 @@ fn names_in_a_layout_make_no_more_text_than_there_are_bytes() {
         payload,
         memory: Vec::new(),
     };
-    let sequence = |of| layout::Type::Sequence(Box::new(of));
+    let sequence = |of| Type::Sequence(Box::new(of));
     let error = payload::show(&section, &sequence(element)).unwrap_err();
     assert!(error.to_string().contains("too long"), "{error}");
     // Elements without a byte are as many as one likes; here 2^18 times none, 2^15 times over.
-    let nothing = layout::Type::Struct("N".to_owned(), Vec::new());
-    let many = layout::Type::Array(Box::new(sequence(nothing)), 1 << 15);
+    let nothing = Type::structure("N", Vec::new());
+    let many = Type::Array(Box::new(sequence(nothing)), 1 << 15);
     section.payload = (1u64 << 17).to_le_bytes().repeat(1 << 15);
     let begin = std::time::Instant::now();
     let _ = payload::show(&section, &many);

@@ -2,7 +2,9 @@
 
 use solderless_engine::{CodeAt, Physical, Vcpu};
 use solderless_model::memory::{PAGE, Reservation};
-use solderless_model::{Cx, Fitted, Parts, Reader, Shape, State, StateError, Writer};
+use solderless_model::{
+    Cx, Describe, Describer, Fitted, Persist, Reader, State, StateError, Type, Writer,
+};
 
 use crate::cp0::{Cp0, status};
 use crate::decode::FpMode;
@@ -35,10 +37,13 @@ impl std::ops::IndexMut<u8> for Registers {
 }
 
 /// The 32 general registers, HI and LO.
-impl State for Registers {
-    fn shape(_: &Parts) -> Shape {
-        Shape::Array(Box::new(Shape::Scalar("u32")), SINK.into())
+impl Describe for Registers {
+    fn describe(by: &mut Describer) -> Option<Type> {
+        <[u32; SINK as usize]>::describe(by)
     }
+}
+
+impl Persist for Registers {
     fn save(&self, out: &mut Writer) {
         self.0[..usize::from(SINK)].iter().for_each(|r| r.save(out));
     }
@@ -48,10 +53,13 @@ impl State for Registers {
     }
 }
 
-impl State for Fcsr {
-    fn shape(_: &Parts) -> Shape {
-        Shape::Scalar("u32")
+impl Describe for Fcsr {
+    fn describe(by: &mut Describer) -> Option<Type> {
+        u32::describe(by)
     }
+}
+
+impl Persist for Fcsr {
     fn save(&self, out: &mut Writer) {
         self.0.save(out);
     }

@@ -12,12 +12,12 @@ use crate::props::Ranges;
 use crate::registers::{Register, Value};
 use crate::stops::{Place, Stops, Watched};
 use crate::{
-    Cycle, Engine, EngineInfo, Fitted, Interface, On, Part, Parts, Pin, PinLevels, PropError,
-    RegionId, SlotId, Space, State, StateError, TimerId, Transfer,
+    Cycle, Describe, Engine, EngineInfo, Fitted, Interface, On, Part, Parts, Persist, Pin,
+    PinLevels, PropError, RegionId, SlotId, Space, State, StateError, TimerId, Transfer,
 };
 
 /// A device type: its properties, what it connects to, and how one is made.
-pub trait Model: Device + Sized + 'static {
+pub trait Model: Device + Describe + Sized + 'static {
     /// The type's name on a board: QEMU's where QEMU has the device.
     const TYPE: &'static str;
     /// Names that the type had before. Boards may still use them, with a warning.
@@ -136,7 +136,7 @@ pub struct BusError;
 /// A device of a running machine.
 ///
 /// Values carry byte lanes: the byte at the lowest address is the lowest byte, whatever the CPU's order.
-pub trait Device: State {
+pub trait Device: Persist {
     /// Power-on or reset button: every register to its reset value, every output driven anew, every region
     /// the device places itself put back. Runs once before the machine starts.
     fn reset(&mut self, cx: &mut Cx<'_>);

@@ -12,6 +12,7 @@ extern crate self as solderless_model;
 pub mod boot;
 mod bus;
 mod connections;
+mod describe;
 mod device;
 mod engine;
 mod interface;
@@ -26,6 +27,10 @@ pub use bus::{
     Addresses, BusKind, BusRules, Cycle, ISA_MEMORY, ISA_PORTS, On, Open, Space, SpaceRules,
     Transfer,
 };
+pub use describe::{
+    Contents, Describe, Describer, Field, Fields, Name, Parts, Type, Variant, VariantDecl,
+    contents, scalar_size,
+};
 pub use device::{
     Access, Backing, BuildError, BusError, CharFrontend, Cx, DevId, Device, END_OF_TIME, Fabric,
     I2c, I2cTarget, Model, NetFrontend, Page, Processor, Request, Stop, Wires, lanes, merge,
@@ -38,7 +43,5 @@ pub use interface::{
 pub use props::{Bounded, Hertz, Ranges, Size};
 pub use solderless_derive::{Ranges, State};
 pub use solderless_memory as memory;
-pub use state::{
-    Field, Fitted, NEWEST, Part, Parts, Reader, Section, Shape, State, StateError, Variant, Writer,
-};
+pub use state::{Fitted, NEWEST, Part, Persist, Reader, Section, State, StateError, Writer};
 pub use stops::{Place, Stops, Watch, Watched, Watching};

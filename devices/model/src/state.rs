@@ -1,20 +1,17 @@
-//! What a device saves: described without an instance, written and read by its fields.
+//! What a device saves: written and read by its fields.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use solderless_memory::{Ram, Reservation};
 
-/// State that can be described, saved and loaded. Derived with `#[derive(State)]`; written by hand
-/// only for the leaves below.
-pub trait State {
-    /// What an instance of a device with these parts saves.
-    fn shape(parts: &Parts) -> Shape
-    where
-        Self: Sized;
-    /// Writes the state, in the order of [`State::shape`].
+use crate::describe::{Describe, Describer, Type};
+
+/// An instance that can be saved and loaded. Derived with `#[derive(State)]`; written by hand only for the leaves below.
+pub trait Persist {
+    /// Writes the state, as [`Describe::describe`] says it.
     fn save(&self, out: &mut Writer);
-    /// Reads what [`State::save`] wrote.
+    /// Reads what [`Persist::save`] wrote.
     ///
     /// # Errors
     /// The stream is short, or holds a value that this type cannot have. The instance may then be
@@ -22,176 +19,13 @@ pub trait State {
     fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError>;
 }
 
+/// State: it can be described without an instance, and one can be saved and loaded.
+pub trait State: Describe + Persist {}
+
+impl<T: Describe + Persist> State for T {}
+
 /// The state version of a machine that no board pins: all that its models have.
 pub const NEWEST: u32 = u32::MAX;
-
-/// What the plan says of one device that its state depends on: the names of its parts, and the state version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parts {
-    names: BTreeSet<String>,
-    version: u32,
-}
-
-impl Default for Parts {
-    fn default() -> Self {
-        Self::from_iter([""; 0])
-    }
-}
-
-impl Parts {
-    /// Whether the part with this name is there.
-    pub fn has(&self, name: &str) -> bool {
-        self.names.contains(name)
-    }
-
-    /// The state version: what a later one has brought is not in the layout.
-    pub fn version(&self) -> u32 {
-        self.version
-    }
-
-    /// The same parts at a state version.
-    #[must_use]
-    pub fn at(self, version: u32) -> Self {
-        Self { version, ..self }
-    }
-}
-
-impl<S: Into<String>> FromIterator<S> for Parts {
-    fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
-        Self {
-            names: names.into_iter().map(Into::into).collect(),
-            version: NEWEST,
-        }
-    }
-}
-
-/// The description of a piece of state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shape {
-    /// A number or truth value, by its Rust name (`u32`, `bool`).
-    Scalar(&'static str),
-    /// Fields in order, with the type's name.
-    Struct(&'static str, Vec<Field>),
-    /// One of several variants, with the type's name.
-    Choice(&'static str, Vec<Variant>),
-    /// A fixed number of equal elements.
-    Array(Box<Shape>, usize),
-    /// A length and that many elements.
-    Sequence(Box<Shape>),
-    /// A run-time latch: a truth value, then the content if it is set.
-    Latch(Box<Shape>),
-    /// A block of guest memory: its size. The content is kept apart, by page. The nth of a device is what its nth region
-    /// of kind [`RegionKind::Memory`](crate::RegionKind::Memory) shows.
-    Memory,
-    /// A part that this device has: a section of its own.
-    Part(&'static str, Box<Shape>),
-    /// A part that this device does not have: nothing at all.
-    Absent,
-}
-
-/// A field of a structure.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field {
-    /// Its name.
-    pub name: &'static str,
-    /// What it holds.
-    pub shape: Shape,
-    /// The state version that brought it, or its name; 1 is the first.
-    pub since: u32,
-    /// What it was called before.
-    pub was: Option<&'static str>,
-    /// What it is where a stream of an earlier version is loaded, encoded.
-    pub default: Option<Vec<u8>>,
-    /// It is a structure whose fields stand in its place.
-    flat: bool,
-}
-
-impl Field {
-    /// A field that has always been there.
-    pub fn new(name: &'static str, shape: Shape) -> Self {
-        Self {
-            name,
-            shape,
-            since: 1,
-            was: None,
-            default: None,
-            flat: false,
-        }
-    }
-
-    /// The same, if it is a structure, with its fields in its place.
-    #[must_use]
-    pub fn flat(self) -> Self {
-        Self { flat: true, ..self }
-    }
-
-    /// It came with a state version, and is this where an earlier stream does not have it.
-    #[must_use]
-    pub fn added(self, since: u32, default: &dyn State) -> Self {
-        Self {
-            since,
-            default: Some(encoded(default)),
-            ..self
-        }
-    }
-
-    /// A state version gave it its name; before it had another.
-    #[must_use]
-    pub fn renamed(self, since: u32, was: &'static str) -> Self {
-        Self {
-            since,
-            was: Some(was),
-            ..self
-        }
-    }
-}
-
-/// A variant of a choice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variant {
-    /// Its name.
-    pub name: &'static str,
-    /// Its fields, a [`Shape::Struct`].
-    pub shape: Shape,
-    /// The state version that brought it; 1 is the first.
-    pub since: u32,
-}
-
-impl Shape {
-    /// A structure of named fields as a state version has it; parts that are absent leave no trace.
-    pub fn structure<const N: usize>(
-        name: &'static str,
-        parts: &Parts,
-        fields: [Field; N],
-    ) -> Self {
-        let mut kept = Vec::with_capacity(N);
-        for field in fields {
-            let new = field.since > parts.version;
-            match field.was {
-                _ if field.shape == Shape::Absent => {}
-                _ if field.flat
-                    && let Self::Struct(_, fields) = field.shape =>
-                {
-                    kept.extend(fields)
-                }
-                Some(was) if new => kept.push(Field::new(was, field.shape)),
-                None if new => {}
-                _ => kept.push(field),
-            }
-        }
-        Self::Struct(name, kept)
-    }
-
-    /// One of several variants, of those that a state version has.
-    pub fn choice<const N: usize>(
-        name: &'static str,
-        parts: &Parts,
-        variants: [Variant; N],
-    ) -> Self {
-        let known = |v: &Variant| v.since <= parts.version;
-        Self::Choice(name, variants.into_iter().filter(known).collect())
-    }
-}
 
 /// Why a stream was not loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -261,7 +95,7 @@ const CODEC: bincode::config::Configuration<
 > = bincode::config::standard().with_fixed_int_encoding();
 
 /// State outside of any section.
-fn encoded(state: &dyn State) -> Vec<u8> {
+pub(crate) fn encoded(state: &dyn Persist) -> Vec<u8> {
     let mut out = Writer::default();
     out.section("", state);
     out.sections.pop().map_or_else(Vec::new, |s| s.payload)
@@ -294,7 +128,7 @@ impl Writer {
     }
 
     /// Writes one device's section, and its parts' sections behind it.
-    pub fn section(&mut self, path: &str, state: &dyn State) {
+    pub fn section(&mut self, path: &str, state: &dyn Persist) {
         let outer = self.current;
         self.current = self.sections.len();
         self.sections.push(Section {
@@ -306,7 +140,7 @@ impl Writer {
         self.current = outer;
     }
 
-    fn part(&mut self, name: &str, state: &dyn State) {
+    fn part(&mut self, name: &str, state: &dyn Persist) {
         let path = format!(
             "{}.{name}",
             self.sections.get(self.current).map_or("", |s| &s.path)
@@ -332,8 +166,8 @@ impl Writer {
         &mut self,
         name: &'static str,
         since: u32,
-        field: &dyn State,
-        default: &dyn State,
+        field: &dyn Persist,
+        default: &dyn Persist,
     ) {
         if self.version >= since {
             field.save(self);
@@ -392,7 +226,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// The section is missing although the device has state, too short or too long, or holds an impossible value.
-    pub fn section(&mut self, path: &str, state: &mut dyn State) -> Result<(), StateError> {
+    pub fn section(&mut self, path: &str, state: &mut dyn Persist) -> Result<(), StateError> {
         let section = self.sections.remove(path);
         let outer = (
             std::mem::replace(&mut self.path, path.to_owned()),
@@ -417,7 +251,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn part(&mut self, name: &str, state: &mut dyn State) -> Result<(), StateError> {
+    fn part(&mut self, name: &str, state: &mut dyn Persist) -> Result<(), StateError> {
         self.section(&format!("{}.{name}", self.path), state)
     }
 
@@ -470,10 +304,13 @@ fn reason(error: &bincode::error::DecodeError) -> String {
 
 macro_rules! scalar {
     ($($ty:ident)*) => {$(
-        impl State for $ty {
-            fn shape(_: &Parts) -> Shape {
-                Shape::Scalar(stringify!($ty))
+        impl Describe for $ty {
+            fn describe(_: &mut Describer) -> Option<Type> {
+                Some(Type::Scalar(stringify!($ty).into()))
             }
+        }
+
+        impl Persist for $ty {
             fn save(&self, out: &mut Writer) {
                 out.value(*self);
             }
@@ -486,20 +323,26 @@ macro_rules! scalar {
 }
 scalar!(bool u8 u16 u32 u64 i8 i16 i32 i64);
 
-impl State for () {
-    fn shape(_: &Parts) -> Shape {
-        Shape::Struct("unit", Vec::new())
+impl Describe for () {
+    fn describe(_: &mut Describer) -> Option<Type> {
+        Some(Type::structure("unit", Vec::new()))
     }
+}
+
+impl Persist for () {
     fn save(&self, _: &mut Writer) {}
     fn load(&mut self, _: &mut Reader<'_>) -> Result<(), StateError> {
         Ok(())
     }
 }
 
-impl<T: State, const N: usize> State for [T; N] {
-    fn shape(parts: &Parts) -> Shape {
-        Shape::Array(Box::new(T::shape(parts)), N)
+impl<T: Describe, const N: usize> Describe for [T; N] {
+    fn describe(by: &mut Describer) -> Option<Type> {
+        Some(Type::Array(by.inner::<T>(), N as u64))
     }
+}
+
+impl<T: Persist, const N: usize> Persist for [T; N] {
     fn save(&self, out: &mut Writer) {
         self.iter().for_each(|item| item.save(out));
     }
@@ -508,10 +351,13 @@ impl<T: State, const N: usize> State for [T; N] {
     }
 }
 
-impl<T: State> State for Box<T> {
-    fn shape(parts: &Parts) -> Shape {
-        T::shape(parts)
+impl<T: Describe> Describe for Box<T> {
+    fn describe(by: &mut Describer) -> Option<Type> {
+        T::describe(by)
     }
+}
+
+impl<T: Persist> Persist for Box<T> {
     fn save(&self, out: &mut Writer) {
         (**self).save(out);
     }
@@ -522,10 +368,13 @@ impl<T: State> State for Box<T> {
 
 macro_rules! sequence {
     ($($seq:ident $push:ident),*) => {$(
-        impl<T: State + Default> State for $seq<T> {
-            fn shape(parts: &Parts) -> Shape {
-                Shape::Sequence(Box::new(T::shape(parts)))
+        impl<T: Describe> Describe for $seq<T> {
+            fn describe(by: &mut Describer) -> Option<Type> {
+                Some(Type::Sequence(by.inner::<T>()))
             }
+        }
+
+        impl<T: Persist + Default> Persist for $seq<T> {
             fn save(&self, out: &mut Writer) {
                 (self.len() as u64).save(out);
                 self.iter().for_each(|item| item.save(out));
@@ -551,10 +400,13 @@ macro_rules! sequence {
 sequence!(Vec push, VecDeque push_back);
 
 /// A run-time latch, always in the layout. An optional block of a device is a [`Fitted`] part instead.
-impl<T: State + Default> State for Option<T> {
-    fn shape(parts: &Parts) -> Shape {
-        Shape::Latch(Box::new(T::shape(parts)))
+impl<T: Describe> Describe for Option<T> {
+    fn describe(by: &mut Describer) -> Option<Type> {
+        Some(Type::Latch(by.inner::<T>()))
     }
+}
+
+impl<T: Persist + Default> Persist for Option<T> {
     fn save(&self, out: &mut Writer) {
         self.is_some().save(out);
         if let Some(value) = self {
@@ -574,11 +426,15 @@ impl<T: State + Default> State for Option<T> {
 
 macro_rules! tuple {
     ($($name:ident $index:tt),*) => {
-        impl<$($name: State),*> State for ($($name,)*) {
-            fn shape(parts: &Parts) -> Shape {
-                let fields = [$(Field::new(stringify!($index), $name::shape(parts))),*];
-                Shape::structure("tuple", parts, fields)
+        impl<$($name: Describe),*> Describe for ($($name,)*) {
+            fn describe(by: &mut Describer) -> Option<Type> {
+                Some(by.structure("tuple", |fields| {
+                    $(fields.field::<$name>(stringify!($index));)*
+                }))
             }
+        }
+
+        impl<$($name: Persist),*> Persist for ($($name,)*) {
             fn save(&self, out: &mut Writer) {
                 $(self.$index.save(out);)*
             }
@@ -637,10 +493,13 @@ macro_rules! not_built {
             })*
         }
 
-        impl $crate::State for $name {
-            fn shape(_: &$crate::Parts) -> $crate::Shape {
-                $crate::Shape::Absent
+        impl $crate::Describe for $name {
+            fn describe(_: &mut $crate::Describer) -> Option<$crate::Type> {
+                None
             }
+        }
+
+        impl $crate::Persist for $name {
             fn save(&self, _: &mut $crate::Writer) {
                 match *self {}
             }
@@ -675,13 +534,14 @@ impl<T> Fitted<T> {
     }
 }
 
-impl<T: Part> State for Fitted<T> {
-    fn shape(parts: &Parts) -> Shape {
-        match parts.has(T::NAME) {
-            true => Shape::Part(T::NAME, Box::new(T::shape(parts))),
-            false => Shape::Absent,
-        }
+impl<T: Part> Describe for Fitted<T> {
+    fn describe(by: &mut Describer) -> Option<Type> {
+        by.part::<T>();
+        None
     }
+}
+
+impl<T: Part> Persist for Fitted<T> {
     fn save(&self, out: &mut Writer) {
         if let Some(part) = &self.0 {
             out.part(T::NAME, part);
@@ -696,10 +556,13 @@ impl<T: Part> State for Fitted<T> {
 }
 
 /// Text, by its UTF-8 bytes.
-impl State for String {
-    fn shape(parts: &Parts) -> Shape {
-        Vec::<u8>::shape(parts)
+impl Describe for String {
+    fn describe(by: &mut Describer) -> Option<Type> {
+        Vec::<u8>::describe(by)
     }
+}
+
+impl Persist for String {
     fn save(&self, out: &mut Writer) {
         self.as_bytes().to_vec().save(out);
     }
@@ -712,10 +575,13 @@ impl State for String {
 }
 
 /// Whether it is there. What it is for is known by whoever has it.
-impl State for Reservation {
-    fn shape(parts: &Parts) -> Shape {
-        bool::shape(parts)
+impl Describe for Reservation {
+    fn describe(by: &mut Describer) -> Option<Type> {
+        bool::describe(by)
     }
+}
+
+impl Persist for Reservation {
     fn save(&self, out: &mut Writer) {
         self.held().save(out);
     }
@@ -728,10 +594,13 @@ impl State for Reservation {
 }
 
 /// A block of guest memory. A loaded one takes the place of the block that was there, whose other handles are stale.
-impl State for Ram {
-    fn shape(_: &Parts) -> Shape {
-        Shape::Memory
+impl Describe for Ram {
+    fn describe(by: &mut Describer) -> Option<Type> {
+        Some(by.memory())
     }
+}
+
+impl Persist for Ram {
     fn save(&self, out: &mut Writer) {
         out.value(self.size());
         if let Some(section) = out.sections.get_mut(out.current) {

@@ -2,7 +2,7 @@
 
 use solderless_engine::{CodeAt, Physical, Vcpu};
 use solderless_model::memory::{PAGE, Reservation};
-use solderless_model::{Cx, Parts, Reader, Shape, State, StateError, Writer};
+use solderless_model::{Cx, Describe, Describer, Persist, Reader, State, StateError, Type, Writer};
 
 use crate::csr::{Csr, MACHINE, satp, status};
 use crate::inst::SINK;
@@ -37,10 +37,13 @@ impl std::ops::IndexMut<u8> for Registers {
 }
 
 /// The 31 registers that hold something.
-impl State for Registers {
-    fn shape(_: &Parts) -> Shape {
-        Shape::Array(Box::new(Shape::Scalar("u64")), SINK as usize - 1)
+impl Describe for Registers {
+    fn describe(by: &mut Describer) -> Option<Type> {
+        <[u64; SINK as usize - 1]>::describe(by)
     }
+}
+
+impl Persist for Registers {
     fn save(&self, out: &mut Writer) {
         let registers = self.0.iter().take(SINK.into()).skip(1);
         registers.for_each(|r| r.save(out));

@@ -1,7 +1,7 @@
 //! The state of a domain: its devices', its lines', and its time.
 
 use solderless_model::{
-    DevId, Device, END_OF_TIME, Parts, Pin, Reader, Request, Shape, State, StateError, Writer,
+    DevId, END_OF_TIME, Persist, Pin, Reader, Request, State, StateError, Writer,
 };
 
 use super::Domain;
@@ -41,7 +41,7 @@ impl Domain {
     pub(in crate::machine) fn save(&self, out: &mut Writer, look_at: u64) {
         for place in &self.places {
             if let Some(device) = &place.device {
-                out.section(&place.path, &Saved(&**device));
+                out.section(&place.path, &**device);
             }
         }
         let clock = Clock {
@@ -65,7 +65,7 @@ impl Domain {
         self.clear();
         for place in &mut self.places {
             if let Some(device) = &mut place.device {
-                from.section(&place.path, &mut Loaded(&mut **device))?;
+                from.section(&place.path, &mut **device)?;
             }
             place.stale_memory = true;
         }
@@ -148,43 +148,11 @@ impl Domain {
 /// Levels of outputs, as many as there are.
 struct Levels(Vec<bool>);
 
-impl State for Levels {
-    fn shape(parts: &Parts) -> Shape {
-        Shape::Array(Box::new(bool::shape(parts)), 0)
-    }
+impl Persist for Levels {
     fn save(&self, out: &mut Writer) {
         self.0.iter().for_each(|level| level.save(out));
     }
     fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
         self.0.iter_mut().try_for_each(|level| level.load(from))
-    }
-}
-
-/// A device's state behind a reference. Its shape is its type's.
-struct Saved<'a>(&'a dyn Device);
-
-impl State for Saved<'_> {
-    fn shape(_: &Parts) -> Shape {
-        Shape::Absent
-    }
-    fn save(&self, out: &mut Writer) {
-        self.0.save(out);
-    }
-    fn load(&mut self, _: &mut Reader<'_>) -> Result<(), StateError> {
-        Ok(())
-    }
-}
-
-struct Loaded<'a>(&'a mut dyn Device);
-
-impl State for Loaded<'_> {
-    fn shape(_: &Parts) -> Shape {
-        Shape::Absent
-    }
-    fn save(&self, out: &mut Writer) {
-        self.0.save(out);
-    }
-    fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
-        self.0.load(from)
     }
 }

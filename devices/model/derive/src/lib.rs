@@ -1,6 +1,7 @@
 //! The derives of the device model: [`State`](derive_state) and [`Ranges`](derive_ranges).
 //!
-//! `#[derive(State)]`: a type's saved state is every one of its fields, in order of declaration.
+//! `#[derive(State)]`: a type's saved state is every one of its fields, in order of declaration. It is said by a `Describe`, and
+//! saved and loaded by a `Persist`, which together are a `State`.
 //!
 //! A field that is not state says so and why: `#[state(skip = "wiring")]`. A skipped field keeps
 //! the value it has when a stream is loaded. A field whose type has no `State` does not compile.
@@ -179,18 +180,15 @@ fn kept(fields: &Fields) -> Result<Vec<Kept>> {
 }
 
 impl Kept {
-    fn shape(&self) -> TokenStream {
+    fn describe(&self) -> TokenStream {
         let Self { name, ty, .. } = self;
-        let field = quote! {
-            ::solderless_model::Field::new(#name, <#ty as ::solderless_model::State>::shape(parts))
-        };
         match &self.change {
-            Change::None => field,
-            Change::Flat => quote! { #field.flat() },
+            Change::None => quote! { fields.field::<#ty>(#name); },
+            Change::Flat => quote! { fields.flat::<#ty>(#name); },
             Change::Added(since, default) => quote! {
-                #field.added(#since, &{ let default: #ty = #default; default })
+                fields.added::<#ty>(#name, #since, &{ let default: #ty = #default; default });
             },
-            Change::Renamed(since, was) => quote! { #field.renamed(#since, #was) },
+            Change::Renamed(since, was) => quote! { fields.renamed::<#ty>(#name, #since, #was); },
         }
     }
 
@@ -202,17 +200,17 @@ impl Kept {
             Change::Added(since, default) => quote! {
                 out.added(#name, #since, &self.#member, &{ let default: #ty = #default; default });
             },
-            _ => quote! { ::solderless_model::State::save(&self.#member, out); },
+            _ => quote! { ::solderless_model::Persist::save(&self.#member, out); },
         }
     }
 
     fn load(&self) -> TokenStream {
         let Self { member, name, .. } = self;
         let load = quote! {
-            ::solderless_model::State::load(&mut self.#member, from).map_err(|e| e.inside(#name))?;
+            ::solderless_model::Persist::load(&mut self.#member, from).map_err(|e| e.inside(#name))?;
         };
         match &self.change {
-            Change::Flat => quote! { ::solderless_model::State::load(&mut self.#member, from)?; },
+            Change::Flat => quote! { ::solderless_model::Persist::load(&mut self.#member, from)?; },
             Change::Added(since, default) => quote! {
                 if from.version() >= #since { #load } else { self.#member = #default; }
             },
@@ -232,15 +230,23 @@ fn expand(input: &DeriveInput) -> Result<TokenStream> {
             .push(syn::parse_quote!(#ident: ::solderless_model::State));
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
-    let (shape, save, load) = match &input.data {
+    let (describe, save, load) = match &input.data {
         Data::Struct(data) => expand_struct(name, &data.fields)?,
         Data::Enum(data) => expand_enum(name, data)?,
         Data::Union(_) => return Err(Error::new_spanned(name, "a union has no state")),
     };
     Ok(quote! {
         #[automatically_derived]
-        impl #impl_generics ::solderless_model::State for #name #type_generics #where_clause {
-            fn shape(parts: &::solderless_model::Parts) -> ::solderless_model::Shape { #shape }
+        impl #impl_generics ::solderless_model::Describe for #name #type_generics #where_clause {
+            fn describe(
+                by: &mut ::solderless_model::Describer,
+            ) -> ::core::option::Option<::solderless_model::Type> {
+                ::core::option::Option::Some(#describe)
+            }
+        }
+
+        #[automatically_derived]
+        impl #impl_generics ::solderless_model::Persist for #name #type_generics #where_clause {
             fn save(&self, out: &mut ::solderless_model::Writer) { #save }
             fn load(
                 &mut self,
@@ -257,12 +263,15 @@ type Bodies = (TokenStream, TokenStream, TokenStream);
 
 fn expand_struct(name: &syn::Ident, fields: &Fields) -> Result<Bodies> {
     let kept = kept(fields)?;
-    let shapes = kept.iter().map(Kept::shape);
+    let fields = kept.iter().map(Kept::describe);
     let saves = kept.iter().map(Kept::save);
     let loads = kept.iter().map(Kept::load);
     let label = name.to_string();
-    let shape = quote! {
-        ::solderless_model::Shape::structure(#label, parts, [#(#shapes),*])
+    let describe = quote! {
+        by.structure(#label, |fields| {
+            let _ = &fields;
+            #(#fields)*
+        })
     };
     let save = quote! {
         let _ = &out;
@@ -272,12 +281,12 @@ fn expand_struct(name: &syn::Ident, fields: &Fields) -> Result<Bodies> {
         let _ = &from;
         #(#loads)*
     };
-    Ok((shape, save, load))
+    Ok((describe, save, load))
 }
 
 fn expand_enum(name: &syn::Ident, data: &syn::DataEnum) -> Result<Bodies> {
     let label = name.to_string();
-    let (mut shapes, mut saves, mut loads) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut variants, mut saves, mut loads) = (Vec::new(), Vec::new(), Vec::new());
     let mut newest = 1;
     for (index, variant) in data.variants.iter().enumerate() {
         let (ident, text) = (&variant.ident, variant.ident.to_string());
@@ -312,44 +321,45 @@ fn expand_enum(name: &syn::Ident, data: &syn::DataEnum) -> Result<Bodies> {
                 "the fields of a variant cannot be skipped, added or renamed",
             ));
         }
-        let fields = kept.iter().map(Kept::shape);
+        let fields = kept.iter().map(Kept::describe);
         let members: Vec<_> = kept.iter().map(|k| &k.member).collect();
         let names: Vec<_> = kept.iter().map(|k| &k.name).collect();
         let types: Vec<_> = kept.iter().map(|k| &k.ty).collect();
         let vars: Vec<_> = (0..kept.len()).map(|i| format_ident!("field{i}")).collect();
-        shapes.push(quote! {
-            ::solderless_model::Variant {
+        variants.push(quote! {
+            ::solderless_model::VariantDecl {
                 name: #text,
-                shape: ::solderless_model::Shape::structure(#text, parts, [#(#fields),*]),
                 since: #since,
+                fields: |fields| {
+                    let _ = &fields;
+                    #(#fields)*
+                },
             }
         });
         saves.push(quote! {
             Self::#ident { #(#members: #vars),* } => {
                 out.variant(#text, #since);
-                ::solderless_model::State::save(&#tag, out);
-                #(::solderless_model::State::save(#vars, out);)*
+                ::solderless_model::Persist::save(&#tag, out);
+                #(::solderless_model::Persist::save(#vars, out);)*
             }
         });
         loads.push(quote! {
             #tag => {
                 #(let mut #vars = <#types as ::core::default::Default>::default();
-                  ::solderless_model::State::load(&mut #vars, from).map_err(|e| e.inside(#names))?;)*
+                  ::solderless_model::Persist::load(&mut #vars, from).map_err(|e| e.inside(#names))?;)*
                 Self::#ident { #(#members: #vars),* }
             }
         });
     }
-    let shape = quote! {
-        ::solderless_model::Shape::choice(#label, parts, [#(#shapes),*])
-    };
+    let describe = quote! { by.choice(#label, &[#(#variants),*]) };
     let save = quote! { match self { #(#saves)* } };
     let load = quote! {
         let mut tag = 0u32;
-        ::solderless_model::State::load(&mut tag, from)?;
+        ::solderless_model::Persist::load(&mut tag, from)?;
         *self = match tag {
             #(#loads)*
             _ => return ::core::result::Result::Err(::solderless_model::StateError::variant(#label, tag)),
         };
     };
-    Ok((shape, save, load))
+    Ok((describe, save, load))
 }

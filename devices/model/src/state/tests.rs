@@ -1,5 +1,5 @@
 use super::*;
-use crate::State;
+use crate::{Parts, State, contents};
 
 #[derive(Debug, Default, PartialEq, State)]
 struct Inner {
@@ -50,7 +50,7 @@ fn whole(part: bool) -> Whole {
     }
 }
 
-fn sections(state: &dyn State) -> Vec<Section> {
+fn sections(state: &dyn Persist) -> Vec<Section> {
     let mut out = Writer::default();
     out.section("dev", state);
     out.finish().unwrap()
@@ -66,9 +66,13 @@ fn a_part_is_a_section_or_nothing() {
         (with[1].path.as_str(), with[1].payload.as_slice()),
         ("dev.hotplug", &[7, 0, 0, 0][..])
     );
-    let text = format!("{:?}", Whole::shape(&Parts::default()));
+    let without = contents::<Whole>(&Parts::default(), &[]);
+    let text = format!("{without:?}");
     assert!(!text.contains("hotplug"), "{text}");
-    assert!(format!("{:?}", Whole::shape(&Parts::from_iter(["hotplug"]))).contains("hotplug"));
+    let with = contents::<Whole>(&Parts::from_iter(["hotplug"]), &[]);
+    assert_eq!(with[0], without[0]);
+    assert_eq!(with.len(), 2);
+    assert_eq!((&*with[1].0, with[1].1.size()), (".hotplug", (4, false)));
 }
 
 #[test]
@@ -116,8 +120,8 @@ fn a_state_version_has_what_it_had_then() {
         added: 7,
         speed: Speed::Full,
     };
-    let names = |version| match Changed::shape(&Parts::default().at(version)) {
-        Shape::Struct(_, fields) => fields.iter().map(|f| f.name).collect::<Vec<_>>(),
+    let names = |version| match &contents::<Changed>(&Parts::default().at(version), &[])[0].1 {
+        Type::Struct(_, fields) => fields.iter().map(|f| f.name.clone()).collect::<Vec<_>>(),
         other => panic!("{other:?}"),
     };
     assert_eq!(names(1), ["first", "old", "speed"]);
