@@ -74,6 +74,19 @@ impl CodePage {
         let mut tables = self.tables.iter();
         tables.find(|(k, _)| *k == kind).map(|(_, table)| *table)
     }
+
+    /// Notes that lines of it hold code, and has writes to it noticed.
+    fn cover<I: Isa>(&mut self, core: &mut I::Core, home: Home, start: u32, len: u32) {
+        if self.lines == 0
+            && let vcpu = I::vcpu_mut(core)
+            && let Some(ram) = vcpu.memory.rams.get(home.0 as usize)
+        {
+            ram.watch(home.1, true);
+            vcpu.protect(home.0, home.1);
+        }
+        let (first, last) = (start / 64, (start + len - 1) / 64);
+        self.lines |= u64::MAX << (first & 63) & u64::MAX >> (63 - last.min(63));
+    }
 }
 
 /// What the code at an address is for, with the CPU as it is.
@@ -143,8 +156,8 @@ pub struct Blocks<I: Isa> {
 pub enum Found<Op> {
     /// In this block.
     Block(u32),
-    /// Not where blocks are kept: these ops, which are good for once.
-    Once(Code<Op>),
+    /// Not where blocks are kept: these ops, which are good for once, and how many instructions they are.
+    Once(Vec<Op>, u32),
     /// The fetch raised an exception.
     Raised,
     /// Not executed: a debugger wants the CPU to stop there.
@@ -237,9 +250,9 @@ impl<I: Guest> Blocks<I> {
             translated: I::translated(core, va),
             mode: I::mode(core),
         };
+        let page = self.pages.entry(here.home).or_default();
+        let number = page.table(here.kind);
         // Most often only the way to the block is forgotten.
-        let number = self.pages.get(&here.home);
-        let number = number.and_then(|page| page.table(here.kind));
         if let Some(number) = number
             && let Some(table) = self.tables.get(number as usize)
             && let Some(known) = table.blocks.get(usize::from(here.unit)).copied()
@@ -258,16 +271,22 @@ impl<I: Guest> Blocks<I> {
             Some(to) if start.wrapping_add(to) < PAGE as u32 => NONE,
             _ => ELSEWHERE,
         };
-        let code = Code {
-            links: [inside(block.taken()), inside(Some(block.bytes()))],
-            ..code::<I>(core, &block)
-        };
-        self.cover(core, here.home, start, block.bytes());
-        let table = self.table(here.home, here.kind);
-        let native = self.native_table(table);
-        I::vcpu_mut(core).note_code_table(code_at, table, native);
-        let id = self.add(code);
-        if let Some(table) = self.tables.get_mut(table as usize)
+        let links = [inside(block.taken()), inside(Some(block.bytes()))];
+        page.cover::<I>(core, here.home, start, block.bytes());
+        let number = number.unwrap_or_else(|| {
+            self.tables.push(Table {
+                blocks: vec![NONE; units::<I>()].into(),
+                used: Vec::new(),
+                native: None,
+            });
+            let number = self.tables.len() as u32 - 1;
+            page.tables.push((here.kind, number));
+            number
+        });
+        let native = self.native_table(number);
+        I::vcpu_mut(core).note_code_table(code_at, number, native);
+        let id = self.add(core, &block, links, false);
+        if let Some(table) = self.tables.get_mut(number as usize)
             && let Some(place) = table.blocks.get_mut(usize::from(here.unit))
         {
             *place = id;
@@ -305,31 +324,49 @@ impl<I: Guest> Blocks<I> {
             return once::<I>(core, cx, 1);
         };
         let here_bytes = (PAGE - offset % PAGE) as u32;
-        self.cover(core, here.home, (offset % PAGE) as u32, here_bytes);
-        self.cover(
-            core,
-            next_home,
-            0,
-            block.bytes().saturating_sub(here_bytes).max(1),
-        );
-        let id = self.add(Code {
-            across: true,
-            ..code::<I>(core, &block)
-        });
+        let next_bytes = block.bytes().saturating_sub(here_bytes).max(1);
+        for (home, start, len) in [
+            (here.home, (offset % PAGE) as u32, here_bytes),
+            (next_home, 0, next_bytes),
+        ] {
+            let page = self.pages.entry(home).or_default();
+            page.cover::<I>(core, home, start, len);
+        }
+        let id = self.add(core, &block, [ELSEWHERE; 2], true);
         self.across.insert((here, next_home), id);
         Found::Block(id)
     }
 
-    fn add(&mut self, code: Code<I::Op>) -> u32 {
+    fn add(&mut self, core: &I::Core, block: &I::Block, links: [u32; 2], across: bool) -> u32 {
         self.counts.misses += 1;
-        if let Some(id) = self.free.pop()
-            && let Some(place) = self.list.get_mut(id as usize)
-        {
-            *place = code;
-            return id;
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.list.push(Code {
+                ops: Vec::new(),
+                len: 0,
+                links,
+                across,
+                runs: 0,
+                native: 0,
+                samples: 0,
+            });
+            self.list.len() as u32 - 1
+        });
+        if let Some(code) = self.list.get_mut(id as usize) {
+            // What the ops of a block were in that is gone is used again.
+            let mut ops = std::mem::take(&mut code.ops);
+            ops.clear();
+            I::lower(core, block, &mut ops);
+            *code = Code {
+                ops,
+                len: block.instructions().into(),
+                links,
+                across,
+                runs: 0,
+                native: 0,
+                samples: 0,
+            };
         }
-        self.list.push(code);
-        self.list.len() as u32 - 1
+        id
     }
 
     /// Links a block to the one that was found behind it.
@@ -345,21 +382,6 @@ impl<I: Guest> Blocks<I> {
         {
             *link = to;
         }
-    }
-
-    /// The table of a page, made if there is none.
-    fn table(&mut self, home: Home, kind: u8) -> u32 {
-        let page = self.pages.entry(home).or_default();
-        page.table(kind).unwrap_or_else(|| {
-            self.tables.push(Table {
-                blocks: vec![NONE; units::<I>()].into(),
-                used: Vec::new(),
-                native: None,
-            });
-            let table = self.tables.len() as u32 - 1;
-            page.tables.push((kind, table));
-            table
-        })
     }
 
     /// Where the table of code addresses that belongs to a table of blocks is in the host's memory.
@@ -577,26 +599,14 @@ impl<I: Guest> Blocks<I> {
         self.generated.as_ref().map_or(0, |g| g.code.bytes())
     }
 
-    /// Notes that lines of a page hold code, and has writes to it noticed.
-    fn cover(&mut self, core: &mut I::Core, home: Home, start: u32, len: u32) {
-        let page = self.pages.entry(home).or_default();
-        if page.lines == 0
-            && let vcpu = I::vcpu_mut(core)
-            && let Some(ram) = vcpu.memory.rams.get(home.0 as usize)
-        {
-            ram.watch(home.1, true);
-            vcpu.protect(home.0, home.1);
-        }
-        for line in start / 64..=(start + len - 1) / 64 {
-            page.lines |= 1 << (line & 63);
-        }
-    }
-
-    /// Forgets the blocks of a page.
-    fn invalidate(&mut self, core: &I::Core, home: Home) {
+    /// Lines of a page were written: forgets its blocks if there was code in one of them.
+    pub fn written(&mut self, core: &I::Core, home: Home, lines: u64) {
         let Some(page) = self.pages.get_mut(&home) else {
             return;
         };
+        if page.lines & lines == 0 {
+            return;
+        }
         page.lines = 0;
         self.counts.invalidated += 1;
         if let Some(ram) = I::vcpu(core).memory.rams.get(home.0 as usize) {
@@ -630,11 +640,9 @@ impl<I: Guest> Blocks<I> {
         });
     }
 
-    /// Lines of a page were written: forgets its blocks if there was code.
-    pub fn written(&mut self, core: &I::Core, home: Home, lines: u64) {
-        if self.pages.get(&home).is_some_and(|p| p.lines & lines != 0) {
-            self.invalidate(core, home);
-        }
+    /// Forgets the blocks of a page.
+    fn invalidate(&mut self, core: &I::Core, home: Home) {
+        self.written(core, home, u64::MAX);
     }
 
     /// Whether there are so many blocks that it is better to start anew.
@@ -755,7 +763,9 @@ pub fn once<I: Isa>(core: &mut I::Core, cx: &mut Cx<'_>, most: usize) -> Found<I
         };
         let len = bytes.len();
         if let Some(block) = I::decode(core, bytes, most) {
-            return Found::Once(code::<I>(core, &block));
+            let mut ops = Vec::new();
+            I::lower(core, &block, &mut ops);
+            return Found::Once(ops, block.instructions().into());
         }
         let next = va.wrapping_add(len as u64);
         let more = match source::<I>(core, cx, next) {
@@ -769,18 +779,6 @@ pub fn once<I: Isa>(core: &mut I::Core, cx: &mut Cx<'_>, most: usize) -> Found<I
         if let Err(fault) = more {
             return raised::<I>(core, cx, fault, next, true);
         }
-    }
-}
-
-fn code<I: Isa>(core: &I::Core, block: &I::Block) -> Code<I::Op> {
-    Code {
-        ops: I::lower(core, block),
-        len: block.instructions().into(),
-        links: [ELSEWHERE; 2],
-        across: false,
-        runs: 0,
-        native: 0,
-        samples: 0,
     }
 }
 

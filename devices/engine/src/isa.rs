@@ -63,6 +63,24 @@ impl Bytes<'_> {
         self.len() == 0
     }
 
+    /// Copies them from a place on, as many as there are and fit; says how many that is.
+    pub fn copy(&self, at: usize, to: &mut [u8]) -> usize {
+        let (page, len) = match self.page {
+            Some((ram, offset, len)) => {
+                let (page, _) = to.split_at_mut(len.saturating_sub(at).min(to.len()));
+                match ram.read(offset + at as u64, page) {
+                    Ok(()) => (page.len(), len),
+                    Err(_) => return 0,
+                }
+            }
+            None => (0, 0),
+        };
+        let rest = self.rest.get((at + page).saturating_sub(len)..);
+        let rest = rest.into_iter().flatten();
+        let to = to.iter_mut().skip(page).zip(rest);
+        page + to.map(|(to, byte)| *to = *byte).count()
+    }
+
     /// Two of them, the first being the lowest byte; `None` behind the end, as for the others.
     pub fn u16(&self, at: usize) -> Option<u16> {
         match self.page {
@@ -90,10 +108,7 @@ impl Bytes<'_> {
 
     fn array<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         let mut bytes = [0; N];
-        for (n, byte) in bytes.iter_mut().enumerate() {
-            *byte = self.u8(at + n)?;
-        }
-        Some(bytes)
+        (self.copy(at, &mut bytes) == N).then_some(bytes)
     }
 }
 
@@ -156,8 +171,8 @@ pub trait Isa: Sized + 'static {
     /// Decodes straight code, up to `most` instructions: one more if the last needs it. `None` if the bytes do not suffice for the first
     /// instruction.
     fn decode(core: &Self::Core, bytes: Bytes<'_>, most: usize) -> Option<Self::Block>;
-    /// What the interpreter executes for a block.
-    fn lower(core: &Self::Core, block: &Self::Block) -> Vec<Self::Op>;
+    /// Adds what the interpreter executes for a block.
+    fn lower(core: &Self::Core, block: &Self::Block, to: &mut Vec<Self::Op>);
     /// Executes a block, the instructions of which were subtracted from the budget. Those that are not reached are given back.
     fn run(core: &mut Self::Core, ops: &[Self::Op], cx: &mut Cx<'_>) -> Exit;
     /// Executes one instruction of a block.

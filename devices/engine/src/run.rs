@@ -14,6 +14,8 @@ pub struct Engine<I: Isa> {
     blocks: Blocks<I>,
     /// The machine's memory map that the blocks were made from.
     generation: Option<u64>,
+    /// Room for what is told of pages that were written.
+    written: Vec<(u32, u64)>,
 }
 
 impl<I: Guest> Default for Engine<I> {
@@ -21,6 +23,7 @@ impl<I: Guest> Default for Engine<I> {
         Self {
             blocks: Blocks::new(),
             generation: None,
+            written: Vec::new(),
         }
     }
 }
@@ -61,11 +64,10 @@ impl<I: Guest> Engine<I> {
             if let Some(ram) = vcpu.memory.rams.get(index)
                 && ram.news()
             {
-                let (guarded, written) = ram.take_news();
-                for page in guarded {
+                for page in ram.take_news(&mut self.written) {
                     vcpu.protect(index as u32, page);
                 }
-                for (page, lines) in written {
+                for (page, lines) in self.written.drain(..) {
                     self.blocks.written(core, (index as u32, page), lines);
                 }
             }
@@ -104,8 +106,8 @@ impl<I: Guest> Engine<I> {
         while I::vcpu(core).budget > 0 {
             let mut id = match blocks.find(core, cx) {
                 Found::Block(id) => id,
-                Found::Once(code) => {
-                    only::<I>(core, cx, &code.ops, code.len);
+                Found::Once(ops, len) => {
+                    only::<I>(core, cx, &ops, len);
                     return;
                 }
                 Found::Raised => {
@@ -223,9 +225,9 @@ fn begin<I: Isa>(core: &mut I::Core, len: u32) -> bool {
 fn rest<I: Isa>(core: &mut I::Core, cx: &mut Cx<'_>) {
     let budget = I::vcpu(core).budget;
     if budget > 0
-        && let Found::Once(code) = once::<I>(core, cx, (budget as usize).min(I::MOST))
+        && let Found::Once(ops, len) = once::<I>(core, cx, (budget as usize).min(I::MOST))
     {
-        only::<I>(core, cx, &code.ops, code.len);
+        only::<I>(core, cx, &ops, len);
     }
 }
 

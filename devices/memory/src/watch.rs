@@ -200,13 +200,14 @@ impl Watcher {
         self.marks.news.get()
     }
 
-    /// The pages that must not be written directly any more, and those watched here that were written, with a bit for each of their 64 lines, both
-    /// since the last call. A page may be there more than once.
-    pub fn take_news(&self) -> (BTreeSet<u32>, Vec<(u32, u64)>) {
+    /// The pages that must not be written directly any more, and in place of what is in `written` those watched here that were written, with a bit for each of
+    /// their 64 lines, both since the last call. A page may be there more than once.
+    pub fn take_news(&self, written: &mut Vec<(u32, u64)>) -> BTreeSet<u32> {
         self.marks.news.set(false);
-        let guarded = std::mem::take(&mut *self.marks.guarded.borrow_mut());
-        let written = std::mem::take(&mut *self.marks.written.borrow_mut());
-        (guarded, written)
+        written.clear();
+        // The room goes to and fro, and need not be made anew.
+        std::mem::swap(&mut *self.marks.written.borrow_mut(), written);
+        std::mem::take(&mut *self.marks.guarded.borrow_mut())
     }
 }
 
@@ -244,7 +245,8 @@ pub struct Dirty(Watcher);
 impl Dirty {
     /// The pages that were, since the last call.
     pub fn written(&self) -> BTreeSet<u32> {
-        let (_, written) = self.0.take_news();
+        let mut written = Vec::new();
+        self.0.take_news(&mut written);
         let written: BTreeSet<u32> = written.into_iter().map(|(page, _)| page).collect();
         written.iter().for_each(|page| self.0.watch(*page, true));
         written
@@ -307,28 +309,33 @@ impl Drop for Reservation {
 mod tests {
     use super::*;
 
+    fn news(watcher: &Watcher) -> (BTreeSet<u32>, Vec<(u32, u64)>) {
+        let mut written = vec![(0, 0)];
+        (watcher.take_news(&mut written), written)
+    }
+
     #[test]
     fn every_watcher_is_told_of_its_pages() {
         let ram = Ram::new(3 * PAGE).unwrap();
         let [a, b] = [ram.watcher(), ram.watcher()];
         a.watch(1, true);
-        assert_eq!(b.take_news(), ([1].into(), vec![]));
+        assert_eq!(news(&b), ([1].into(), vec![]));
         assert!(!a.news() && !b.news());
         ram.write_u8(0, 1).unwrap();
         assert!(!a.news());
         ram.write(PAGE - 1, &[1, 2]).unwrap();
         assert!(a.news() && !b.news());
         b.watch(1, true);
-        assert_eq!(a.take_news(), ([].into(), vec![(1, 1)]));
+        assert_eq!(news(&a), ([].into(), vec![(1, 1)]));
         b.watch(2, true);
         ram.fill(PAGE + 63, PAGE, 7).unwrap();
-        assert_eq!(a.take_news(), ([2].into(), vec![(1, u64::MAX)]));
-        assert_eq!(b.take_news(), ([].into(), vec![(1, u64::MAX), (2, 1)]));
+        assert_eq!(news(&a), ([2].into(), vec![(1, u64::MAX)]));
+        assert_eq!(news(&b), ([].into(), vec![(1, u64::MAX), (2, 1)]));
         a.watch(1, false);
         assert!(ram.is_watched(1));
         ram.write_u8(2 * PAGE - 1, 1).unwrap();
         assert!(!a.news());
-        assert_eq!(b.take_news(), ([].into(), vec![(1, 1 << 63)]));
+        assert_eq!(news(&b), ([].into(), vec![(1, 1 << 63)]));
         drop(b);
         assert!(!ram.is_watched(1) && !ram.is_watched(2));
     }
@@ -338,7 +345,7 @@ mod tests {
         let ram = Ram::new(100 * PAGE).unwrap();
         let cpu = ram.watcher();
         let [a, b] = [ram.dirty(), ram.dirty()];
-        assert_eq!(cpu.take_news().0.len(), 100);
+        assert_eq!(news(&cpu).0.len(), 100);
         cpu.watch(70, true);
         ram.write(3 * PAGE - 1, &[1, 2]).unwrap();
         ram.write_u8(70 * PAGE, 1).unwrap();
@@ -347,7 +354,7 @@ mod tests {
         assert_eq!(a.written(), [2, 3, 70].into());
         assert_eq!(a.written(), [].into());
         assert!(ram.is_watched(2));
-        assert_eq!(cpu.take_news(), ([2, 3].into(), vec![(70, 1)]));
+        assert_eq!(news(&cpu), ([2, 3].into(), vec![(70, 1)]));
         ram.write_u8(2 * PAGE, 1).unwrap();
         assert_eq!(a.written(), [2].into());
         assert_eq!(b.written(), [2, 3, 70].into());
@@ -363,7 +370,7 @@ mod tests {
         for n in 0..100_000 {
             ram.write_u8(n % 5 * PAGE + n / 5 % 64 * LINE, 0).unwrap();
         }
-        let (_, written) = watcher.take_news();
+        let (_, written) = news(&watcher);
         assert!(written.len() < 200, "{}", written.len());
         for page in 0..5 {
             let lines = written.iter().filter(|w| w.0 == page);
@@ -380,7 +387,7 @@ mod tests {
         let bytes = PAGE + 16..PAGE + 32;
         reservation.lend(&ram, bytes.clone());
         // Its owner too: somebody else may have reserved something there when it runs.
-        assert_eq!(cpus.map(|cpu| cpu.take_news().0), [[1].into(), [1].into()]);
+        assert_eq!(cpus.map(|cpu| news(&cpu).0), [[1].into(), [1].into()]);
         ram.write(PAGE + 14, &[0; 2]).unwrap();
         ram.write_u8(PAGE + 32, 1).unwrap();
         assert!(reservation.held());

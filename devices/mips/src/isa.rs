@@ -53,15 +53,15 @@ pub fn in_order(core: &Core, raw: u32) -> u32 {
     }
 }
 
-/// Reads words; gives those that are there.
-fn words<'a>(core: &Core, bytes: &Bytes<'_>, words: &'a mut [u32]) -> &'a [u32] {
-    let mut count = 0;
-    for (n, word) in words.iter_mut().enumerate() {
-        let Some(raw) = bytes.u32(4 * n) else { break };
-        *word = in_order(core, raw);
-        count += 1;
-    }
-    &words[..count]
+/// Translates up to `most` instructions of so many words, as far as they are there.
+fn translate_words<const N: usize>(core: &Core, bytes: &Bytes<'_>, most: usize) -> Option<Block> {
+    let mut raw = [[0; 4]; N];
+    let count = bytes.copy(0, raw.as_flattened_mut()) / 4;
+    let words = match core.identity.big_endian {
+        true => raw.map(u32::from_be_bytes),
+        false => raw.map(u32::from_le_bytes),
+    };
+    translate(words.get(..count)?, most, core.fp)
 }
 
 impl Isa for Mips {
@@ -137,21 +137,15 @@ impl Isa for Mips {
     fn decode(core: &Core, bytes: Bytes<'_>, most: usize) -> Option<Block> {
         // Most are short, and need no more words than these.
         const SHORT: usize = 16;
-        let mut all = [0; MAX + 1];
-        let first = words(core, &bytes, &mut all[..=SHORT.min(most)]);
-        let short = translate(first, most, core.fp)?;
-        if usize::from(short.len) < SHORT {
+        let short = translate_words::<{ SHORT + 1 }>(core, &bytes, most.min(SHORT))?;
+        if usize::from(short.len) < SHORT || most <= SHORT {
             return Some(short);
         }
-        translate(
-            words(core, &bytes, &mut all[..=most.min(MAX)]),
-            most,
-            core.fp,
-        )
+        translate_words::<{ MAX + 1 }>(core, &bytes, most)
     }
 
-    fn lower(core: &Core, block: &Block) -> Vec<Op> {
-        exec::lower(block, mode(core))
+    fn lower(core: &Core, block: &Block, to: &mut Vec<Op>) {
+        exec::lower(block, mode(core), to);
     }
 
     #[inline(always)]

@@ -98,8 +98,8 @@ impl Isa for Riscv {
         (!block.insts.is_empty()).then_some(block)
     }
 
-    fn lower(_: &Core, block: &Block) -> Vec<Op> {
-        exec::lower(block)
+    fn lower(_: &Core, block: &Block, to: &mut Vec<Op>) {
+        exec::lower(block, to);
     }
 
     #[inline(always)]

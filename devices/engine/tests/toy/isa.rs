@@ -339,8 +339,8 @@ impl Isa for Toy {
         }
         (!block.insts.is_empty()).then_some(block)
     }
-    fn lower(_: &Core, block: &Block) -> Vec<Inst> {
-        block.insts.clone()
+    fn lower(_: &Core, block: &Block, to: &mut Vec<Inst>) {
+        to.extend_from_slice(&block.insts);
     }
     fn run(core: &mut Core, ops: &[Inst], cx: &mut Cx<'_>) -> Exit {
         for op in ops {

@@ -152,9 +152,9 @@ pub fn one(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Exit {
     (op.run)(core, op, &DONE, cx)
 }
 
-/// Makes ops of a block.
-pub fn lower(block: &Block, mode: Mode) -> Vec<Op> {
-    let mut ops: Vec<Op> = Vec::with_capacity(block.steps.len() + 1);
+/// Adds the ops of a block.
+pub fn lower(block: &Block, mode: Mode, ops: &mut Vec<Op>) {
+    ops.reserve(block.steps.len() + 1);
     let mut steps = block.steps.as_slice();
     let end = flow::end(block);
     loop {
@@ -165,7 +165,7 @@ pub fn lower(block: &Block, mode: Mode) -> Vec<Op> {
             }
             [last] if let Some(both) = pair::step_and_end(last, block, mode) => {
                 ops.push(both);
-                return ops;
+                return;
             }
             [step, rest @ ..] => {
                 ops.push(op(step, mode));
@@ -173,7 +173,7 @@ pub fn lower(block: &Block, mode: Mode) -> Vec<Op> {
             }
             [] => {
                 ops.push(end);
-                return ops;
+                return;
             }
         }
     }

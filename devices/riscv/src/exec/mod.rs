@@ -107,9 +107,9 @@ pub fn one(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Exit {
     (op.run)(core, op, &DONE, cx)
 }
 
-/// Makes ops of a block.
-pub fn lower(block: &Block) -> Vec<Op> {
-    let mut ops: Vec<Op> = block.insts.iter().map(op).collect();
+/// Adds the ops of a block.
+pub fn lower(block: &Block, ops: &mut Vec<Op>) {
+    ops.extend(block.insts.iter().map(op));
     if let Some(last) = block.last()
         && !last.ends_block()
     {
@@ -119,7 +119,6 @@ pub fn lower(block: &Block) -> Vec<Op> {
             ..Op::nothing(flow::fall)
         });
     }
-    ops
 }
 
 /// Makes an op of an instruction.
