@@ -63,6 +63,13 @@ impl Sources {
         self.0[file.0 as usize].text.clone()
     }
 
+    /// The names of all of them, each with its text.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|source| (source.name.as_str(), &*source.text))
+    }
+
     /// The line and column, from 1, of a place in a text. Columns are characters.
     pub fn position(&self, file: FileId, at: usize) -> (usize, usize) {
         let text = &self.0[file.0 as usize].text;

@@ -12,6 +12,7 @@ pub mod compose;
 pub mod diagnostics;
 pub mod files;
 pub mod graph;
+pub mod lock;
 pub mod machine;
 pub mod monitor;
 pub mod picture;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use solderless_model::boot::{Architecture, Protocol};
 use solderless_model::{
-    BuildError, Contents, Device, Interface, Model, Parts, PropError, Ranges, Wires,
+    BuildError, Contents, Device, Interface, Model, Parts, PropError, Question, Ranges, Wires,
 };
 
 /// A device type.
@@ -26,6 +26,10 @@ pub struct Entry {
     pub decode: fn(&Value) -> Result<Properties, String>,
     /// Its properties with all at their default.
     pub defaults: fn() -> Properties,
+    /// What a property was before it was there; `None` if it has always been there.
+    pub before: fn(&str) -> Option<Value>,
+    /// See [`Model::QUESTIONS`].
+    pub questions: &'static [Question],
     /// What a device saves: see [`solderless_model::contents`].
     pub contents: fn(&Parts, &[u64]) -> Contents,
 }
@@ -70,11 +74,34 @@ impl<M: Model> Typed for Of<M> {
 
 impl Properties {
     fn decode<M: Model>(set: &Value) -> Result<Self, String> {
-        let props = M::Props::deserialize(set).map_err(|e| e.to_string())?;
+        let props = match set {
+            // What TOML has in place of a null.
+            Value::Object(all) if all.values().any(is_unset) => {
+                let value = |value: &Value| {
+                    if is_unset(value) {
+                        Value::Null
+                    } else {
+                        value.clone()
+                    }
+                };
+                let all = all.iter().map(|(name, set)| (name.clone(), value(set)));
+                M::Props::deserialize(Value::Object(all.collect()))
+            }
+            set => M::Props::deserialize(set),
+        };
+        let props = props.map_err(|e| e.to_string())?;
         match props.in_range() {
             true => Ok(Self::of::<M>(props)),
             false => Err("a number is out of its range".to_owned()),
         }
+    }
+
+    fn before<M: Model>(property: &str) -> Option<Value> {
+        let histories = M::Props::histories();
+        let history = histories.iter().find(|h| h.property == property)?;
+        let mut props = M::Props::default();
+        (history.put)(&mut props);
+        Self::of::<M>(props).get(property).cloned()
     }
 
     fn of<M: Model>(props: M::Props) -> Self {
@@ -128,6 +155,11 @@ impl Properties {
     }
 }
 
+/// Whether a value is that of a property that is not set: an empty table.
+fn is_unset(value: &Value) -> bool {
+    value.as_object().is_some_and(Map::is_empty)
+}
+
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.shown.fmt(f)
@@ -149,6 +181,8 @@ const fn entry<M: Model>() -> Entry {
         schema: || draft07().into_root_schema_for::<M::Props>(),
         decode: Properties::decode::<M>,
         defaults: || Properties::of::<M>(M::Props::default()),
+        before: Properties::before::<M>,
+        questions: M::QUESTIONS,
         contents: solderless_model::contents::<M>,
     }
 }

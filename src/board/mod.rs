@@ -6,6 +6,7 @@ pub mod chips;
 pub mod decode;
 pub mod format;
 pub(crate) mod gone;
+pub mod locked;
 pub(crate) mod merge;
 pub mod params;
 pub mod parse;

@@ -77,6 +77,14 @@ impl Node {
         }
     }
 
+    /// What the weakest layer says here.
+    pub fn lowest(&mut self) -> &mut Self {
+        match self.below {
+            Some(ref mut below) => below.lowest(),
+            None => self,
+        }
+    }
+
     /// Where weaker layers say what this one replaces, the stronger first.
     pub fn weaker(&self) -> Vec<Span> {
         let mut spans = Vec::new();

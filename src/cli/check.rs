@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::compose;
 use crate::diagnostics::{Problem, Severity, Sources, Span};
+use crate::lock;
 
 /// The arguments of `solderless check`.
 #[derive(Debug, clap::Args)]
@@ -38,7 +39,7 @@ pub fn run(args: &Args) -> ExitCode {
     let mut bad = false;
     let mut checked = Vec::new();
     for board in &args.boards {
-        let found = compose::check(board, &options);
+        let found = lock::check(board, &options);
         bad |= !found.ok();
         match args.format {
             Format::Json => checked.push(serde_json::json!(Checked::new(board, &found))),

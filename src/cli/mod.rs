@@ -10,6 +10,7 @@ mod explain;
 mod fix;
 mod graph;
 mod layout;
+mod lock;
 mod man;
 mod new;
 mod qemu;
@@ -60,6 +61,8 @@ enum Command {
     Explain(Late<explain::Args>),
     /// Print what differs between two boards as they are built; the status is 1 if anything does
     Diff(Late<diff::Args>),
+    /// Write a board's lock, which says all that a guest and a saved machine can see of it; `check` then holds the board to it
+    Lock(Late<lock::Args>),
     /// Print what the machine of a board saves: sections, fields, types and sizes. Nothing is built
     Layout(Late<layout::Args>),
     /// Tell whether the saved state of one board loads into the machine of another, and if not, why; the status is then 1
@@ -126,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::run(&args.0),
         Command::Explain(args) => explain::run(&args.0),
         Command::Diff(args) => diff::run(&args.0),
+        Command::Lock(args) => lock::run(&args.0),
         Command::Layout(args) => layout::run(&args.0),
         Command::Compat(args) => compat::run(&args.0),
         Command::Snapshot(args) => snapshot::run(&args.0),
@@ -218,6 +222,7 @@ impl LayerArgs {
             set: settings(&self.set)?,
             params: Vec::new(),
             trust: self.trust.trust,
+            unlocked: false,
         })
     }
 }

@@ -9,7 +9,7 @@ use solderless_model::Size;
 use super::alone::CLASHES;
 use super::schema::Kind;
 use super::trust::Origin;
-use super::{BUILT_IN, BUILT_IN_CHIPS, Options};
+use super::{BUILT_IN, BUILT_IN_CHIPS, BUILT_IN_LOCKS, Options};
 use crate::board::chips::{self, Chip, Instances, Library};
 use crate::board::decode::section;
 use crate::board::format::{
@@ -17,6 +17,7 @@ use crate::board::format::{
     RunBootSection, RunSection, SECTIONS,
 };
 use crate::board::gone::Gone;
+use crate::board::locked::Locked;
 use crate::board::params::{Given, Setting};
 use crate::board::tree::{self, Entry, Node, Table};
 use crate::board::{merge, parse, renew, set};
@@ -196,6 +197,10 @@ pub struct Loader {
     named: HashMap<(FileId, String), Option<Rc<Chip>>>,
     /// The files of chips that are wrong by themselves, which has been reported.
     pub broken: BTreeSet<usize>,
+    /// The lock that the board is resolved on: its own, or of those that it extends the nearest.
+    pub lock: Option<Locked>,
+    /// Locks are not read.
+    pub unlocked: bool,
     /// How many devices of chips were looked at by themselves.
     looked_at: usize,
     /// The chips that are being read, each within the one before.
@@ -263,6 +268,7 @@ impl Loader {
         };
         let mut names = vec![found.named()];
         let (file, tree) = self.parse_as(&found, kind);
+        self.lock_of(&found, kind, true);
         let mut layers = vec![tree];
         let mut origin = found.origin;
         while let Some(extends) = layers.last().and_then(|layer| extends(layer, header)) {
@@ -291,6 +297,7 @@ impl Loader {
                 }
                 Ok(base) => {
                     let (_, tree) = self.parse_as(&base, kind);
+                    self.lock_of(&base, kind, false);
                     layers.push(tree);
                     names.push(base.named());
                     origin = base.origin;
@@ -320,6 +327,58 @@ impl Loader {
             end: 0,
         };
         (merged, whole, gone)
+    }
+
+    /// Reads the lock of a board, which has its name, unless a stronger layer has one.
+    fn lock_of(&mut self, board: &Found, kind: Kind, own: bool) {
+        if kind != Kind::Board || self.lock.is_some() || self.unlocked {
+            return;
+        }
+        let found = match (&board.origin.path, board.origin.in_program()) {
+            (Some(path), _) => {
+                let path = path.with_extension("lock");
+                if !path.is_file() {
+                    return;
+                }
+                read(board.origin.clone(), &path)
+            }
+            (None, true) => {
+                let name = board.name.strip_suffix(".toml").unwrap_or(&board.name);
+                let Some((_, text)) = BUILT_IN_LOCKS.iter().find(|(known, _)| *known == name)
+                else {
+                    return;
+                };
+                Ok(Found {
+                    name: format!("{name}.lock"),
+                    text: (*text).to_owned(),
+                    origin: board.origin.clone(),
+                })
+            }
+            (None, false) => return,
+        };
+        match found {
+            Ok(found) => {
+                let before = self.problems.len();
+                let file = self.sources.add(&found.name, found.text.as_str());
+                self.origins.push(found.origin);
+                let tree = parse::parse(file, &found.text, &mut self.problems);
+                self.unreadable |= self.problems.len() > before;
+                self.lock = Some(Locked {
+                    name: found.name,
+                    tree,
+                    whole: Span {
+                        file,
+                        start: 0,
+                        end: 0,
+                    },
+                    own,
+                });
+            }
+            Err(problem) => {
+                self.unreadable = true;
+                self.problems.push(problem);
+            }
+        }
     }
 
     /// Lays a layer over those below.

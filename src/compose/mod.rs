@@ -19,6 +19,7 @@ use serde::Deserialize;
 use solderless_model::SlotKind;
 
 use crate::backend::Backend;
+use crate::board::locked::Locked;
 use crate::board::tree::Table;
 use crate::board::{Board, chips, gone, params, tree, when};
 use crate::diagnostics::{Problem, Report, suggest};
@@ -45,6 +46,13 @@ pub const BUILT_IN: &[(&str, &str)] = &[
 pub const BUILT_IN_CHIPS: &[(&str, &str)] =
     &[("piix4", include_str!("../../machines/chips/piix4.toml"))];
 
+/// The locks of the boards in the program, by the board's name.
+pub const BUILT_IN_LOCKS: &[(&str, &str)] = &[
+    ("malta@1", include_str!("../../machines/malta@1.lock")),
+    ("malta@2", include_str!("../../machines/malta@2.lock")),
+    ("malta@3", include_str!("../../machines/malta@3.lock")),
+];
+
 /// What the command line adds to a board.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -58,6 +66,8 @@ pub struct Options {
     pub params: Vec<(&'static str, &'static str, String)>,
     /// Files can name any others, and backends of all kinds.
     pub trust: bool,
+    /// Boards are resolved as if they had no locks.
+    pub unlocked: bool,
 }
 
 impl Options {
@@ -78,6 +88,8 @@ pub struct Loaded {
     pub run: RunFile,
     /// The warnings, and the texts that the board's places are in.
     pub report: Report,
+    /// The lock that it is resolved on, if it or a board that it extends has one.
+    pub lock: Option<Locked>,
     /// Where each text is from, by its number.
     origins: Vec<Origin>,
     trust: bool,
@@ -186,6 +198,7 @@ fn resolve_found(
     options: &Options,
     run: Option<RunText>,
 ) -> Result<Loaded, Report> {
+    loader.unlocked = options.unlocked;
     let load::Layers {
         mut root,
         settings,
@@ -204,6 +217,11 @@ fn resolve_found(
     params::substitute(&mut root, &params, Some(&gone), &mut used, &mut problems);
     let mut unused = params::unused(&root, &used, "");
     let chips = chips::expand(&mut root, false, &mut loader, &mut unused, &mut problems);
+    if let Some(lock) = &loader.lock
+        && lock.fits(&mut problems)
+    {
+        lock.lay_under(&mut root, &mut problems);
+    }
     if let Some(named) = named {
         version(&root, named, &mut problems);
     }
@@ -250,6 +268,7 @@ fn resolve_found(
             board,
             run,
             report,
+            lock: loader.lock,
             origins: loader.origins,
             trust: options.trust,
         }),

@@ -50,6 +50,11 @@ impl Origin {
         }
     }
 
+    /// Whether it is in the program.
+    pub fn in_program(&self) -> bool {
+        matches!(self.reach, Reach::Program)
+    }
+
     /// That of what stands on the command line.
     pub fn of_user(trust: bool) -> Self {
         Self {

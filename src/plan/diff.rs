@@ -53,6 +53,11 @@ pub fn machines(first: &Plan, second: &Plan) -> Diff {
 }
 
 impl Diff {
+    /// Of facts by the kind and name of the things that they are about: the order, the fact's name, and its value.
+    pub(crate) fn new(first: Things, second: Things) -> Self {
+        Self { first, second }
+    }
+
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
         self.first == self.second

@@ -15,6 +15,7 @@ mod hostile;
 mod hotplug_vs_qemu;
 mod instants;
 mod linux;
+mod locks;
 mod lockstep;
 mod mipssim;
 mod models;

@@ -10,6 +10,7 @@ use solderless_memory::Ram;
 use crate::pci::PciFunction;
 use crate::props::Ranges;
 use crate::registers::{Register, Value};
+use crate::seen::Question;
 use crate::stops::{Place, Stops, Watched};
 use crate::{
     Cycle, Describe, Engine, EngineInfo, Fitted, Interface, On, Part, Parts, Persist, Pin,
@@ -24,6 +25,8 @@ pub trait Model: Device + Describe + Sized + 'static {
     const OLD_TYPES: &'static [&'static str] = &[];
     /// Names that properties had before, each with that of now.
     const OLD_PROPERTIES: &'static [(&'static str, &'static str)] = &[];
+    /// What a guest finds out about a device by more than the reading of its registers.
+    const QUESTIONS: &'static [Question] = &[];
     /// One line: what it is and by which datasheet.
     const SUMMARY: &'static str;
     /// The properties a board can set: `#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]`,

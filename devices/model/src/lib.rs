@@ -19,6 +19,7 @@ mod interface;
 pub mod pci;
 mod props;
 pub mod registers;
+mod seen;
 mod state;
 mod stops;
 pub mod testing;
@@ -40,7 +41,8 @@ pub use interface::{
     Cpu, Interface, PartDecl, Pin, PinLevels, Pins, Placement, Port, PortId, PropError, Region,
     RegionId, RegionKind, Slot, SlotId, SlotKind, TimerId,
 };
-pub use props::{Bounded, Hertz, Ranges, Size};
+pub use props::{Bounded, Hertz, History, Ranges, Size};
+pub use seen::{Question, Seen, Step, seen};
 pub use solderless_derive::{Ranges, State};
 pub use solderless_memory as memory;
 pub use state::{Fitted, NEWEST, Part, Persist, Reader, Section, State, StateError, Writer};

@@ -129,6 +129,21 @@ quantity!(
 pub trait Ranges {
     /// Whether every number and every length is in its range.
     fn in_range(&self) -> bool;
+    /// The properties that came after the first release of a board, each with what it was before.
+    fn histories() -> Vec<History<Self>>
+    where
+        Self: Sized;
+}
+
+/// A property that came later: `#[prop(since = 5, before = false)]` at its field.
+#[derive(Debug, Clone, Copy)]
+pub struct History<P> {
+    /// Its name on a board.
+    pub property: &'static str,
+    /// The state version of the program that brought it.
+    pub since: u32,
+    /// Gives it the value of a device that did not have it.
+    pub put: fn(&mut P),
 }
 
 /// A number that can have a range.

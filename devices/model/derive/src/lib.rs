@@ -29,8 +29,12 @@ pub fn derive_state(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
         .into()
 }
 
-/// Properties that know what `#[schemars(range(min = …, max = …))]` says of their numbers, and `length(…)` of their lists.
-#[proc_macro_derive(Ranges, attributes(schemars))]
+/// Properties that know what `#[schemars(range(min = …, max = …))]` says of their numbers, and `length(…)` of their lists; and,
+/// of those that came later, what they were before: `#[prop(since = 5, before = false)]`.
+///
+/// `since` is the state version of the program that brought the property, `before` what a device was like that did not have
+/// it. A board that was released without the property has that value, whatever its default is.
+#[proc_macro_derive(Ranges, attributes(schemars, prop, serde))]
 pub fn derive_ranges(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     ranges(&input)
@@ -43,6 +47,7 @@ fn ranges(input: &DeriveInput) -> Result<TokenStream> {
         return Err(Error::new_spanned(input, "properties are a struct"));
     };
     let mut tests = Vec::new();
+    let mut histories = Vec::new();
     for (index, field) in data.fields.iter().enumerate() {
         let member = match &field.ident {
             Some(name) => syn::Member::from(name.clone()),
@@ -70,6 +75,16 @@ fn ranges(input: &DeriveInput) -> Result<TokenStream> {
                 })
             })?;
         }
+        if let Some((since, before)) = history(field)? {
+            let property = property(field)?;
+            histories.push(quote! {
+                ::solderless_model::History {
+                    property: #property,
+                    since: #since,
+                    put: |props: &mut Self| props.#member = #before,
+                }
+            });
+        }
     }
     let name = &input.ident;
     Ok(quote! {
@@ -77,8 +92,73 @@ fn ranges(input: &DeriveInput) -> Result<TokenStream> {
             fn in_range(&self) -> bool {
                 true #(&& #tests)*
             }
+            fn histories() -> Vec<::solderless_model::History<Self>> {
+                vec![#(#histories),*]
+            }
         }
     })
+}
+
+/// What a property was before it was there: `#[prop(since = …, before = …)]`.
+fn history(field: &syn::Field) -> Result<Option<(syn::LitInt, syn::Expr)>> {
+    let Some(attr) = field.attrs.iter().find(|a| a.path().is_ident("prop")) else {
+        return Ok(None);
+    };
+    let (mut since, mut before) = (None::<syn::LitInt>, None);
+    attr.parse_nested_meta(|meta| {
+        if meta.path.is_ident("since") {
+            since = Some(version(meta.value()?)?);
+        } else if meta.path.is_ident("before") {
+            before = Some(meta.value()?.parse()?);
+        } else {
+            return Err(meta.error("unknown key; there are `since` and `before`"));
+        }
+        Ok(())
+    })?;
+    match (since, before) {
+        (Some(since), Some(before)) => Ok(Some((since, before))),
+        _ => Err(Error::new_spanned(
+            attr,
+            "a property that came later says both: `since = N`, and `before = …`, what a device was like without it",
+        )),
+    }
+}
+
+/// The name of a property on a board, as serde has it: in kebab-case unless the field says another.
+fn property(field: &syn::Field) -> Result<String> {
+    let mut name = None;
+    for attr in field.attrs.iter().filter(|a| a.path().is_ident("serde")) {
+        attr.parse_nested_meta(|meta| {
+            let renamed = meta.path.is_ident("rename");
+            if let Ok(value) = meta.value() {
+                let value: syn::Expr = value.parse()?;
+                if let (
+                    true,
+                    syn::Expr::Lit(syn::ExprLit {
+                        lit: syn::Lit::Str(text),
+                        ..
+                    }),
+                ) = (renamed, value)
+                {
+                    name = Some(text.value());
+                }
+            }
+            Ok(())
+        })?;
+    }
+    let ident = field.ident.as_ref();
+    let kebab = ident.map(|ident| ident.to_string().replace('_', "-"));
+    name.or(kebab)
+        .ok_or_else(|| Error::new_spanned(field, "a property has a name"))
+}
+
+/// A state version that brings something.
+fn version(from: syn::parse::ParseStream<'_>) -> Result<syn::LitInt> {
+    let since: syn::LitInt = from.parse()?;
+    match since.base10_parse::<u32>()? {
+        ..2 => Err(Error::new(since.span(), "the first change makes version 2")),
+        _ => Ok(since),
+    }
 }
 
 /// What an attribute says.
@@ -105,13 +185,7 @@ fn said(attrs: &[syn::Attribute]) -> Result<Said> {
                     said.skip = true;
                 }
                 Some("flatten") => said.flatten = true,
-                Some("since") => {
-                    let since: syn::LitInt = meta.value()?.parse()?;
-                    if since.base10_parse::<u32>()? < 2 {
-                        return Err(Error::new(since.span(), "the first change makes version 2"));
-                    }
-                    said.since = Some(since);
-                }
+                Some("since") => said.since = Some(version(meta.value()?)?),
                 Some("default") => said.default = Some(meta.value()?.parse()?),
                 Some("renamed") => said.renamed = Some(meta.value()?.parse()?),
                 _ => {
