@@ -459,6 +459,11 @@ impl Domain {
         self.places.get_mut(dev.0 as usize)?.device.as_deref_mut()
     }
 
+    /// The same of one that stands still.
+    pub(super) fn at_rest(&self, dev: DevId) -> Option<&dyn Device> {
+        self.places.get(dev.0 as usize)?.device.as_deref()
+    }
+
     /// Runs every timer that is due, each in order of its time.
     pub(super) fn run_timers(&mut self) {
         if self.in_round() {
@@ -475,7 +480,7 @@ impl Domain {
     }
 
     /// Takes away what devices have done outside of themselves: timers, lines, regions they have placed.
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.request = None;
         self.timers.clear();
         self.armed.clear();

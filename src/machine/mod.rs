@@ -4,21 +4,23 @@ mod boot;
 mod debug;
 mod domain;
 mod run;
+mod sections;
 mod space;
 mod watch;
 
 use solderless_model::boot::Protocol;
 use solderless_model::memory::PAGE;
 use solderless_model::{
-    BusError, DevId, Device, Engine, Fabric, NEWEST, Pin, Processor, Reader, Request, Section,
-    SlotId, SlotKind, StateError, Stop, Stops, Wires, Writer,
+    BusError, DevId, Device, Engine, Fabric, NEWEST, Pin, Processor, Request, SlotId, SlotKind,
+    Stop, Stops, Wires,
 };
 
 pub use boot::{Firmware, Kernel, KernelFiles, firmware_image, main_memory};
-pub use domain::state::{CLOCK, Clock, LINES};
-pub use domain::turns::{LONGEST_NS, TURNS, Turns};
+pub use domain::state::Clock;
+pub use domain::turns::LONGEST_NS;
 pub use domain::{Backlog, Sink};
 pub use run::{End, Event, Host, Pace, Run};
+pub use sections::{CLOCK, Kept, Of, memories};
 pub use watch::Watch;
 
 use crate::plan::{Address, Bus, Plan};
@@ -75,8 +77,8 @@ pub struct Machine {
     names: Vec<String>,
     /// For each board slot: the device that takes what comes from it.
     consumers: Vec<Option<Consumer>>,
-    /// The names of the board's slots.
-    slots: Vec<String>,
+    /// The sections of its state.
+    kept: Vec<Kept>,
     /// For each board slot: how much that has come from outside was not yet said to be taken. What a restored machine has
     /// waiting, and what a device has given back, is no part of it.
     counted: Vec<usize>,
@@ -94,11 +96,6 @@ pub struct Machine {
     stepping: Option<usize>,
 }
 
-/// The section of what has come into a slot and waits for the guest: this, and the slot's name.
-pub const INPUT: &str = "/input/";
-/// The section of what is written to memory at a reset.
-pub const BOOT: &str = "/boot";
-
 impl Machine {
     /// Builds every device of a plan, wires them and resets the board.
     ///
@@ -107,44 +104,6 @@ impl Machine {
     pub fn new(plan: &Plan, fittings: Fittings) -> Result<Self, BuildError> {
         let mut machine = Self::build(plan, fittings)?;
         machine.reset();
-        Ok(machine)
-    }
-
-    /// Builds a machine of a plan and loads what [`Machine::save`] wrote, of a state version. The machine takes over the
-    /// sections' memory.
-    ///
-    /// # Errors
-    /// A section that is missing, left over, or not of this plan.
-    pub fn restored(
-        plan: &Plan,
-        fittings: Fittings,
-        sections: &[Section],
-        version: u32,
-    ) -> Result<Self, StateError> {
-        let built = Self::build(plan, fittings);
-        let mut machine = built.map_err(|e| StateError::new(e.to_string()))?;
-        machine.domain.reset();
-        let mut from = Reader::new(sections, version);
-        machine.look_at = machine.domain.restore(&mut from)?;
-        for (slot, queue) in machine.domain.input.iter_mut().enumerate() {
-            if machine.consumers[slot].is_some() {
-                from.section(
-                    &format!("{INPUT}{}", machine.slots[slot]),
-                    queue.state_mut(),
-                )?;
-            }
-        }
-        from.section(BOOT, &mut machine.kernel)?;
-        for cpu in machine.domain.cpus().to_vec() {
-            machine.domain.call(cpu, |d, cx| {
-                if let Some(cpu) = d.processor() {
-                    cpu.lend(cx);
-                }
-            });
-        }
-        if let Some(left) = from.left().next() {
-            return Err(StateError::new(format!("nothing has a section {left}")));
-        }
         Ok(machine)
     }
 
@@ -271,7 +230,7 @@ impl Machine {
         Ok(Self {
             domain,
             names,
-            slots: plan.slots.iter().map(|s| s.name.clone()).collect(),
+            kept: Kept::all(plan),
             counted: vec![0; plan.slots.len()],
             look_at: 0,
             pace: 1.0,
@@ -391,22 +350,6 @@ impl Machine {
             });
         }
         all
-    }
-
-    /// The machine's state as sections of a state version, in the order of its layout. Their memory is the machine's own.
-    ///
-    /// # Errors
-    /// Something has a value that the state version cannot hold.
-    pub fn save(&self, version: u32) -> Result<Vec<Section>, StateError> {
-        let mut out = Writer::new(version);
-        self.domain.save(&mut out, self.look_at);
-        for (slot, queue) in self.domain.input.iter().enumerate() {
-            if self.consumers[slot].is_some() {
-                out.section(&format!("{INPUT}{}", self.slots[slot]), queue.state());
-            }
-        }
-        out.section(BOOT, &self.kernel);
-        out.finish()
     }
 
     /// A number that is equal for machines in equal states.

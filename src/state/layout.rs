@@ -1,12 +1,11 @@
 //! The layout: what a machine saves, read off its plan without building anything.
 
-use std::collections::HashSet;
 use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
-use solderless_model::{Describe, Field, Parts, RegionKind, Size, SlotKind, Type, contents};
+use solderless_model::{Field, Size, Type};
 
-use crate::machine::{BOOT, CLOCK, Clock, INPUT, Kernel, LINES, TURNS, Turns};
+use crate::machine::{Kept, Of, memories};
 use crate::plan::{Plan, PlannedDevice};
 
 /// The sections of a machine's state, in the order of its stream.
@@ -40,28 +39,12 @@ impl Layout {
         };
         // Devices of one type, with the same parts and memories, have the same content.
         let mut known: Vec<Known<'_>> = Vec::new();
-        for device in &plan.devices {
-            layout.device(plan, device, &mut known);
-        }
-        let parts = Parts::default().at(plan.state_version());
-        layout.add::<Clock>(CLOCK, "clock", &parts);
-        let cpus = plan.devices.iter().filter(|d| d.interface.initiator);
-        if cpus.count() > 1 {
-            layout.add::<Turns>(TURNS, "turns", &parts);
-        }
-        layout.add_type(LINES, "lines", lines(plan));
-        let bound = plan.devices.iter().flat_map(|d| &d.backends).flatten();
-        let bound: HashSet<usize> = bound.copied().collect();
-        for (index, slot) in plan.slots.iter().enumerate() {
-            if slot.kind != SlotKind::Image && bound.contains(&index) {
-                let path = format!("{INPUT}{}", slot.name);
-                match slot.kind {
-                    SlotKind::Netdev => layout.add::<Vec<Vec<u8>>>(&path, "input", &parts),
-                    _ => layout.add::<Vec<u8>>(&path, "input", &parts),
-                }
+        for kept in Kept::all(plan) {
+            match kept.of {
+                Of::Device(index) => layout.device(plan, &kept, &plan.devices[index], &mut known),
+                _ => layout.add(plan, &kept),
             }
         }
-        layout.add::<Option<Kernel>>(BOOT, "boot", &parts);
         layout
     }
 
@@ -76,10 +59,14 @@ impl Layout {
         self.types.get(section.content)
     }
 
-    fn device<'p>(&mut self, plan: &Plan, device: &'p PlannedDevice, known: &mut Vec<Known<'p>>) {
-        let regions = device.interface.regions.iter();
-        let memories = regions.filter(|r| r.kind == RegionKind::Memory);
-        let memories: Vec<u64> = memories.map(|r| r.size).collect();
+    fn device<'p>(
+        &mut self,
+        plan: &Plan,
+        kept: &Kept,
+        device: &'p PlannedDevice,
+        known: &mut Vec<Known<'p>>,
+    ) {
+        let memories = memories(device);
         let same = |k: &&Known<'_>| {
             k.device.entry == device.entry
                 && k.device.parts == device.parts
@@ -89,20 +76,16 @@ impl Layout {
             for section in sections {
                 let path = section.path.clone();
                 self.sections.push(SectionLayout {
-                    path: format!("{}{path}", device.path),
+                    path: format!("{}{path}", kept.path),
                     ..section.clone()
                 });
             }
             return;
         }
         let start = self.sections.len();
-        let parts = Parts::clone(&device.parts).at(plan.state_version());
-        for (part, content) in (device.entry.contents)(&parts, &memories) {
-            let (path, model) = (&device.path, device.entry.name);
-            self.add_type(&format!("{path}{part}"), &format!("{model}{part}"), content);
-        }
+        self.add(plan, kept);
         let made = self.sections[start..].iter().map(|s| SectionLayout {
-            path: s.path[device.path.len()..].to_owned(),
+            path: s.path[kept.path.len()..].to_owned(),
             ..s.clone()
         });
         let sections = made.collect();
@@ -113,29 +96,23 @@ impl Layout {
         });
     }
 
-    fn add<T: Describe>(&mut self, path: &str, model: &str, parts: &Parts) {
-        for (_, content) in contents::<T>(parts, &[]) {
-            self.add_type(path, model, content);
+    /// Adds a section, and those of parts, unless they can hold nothing.
+    fn add(&mut self, plan: &Plan, kept: &Kept) {
+        let contents = kept.contents(plan).into_iter();
+        for (part, content) in contents.filter(|(_, content)| !content.is_empty()) {
+            let version = content.version();
+            let place = self.types.iter().rposition(|known| *known == content);
+            let place = place.unwrap_or_else(|| {
+                self.types.push(content);
+                self.types.len() - 1
+            });
+            self.sections.push(SectionLayout {
+                path: format!("{}{part}", kept.path),
+                model: format!("{}{part}", kept.model(plan)),
+                version,
+                content: place,
+            });
         }
-    }
-
-    /// Adds a section, unless it can hold nothing.
-    fn add_type(&mut self, path: &str, model: &str, content: Type) {
-        if content.is_empty() {
-            return;
-        }
-        let version = content.version();
-        let place = self.types.iter().rposition(|known| *known == content);
-        let place = place.unwrap_or_else(|| {
-            self.types.push(content);
-            self.types.len() - 1
-        });
-        self.sections.push(SectionLayout {
-            path: path.to_owned(),
-            model: model.to_owned(),
-            version,
-            content: place,
-        });
     }
 }
 
@@ -144,17 +121,6 @@ struct Known<'p> {
     device: &'p PlannedDevice,
     memories: Vec<u64>,
     sections: Vec<SectionLayout>,
-}
-
-/// The outputs of a board: what the section of the lines holds.
-fn lines(plan: &Plan) -> Type {
-    let outputs = |d: &PlannedDevice| d.interface.outputs.iter().map(|p| u64::from(p.count)).sum();
-    let fields = plan.devices.iter().filter_map(|d| {
-        let count: u64 = outputs(d);
-        let levels = Type::Array(Box::new(Type::Scalar("bool".into())), count);
-        (count > 0).then(|| Field::new(d.path.clone(), levels))
-    });
-    Type::structure("Lines", fields.collect())
 }
 
 /// Each section with its fields, one a line.

@@ -1,16 +1,10 @@
-//! The state of a domain: its devices', its lines', and its time.
+//! The state of a domain beside its devices': its time and its lines.
 
 use solderless_model::{
     DevId, END_OF_TIME, Persist, Pin, Reader, Request, State, StateError, Writer,
 };
 
 use super::Domain;
-use super::turns::TURNS;
-
-/// The section of [`Clock`]. No device's name has a `/`.
-pub const CLOCK: &str = "/clock";
-/// The section of the lines: for each device with outputs, in order, their levels.
-pub const LINES: &str = "/lines";
 
 /// The time of a machine, and what it owes.
 #[derive(Debug, Default, State)]
@@ -37,52 +31,46 @@ impl Clock {
 }
 
 impl Domain {
-    /// Writes every device's state, the lines' and the clock's. Between two runs nothing else is going on.
-    pub(in crate::machine) fn save(&self, out: &mut Writer, look_at: u64) {
-        for place in &self.places {
-            if let Some(device) = &place.device {
-                out.section(&place.path, &**device);
-            }
-        }
-        let clock = Clock {
+    /// Its time, with when input is to be looked at.
+    pub(in crate::machine) fn clock(&self, look_at: u64) -> Clock {
+        Clock {
             now: self.now,
             epoch: self.epoch,
             look_at,
             request: self.request,
-        };
-        out.section(CLOCK, &clock);
-        if let Some(turns) = self.turns() {
-            out.section(TURNS, turns);
         }
-        out.section(LINES, &Levels(self.output_levels()));
     }
 
-    /// Loads what [`Domain::save`] wrote. Returns when input is to be looked at.
+    /// Takes a loaded time.
     ///
     /// # Errors
-    /// A section is missing, or holds what its device cannot have. The domain is then of no use any more.
-    pub(in crate::machine) fn restore(&mut self, from: &mut Reader<'_>) -> Result<u64, StateError> {
-        self.clear();
-        for place in &mut self.places {
-            if let Some(device) = &mut place.device {
-                from.section(&place.path, &mut **device)?;
-            }
-            place.stale_memory = true;
-        }
-        let mut clock = Clock::default();
-        from.section(CLOCK, &mut clock)?;
+    /// It is not one that a machine can have.
+    pub(in crate::machine) fn set_clock(&mut self, clock: &Clock) -> Result<(), StateError> {
         if clock.now >= END_OF_TIME {
             return Err(StateError::new(format!(
-                "{CLOCK}: now is {} ns, and guest time ends at {END_OF_TIME} ns",
+                "now is {} ns, and guest time ends at {END_OF_TIME} ns",
                 clock.now
             )));
         }
         self.now = clock.now;
         self.epoch = clock.epoch;
-        self.load_turns(from)?;
-        let mut levels = Levels(self.output_levels());
-        from.section(LINES, &mut levels)?;
-        self.set_levels(&levels.0);
+        Ok(())
+    }
+
+    /// Goes on with devices, turns and time that were loaded, at these levels of the outputs. Returns when input is to be
+    /// looked at.
+    ///
+    /// # Errors
+    /// A device's state contradicts itself or a level. The domain is then of no use any more.
+    pub(in crate::machine) fn loaded(
+        &mut self,
+        clock: &Clock,
+        levels: &Levels,
+    ) -> Result<u64, StateError> {
+        for place in &mut self.places {
+            place.stale_memory = true;
+        }
+        self.set_levels(levels);
         self.restoring = Some(None);
         let restored = self.restore_devices();
         self.restoring = None;
@@ -114,14 +102,14 @@ impl Domain {
     }
 
     /// The level of every output.
-    fn output_levels(&self) -> Vec<bool> {
+    pub(in crate::machine) fn output_levels(&self) -> Levels {
         let outputs = self.places.iter().flat_map(|p| &p.outputs);
-        outputs.map(|o| o.high).collect()
+        Levels(outputs.map(|o| o.high).collect())
     }
 
     /// Sets the level of every output, and of the inputs that follow from them, without edges.
-    fn set_levels(&mut self, levels: &[bool]) {
-        let mut levels = levels.iter();
+    pub(super) fn set_levels(&mut self, levels: &Levels) {
+        let mut levels = levels.0.iter();
         for dev in 0..self.places.len() {
             for pin in 0..self.places[dev].outputs.len() {
                 let high = levels.next().copied().unwrap_or(false);
@@ -146,7 +134,7 @@ impl Domain {
 }
 
 /// Levels of outputs, as many as there are.
-struct Levels(Vec<bool>);
+pub(in crate::machine) struct Levels(Vec<bool>);
 
 impl Persist for Levels {
     fn save(&self, out: &mut Writer) {

@@ -72,10 +72,13 @@ fn inputs_beyond_the_sixty_fourth_have_levels() {
     assert_eq!((0..200).filter(|n| levels.get(Pin(*n))).count(), PINS.len());
     // They are restored as well.
     let mut out = Writer::default();
-    domain.save(&mut out, 0);
+    out.section("lines", &domain.output_levels());
     let (mut other, _) = make();
     let sections = out.finish().unwrap();
-    other.restore(&mut Reader::new(&sections, NEWEST)).unwrap();
+    let mut loaded = other.output_levels();
+    let mut from = Reader::new(&sections, NEWEST);
+    from.section("lines", &mut loaded).unwrap();
+    other.set_levels(&loaded);
     assert_eq!(*other.levels(to), levels);
 }
 

@@ -8,12 +8,9 @@
 //! Devices see one time, which never goes back: that of the CPU that asks, or where another was ahead of it, that one's. It
 //! is ahead of the machine's by less than a quantum.
 
-use solderless_model::{DevId, END_OF_TIME, Reader, State, StateError, Stop};
+use solderless_model::{DevId, END_OF_TIME, State, StateError, Stop};
 
 use super::Domain;
-
-/// The section of the state of several CPUs that take turns.
-pub const TURNS: &str = "/turns";
 
 /// Guest time of a turn, in nanoseconds, unless the run wants another.
 const QUANTUM_NS: u64 = 100_000;
@@ -92,7 +89,7 @@ impl Limit {
 
 impl Turns {
     fn several(&self) -> bool {
-        self.cpus.len() > 1
+        self.devices.len() > 1
     }
 }
 
@@ -275,19 +272,22 @@ impl Domain {
     }
 
     /// The state of the turns, of a machine that has several CPUs.
-    pub(in crate::machine) fn turns(&self) -> Option<&Turns> {
-        self.turns.several().then_some(&self.turns)
+    pub(in crate::machine) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
-    /// Loads it, of a machine whose devices are at the time that they were saved at.
-    pub(super) fn load_turns(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
-        if !self.turns.several() {
-            return Ok(());
-        }
-        let cpus = self.turns.cpus.len();
-        from.section(TURNS, &mut self.turns)?;
-        let refuse = |what: String| Err(StateError::new(format!("{TURNS}: {what}")));
-        let turns = &self.turns;
+    /// The same, to be loaded.
+    pub(in crate::machine) fn turns_mut(&mut self) -> &mut Turns {
+        &mut self.turns
+    }
+
+    /// Whether loaded turns can be those of a machine of so many CPUs that is at this time.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub(in crate::machine) fn check_turns(&self) -> Result<(), StateError> {
+        let refuse = |what: String| Err(StateError::new(what));
+        let (turns, cpus) = (&self.turns, self.turns.devices.len());
         if turns.cpus.len() != cpus {
             return refuse(format!("{} CPUs, where there are {cpus}", turns.cpus.len()));
         }
