@@ -17,7 +17,7 @@ use super::outlet::{Level, PATIENCE};
 use super::outside::{Feed, Gone, spawn};
 use super::terminal::{self, Keys, Typed};
 use super::{BackendError, Form, LOST, Outlet, Wrong, and, read as read_form, say, socket};
-use crate::machine::Event;
+use crate::machine::Word;
 use crate::visible::{shown, visible};
 
 /// The status of a program whose output nobody reads any more: 128 + SIGPIPE.
@@ -232,7 +232,7 @@ fn stdout(name: &str, feed: &Feed) -> Result<Outlet, BackendError> {
                 LOST
             }
         };
-        let _ = post.event(Event::Quit(status));
+        let _ = post.word(Word::Quit(status));
     };
     let outlet = Outlet::new(name, None, feed.post.clone(), File::from(out), failed)?;
     Ok(outlet.0)
@@ -451,7 +451,7 @@ fn read_terminal(console: &Feed, monitor: Option<&Feed>) -> Result<(), Gone> {
                     say("\r\nthe console is not on this terminal\r\n");
                 }
                 (Typed::Break, _) => console.send_break()?,
-                (Typed::Quit, _) => console.post.event(Event::Quit(0))?,
+                (Typed::Quit, _) => console.post.word(Word::Quit(0))?,
                 (Typed::Switch, Some(monitor)) if now.commands() => {
                     monitor.closed()?;
                     now = console;

@@ -204,7 +204,7 @@ mod tests {
             [(); 2].map(
                 |()| match outside.wait(Some(Duration::from_secs(60))).unwrap() {
                     Heard::Event(event) => event,
-                    Heard::Monitor(..) => panic!("this is no monitor"),
+                    other => panic!("{other:?}"),
                 },
             );
         came.sort_by_key(|event| matches!(event, Event::Input(2, _)));

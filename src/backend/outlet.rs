@@ -17,7 +17,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::BackendError;
 use super::outside::{Post, spawn};
-use crate::machine::{Backlog, Event, Sink};
+use crate::machine::{Backlog, Sink, Word};
 
 /// What is kept for a slow reader, in bytes.
 pub(super) const KEPT: usize = 1 << 16;
@@ -121,7 +121,7 @@ impl Outlet {
         self.0.borrow_mut().push(bytes)
     }
 
-    /// Asks to be told, by [`Event::Room`], when there is more room.
+    /// Asks to be told, by [`Word::Room`], when there is more room.
     pub fn want_room(&self) {
         self.0.borrow().level.wanted.store(true, SeqCst);
     }
@@ -245,7 +245,7 @@ fn write(
         let left = level.waiting.fetch_sub(done, SeqCst) - done;
         if (left == 0 || left <= KEPT / 2) && level.wanted.swap(false, SeqCst) {
             // A machine that has ended wants no more.
-            let _ = post.event(Event::Room);
+            let _ = post.word(Word::Room);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::pcap::Record;
 use super::signals::Signals;
 use super::user::Wake;
 use super::{BackendError, Chardev, Netdev, Outlet, chardev, netdev, terminal};
-use crate::machine::{Event, Sink};
+use crate::machine::{Event, Sink, Word};
 
 /// Characters that wait for a slot's device at most.
 const CHARACTERS: usize = 1 << 20;
@@ -26,8 +26,10 @@ const COMMANDS: usize = 1 << 16;
 /// Something that came from outside.
 #[derive(Debug)]
 pub enum Heard {
-    /// For the machine.
+    /// For the guest.
     Event(Event),
+    /// For whoever runs the machine.
+    Word(Word),
     /// For the monitor, from the one with this number.
     Monitor(usize, Said),
 }
@@ -63,6 +65,10 @@ pub(super) struct Gone;
 impl Post {
     pub(super) fn event(&self, event: Event) -> Result<(), Gone> {
         self.hear(Heard::Event(event))
+    }
+
+    pub(super) fn word(&self, word: Word) -> Result<(), Gone> {
+        self.hear(Heard::Word(word))
     }
 
     fn hear(&self, heard: Heard) -> Result<(), Gone> {
@@ -208,7 +214,7 @@ impl Feed {
     pub(super) fn closed(&self) -> Result<(), Gone> {
         self.peers.spend(1);
         self.post.hear(match self.to {
-            To::Slot(slot) => Heard::Event(Event::InputEnd(slot)),
+            To::Slot(slot) => Heard::Word(Word::InputEnd(slot)),
             To::Monitor(number) => Heard::Monitor(number, Said::Closed),
         })
     }
@@ -396,11 +402,11 @@ impl Outside {
                 {
                     left = left.saturating_sub(bytes.len());
                 }
-                (Heard::Event(Event::InputEnd(_)) | Heard::Monitor(_, Said::Closed), _) => {
+                (Heard::Word(Word::InputEnd(_)) | Heard::Monitor(_, Said::Closed), _) => {
                     self.steady = None;
                     left = 0;
                 }
-                (Heard::Event(Event::Quit(_)), _) => left = 0,
+                (Heard::Word(Word::Quit(_)), _) => left = 0,
                 _ => {}
             }
             self.keep(heard);
@@ -438,7 +444,7 @@ impl Outside {
     }
 
     fn keep(&mut self, heard: Heard) {
-        self.ends |= matches!(heard, Heard::Event(Event::Quit(_)));
+        self.ends |= matches!(heard, Heard::Word(Word::Quit(_)));
         self.early.push_back(heard);
     }
 
@@ -501,7 +507,7 @@ mod tests {
         while let Some(heard) = outside.poll() {
             match heard {
                 Heard::Event(Event::Input(1, bytes)) => length += bytes.len(),
-                Heard::Event(Event::InputEnd(1)) => ended = true,
+                Heard::Word(Word::InputEnd(1)) => ended = true,
                 other => panic!("{other:?}"),
             }
         }

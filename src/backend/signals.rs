@@ -12,7 +12,7 @@ use signal_hook::low_level::emulate_default_handler;
 
 use super::outside::Post;
 use super::terminal;
-use crate::machine::Event;
+use crate::machine::Word;
 
 /// Those whose default is to end the program and that can be caught: all but SIGKILL, and the faults SIGILL, SIGBUS, SIGFPE
 /// and SIGSEGV, after which nothing can go on. SIGPIPE and SIGXFSZ are errors of a write.
@@ -74,7 +74,7 @@ impl Signals {
                     std::process::exit(i32::from(status));
                 }
                 // Nobody hears it where the machine is being saved at the end of its run: that goes on.
-                let _ = post.event(Event::Quit(status));
+                let _ = post.word(Word::Quit(status));
             }
         };
         std::thread::Builder::new()

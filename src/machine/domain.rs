@@ -40,7 +40,7 @@ pub trait Sink {
     /// Takes it all, or drops it if nobody listens. It never waits.
     fn send(&mut self, bytes: &[u8]);
 
-    /// While it has too little room, the machine stands still, until [`Event::Room`](super::Event::Room) or for this long;
+    /// While it has too little room, the machine stands still, until [`Word::Room`](super::Word::Room) or for this long;
     /// then it is asked again.
     fn wait(&mut self) -> Option<Duration> {
         None
@@ -534,6 +534,11 @@ impl Domain {
     /// Whether the CPU was stopped because a sink was full.
     pub(super) fn is_full(&self) -> bool {
         self.full
+    }
+
+    /// The CPUs run whether a sink is full or not, until something is sent.
+    pub(super) fn go_on(&mut self) {
+        self.full = false;
     }
 
     /// How long to stand still because a sink is full, before this is asked again.

@@ -3,6 +3,8 @@
 mod boot;
 mod debug;
 mod domain;
+mod door;
+mod events;
 mod run;
 mod sections;
 mod space;
@@ -19,13 +21,16 @@ pub use boot::{Firmware, Kernel, KernelFiles, firmware_image, main_memory};
 pub use domain::state::Clock;
 pub use domain::turns::LONGEST_NS;
 pub use domain::{Backlog, Sink};
-pub use run::{End, Event, Host, Pace, Run};
+pub use events::{Event, Message, Moment, Word};
+pub use run::{End, Host, Pace, Run};
 pub use sections::{CLOCK, Kept, Of, memories};
 pub use watch::Watch;
 
 use crate::plan::{Address, Bus, Plan};
 use domain::turns::Limit;
 use domain::{Domain, Seating};
+use door::{Door, PACE};
+use run::Pending;
 
 /// What a run plugs into the slots of a board, and what calendar it starts with.
 #[derive(Default)]
@@ -85,8 +90,11 @@ pub struct Machine {
     /// When input is looked at next, in guest time: 0, or the end of a slice that a run has ended in the middle of. A guest
     /// that waits for it is not kept waiting so long.
     look_at: u64,
-    /// Instructions that the CPU executes in a cycle.
-    pace: f64,
+    /// Instructions that each CPU executes in [`PACE`] cycles.
+    pace: u32,
+    /// Where that should be for guest time to be the wall clock's.
+    aim: f64,
+    door: Door,
     kernel: Option<Kernel>,
     /// How the board starts a kernel.
     protocol: Option<&'static dyn Protocol>,
@@ -128,6 +136,7 @@ impl Machine {
         other.domain.take_sinks(&mut self.domain);
         other.domain.set_quantum(self.domain.quantum());
         other.counted = std::mem::take(&mut self.counted);
+        other.door = std::mem::take(&mut self.door).anew();
         other.stops = std::mem::take(&mut self.stops);
         *self = other;
         self.set_stops_again();
@@ -233,7 +242,9 @@ impl Machine {
             kept: Kept::all(plan),
             counted: vec![0; plan.slots.len()],
             look_at: 0,
-            pace: 1.0,
+            pace: PACE,
+            aim: PACE.into(),
+            door: Door::default(),
             consumers,
             kernel: fittings.kernel,
             protocol: plan.boot.as_ref().map(|boot| boot.protocol),
@@ -245,6 +256,7 @@ impl Machine {
     /// Presses the board's reset button: devices first, then the images that a loader put into memory.
     pub fn reset(&mut self) {
         self.domain.reset();
+        self.set_pace_again();
         if let Some(kernel) = &self.kernel
             && let Some(protocol) = self.protocol
             && let Err(at) = kernel.put(protocol, |at, bytes| self.domain.load(at, bytes))
@@ -272,7 +284,11 @@ impl Machine {
     /// happen. Returns why the CPU stopped, or `None` on a board without one.
     pub fn step(&mut self, limit: u64) -> Option<Stop> {
         self.domain.run_timers();
-        let stop = self.domain.run_cpus(u64::MAX, Limit::All(limit));
+        let limit = Limit {
+            left: limit,
+            ..Limit::NONE
+        };
+        let stop = self.domain.run_cpus(u64::MAX, limit);
         self.domain.run_timers();
         stop.map(|(_, stop)| stop)
     }
@@ -292,10 +308,7 @@ impl Machine {
     /// # Errors
     /// Nothing answers there.
     pub fn read(&mut self, at: u64, size: u8) -> Result<u64, BusError> {
-        let cpu = *self.domain.cpus().first().ok_or(BusError)?;
-        self.domain
-            .call(cpu, |_, cx| cx.bus_read(at, size))
-            .unwrap_or(Err(BusError))
+        self.ask_bus(at, size)
     }
 
     /// Writes memory by physical address as a loader does.
@@ -352,11 +365,11 @@ impl Machine {
         all
     }
 
-    /// A number that is equal for machines in equal states.
+    /// A number that is equal for machines in equal states. What is not let in yet is no part of it.
     pub fn state_hash(&self) -> u128 {
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
         // The newest version holds everything.
-        for section in self.save(NEWEST).unwrap_or_default() {
+        for section in self.sections(NEWEST, false).unwrap_or_default() {
             hash.update(section.path.as_bytes());
             hash.update(&(section.payload.len() as u64).to_le_bytes());
             hash.update(&section.payload);

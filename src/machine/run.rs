@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use solderless_model::{END_OF_TIME, Persist, Request, SlotKind, Stop};
 
 use super::domain::turns::Limit;
+use super::door::PACE;
+use super::events::{Event, Message, Word};
 use super::{Consumer, Machine};
 
 /// Guest time between two looks at the host.
@@ -18,31 +20,14 @@ const LEAD_NS: u64 = 2_000_000;
 /// How long a deterministic machine at least stands still for a reader that takes nothing, if its run has a time limit.
 const STANDSTILL: Duration = Duration::from_secs(30);
 /// Instructions in a cycle of a watched guest's CPU at most.
-const FASTEST: f64 = 64.0;
-
-/// Something that happened outside the machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// Characters, or one frame of a network, for a board slot.
-    Input(usize, Vec<u8>),
-    /// No more characters will come for a board slot.
-    InputEnd(usize),
-    /// A break condition for a board slot.
-    Break(usize),
-    /// Have the machine stand still; it goes on when it is run again.
-    Pause,
-    /// A sink that was full may have room again.
-    Room,
-    /// End the program with this status.
-    Quit(u8),
-}
+pub(super) const FASTEST: u32 = 64;
 
 /// The world outside the machine.
 pub trait Host {
     /// What has happened, without waiting.
-    fn poll(&mut self) -> Option<Event>;
+    fn poll(&mut self) -> Option<Message>;
     /// What happens within this time; `None` for the time means for ever.
-    fn wait(&mut self, time: Option<Duration>) -> Option<Event>;
+    fn wait(&mut self, time: Option<Duration>) -> Option<Message>;
     /// A slot's device has taken so many of the characters or frames that came, or the machine has dropped them.
     fn taken(&mut self, _slot: usize, _count: usize) {}
 }
@@ -91,7 +76,7 @@ pub struct Run {
 const FRAMES: usize = 256;
 
 /// What came from outside and waits until a device takes it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Pending {
     Characters(VecDeque<u8>),
     Frames(VecDeque<Vec<u8>>),
@@ -99,14 +84,14 @@ pub(super) enum Pending {
 
 impl Pending {
     /// How many characters or frames wait.
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::Characters(queue) => queue.len(),
             Self::Frames(queue) => queue.len(),
         }
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
@@ -126,7 +111,7 @@ impl Pending {
         }
     }
 
-    fn push(&mut self, bytes: Vec<u8>) {
+    pub(super) fn push(&mut self, bytes: Vec<u8>) {
         match self {
             Self::Characters(queue) => queue.extend(bytes),
             Self::Frames(queue) if queue.len() < FRAMES => queue.push_back(bytes),
@@ -155,12 +140,15 @@ impl Clock {
 }
 
 impl Machine {
-    /// Runs until something ends it.
+    /// Runs until something ends it. Where the host decides that, it is at a moment at which something could be
+    /// [let in](super::door), so that the end, too, is found again by its moment.
     pub fn run(&mut self, run: Run, host: &mut dyn Host) -> End {
         let mut clock = Clock::starting(self.now());
         let begin = Instant::now();
         // Since when it has stood still for a reader.
         let mut still = None;
+        // What the host ends the run with, as soon as it can.
+        let mut end = None;
         // The end of the time allowed, if guest time decides.
         let last = match (run.pace, run.max_time) {
             (Pace::Deterministic, Some(limit)) => self
@@ -168,8 +156,10 @@ impl Machine {
                 .saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)),
             _ => u64::MAX,
         };
-        if run.pace != Pace::Watched {
-            self.set_pace(1.0);
+        self.door.steady = run.pace == Pace::Deterministic;
+        if run.pace != Pace::Watched && self.pace != PACE {
+            self.aim = PACE.into();
+            self.door.put(Event::Pace(PACE));
         }
         loop {
             // Whatever ends the run finds no timer due, and what has been asked for stays to be done: a machine that is
@@ -185,22 +175,32 @@ impl Machine {
                 None => {}
             }
             let before = (self.now(), clock.wall());
-            while let Some(event) = host.poll() {
-                if let Some(end) = self.take(event) {
-                    return end;
-                }
+            while end.is_none()
+                && let Some(message) = host.poll()
+            {
+                end = self.hear(message);
             }
-            if run.max_time.is_some_and(|limit| match run.pace {
+            self.let_in();
+            if self.domain.requested().is_some() {
+                continue;
+            }
+            let over = run.max_time.is_some_and(|limit| match run.pace {
                 Pace::Deterministic => self.now() >= last,
                 Pace::Watched | Pace::Free => begin.elapsed() >= limit,
-            }) {
-                return End::TimeUp;
+            });
+            if end.is_none() && (over || self.now() >= END_OF_TIME) {
+                if !over {
+                    tracing::warn!("guest time ends, after 292 years");
+                }
+                end = Some(End::TimeUp);
             }
-            if self.now() >= END_OF_TIME {
-                tracing::warn!("guest time ends, after 292 years");
-                return End::TimeUp;
+            if let Some(end) = end.filter(|_| self.at_rest()) {
+                return end;
             }
-            if let Some(time) = self.domain.full() {
+            if end.is_some() {
+                // A little further, whoever does not read.
+                self.domain.go_on();
+            } else if let Some(time) = self.domain.full() {
                 let since = *still.get_or_insert_with(Instant::now);
                 let left = match (run.pace, run.max_time) {
                     (_, None) => time,
@@ -213,22 +213,26 @@ impl Machine {
                     tracing::warn!(
                         "the run ends before its guest time is over: nobody reads what the guest sends"
                     );
-                    return End::TimeUp;
-                }
-                if let Some(end) = host.wait(Some(time.min(left))).and_then(|e| self.take(e)) {
-                    return end;
+                    end = Some(End::TimeUp);
+                } else if let Some(message) = host.wait(Some(time.min(left))) {
+                    end = self.hear(message);
                 }
                 // Guest time stood still.
                 clock = Clock::starting(self.now());
                 continue;
             }
             still = None;
-            if self.now() >= self.look_at && !self.domain.in_round() {
-                self.deliver(host);
-            }
+            self.pass(host);
             let slice_end = ((self.now() / SLICE_NS + 1) * SLICE_NS).min(END_OF_TIME);
-            let limit = self.stepping.map_or(Limit::None, Limit::Step);
-            let stop = self.domain.run_cpus(last.min(slice_end), limit);
+            let until = match end {
+                Some(_) => self.now() + 1,
+                None => last.min(slice_end),
+            };
+            let limit = Limit {
+                step: self.stepping,
+                ..Limit::NONE
+            };
+            let stop = self.domain.run_cpus(until, limit);
             if let Some((cpu, stop @ (Stop::Limit | Stop::Break(_) | Stop::Watch(_)))) = stop {
                 self.stepping = None;
                 // Input has its turn when it would have had it otherwise.
@@ -247,21 +251,30 @@ impl Machine {
             if self.domain.is_full() {
                 continue;
             }
-            if stop != Some(Stop::Deadline) && self.can_deliver() {
+            let idle = stop != Some(Stop::Deadline);
+            if idle && self.can_deliver() {
+                // Once at each moment.
+                if self.has_passed() {
+                    self.domain.skip_to(self.now() + 1);
+                }
                 continue;
             }
-            let sleep = match (stop, run.pace) {
-                (Some(Stop::Wait) | None, Pace::Deterministic) => {
+            if idle && end.is_some() {
+                self.domain.skip_to(self.now() + 1);
+                continue;
+            }
+            let sleep = match (idle, run.pace) {
+                (true, Pace::Deterministic) => {
                     let next = self.domain.next_timer().min(last);
                     if next < u64::MAX {
                         self.domain.skip_to(next);
-                    } else if let Some(end) = host.wait(None).and_then(|e| self.take(e)) {
+                        None
+                    } else {
                         // Nothing but input could go on from here.
-                        return end;
+                        Some(None)
                     }
-                    None
                 }
-                (Some(Stop::Wait) | None, _) => {
+                (true, _) => {
                     let wall = clock.wall();
                     if run.pace == Pace::Free && self.now() > wall {
                         clock.base += self.now() - wall;
@@ -279,13 +292,13 @@ impl Machine {
                         _ => None,
                     }
                 }
-                (_, Pace::Watched) => {
+                (false, Pace::Watched) => {
                     let (now, wall) = (self.now(), clock.wall());
                     self.follow([now - before.0, wall - before.1], now as f64 - wall as f64);
                     let lead = now.saturating_sub(wall);
                     (lead > LEAD_NS).then(|| Some(Duration::from_nanos(lead)))
                 }
-                (_, Pace::Free | Pace::Deterministic) => None,
+                (false, Pace::Free | Pace::Deterministic) => None,
             };
             if let Some(time) = sleep {
                 let left = run
@@ -295,11 +308,15 @@ impl Machine {
                     (Some(time), Some(left)) => Some(time.min(left)),
                     (time, left) => time.or(left),
                 };
-                if let Some(end) = host.wait(time).and_then(|e| self.take(e)) {
-                    return end;
+                if let Some(message) = host.wait(time) {
+                    end = self.hear(message);
                 }
-                if stop != Some(Stop::Deadline) {
+                if idle && run.pace != Pace::Deterministic {
                     self.domain.skip_to(clock.wall());
+                }
+                // What has come is let in a moment later at least.
+                if idle && self.door.waits() && self.has_passed() {
+                    self.domain.skip_to(self.now() + 1);
                 }
             }
         }
@@ -310,16 +327,13 @@ impl Machine {
     fn follow(&mut self, [guest, wall]: [u64; 2], lead: f64) {
         // A lead is worked off within some 50 ms, and the speed of single slices says little.
         let correction = 1.0 + (lead / 5e7).clamp(-0.5, 0.5);
-        let wanted = self.pace * guest as f64 / wall.max(1) as f64 * correction;
-        self.set_pace((self.pace + (wanted - self.pace) / 8.0).clamp(1.0, FASTEST));
-    }
-
-    fn set_pace(&mut self, per_cycle: f64) {
-        self.pace = per_cycle;
-        for index in 0..self.domain.cpus().len() {
-            if let Some(cpu) = self.cpu_at(index) {
-                cpu.set_pace(per_cycle);
-            }
+        let pace = f64::from(self.pace);
+        let wanted = pace * guest as f64 / wall.max(1) as f64 * correction;
+        let aim = self.aim + (wanted - self.aim) / 8.0;
+        self.aim = aim.clamp(PACE.into(), (FASTEST * PACE).into());
+        // What is not much is no event.
+        if (self.aim - pace).abs() * 64.0 > pace {
+            self.door.put(Event::Pace(self.aim.round() as u32));
         }
     }
 
@@ -331,97 +345,25 @@ impl Machine {
             if left == Some(Duration::ZERO) {
                 return End::TimeUp;
             }
-            if let Some(end) = host.wait(left).and_then(|event| self.take(event)) {
-                return end;
+            if let Some(message) = host.wait(left) {
+                let end = self.hear(message);
+                self.let_in();
+                if let Some(end) = end {
+                    return end;
+                }
             }
         }
     }
 
-    fn take(&mut self, event: Event) -> Option<End> {
-        match event {
-            Event::Input(slot, bytes) => {
-                // What nobody takes is not kept.
-                if let Some(to) = self.consumers.get(slot).copied().flatten() {
-                    self.counted[slot] += match to.kind {
-                        SlotKind::Netdev => 1,
-                        _ => bytes.len(),
-                    };
-                    self.domain.input[slot].push(bytes);
-                }
-            }
-            Event::Break(slot) => {
-                if let Some(to) = self.consumers.get(slot).copied().flatten() {
-                    self.domain.call(to.dev, |d, cx| {
-                        d.chardev().map(|c| c.receive_break(cx, to.slot))
-                    });
-                }
-            }
-            Event::InputEnd(_) | Event::Room => {}
-            Event::Pause => return Some(End::Paused),
-            Event::Quit(status) => return Some(End::Quit(status)),
+    /// Hears what comes; whether that ends the run.
+    fn hear(&mut self, message: Message) -> Option<End> {
+        match message {
+            Message::Event(event) => self.door.put(event),
+            Message::Word(Word::InputEnd(_) | Word::Room) => {}
+            Message::Word(Word::Pause) => return Some(End::Paused),
+            Message::Word(Word::Quit(status)) => return Some(End::Quit(status)),
         }
         None
-    }
-
-    /// Whether a device would take input that waits for it.
-    fn can_deliver(&mut self) -> bool {
-        (0..self.domain.input.len())
-            .any(|slot| !self.domain.input[slot].is_empty() && self.room(slot) > 0)
-    }
-
-    /// How many characters, or frames, the device behind a slot takes now.
-    fn room(&mut self, slot: usize) -> usize {
-        let Some(to) = self.consumers[slot] else {
-            return 0;
-        };
-        let Some(device) = self.domain.device(to.dev) else {
-            return 0;
-        };
-        match to.kind {
-            SlotKind::Netdev => device
-                .netdev()
-                .map_or(0, |n| usize::from(n.can_receive(to.slot))),
-            _ => device.chardev().map_or(0, |c| c.can_receive(to.slot)),
-        }
-    }
-
-    fn deliver(&mut self, host: &mut dyn Host) {
-        for slot in 0..self.domain.input.len() {
-            self.deliver_to(slot);
-            let waiting = self.domain.input[slot].len();
-            if let Some(taken @ 1..) = self.counted[slot].checked_sub(waiting) {
-                self.counted[slot] = waiting;
-                host.taken(slot, taken);
-            }
-        }
-    }
-
-    fn deliver_to(&mut self, slot: usize) {
-        let Some(to) = self.consumers[slot].filter(|_| !self.domain.input[slot].is_empty()) else {
-            return;
-        };
-        let room = self.room(slot);
-        match &mut self.domain.input[slot] {
-            Pending::Characters(queue) => {
-                let room = room.min(queue.len());
-                if room > 0 {
-                    let bytes: Vec<u8> = queue.drain(..room).collect();
-                    self.domain.call(to.dev, |d, cx| {
-                        d.chardev().map(|c| c.receive(cx, to.slot, &bytes))
-                    });
-                }
-            }
-            Pending::Frames(_) => {
-                while self.room(slot) > 0
-                    && let Pending::Frames(queue) = &mut self.domain.input[slot]
-                    && let Some(frame) = queue.pop_front()
-                {
-                    self.domain.call(to.dev, |d, cx| {
-                        d.netdev().map(|n| n.receive(cx, to.slot, &frame))
-                    });
-                }
-            }
-        }
     }
 }
 

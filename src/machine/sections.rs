@@ -1,6 +1,7 @@
 //! The sections of a machine's state. There is one list of them, made of the plan: a layout says what they hold, a save
 //! writes them and a load reads them, all by going through that list.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use solderless_model::{
@@ -124,11 +125,20 @@ fn lines(plan: &Plan) -> Type {
 
 impl Machine {
     /// The machine's state as sections of a state version, in the order of its layout. Their memory is the machine's own.
-    /// Between two runs nothing else is going on.
+    /// Between two runs nothing else is going on. What has come and is not let in yet is not lost: it waits in the queues.
     ///
     /// # Errors
     /// Something has a value that the state version cannot hold.
     pub fn save(&self, version: u32) -> Result<Vec<Section>, StateError> {
+        self.sections(version, true)
+    }
+
+    /// The same, with what is not let in yet or without it.
+    pub(super) fn sections(
+        &self,
+        version: u32,
+        with_waiting: bool,
+    ) -> Result<Vec<Section>, StateError> {
         let mut out = Writer::new(version);
         for Kept { path, of } in &self.kept {
             match *of {
@@ -140,7 +150,13 @@ impl Machine {
                 Of::Clock => out.section(path, &self.domain.clock(self.look_at)),
                 Of::Turns => out.section(path, self.domain.turns()),
                 Of::Lines => out.section(path, &self.domain.output_levels()),
-                Of::Input(slot) => out.section(path, self.domain.input[slot].state()),
+                Of::Input(slot) => {
+                    let mut queue = Cow::Borrowed(&self.domain.input[slot]);
+                    for bytes in self.door.input(slot).filter(|_| with_waiting) {
+                        queue.to_mut().push(bytes.to_vec());
+                    }
+                    out.section(path, queue.state());
+                }
                 Of::Boot => out.section(path, &self.kernel),
             }
         }

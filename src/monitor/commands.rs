@@ -2,7 +2,7 @@
 
 use super::{Done, Outcome, Vm, info, snapshot};
 use crate::diagnostics::suggest;
-use crate::machine::End;
+use crate::machine::{End, Event};
 use solderless_model::Request;
 
 /// A command.
@@ -110,7 +110,7 @@ pub static COMMANDS: &[Command] = &[
                 vm.machine.request(Request::Reset);
                 return Ok(Done::End(End::Reset));
             }
-            vm.machine.reset();
+            vm.machine.tell(Event::Reset);
             done()
         },
     },

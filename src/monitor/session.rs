@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::commands;
 use super::editor::Editor;
 use crate::backend::{Heard, Outlet, Outside, PATIENCE, Said, To};
-use crate::machine::{Backlog, End, Event, Host, Machine, Sink};
+use crate::machine::{Backlog, End, Host, Machine, Message, Sink, Word};
 use crate::visible::visible;
 
 /// What stands before a line.
@@ -136,19 +136,22 @@ impl Sessions {
     }
 
     /// Takes out what is said to the monitor.
-    fn sort(&mut self, heard: Heard) -> Option<Event> {
+    fn sort(&mut self, heard: Heard) -> Message {
         match heard {
-            Heard::Event(Event::Room) => (0..self.sessions.len()).for_each(|n| self.attend(n)),
-            Heard::Event(event) => return Some(event),
+            Heard::Word(Word::Room) => (0..self.sessions.len()).for_each(|n| self.attend(n)),
+            Heard::Word(word) => return word.into(),
+            Heard::Event(event) => return event.into(),
             Heard::Monitor(number, said) => {
-                self.sessions.get_mut(number)?.said.push_back(said);
+                if let Some(session) = self.sessions.get_mut(number) {
+                    session.said.push_back(said);
+                }
                 self.attend(number);
             }
         }
-        Some(match self.commands.is_empty() {
-            true => Event::Room,
-            false => Event::Pause,
-        })
+        match self.commands.is_empty() {
+            true => Word::Room.into(),
+            false => Word::Pause.into(),
+        }
     }
 
     /// Waits until all that was said to the outside is there: as long as that takes if the guest ended the run, unless a signal
@@ -187,7 +190,7 @@ impl Sessions {
             }
             // The other end may not have got as far as to say so.
             let patience = patience.min(Duration::from_millis(100));
-            if let Some(Heard::Event(Event::Quit(status))) = self.outside.wait(Some(patience)) {
+            if let Some(Heard::Word(Word::Quit(status))) = self.outside.wait(Some(patience)) {
                 end = End::Quit(status);
             }
         }
@@ -195,20 +198,20 @@ impl Sessions {
 }
 
 impl Host for Sessions {
-    fn poll(&mut self) -> Option<Event> {
+    fn poll(&mut self) -> Option<Message> {
         if !self.commands.is_empty() {
-            return Some(Event::Pause);
+            return Some(Word::Pause.into());
         }
         let heard = self.outside.poll()?;
-        self.sort(heard)
+        Some(self.sort(heard))
     }
 
-    fn wait(&mut self, time: Option<Duration>) -> Option<Event> {
+    fn wait(&mut self, time: Option<Duration>) -> Option<Message> {
         if !self.commands.is_empty() {
-            return Some(Event::Pause);
+            return Some(Word::Pause.into());
         }
         let heard = self.outside.wait(time)?;
-        self.sort(heard)
+        Some(self.sort(heard))
     }
 
     fn taken(&mut self, slot: usize, count: usize) {

@@ -3,17 +3,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use solderless::machine::{Event, Host};
+use solderless::machine::{Event, Host, Message};
 
 /// An outside from which this comes at once, and then nothing.
 #[derive(Default)]
 pub struct Typed(pub VecDeque<Event>);
 
 impl Host for Typed {
-    fn poll(&mut self) -> Option<Event> {
-        self.0.pop_front()
+    fn poll(&mut self) -> Option<Message> {
+        self.0.pop_front().map(Message::from)
     }
-    fn wait(&mut self, _: Option<Duration>) -> Option<Event> {
+    fn wait(&mut self, _: Option<Duration>) -> Option<Message> {
         None
     }
 }

@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use solderless::compose::{self, Options};
-use solderless::machine::{End, Event, Fittings, Host, Machine, Pace, Run};
+use solderless::machine::{End, Fittings, Host, Machine, Message, Pace, Run};
 
 struct Silence;
 
 impl Host for Silence {
-    fn poll(&mut self) -> Option<Event> {
+    fn poll(&mut self) -> Option<Message> {
         None
     }
-    fn wait(&mut self, time: Option<Duration>) -> Option<Event> {
+    fn wait(&mut self, time: Option<Duration>) -> Option<Message> {
         std::thread::sleep(time.unwrap_or_default());
         None
     }

@@ -60,30 +60,31 @@ impl Default for Turns {
 
 /// Instructions that may be executed.
 #[derive(Debug, Clone, Copy)]
-pub enum Limit {
-    /// As many as there is time for.
-    None,
-    /// So many by all CPUs together.
-    All(u64),
-    /// One by this CPU, as many as there is time for by the others.
-    Step(usize),
+pub struct Limit {
+    /// By all CPUs together.
+    pub left: u64,
+    /// Of this CPU one at most.
+    pub step: Option<usize>,
 }
 
 impl Limit {
+    /// As many as there is time for.
+    pub const NONE: Self = Self {
+        left: u64::MAX,
+        step: None,
+    };
+
     /// How many a CPU may execute.
     fn of(self, cpu: usize) -> u64 {
-        match self {
-            Self::All(left) => left,
-            Self::Step(one) if one == cpu => 1,
-            Self::None | Self::Step(_) => u64::MAX,
+        match self.step {
+            Some(one) if one == cpu => self.left.min(1),
+            _ => self.left,
         }
     }
 
     /// So many were executed.
     fn take(&mut self, instructions: u64) {
-        if let Self::All(left) = self {
-            *left = left.saturating_sub(instructions);
-        }
+        self.left = self.left.saturating_sub(instructions);
     }
 }
 
@@ -169,9 +170,9 @@ impl Domain {
             while let index = self.turns.next as usize
                 && let Some(cpu) = self.turns.devices.get(index).copied()
             {
-                let before = self.instructions(cpu);
+                let before = self.instructions_of(cpu);
                 let stop = self.turn(index, left.of(index));
-                left.take(self.instructions(cpu) - before);
+                left.take(self.instructions_of(cpu) - before);
                 match stop {
                     // The turn is not over.
                     Stop::Deadline if self.request.is_some() || self.full => {
@@ -230,7 +231,14 @@ impl Domain {
         self.now = self.now.max(least);
     }
 
-    fn instructions(&mut self, cpu: DevId) -> u64 {
+    /// How many instructions all CPUs have executed.
+    pub(in crate::machine) fn instructions(&mut self) -> u64 {
+        let cpus = 0..self.turns.devices.len();
+        cpus.map(|index| self.instructions_of(self.turns.devices[index]))
+            .fold(0, u64::wrapping_add)
+    }
+
+    fn instructions_of(&mut self, cpu: DevId) -> u64 {
         let device = self.device(cpu);
         device
             .and_then(|d| d.processor())

@@ -1,0 +1,73 @@
+//! What comes to a machine from outside.
+
+use std::fmt;
+
+/// Something from outside that a guest can see. It comes through the [door](super::door), at a moment of the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Characters, or one frame of a network, for a board slot.
+    Input(usize, Vec<u8>),
+    /// A break condition for a board slot.
+    Break(usize),
+    /// From now on CPUs execute so many instructions in 64 cycles of their clocks: 64 or more.
+    Pace(u32),
+    /// The board's reset button is pressed.
+    Reset,
+    /// A monitor reads from the bus, by physical address, where there is no memory: a device may act on it.
+    Read {
+        /// The address.
+        at: u64,
+        /// 1, 2, 4 or 8 bytes.
+        size: u8,
+    },
+}
+
+/// What the host has to say to a machine's run. No guest can see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// No more characters will come for a board slot.
+    InputEnd(usize),
+    /// Have the machine stand still; it goes on when it is run again.
+    Pause,
+    /// A sink that was full may have room again.
+    Room,
+    /// End the program with this status.
+    Quit(u8),
+}
+
+/// What comes to a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// For the guest.
+    Event(Event),
+    /// For whoever runs it.
+    Word(Word),
+}
+
+impl From<Event> for Message {
+    fn from(event: Event) -> Self {
+        Self::Event(event)
+    }
+}
+
+impl From<Word> for Message {
+    fn from(word: Word) -> Self {
+        Self::Word(word)
+    }
+}
+
+/// A place in a run. Between two events a machine does what follows from its state alone, so it is in one state at each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// Guest time in nanoseconds since power-on.
+    pub ns: u64,
+    /// Instructions that all CPUs have executed since power-on. Several can be executed in a nanosecond, and time passes without
+    /// any.
+    pub instructions: u64,
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.ns, self.instructions)
+    }
+}
