@@ -7,10 +7,10 @@ use object::{Endianness, Object, ReadRef};
 use solderless_model::boot::{Architecture, BootError, Memory, Protocol, Start};
 use solderless_model::memory::{PAGE, Ram};
 use solderless_model::{
-    BusError, Cpu, Describe, Describer, Persist, Reader, State, StateError, Type, Writer,
+    BusError, Cpu, Describe, Describer, Persist, Reader, Space, State, StateError, Type, Writer,
 };
 
-use crate::plan::{Boot, Bus, Plan};
+use crate::plan::{Boot, Bus, Plan, Window};
 use crate::registry;
 
 /// The random seed of a run that is to be like any other.
@@ -124,37 +124,78 @@ pub struct KernelFiles<'a, R> {
 /// The main memory of a board that can boot a kernel.
 pub fn main_memory(plan: &Plan, boot: &Boot) -> Memory {
     let device = &plan.devices[boot.memory];
-    let seen = device.windows.iter();
-    let seen = seen.filter(|w| w.region.0 == 0 && w.cpu.is_none_or(|cpu| cpu == boot.cpu));
-    let windows: Vec<_> = seen.map(|w| (w.at, w.size, w.offset)).collect();
-    let starts = windows.iter().filter(|(.., offset)| *offset == 0);
     let size = device.interface.regions.first().map_or(0, |r| r.size);
     let remedy = match plan.params.iter().any(|(name, _)| name == "ram") {
         true => "--ram".to_owned(),
         false => format!("--set {}.size=…", device.path),
     };
-    let others = plan.devices.iter().enumerate();
-    let others = others.filter(|(index, device)| {
-        *index != boot.memory && device.seat.is_some_and(|seat| seat.bus == Bus::System)
+    let seen = seen(plan, boot.cpu);
+    // Of two at one place the CPU sees what it alone has there, and then what is meant to lie over others.
+    let strength = |w: &Window| (w.cpu.is_some(), w.over);
+    let own = seen.iter();
+    let own = own.filter(|(index, w)| *index == boot.memory && w.region.0 == 0);
+    let own: Vec<&Window> = own.map(|(_, window)| *window).collect();
+    let windows = own.iter().flat_map(|window| {
+        let above = seen.iter().map(|(_, other)| *other);
+        let above = above.filter(|other| strength(other) > strength(window));
+        pieces(window, above)
     });
-    let others = others.flat_map(|(_, device)| {
+    let starts = own.iter().filter(|window| window.offset == 0);
+    let others = seen.iter().filter(|(index, _)| *index != boot.memory);
+    let others = others.map(|(index, w)| {
+        let device = &plan.devices[*index];
         let content = match device.backends.contains(&Some(boot.firmware)) {
             true => ", whose content is given with --firmware, as a .bin file",
             false => "",
         };
-        let what = format!("`{}`{content}", device.path);
-        let windows = device.windows.iter();
-        windows.map(move |w| (w.at, w.at + (w.size - 1), what.clone()))
+        (w.at, last(w), format!("`{}`{content}", device.path))
     });
     let mut memory = Memory {
-        start: starts.map(|(at, ..)| *at).min().unwrap_or(0),
+        start: starts.map(|window| window.at).min().unwrap_or(0),
         others: others.collect(),
-        windows,
+        windows: windows.collect(),
         ..Memory::default()
     };
     memory.low = memory.reach(memory.start, 0).min(boot.low_memory);
     memory.remedy = (memory.low == size && memory.low < boot.low_memory).then_some(remedy);
     memory
+}
+
+/// What a CPU sees on the system bus's memory space: windows, each with the index of its device.
+fn seen(plan: &Plan, cpu: usize) -> Vec<(usize, &Window)> {
+    let devices = plan.devices.iter().enumerate();
+    let devices = devices.filter(|(_, d)| d.seat.is_some_and(|seat| seat.bus == Bus::System));
+    let seen = devices.flat_map(|(index, device)| {
+        let windows = device.windows.iter().filter(move |w| {
+            let region = device.interface.region(w.region);
+            let memory = region.is_some_and(|region| region.space == Space::Memory);
+            memory && w.cpu.is_none_or(|only| only == cpu)
+        });
+        windows.map(move |window| (index, window))
+    });
+    seen.collect()
+}
+
+/// The last address of a window.
+fn last(window: &Window) -> u64 {
+    window.at + (window.size - 1)
+}
+
+/// What others that lie over a window leave of it: addresses, sizes and offsets.
+fn pieces<'w>(window: &Window, above: impl Iterator<Item = &'w Window>) -> Vec<(u64, u64, u64)> {
+    let mut left = vec![(window.at, last(window))];
+    for other in above {
+        let around = |(from, to): (u64, u64)| {
+            let before = (from < other.at).then(|| (from, to.min(other.at - 1)));
+            let behind = (to > last(other)).then(|| (from.max(last(other) + 1), to));
+            before.into_iter().chain(behind)
+        };
+        left = left.into_iter().flat_map(around).collect();
+    }
+    let sized = left.into_iter();
+    sized
+        .map(|(from, to)| (from, to - from + 1, window.offset + (from - window.at)))
+        .collect()
 }
 
 impl Kernel {
@@ -676,6 +717,13 @@ mod tests {
         // Two windows that follow each other are one piece.
         let two = r#"{ at = "sys:0", limit = "64MiB" }, { at = "sys:0x4000000", offset = "64MiB", limit = "64MiB" }"#;
         assert_eq!(told(&map(two), "256MiB"), (128, 0, None));
+        // What lies over the memory hides it.
+        let over = r#"[dev.more]
+            map = [{ at = "sys:0x2000000", over = true }]
+            rom.size = "1MiB"
+            "#;
+        assert_eq!(told(over, "256MiB"), (32, 224, None));
+        assert_eq!(told(over, "32MiB"), (32, 0, more()));
         let alone = r#"{ at = "sys:0", limit = "256MiB" }"#;
         assert_eq!(told(&map(alone), "1GiB"), (256, 0, None));
         let part =

@@ -212,10 +212,12 @@ impl Memory {
             return Ok(());
         }
         let has = format!("{} from {:#x} on", Size(self.low), self.start);
-        let mut others = self.others.iter();
-        if let Some((.., what)) = others.find(|(first, last, _)| (*first..=*last).contains(&at)) {
+        let others = self.others.iter();
+        let there = others.filter(|(first, last, _)| *first < end && at <= *last);
+        if let Some((first, _, what)) = there.min_by_key(|(first, ..)| *first) {
             return BootError::refuse(format!(
-                "the kernel is made to lie at {at:#x}, but the board's main memory is {has}; at {at:#x} is {what}"
+                "the kernel is made to lie at {at:#x}, but the board's main memory is {has}; at {:#x} is {what}",
+                at.max(*first)
             ));
         }
         BootError::refuse(match at < self.start {
