@@ -345,10 +345,10 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     })
 }
 
-/// How long a save at the end waits for a place that takes nothing, and how soon it says so.
+/// How long a save at the end waits for a place that takes next to nothing, and how soon it says so.
 const SAVE_PATIENCE: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(3)];
 
-/// How long a load at least waits for a place that gives nothing.
+/// How long a load at least waits for a place that gives next to nothing.
 const LOAD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The patience with the place of a save at the end. Nobody else waits for it, and nothing else ends it but a signal.
@@ -356,12 +356,12 @@ fn patience(uri: &Uri) -> impl FnMut(Duration) -> io::Result<()> {
     let (mut told, [most, soon]) = (false, SAVE_PATIENCE);
     move |time| {
         if time >= most {
-            let reason = format!("it took nothing for {} s", most.as_secs());
+            let reason = format!("it took next to nothing for {} s", most.as_secs());
             return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
         }
         if time >= soon && !std::mem::replace(&mut told, true) {
             complain(&format!(
-                "warning: {uri} takes nothing of the machine, which is lost if that goes on for {} s",
+                "warning: {uri} takes next to nothing of the machine, which is lost if that goes on for {} s",
                 most.as_secs()
             ));
         }

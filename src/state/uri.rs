@@ -30,8 +30,11 @@ const TICK: Duration = Duration::from_millis(20);
 /// Bytes written at once: as many as a pipe or a socket that can be written to takes without waiting.
 const PIECE: usize = 4096;
 
+/// Bytes that a place takes or gives in less time than anybody has patience for: a modem does.
+const ENOUGH: usize = 64 << 10;
+
 /// Asked again and again while a stream is on its way to a place, or from one, that is no plain file, with the time in which
-/// that has taken or given nothing. An error is the reason to give it up.
+/// that has taken or given nothing to speak of: fewer than 64 KiB. An error is the reason to give it up.
 pub type Patience<'a> = &'a mut dyn FnMut(Duration) -> io::Result<()>;
 
 /// [`Patience`] without an end.
@@ -212,8 +215,9 @@ impl Uri {
 struct Peer<'a, T> {
     io: T,
     patience: Patience<'a>,
-    /// Since when nothing was taken or has come.
-    since: Instant,
+    /// How long it was waited for since it had taken or given enough, and what it has since then, in bytes.
+    waited: Duration,
+    moved: usize,
     /// The patience was over.
     given_up: bool,
 }
@@ -223,7 +227,8 @@ impl<'a, T: AsFd> Peer<'a, T> {
         Self {
             io,
             patience,
-            since: Instant::now(),
+            waited: Duration::ZERO,
+            moved: 0,
             given_up: false,
         }
     }
@@ -242,19 +247,29 @@ impl<'a, T: AsFd> Peer<'a, T> {
             tv_sec: 0,
             tv_nsec: i64::from(TICK.subsec_nanos()),
         };
+        let start = Instant::now();
         loop {
-            if let Err(e) = (self.patience)(self.since.elapsed()) {
+            let waited = self.waited + start.elapsed();
+            if let Err(e) = (self.patience)(waited) {
                 self.given_up = true;
                 return Err(e);
             }
             match poll(&mut [PollFd::new(&self.io, what)], Some(&tick)) {
                 Ok(0) | Err(Errno::INTR) => {}
                 Ok(_) => {
-                    self.since = Instant::now();
+                    self.waited = waited;
                     return Ok(());
                 }
                 Err(e) => return Err(e.into()),
             }
+        }
+    }
+
+    /// It has taken or given so many bytes.
+    fn moved(&mut self, bytes: usize) {
+        self.moved += bytes;
+        if self.moved >= ENOUGH {
+            (self.moved, self.waited) = (0, Duration::ZERO);
         }
     }
 }
@@ -262,7 +277,9 @@ impl<'a, T: AsFd> Peer<'a, T> {
 impl<T: AsFd + Write> Write for Peer<'_, T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.ready(PollFlags::OUT)?;
-        self.io.write(&bytes[..bytes.len().min(PIECE)])
+        let taken = self.io.write(&bytes[..bytes.len().min(PIECE)])?;
+        self.moved(taken);
+        Ok(taken)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -273,7 +290,9 @@ impl<T: AsFd + Write> Write for Peer<'_, T> {
 impl<T: AsFd + Read> Read for Peer<'_, T> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.ready(PollFlags::IN)?;
-        self.io.read(bytes)
+        let given = self.io.read(bytes)?;
+        self.moved(given);
+        Ok(given)
     }
 }
 
@@ -393,6 +412,23 @@ mod tests {
         let result: io::Result<u64> = uri.write(&mut for_time(most), |out| {
             out.write_all(&vec![0; 1 << 20]).map(|()| 0)
         });
+        assert_eq!(result.unwrap_err().to_string(), "enough");
+    }
+
+    #[test]
+    fn who_takes_or_gives_next_to_nothing_is_given_up() {
+        let mut soon = for_time(Duration::from_millis(200));
+        let uri: Uri = "exec:while head -c 4096 >/dev/null; do sleep 0.05; done"
+            .parse()
+            .unwrap();
+        let result: io::Result<u64> = uri.write(&mut soon, |out| {
+            out.write_all(&vec![0; 1 << 20]).map(|()| 0)
+        });
+        assert_eq!(result.unwrap_err().to_string(), "enough");
+        let uri: Uri = "exec:while head -c 4096 /dev/zero; do sleep 0.05; done"
+            .parse()
+            .unwrap();
+        let result = uri.read(&mut soon, |from| from.read_exact(&mut [0; 1 << 20]));
         assert_eq!(result.unwrap_err().to_string(), "enough");
     }
 
