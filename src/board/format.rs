@@ -47,6 +47,12 @@ pub const CHIP_KEYS: [&str; 9] = [
     "use", "at", "when", "irq", "backend", "param", "defaults", "dev", "chip",
 ];
 
+/// A text on one line, as it is shown everywhere.
+fn line<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    Ok(text.trim().replace(char::is_control, " "))
+}
+
 /// `[board]`: what the file is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -54,7 +60,7 @@ pub struct BoardSection {
     /// The board's name, as `solderless run` takes it.
     pub name: String,
     /// One line about the board.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "line")]
     pub summary: String,
     /// The version of the board that this is: `"1"` for `malta@1`. What a saved machine of it holds does not change.
     pub version: Option<String>,
@@ -77,7 +83,7 @@ pub struct InterfaceSection {
     /// The chip's name, as a board's `use` takes it.
     pub name: String,
     /// One line about the chip.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "line")]
     pub summary: String,
     /// The chip this one starts from: a name, or a file beside this one. Merged as boards are.
     pub extends: Option<String>,
@@ -91,7 +97,7 @@ pub struct InterfaceSection {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct OverlaySection {
     /// One line about the overlay.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "line")]
     pub summary: String,
     /// What the board has and is taken away, by path.
     #[serde(default)]
@@ -202,7 +208,7 @@ pub struct ParamSection {
     #[serde(rename = "enum")]
     pub choices: Option<Vec<Json>>,
     /// One line about it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "line")]
     pub summary: String,
 }
 

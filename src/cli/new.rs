@@ -133,7 +133,7 @@ fn about(base: &Loaded, param: &str) -> String {
         table.and_then(|node| serde_json::from_value::<ParamSection>(node.to_json()).ok());
     match section {
         Some(ParamSection { summary, .. }) if !summary.is_empty() => {
-            format!("  # {}", summary.replace(char::is_control, " "))
+            format!("  # {summary}")
         }
         _ => String::new(),
     }

@@ -46,14 +46,15 @@ pub fn resolve(board: &Board, problems: &mut Vec<Problem>) -> Option<Plan> {
             None
         }
     };
-    let name = root.get("board").and_then(|board| board.node.as_table());
-    let name = name.and_then(|board| board.get("name"));
-    if let Some(entry) = name
-        && let Some(name) = entry.node.as_str()
-        && name.contains(char::is_control)
-    {
-        let what = "the board's name has characters that cannot be seen";
-        problems.push(Problem::error("bad-name", what).at(entry.node.span, ""));
+    let said = root.get("board").and_then(|board| board.node.as_table());
+    for key in ["name", "version"] {
+        if let Some(entry) = said.and_then(|board| board.get(key))
+            && let Some(text) = entry.node.as_str()
+            && text.contains(char::is_control)
+        {
+            let what = format!("the board's {key} has characters that cannot be seen");
+            problems.push(Problem::error("bad-name", what).at(entry.node.span, ""));
+        }
     }
     let drafts = devices(board, problems);
     memory(&drafts, problems);

@@ -533,6 +533,8 @@ fn no_name_makes_a_line_of_its_own() {
         "[board]\nname = \"g\"\nextends = \"mipssim\"\n",
     )
     .expect("a file");
+    let summary = format!("[board]\nname = \"s\"\nextends = \"mipssim\"\nsummary = \"{toml}\"\n");
+    fs::write(at("summary.toml"), summary).expect("a file");
     // A shell's `*` takes whatever a folder has.
     let file = format!("{}.toml", FORGED.replace('/', ""));
     fs::write(at(&file), "[board]\nname = 1\n").expect("a file");
@@ -584,6 +586,7 @@ fn no_name_makes_a_line_of_its_own() {
         &["snapshot", "info", "named.snap"],
         &["diff", "good.toml", &file],
         &["compat", "named.snap", "good.toml"],
+        &["graph", "summary.toml", "--format", "svg"],
         // What is said while a machine runs, and at its end.
         &[
             "run",
