@@ -132,6 +132,26 @@ impl Chardev {
         })
     }
 
+    /// Reads where a debugger comes from: one listens there, and on TCP only for this host unless an address is given.
+    ///
+    /// # Errors
+    /// It is nothing that a debugger can come from; the message has what is.
+    pub fn debugger(text: &str) -> Result<Self, BackendError> {
+        let backend = match text.split_once(':') {
+            Some(("tcp", rest)) => address(rest).and_then(|(at, _)| {
+                let (host, port) = at.rsplit_once(':')?;
+                let host = if host.is_empty() { "127.0.0.1" } else { host };
+                port.parse::<u16>().ok()?;
+                Some(Self::Tcp(format!("{host}:{port}"), true))
+            }),
+            Some(("unix", rest)) => address(rest).map(|(path, _)| Self::Unix(path.into(), true)),
+            _ => None,
+        };
+        backend.ok_or_else(|| {
+            BackendError::new("there are tcp::PORT, tcp:HOST:PORT and unix:PATH".to_owned())
+        })
+    }
+
     /// Whether a person may sit behind it.
     pub fn is_interactive(&self) -> bool {
         match self {
@@ -201,7 +221,12 @@ pub(super) fn open(
         Chardev::Tcp(address, true) => {
             let listener = TcpListener::bind(address)
                 .map_err(|e| failed(&format!("listen at {address}"), &e))?;
-            serve(name, feed, listener, |l| l.accept().map(|(s, _)| s))?
+            serve(name, feed, listener, |listener| {
+                let (stream, _) = listener.accept()?;
+                // A short answer is not kept until the one before it has arrived.
+                stream.set_nodelay(true)?;
+                Ok(stream)
+            })?
         }
         Chardev::Pty => {
             let (file, path) = open_pty().map_err(|e| failed("open a pseudo-terminal", &e))?;

@@ -22,7 +22,7 @@ pub use image::{Image, rom};
 pub use log::{Line, flush, say};
 pub use netdev::Netdev;
 pub use outlet::{Outlet, PATIENCE};
-pub use outside::{Heard, Outside, Said, To};
+pub use outside::{Face, Heard, Outside, Said, To};
 pub use socket::listen;
 
 /// The status of a run whose result is lost: the machine could not be saved at its end, or the console's output not written.

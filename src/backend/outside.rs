@@ -45,6 +45,17 @@ pub enum Said {
     Closed,
 }
 
+/// What talks to the monitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Face {
+    /// A terminal, which has its line drawn.
+    Terminal,
+    /// A stream of lines.
+    Lines,
+    /// A debugger.
+    Debugger,
+}
+
 /// Who gets what comes in from a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum To {
@@ -259,8 +270,8 @@ pub struct Outside {
     /// Something that ends the run is among it.
     ends: bool,
     sources: Vec<Source>,
-    /// Where the monitor answers, by number, and whether a terminal is there.
-    monitors: Vec<(Outlet, bool)>,
+    /// Where the monitor answers, by number, and what is there.
+    monitors: Vec<(Outlet, Face)>,
     /// The monitor can be reached from the terminal of a console.
     switch: bool,
     interactive: bool,
@@ -327,7 +338,7 @@ impl Outside {
         let feed = self.feed(To::Slot(slot), CHARACTERS);
         let outlet = chardev::open(name, backend, feed, monitor)?;
         if let Some(outlet) = outlet.clone().filter(|_| shared) {
-            self.monitors.push((outlet, true));
+            self.monitors.push((outlet, Face::Terminal));
         }
         Ok(outlet.map(|outlet| Box::new(outlet) as Box<dyn Sink>))
     }
@@ -342,9 +353,26 @@ impl Outside {
             backend => *backend == Chardev::Pty,
         };
         self.interactive |= terminal;
+        let face = if terminal {
+            Face::Terminal
+        } else {
+            Face::Lines
+        };
+        self.listen("monitor", backend, face)
+    }
+
+    /// Opens a place from which a debugger comes.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn debugger(&mut self, backend: &Chardev) -> Result<(), BackendError> {
+        self.listen("gdb", backend, Face::Debugger)
+    }
+
+    fn listen(&mut self, name: &str, backend: &Chardev, face: Face) -> Result<(), BackendError> {
         let feed = self.feed(To::Monitor(self.monitors.len()), COMMANDS);
-        if let Some(outlet) = chardev::open("monitor", backend, feed, None)? {
-            self.monitors.push((outlet, terminal));
+        if let Some(outlet) = chardev::open(name, backend, feed, None)? {
+            self.monitors.push((outlet, face));
         }
         Ok(())
     }
@@ -354,8 +382,8 @@ impl Outside {
         self.switch = false;
     }
 
-    /// Where the monitor answers, by number, and whether a terminal is there.
-    pub fn take_monitors(&mut self) -> Vec<(Outlet, bool)> {
+    /// Where the monitor answers, by number, and what is there.
+    pub fn take_monitors(&mut self) -> Vec<(Outlet, Face)> {
         std::mem::take(&mut self.monitors)
     }
 

@@ -44,7 +44,7 @@ const OPTIONS: &[(&[&str], &str)] = &[
     ),
     (&["global"], "--set DEVICE.PROPERTY=VALUE"),
     (&["smp"], "nothing: a board says which CPUs it has"),
-    (&["s", "gdb"], "nothing: there is no GDB stub"),
+    (&["gdb"], "--gdb …"),
     (&["no-reboot"], "--no-reboot"),
     (&["loadvm"], "--restore file:snapshots/….snap"),
     (&["incoming"], "--restore …"),

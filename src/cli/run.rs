@@ -14,7 +14,7 @@ use crate::compose::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::files;
 use crate::machine::{self, End, Fittings, Kernel, KernelFiles, LONGEST_NS, Machine, Pace, Run};
-use crate::monitor::{Sessions, Vm};
+use crate::monitor::{Debugger, Sessions, Vm};
 use crate::plan::{BoardSlot, Boot, Plan};
 use crate::registry;
 use crate::state::{self, Description, Stream, Uri, snapshots};
@@ -67,7 +67,13 @@ pub struct Args {
     save_on_exit: Option<Uri>,
     #[arg(long, value_name = "BACKEND", help = monitor_help())]
     monitor: Option<String>,
-    /// Start with the machine standing still; the monitor's command `cont` lets it go
+    /// Let gdb debug the machine: tcp::PORT, tcp:HOST:PORT or unix:PATH, where one listens; without a host for this computer alone
+    #[arg(long, value_name = "PLACE")]
+    gdb: Option<String>,
+    /// Short for --gdb tcp::1234
+    #[arg(short = 's', conflicts_with = "gdb")]
+    gdb_1234: bool,
+    /// Start with the machine standing still; the monitor's command `cont` lets it go, or a debugger
     #[arg(short = 'S', long)]
     stopped: bool,
     /// The folder of the snapshots that the monitor saves and loads by name
@@ -248,6 +254,8 @@ fn refuse(loaded: &Loaded, problems: Vec<Problem>) -> Result<(), super::Unbuilda
 fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<u8> {
     let plan = &loaded.plan;
     let monitor = args.monitor.as_deref().map(monitor).transpose()?;
+    let debugger = args.gdb.as_deref().or(args.gdb_1234.then_some("tcp::1234"));
+    let debugger = debugger.map(debugger_place).transpose()?;
     let backends = backends(args, loaded, saved.is_some(), monitor.as_ref())?;
     let mut outside = Outside::new()?;
     if monitor == Some(Chardev::Null) {
@@ -289,6 +297,12 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     if let Some(backend) = monitor.filter(|b| *b != Chardev::Null) {
         outside.monitor(&backend)?;
     }
+    if let Some(backend) = debugger {
+        if machine.cpu().is_none() {
+            bail!("--gdb: the board {} has no CPU to debug", plan.name);
+        }
+        outside.debugger(&backend)?;
+    }
     if let Some(stdio) = stdio.filter(|_| args.deterministic && !outside.interactive()) {
         outside.gather(stdio);
     }
@@ -311,6 +325,7 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         cpu: 0,
         paused: args.stopped,
         sessions: Sessions::new(outside, monitors),
+        debugger: Debugger::default(),
     };
     let (machine, end) = vm.drive();
     if args.state_hash {
@@ -516,6 +531,11 @@ fn stdio(
 /// Where `--monitor` says that commands come from.
 fn monitor(text: &str) -> Result<Chardev> {
     Chardev::monitor(text).with_context(|| format!("--monitor {text}"))
+}
+
+/// Where `--gdb` says that a debugger comes from.
+fn debugger_place(text: &str) -> Result<Chardev> {
+    Chardev::debugger(text).with_context(|| format!("--gdb {text}"))
 }
 
 fn boot<'a>(plan: &'a Plan, option: &str) -> Result<&'a Boot> {

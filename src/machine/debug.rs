@@ -33,11 +33,11 @@ impl Machine {
         self.stops = stops;
     }
 
-    /// Has the next run end after one instruction of this CPU, by its place among them. A branch goes with its delay slot, an
+    /// Has the next run end after one instruction of this CPU, by its place among them; `None` takes that back. A branch goes with its delay slot, an
     /// exception or an interrupt that is taken with the first instruction of its handler. The other CPUs have their turns as
     /// always, and a CPU that waits does so until it executes something.
-    pub fn step_cpu(&mut self, cpu: usize) {
-        self.stepping = Some(cpu);
+    pub fn step_cpu(&mut self, cpu: Option<usize>) {
+        self.stepping = cpu;
     }
 
     /// Reads memory as a CPU sees it now, with no effect on it or on any device.

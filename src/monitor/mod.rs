@@ -5,6 +5,7 @@
 
 mod commands;
 mod editor;
+mod gdb;
 mod info;
 mod session;
 mod snapshot;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use crate::compose::Loaded;
 use crate::machine::{End, Machine, Pace, Run};
 
+pub use gdb::Debugger;
 pub use session::Sessions;
 
 /// A machine with what its monitor can change.
@@ -35,6 +37,8 @@ pub struct Vm<'a> {
     pub paused: bool,
     /// What comes from outside.
     pub sessions: Sessions,
+    /// Who debugs it.
+    pub debugger: Debugger<'a>,
 }
 
 /// What a command came to.
@@ -56,6 +60,7 @@ impl Vm<'_> {
         let until = limit.and_then(|limit| Instant::now().checked_add(limit));
         self.sessions.allow(until);
         let end = self.until_end();
+        self.debugger_ends(end);
         let end = self.sessions.finish(&self.machine, end);
         (self.machine, end)
     }
@@ -71,14 +76,17 @@ impl Vm<'_> {
                 }
                 Pace::Watched | Pace::Free => limit.saturating_sub(begin.elapsed()),
             });
+            self.machine.step_cpu(self.debugger.stepping());
             let end = match (self.paused, self.run.pace) {
                 (false, _) => self.machine.run(self.run, &mut self.sessions),
                 // Guest time stands still too.
                 (true, Pace::Deterministic) => self.machine.hold(None, &mut self.sessions),
                 (true, _) => self.machine.hold(self.run.max_time, &mut self.sessions),
             };
-            if end != End::Paused {
-                return end;
+            match end {
+                End::Paused => {}
+                End::Stopped(cpu, stop) => self.debugger_stopped(cpu, stop),
+                end => return end,
             }
             while let Some((session, line)) = self.sessions.command() {
                 match self.execute(&line) {
@@ -89,6 +97,9 @@ impl Vm<'_> {
                         self.sessions.answer(session, &answer);
                     }
                 }
+            }
+            if let Some(end) = self.attend_debugger() {
+                return end;
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::commands;
 use super::editor::Editor;
-use crate::backend::{Heard, Outlet, Outside, PATIENCE, Said, To};
+use crate::backend::{Face, Heard, Outlet, Outside, PATIENCE, Said, To};
 use crate::machine::{Backlog, End, Host, Machine, Message, Sink, Word};
 use crate::visible::visible;
 
@@ -26,6 +26,10 @@ pub struct Sessions {
     /// By the number under which [`Outside`] hears them.
     sessions: Vec<Session>,
     commands: VecDeque<(usize, String)>,
+    /// What the debugger has said and was not looked at yet.
+    packets: VecDeque<Said>,
+    /// The debugger's number.
+    debugger: Option<usize>,
     /// When the time allowed is over.
     until: Option<Instant>,
 }
@@ -46,6 +50,8 @@ enum Input {
     Terminal(Editor),
     /// What has come of a line, and whether the last one ended with a carriage return.
     Lines(Vec<u8>, bool),
+    /// The debugger's packets, which are looked at elsewhere.
+    Packets,
 }
 
 impl fmt::Debug for Session {
@@ -53,21 +59,26 @@ impl fmt::Debug for Session {
         f.write_str(match self.input {
             Input::Terminal(_) => "terminal",
             Input::Lines(..) => "lines",
+            Input::Packets => "packets",
         })
     }
 }
 
 impl Sessions {
-    /// Takes over the outside. Each monitor has the number of its place, and says whether it is a terminal.
-    pub fn new(outside: Outside, monitors: Vec<(Outlet, bool)>) -> Self {
-        let session = |(outlet, terminal)| Session {
+    /// Takes over the outside. Each monitor has the number of its place, and says what talks to it.
+    pub fn new(outside: Outside, monitors: Vec<(Outlet, Face)>) -> Self {
+        let debugger = monitors
+            .iter()
+            .position(|(_, face)| *face == Face::Debugger);
+        let session = |(outlet, face)| Session {
             outlet,
             answer: VecDeque::new(),
             said: VecDeque::new(),
             asked: false,
-            input: match terminal {
-                true => Input::Terminal(Editor::new(PROMPT)),
-                false => Input::Lines(Vec::new(), false),
+            input: match face {
+                Face::Terminal => Input::Terminal(Editor::new(PROMPT)),
+                Face::Lines => Input::Lines(Vec::new(), false),
+                Face::Debugger => Input::Packets,
             },
             greeted: false,
         };
@@ -75,6 +86,8 @@ impl Sessions {
             outside,
             sessions: monitors.into_iter().map(session).collect(),
             commands: VecDeque::new(),
+            packets: VecDeque::new(),
+            debugger,
             until: None,
         }
     }
@@ -101,6 +114,47 @@ impl Sessions {
     /// The next command, and who gave it.
     pub fn command(&mut self) -> Option<(usize, String)> {
         self.commands.pop_front()
+    }
+
+    /// The next that the debugger has said, and its number, if all that it was told has gone out.
+    pub fn packets(&mut self) -> Option<(usize, Said)> {
+        let number = self.debugger?;
+        let there = !self.packets.is_empty() && self.sessions.get_mut(number)?.flush();
+        let said = there.then(|| self.packets.pop_front()).flatten()?;
+        Some((number, said))
+    }
+
+    /// So many bytes of what the debugger said were looked at; the rest comes again.
+    pub fn put_back(&mut self, number: usize, rest: Vec<u8>, used: usize) {
+        if !rest.is_empty() {
+            self.packets.push_front(Said::Text(rest));
+        }
+        self.outside.taken(To::Monitor(number), used);
+    }
+
+    /// Tells the debugger something.
+    pub fn reply(&mut self, bytes: &[u8]) {
+        if let Some(session) = self
+            .debugger
+            .and_then(|number| self.sessions.get_mut(number))
+        {
+            session.send(bytes);
+        }
+    }
+
+    /// The debugger's end has been heard: another may come.
+    pub fn next_peer(&mut self, number: usize) {
+        if let Some(session) = self.sessions.get_mut(number) {
+            session.answer.clear();
+        }
+        self.outside.next_peer(number);
+    }
+
+    /// Whether there is something to be done between two instructions.
+    fn is_due(&mut self) -> bool {
+        let debugger = self.debugger.filter(|_| !self.packets.is_empty());
+        let debugger = debugger.and_then(|number| self.sessions.get_mut(number));
+        !self.commands.is_empty() || debugger.is_some_and(Session::flush)
     }
 
     /// Answers whoever gave a command, and asks for the next.
@@ -141,6 +195,9 @@ impl Sessions {
             Heard::Word(Word::Room) => (0..self.sessions.len()).for_each(|n| self.attend(n)),
             Heard::Word(word) => return word.into(),
             Heard::Event(event) => return event.into(),
+            Heard::Monitor(number, said) if self.debugger == Some(number) => {
+                self.packets.push_back(said);
+            }
             Heard::Monitor(number, said) => {
                 if let Some(session) = self.sessions.get_mut(number) {
                     session.said.push_back(said);
@@ -148,9 +205,9 @@ impl Sessions {
                 self.attend(number);
             }
         }
-        match self.commands.is_empty() {
-            true => Word::Room.into(),
-            false => Word::Pause.into(),
+        match self.is_due() {
+            true => Word::Pause.into(),
+            false => Word::Room.into(),
         }
     }
 
@@ -199,7 +256,7 @@ impl Sessions {
 
 impl Host for Sessions {
     fn poll(&mut self) -> Option<Message> {
-        if !self.commands.is_empty() {
+        if self.is_due() {
             return Some(Word::Pause.into());
         }
         let heard = self.outside.poll()?;
@@ -207,7 +264,7 @@ impl Host for Sessions {
     }
 
     fn wait(&mut self, time: Option<Duration>) -> Option<Message> {
-        if !self.commands.is_empty() {
+        if self.is_due() {
             return Some(Word::Pause.into());
         }
         let heard = self.outside.wait(time)?;
@@ -223,6 +280,7 @@ impl Session {
     /// Takes in what was said, up to the end of a line: the line, and how many bytes were taken.
     fn hear(&mut self, said: Said) -> (Option<String>, usize) {
         match (said, &mut self.input) {
+            (_, Input::Packets) => (None, 0),
             (Said::Opened, input) => {
                 if let Input::Lines(..) = input {
                     *input = Input::Lines(Vec::new(), false);
@@ -321,7 +379,7 @@ impl Session {
         let text = visible(text);
         match self.input {
             Input::Terminal(_) => self.send(text.replace('\n', "\r\n").as_bytes()),
-            Input::Lines(..) => self.send(text.as_bytes()),
+            Input::Lines(..) | Input::Packets => self.send(text.as_bytes()),
         }
     }
 
@@ -329,6 +387,7 @@ impl Session {
         match &self.input {
             Input::Terminal(editor) => self.send(editor.draw().into_bytes().as_slice()),
             Input::Lines(..) => self.send(PROMPT.as_bytes()),
+            Input::Packets => {}
         }
     }
 }

@@ -283,7 +283,7 @@ fn a_new_board_is_the_one_it_extends_until_it_says_otherwise() {
 
 #[test]
 fn options_of_qemu_are_answered_with_ours() {
-    let line = "run malta -m 256 -nographic -kernel vmlinux -append console=ttyS0 -s -drive file=x -serial null";
+    let line = "run malta -m 256 -nographic -kernel vmlinux -append console=ttyS0 -gdb tcp::1234 -drive file=x -serial null";
     let output = solderless(&line.split(' ').collect::<Vec<_>>());
     assert_eq!(output.status.code(), Some(2));
     let said = text(&output.stderr);
@@ -292,7 +292,7 @@ fn options_of_qemu_are_answered_with_ours() {
         "  -nographic: nothing",
         "  -kernel: --kernel vmlinux\n",
         "  -append: --append console=ttyS0\n",
-        "  -s: nothing",
+        "  -gdb: --gdb tcp::1234\n",
         "  -drive: nothing",
         "  -serial: --backend serial0=null\n",
     ] {

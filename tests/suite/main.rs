@@ -9,6 +9,7 @@ mod cpu_vs_qemu;
 mod deterministic;
 mod docs;
 mod fuzz_corpus;
+mod gdb;
 mod graph_svg;
 mod guide;
 mod hostile;

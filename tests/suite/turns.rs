@@ -229,7 +229,7 @@ fn single_steps_of_one_cpu_are_what_it_would_do_anyway() {
         let mut machine = pair.machine(engine, 500, ROUNDS);
         let executed = |machine: &mut Machine| machine.cpu_at(1).expect("a CPU").instructions();
         let mut before = 0;
-        machine.step_cpu(1);
+        machine.step_cpu(Some(1));
         run_through(&mut machine, |machine, cpu, stop| {
             assert_eq!((cpu, stop), (1, Stop::Limit));
             let now = executed(machine);
@@ -239,7 +239,7 @@ fn single_steps_of_one_cpu_are_what_it_would_do_anyway() {
                 now - before
             );
             before = now;
-            machine.step_cpu(1);
+            machine.step_cpu(Some(1));
         });
         assert_eq!(before, executed(&mut plain));
         assert_eq!(plain.state_hash(), machine.state_hash(), "{engine:?}");

@@ -10,10 +10,10 @@
 use rustc_hash::FxHashMap as HashMap;
 
 use solderless_model::memory::PAGE;
-use solderless_model::{Cx, Engine};
+use solderless_model::{Cx, Engine, Place};
 
 use crate::Guest;
-use crate::generate::{Home, Left, Member, Place, To};
+use crate::generate::{self, Home, Left, Member, To};
 use crate::isa::{Bytes, Isa, Straight};
 use crate::links::Links;
 use crate::loops::loop_around;
@@ -147,6 +147,8 @@ pub struct Blocks<I: Isa> {
     /// The physical page that each page of memory is seen at, as far as generated code relies on it: code that jumps to others
     /// without looking, and what it jumps to. `None` if it is seen at several.
     seats: HashMap<Home, Option<u64>>,
+    /// Where breakpoints may be: offsets, in order, in the pages that have been seen at the address of one.
+    breaks: HashMap<Home, Vec<u16>>,
     /// Whether code is generated.
     pub engine: Engine,
     pub counts: Counts,
@@ -196,6 +198,7 @@ impl<I: Guest> Blocks<I> {
             across: HashMap::default(),
             generated: None,
             seats: HashMap::default(),
+            breaks: HashMap::default(),
             engine: match AVAILABLE {
                 true => Engine::JIT,
                 false => Engine::Interp,
@@ -227,7 +230,9 @@ impl<I: Guest> Blocks<I> {
     #[cold]
     fn make(&mut self, core: &mut I::Core, cx: &mut Cx<'_>) -> Found<I::Op> {
         let va = I::pc(core);
-        if I::vcpu(core).halts.may_break(va) {
+        let breaks = I::vcpu(core).halts.breaks();
+        // It stops there even if nothing can be fetched.
+        if breaks && I::vcpu(core).halts.is_at(va) {
             return once::<I>(core, cx, 1);
         }
         let (pa, ram, offset) = match source::<I>(core, cx, va) {
@@ -236,6 +241,16 @@ impl<I: Guest> Blocks<I> {
             Err(fault) => return raised::<I>(core, cx, fault, va, false),
         };
         let here = place::<I>(core, va, ram, offset);
+        if breaks {
+            let offsets: Vec<_> = I::vcpu(core).halts.offsets(va, pa).collect();
+            for offset in offsets {
+                self.cut(core, here.home, offset);
+            }
+            let breaks = self.breaks.get(&here.home);
+            if breaks.is_some_and(|all| all.binary_search(&((offset % PAGE) as u16)).is_ok()) {
+                return once::<I>(core, cx, 1);
+            }
+        }
         if I::direct(core, va).is_some()
             && let Some(seat) = self.seats.get_mut(&here.home)
             && seat.is_some_and(|page| page != pa / PAGE)
@@ -263,7 +278,7 @@ impl<I: Guest> Blocks<I> {
             I::vcpu_mut(core).note_code_table(code_at, number, native);
             return Found::Block(known);
         }
-        let Some(block) = decode::<I>(core, ram, offset) else {
+        let Some(block) = decode::<I>(core, ram, offset, &self.breaks) else {
             return self.make_across(core, cx, ram, offset);
         };
         let start = (offset % PAGE) as u32;
@@ -420,7 +435,7 @@ impl<I: Guest> Blocks<I> {
             .filter(|t| t.blocks.get(usize::from(here.unit)) == Some(&id))?;
         let member = Member {
             unit: here.unit,
-            block: decode_at::<I>(core, here.home, here.unit)?,
+            block: decode_at::<I>(core, here.home, here.unit, &self.breaks)?,
             depth: 0,
         };
         self.emit(core, cx, here, table, &[member])
@@ -459,7 +474,7 @@ impl<I: Guest> Blocks<I> {
                     unit: unit::<I>(va) as u16,
                 })
             };
-            let place = Place {
+            let place = generate::Place {
                 here,
                 direct,
                 find: &mut find,
@@ -543,7 +558,7 @@ impl<I: Guest> Blocks<I> {
     fn generate_loop(&mut self, core: &mut I::Core, cx: &mut Cx<'_>, table: u32) -> Option<()> {
         let here = here::<I>(core, cx)?;
         let known = &self.tables.get(table as usize)?.used;
-        let decoded = |unit| decode_at::<I>(core, here.home, unit);
+        let decoded = |unit| decode_at::<I>(core, here.home, unit, &self.breaks);
         let members = loop_around(here, I::UNIT_BITS, known, decoded)?;
         self.emit(core, cx, here, table, &members)?;
         self.counts.loops += 1;
@@ -671,6 +686,51 @@ impl<I: Guest> Blocks<I> {
         for home in moved {
             self.unseat(core, home);
         }
+        I::vcpu_mut(core).halts.forgotten();
+    }
+
+    /// Breakpoints are elsewhere now. That costs the blocks of the pages concerned.
+    #[cold]
+    pub fn breakpoints_changed(&mut self, core: &mut I::Core, cx: &Cx<'_>) {
+        let places = I::vcpu(core).halts.breakpoints().to_vec();
+        let offsets: Vec<_> = places
+            .iter()
+            .map(|at| (at.address() % PAGE) as u16)
+            .collect();
+        let mut joined = Vec::new();
+        self.breaks.retain(|home, cuts| {
+            let before = cuts.len();
+            cuts.retain(|cut| offsets.contains(cut));
+            if cuts.len() < before {
+                joined.push(*home);
+            }
+            !cuts.is_empty()
+        });
+        // What is decoded again goes on where it did not before.
+        for home in joined {
+            self.invalidate(core, home);
+        }
+        // Pages that are translated are looked at when they are entered the next time.
+        I::vcpu_mut(core).forget_code_pages();
+        // Into the others code jumps without looking. Where an address is one of these in another mode only, it is the physical one.
+        for place in places {
+            let pa = match place {
+                Place::Physical(pa) => pa,
+                Place::Virtual(va) => I::direct(core, va).unwrap_or(va),
+            };
+            if let Frame::Memory { ram, offset, .. } = I::vcpu_mut(core).frame(cx, pa) {
+                self.cut(core, home(ram, offset), (pa % PAGE) as u16);
+            }
+        }
+    }
+
+    /// No block of a page goes on to this offset from now on, nor begins there.
+    fn cut(&mut self, core: &I::Core, home: Home, offset: u16) {
+        let cuts = self.breaks.entry(home).or_default();
+        if let Err(at) = cuts.binary_search(&offset) {
+            cuts.insert(at, offset);
+            self.invalidate(core, home);
+        }
     }
 
     /// A page of memory is not seen where it was, or not only there: its code goes, and that of the pages that jump to it.
@@ -701,6 +761,7 @@ impl<I: Guest> Blocks<I> {
         };
         I::forget_pages(core);
         I::vcpu_mut(core).memory.clear();
+        I::vcpu_mut(core).halts.forgotten();
     }
 }
 
@@ -862,9 +923,17 @@ fn first_bytes<I: Isa>(core: &I::Core, ram: u32, offset: u64) -> Vec<u8> {
 }
 
 /// The block at an offset in memory, up to where a breakpoint may be; `None` as for [`Isa::decode`].
-fn decode<I: Isa>(core: &I::Core, ram: u32, offset: u64) -> Option<I::Block> {
+fn decode<I: Isa>(
+    core: &I::Core,
+    ram: u32,
+    offset: u64,
+    breaks: &HashMap<Home, Vec<u16>>,
+) -> Option<I::Block> {
     let all = bytes::<I>(core, ram, offset, &[]);
-    if let Some(until) = I::vcpu(core).halts.until_break(offset) {
+    let start = (offset % PAGE) as u16;
+    let cuts = breaks.get(&home(ram, offset));
+    if let Some(cut) = cuts.and_then(|cuts| cuts.iter().find(|cut| **cut > start)) {
+        let until = usize::from(cut - start);
         let before = Bytes {
             page: all.page.map(|(ram, at, len)| (ram, at, len.min(until))),
             rest: all.rest,
@@ -879,7 +948,7 @@ fn decode<I: Isa>(core: &I::Core, ram: u32, offset: u64) -> Option<I::Block> {
 #[cold]
 fn stops_here<I: Isa>(core: &mut I::Core, cx: &Cx<'_>) -> bool {
     let va = I::pc(core);
-    if !I::vcpu(core).halts.may_break(va) {
+    if !I::vcpu(core).halts.may_be_at(va) {
         return false;
     }
     let pa = I::translate(core, cx, va).ok();
@@ -889,9 +958,14 @@ fn stops_here<I: Isa>(core: &mut I::Core, cx: &Cx<'_>) -> bool {
 }
 
 /// The same at a unit of a page.
-fn decode_at<I: Isa>(core: &I::Core, (ram, page): Home, unit: u16) -> Option<I::Block> {
+fn decode_at<I: Isa>(
+    core: &I::Core,
+    (ram, page): Home,
+    unit: u16,
+    breaks: &HashMap<Home, Vec<u16>>,
+) -> Option<I::Block> {
     let within = u64::from(unit) << I::UNIT_BITS;
-    decode::<I>(core, ram, u64::from(page) * PAGE + within)
+    decode::<I>(core, ram, u64::from(page) * PAGE + within, breaks)
 }
 
 /// The exception of a fetch is taken.

@@ -1,8 +1,9 @@
 //! Where a debugger wants a CPU to stop.
 //!
-//! Nothing is looked at while a CPU runs through blocks. No block goes on to where a breakpoint may be, nor begins there: such a place
-//! is found by its offset in the page, whatever the page, so the way there always leads through the search for a block. Pages
-//! with a watch point are not in the soft TLB, so an access to them is always a slow one.
+//! Nothing is looked at while a CPU runs through blocks. In a page of memory that has been seen where a breakpoint is, no block goes on to the
+//! breakpoint's offset, nor begins there ([`Blocks`](crate::block::Blocks) knows these pages), and such a page is not entered but by the search for a block. So
+//! the way to a breakpoint always leads through that search. Pages with a watch point are not in the soft TLB, so an access to them is always a
+//! slow one.
 
 use solderless_model::memory::PAGE;
 use solderless_model::{Place, Stop, Stops, Watched};
@@ -11,8 +12,12 @@ use solderless_model::{Place, Stop, Stops, Watched};
 #[derive(Debug, Default)]
 pub struct Halts {
     stops: Stops,
-    /// The offsets of breakpoints in their pages, in order.
-    offsets: Vec<u16>,
+    /// The virtual addresses of breakpoints, in order.
+    virtuals: Vec<u64>,
+    /// The physical ones.
+    physicals: Vec<u64>,
+    /// The breakpoints have changed, and blocks do not know yet.
+    changed: bool,
     /// Why the CPU is about to stop.
     hit: Option<Stop>,
     /// The instants, by instructions executed and address, at which it stopped last: there it goes on. Of breakpoints and of watch
@@ -35,35 +40,78 @@ pub struct Reached {
     pub write: bool,
 }
 
+/// The addresses, which are in order, in the page of one.
+fn within(addresses: &[u64], at: u64) -> &[u64] {
+    let page = at & !(PAGE - 1);
+    let from = addresses.partition_point(|at| *at < page);
+    let rest = &addresses[from..];
+    &rest[..rest.partition_point(|at| *at <= page | (PAGE - 1))]
+}
+
 impl Halts {
-    /// Takes over what is asked. Says whether the breakpoints have changed.
+    /// Takes over what is asked. Says whether the watch points have changed.
     pub(crate) fn set(&mut self, stops: &Stops) -> bool {
-        let changed = self.stops.breakpoints != stops.breakpoints;
+        let watching = self.stops.watchpoints != stops.watchpoints;
+        self.changed |= self.stops.breakpoints != stops.breakpoints;
         self.stops = stops.clone();
-        let offset = |place: &Place| (place.address() % PAGE) as u16;
-        self.offsets = stops.breakpoints.iter().map(offset).collect();
-        self.offsets.sort_unstable();
-        self.offsets.dedup();
-        changed
+        let addresses = |of: fn(&Place) -> Option<u64>| {
+            let mut all: Vec<_> = stops.breakpoints.iter().filter_map(of).collect();
+            all.sort_unstable();
+            all
+        };
+        self.virtuals = addresses(|place| match place {
+            Place::Virtual(at) => Some(*at),
+            Place::Physical(_) => None,
+        });
+        self.physicals = addresses(|place| match place {
+            Place::Physical(at) => Some(*at),
+            Place::Virtual(_) => None,
+        });
+        watching
     }
 
-    /// Whether a breakpoint may be at an address, by its place in the page.
-    pub(crate) fn may_break(&self, at: u64) -> bool {
-        !self.offsets.is_empty() && self.offsets.binary_search(&((at % PAGE) as u16)).is_ok()
+    /// Whether the breakpoints have changed since this was asked last, or blocks have forgotten them.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Blocks have forgotten where breakpoints are.
+    pub(crate) fn forgotten(&mut self) {
+        self.changed = self.breaks();
     }
 
     /// Whether there are breakpoints.
     pub(crate) fn breaks(&self) -> bool {
-        !self.offsets.is_empty()
+        !self.stops.breakpoints.is_empty()
     }
 
-    /// How far it is from an address to where the next breakpoint may be in its page.
-    pub(crate) fn until_break(&self, at: u64) -> Option<usize> {
-        let at = at % PAGE;
-        let mut later = self.offsets.iter().map(|offset| u64::from(*offset));
-        later
-            .find(|offset| *offset > at)
-            .map(|offset| (offset - at) as usize)
+    /// All of them.
+    pub(crate) fn breakpoints(&self) -> &[Place] {
+        &self.stops.breakpoints
+    }
+
+    /// Whether one is at a virtual address.
+    pub(crate) fn is_at(&self, va: u64) -> bool {
+        self.virtuals.binary_search(&va).is_ok()
+    }
+
+    /// Whether one is in a virtual page.
+    #[inline]
+    pub(crate) fn is_in_page(&self, va: u64) -> bool {
+        !self.virtuals.is_empty() && !within(&self.virtuals, va).is_empty()
+    }
+
+    /// Whether one can be at a virtual address: not before the physical one is known.
+    pub(crate) fn may_be_at(&self, va: u64) -> bool {
+        !self.physicals.is_empty() || self.is_at(va)
+    }
+
+    /// The offsets of those in a page that is at a virtual and a physical address.
+    pub(crate) fn offsets(&self, va: u64, pa: u64) -> impl Iterator<Item = u16> {
+        let all = within(&self.virtuals, va)
+            .iter()
+            .chain(within(&self.physicals, pa));
+        all.map(|at| (at % PAGE) as u16)
     }
 
     /// The CPU is to stop, at a breakpoint, before the instruction at an address.

@@ -79,6 +79,9 @@ impl<I: Guest> Engine<I> {
         if self.generation.replace(generation) != Some(generation) {
             self.blocks.map_changed(core, cx);
         }
+        if I::vcpu_mut(core).halts.take_changed() {
+            self.blocks.breakpoints_changed(core, cx);
+        }
         I::sample(core, cx);
         let instructions = I::vcpu(core).instructions;
         if let Some(stop) = I::vcpu_mut(core).halts.take(instructions, pc) {
@@ -104,6 +107,7 @@ impl<I: Guest> Engine<I> {
         // The block that was left, and by which way, as long as that can become a link.
         let mut from = None;
         while I::vcpu(core).budget > 0 {
+            let invalidated = blocks.counts.invalidated;
             let mut id = match blocks.find(core, cx) {
                 Found::Block(id) => id,
                 Found::Once(ops, len) => {
@@ -116,7 +120,9 @@ impl<I: Guest> Engine<I> {
                 }
                 Found::Stop => return,
             };
-            if let Some((from, way)) = from.take() {
+            if let Some((from, way)) = from.take()
+                && invalidated == blocks.counts.invalidated
+            {
                 blocks.link(from, way, id);
             }
             while let Some(code) = blocks.list.get(id as usize) {
@@ -163,10 +169,8 @@ impl<I: Guest> Engine<I> {
 
     /// Has the CPU stop where a debugger wants it.
     pub fn set_stops(&mut self, core: &mut I::Core, stops: &Stops) {
-        match I::vcpu_mut(core).halts.set(stops) {
-            // Blocks depend on where they may not go on.
-            true => self.blocks.clear(core),
-            false => I::forget_pages(core),
+        if I::vcpu_mut(core).halts.set(stops) {
+            I::forget_pages(core);
         }
     }
 

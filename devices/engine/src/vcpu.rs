@@ -313,6 +313,9 @@ impl Vcpu {
 
     /// Makes generated code known at a virtual page that is translated to a physical one, if that page has some for this mode.
     pub fn know_code(&mut self, cx: &Cx<'_>, code: CodeAt) -> bool {
+        if self.halts.is_in_page(code.va) {
+            return false;
+        }
         let frame = self.memory.look(cx, code.pa);
         let known = frame.mode == code.mode && frame.native != 0;
         if known {
@@ -331,7 +334,7 @@ impl Vcpu {
         let offset = u64::from(frame.page) * PAGE;
         let writable = writable && frame.writable;
         self.fill(code.va, code.pa, (frame.ram, offset), writable);
-        if frame.mode == code.mode {
+        if frame.mode == code.mode && !self.halts.is_in_page(code.va) {
             self.enter_code(code.va, code.key, frame.table, frame.native);
         }
         true
