@@ -1,6 +1,8 @@
 //! The lock of a board, as far as it has a say in what the board is: the defaults of the device types, as they were when it was
 //! written, and what the program has to be able to do.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value as Json;
 
 use super::format::KEYS;
@@ -149,15 +151,78 @@ impl Locked {
                         kind.name, self.name
                     );
                     let problem = Problem::error("no-history", message);
-                    let help = "declare it at the property: #[prop(since = N, before = …)], N the state version that brings it";
                     let text = "the lock was made without it";
-                    problems.push(problem.at(entry.key, text).help(help));
+                    problems.push(problem.at(entry.key, text).help(DECLARE));
                 }
             }
         }
         under
     }
 }
+
+/// The properties of a saved machine's devices, by the device's name: the lock of a stream.
+pub type Saved = BTreeMap<String, Json>;
+
+/// Lays the properties that devices were saved with below all that the board of the stream says, where it says nothing and this
+/// program's defaults are others.
+pub fn lay_saved(saved: &Saved, root: &mut Table, problems: &mut Vec<Problem>) {
+    let devices = root.get("dev").and_then(|entry| entry.node.as_table());
+    let mut all = Vec::new();
+    for (name, entry) in devices.into_iter().flatten() {
+        let table = entry.node.as_table();
+        let kind = table
+            .into_iter()
+            .flat_map(Table::keys)
+            .find_map(|key| registry::find(key));
+        let (Some(kind), Some(Json::Object(was))) = (kind, saved.get(name)) else {
+            continue;
+        };
+        let span = Span {
+            end: entry.key.start,
+            ..entry.key
+        };
+        let mut under = Vec::new();
+        for (property, value) in (kind.defaults)().all() {
+            let said = [
+                &["dev", name, kind.name, property][..],
+                &["defaults", kind.name, property],
+            ];
+            if said.iter().any(|path| tree::get(root, path).is_some()) {
+                continue;
+            }
+            let old = kind
+                .old_properties
+                .iter()
+                .filter(|(_, new)| *new == property);
+            let mut names = [property].into_iter().chain(old.map(|(old, _)| *old));
+            let was = names.find_map(|name| was.get(name)).cloned();
+            match was.or_else(|| (kind.before)(property)) {
+                Some(was) if was == *value => {}
+                Some(was) => under.push((property.to_owned(), node(&was, span))),
+                None => {
+                    let message = format!(
+                        "`{property}` of {} is newer than the saved machine, and its model does not say what it was before",
+                        kind.name
+                    );
+                    problems.push(
+                        Problem::error("no-history", message)
+                            .at(span, "")
+                            .help(DECLARE),
+                    );
+                }
+            }
+        }
+        if !under.is_empty() {
+            all.push(([name.clone(), kind.name.to_owned()], under, entry.key));
+        }
+    }
+    for ([name, kind], under, key) in all {
+        lay(root, &["dev", &name, &kind], under, key);
+    }
+}
+
+/// What to do about a property without a history.
+const DECLARE: &str = "declare it at the property: #[prop(since = N, before = …)], N the state version that brings it";
 
 /// Whether the program can do what a cargo feature brings; `None` for what it does not know.
 fn given(need: &str) -> Option<bool> {

@@ -1,12 +1,13 @@
 //! `solderless compat`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
 use super::LayerArgs;
 use crate::compose::{Loaded, Options};
+use crate::lock::{Kept, matrix};
 use crate::state::{Layout, Stream, Uri, drift, forever, misfits, remedies};
 use crate::visible::shown;
 
@@ -14,11 +15,15 @@ use crate::visible::shown;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What was saved: a board's name or file, or a stream's file
-    #[arg(add = super::complete::boards())]
-    saved: String,
+    #[arg(required_unless_present = "matrix", add = super::complete::boards())]
+    saved: Option<String>,
     /// What it should be loaded into: the same kinds
-    #[arg(add = super::complete::boards())]
-    wanted: String,
+    #[arg(required_unless_present = "matrix", add = super::complete::boards())]
+    wanted: Option<String>,
+    /// Tell of every board with a version in these folders, and every stream (.snap, .snap.gz), into which of the boards it loads, and why
+    /// not into the others
+    #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with_all = ["saved", "wanted"])]
+    matrix: Vec<PathBuf>,
     /// What is laid over the second
     #[command(flatten)]
     layers: LayerArgs,
@@ -26,12 +31,13 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
-    match compare(args) {
-        Ok(found) if found.is_empty() => {
-            super::print(&format!("{} loads into {}\n", args.saved, args.wanted))
-        }
+    let (Some(saved), Some(wanted)) = (&args.saved, &args.wanted) else {
+        return all(args);
+    };
+    match compare(args, saved, wanted) {
+        Ok(found) if found.is_empty() => super::print(&format!("{saved} loads into {wanted}\n")),
         Ok(found) => {
-            let head = format!("{} does not load into {}:\n", args.saved, args.wanted);
+            let head = format!("{saved} does not load into {wanted}:\n");
             match super::print(&format!("{head}{}\n", found.join("\n"))) {
                 ExitCode::SUCCESS => ExitCode::from(1),
                 failed => failed,
@@ -41,10 +47,22 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn compare(args: &Args) -> Result<Vec<String>> {
+/// Prints the matrix of folders.
+fn all(args: &Args) -> ExitCode {
+    let options = match args.layers.options() {
+        Ok(options) => options,
+        Err(e) => return super::usage(&e),
+    };
+    match Kept::find(&args.matrix) {
+        Ok(kept) => super::print(&matrix(&kept, &options).to_string()),
+        Err(e) => super::usage(&e.to_string()),
+    }
+}
+
+fn compare(args: &Args, saved: &str, wanted: &str) -> Result<Vec<String>> {
     let options = args.layers.options().map_err(anyhow::Error::msg)?;
-    let saved = Side::open(&args.saved, &args.layers.trust.options())?;
-    let wanted = Side::open(&args.wanted, &options)?;
+    let saved = Side::open(saved, &args.layers.trust.options())?;
+    let wanted = Side::open(wanted, &options)?;
     let mut found = saved.drift;
     let from = &saved.loaded.plan;
     found.extend(misfits(&saved.layout, from, &wanted.loaded.plan));

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::lock::{guest, lock};
 use crate::plan::diff::diff;
 
 /// The arguments of `solderless diff`.
@@ -13,6 +14,9 @@ pub struct Args {
     /// The second board's
     #[arg(add = super::complete::boards())]
     second: String,
+    /// Only what a guest can see: places, properties, identities and reset values, lines, what a kernel is started with
+    #[arg(long)]
+    guest: bool,
     /// What is laid over the second board
     #[command(flatten)]
     layers: super::LayerArgs,
@@ -28,13 +32,19 @@ pub fn run(args: &Args) -> ExitCode {
         trust: args.layers.trust,
         ..super::LayerArgs::default()
     };
-    let first = super::load(&board(&args.first, plain));
-    let second = super::load(&board(&args.second, args.layers.clone()));
+    let first = super::open(&board(&args.first, plain));
+    let second = super::open(&board(&args.second, args.layers.clone()));
     let (first, second) = match (first, second) {
         (Ok(first), Ok(second)) => (first, second),
         (Err(code), _) | (_, Err(code)) => return code,
     };
-    let diff = diff(&first, &second);
+    let diff = match args.guest {
+        false => diff(&first.plan, &second.plan),
+        true => match (lock(&first), lock(&second)) {
+            (Ok(first), Ok(second)) => guest(&first, &second),
+            (Err(e), _) | (_, Err(e)) => return super::usage(&e.to_string()),
+        },
+    };
     let printed = super::print(&diff.to_string());
     if printed == ExitCode::SUCCESS && !diff.is_empty() {
         return ExitCode::from(1);

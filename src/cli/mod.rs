@@ -14,6 +14,7 @@ mod lock;
 mod man;
 mod new;
 mod qemu;
+mod release;
 mod run;
 mod schema;
 mod show;
@@ -61,6 +62,8 @@ enum Command {
     Explain(Late<explain::Args>),
     /// Print what differs between two boards as they are built; the status is 1 if anything does
     Diff(Late<diff::Args>),
+    /// Write the next version of a board, NAME@N.toml and its lock, and say what differs from the last
+    Release(Late<release::Args>),
     /// Write a board's lock, which says all that a guest and a saved machine can see of it; `check` then holds the board to it
     Lock(Late<lock::Args>),
     /// Print what the machine of a board saves: sections, fields, types and sizes. Nothing is built
@@ -129,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::run(&args.0),
         Command::Explain(args) => explain::run(&args.0),
         Command::Diff(args) => diff::run(&args.0),
+        Command::Release(args) => release::run(&args.0),
         Command::Lock(args) => lock::run(&args.0),
         Command::Layout(args) => layout::run(&args.0),
         Command::Compat(args) => compat::run(&args.0),

@@ -17,7 +17,7 @@ use crate::board::format::{
     RunBootSection, RunSection, SECTIONS,
 };
 use crate::board::gone::Gone;
-use crate::board::locked::Locked;
+use crate::board::locked::{Locked, Saved};
 use crate::board::params::{Given, Setting};
 use crate::board::tree::{self, Entry, Node, Table};
 use crate::board::{merge, parse, renew, set};
@@ -199,6 +199,8 @@ pub struct Loader {
     pub broken: BTreeSet<usize>,
     /// The lock that the board is resolved on: its own, or of those that it extends the nearest.
     pub lock: Option<Locked>,
+    /// What the devices of a saved machine were, if the board is that of one.
+    pub saved: Option<Saved>,
     /// Locks are not read.
     pub unlocked: bool,
     /// How many devices of chips were looked at by themselves.

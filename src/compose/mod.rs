@@ -19,7 +19,7 @@ use serde::Deserialize;
 use solderless_model::SlotKind;
 
 use crate::backend::Backend;
-use crate::board::locked::Locked;
+use crate::board::locked::{self, Locked, Saved};
 use crate::board::tree::Table;
 use crate::board::{Board, chips, gone, params, tree, when};
 use crate::diagnostics::{Problem, Report, suggest};
@@ -152,24 +152,38 @@ pub fn open(board: Option<&str>, options: &Options) -> Result<Loaded, Report> {
 /// # Errors
 /// As [`open`].
 pub fn open_text(name: &str, text: &str, options: &Options) -> Result<Loaded, Report> {
-    open_found(name, text, Origin::of_program(), options)
+    open_found(Loader::default(), name, text, Origin::of_program(), options)
 }
 
-/// Resolves a board given as text that has to be all of it: it extends nothing and has no chips.
+/// Resolves the board of a saved machine, given as text that has to be all of it: it extends nothing and has no chips. What no
+/// layer says of a property is what it was when the machine was saved.
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_whole(name: &str, text: &str, options: &Options) -> Result<Loaded, Report> {
-    open_found(name, text, Origin::whole(), options)
+pub fn open_saved(
+    name: &str,
+    text: &str,
+    saved: &Saved,
+    options: &Options,
+) -> Result<Loaded, Report> {
+    let mut loader = Loader::default();
+    loader.saved = Some(saved.clone());
+    open_found(loader, name, text, Origin::whole(), options)
 }
 
-fn open_found(name: &str, text: &str, origin: Origin, options: &Options) -> Result<Loaded, Report> {
+fn open_found(
+    loader: Loader,
+    name: &str,
+    text: &str,
+    origin: Origin,
+    options: &Options,
+) -> Result<Loaded, Report> {
     let found = Found {
         name: name.to_owned(),
         text: text.to_owned(),
         origin,
     };
-    resolve_found(Loader::default(), found, None, options, None)
+    resolve_found(loader, found, None, options, None)
 }
 
 /// As [`open_text`], for those who need the plan and the warnings alone.
@@ -185,9 +199,16 @@ pub fn load_text(name: &str, text: &str, options: &Options) -> Result<(Plan, Rep
 /// # Errors
 /// As [`open`].
 pub fn load_as(path: &Path, text: &str, options: &Options) -> Result<(Plan, Report), Report> {
+    open_as(path, text, options).map(|loaded| (loaded.plan, loaded.report))
+}
+
+/// As [`load_as`], with all that came of it.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_as(path: &Path, text: &str, options: &Options) -> Result<Loaded, Report> {
     let origin = Origin::of_file(path, &Origin::of_user(options.trust));
-    let loaded = open_found(&shown(path), text, origin, options)?;
-    Ok((loaded.plan, loaded.report))
+    open_found(Loader::default(), &shown(path), text, origin, options)
 }
 
 /// From a text to a plan. `named` is the board's name with its version, if it was asked for by that.
@@ -221,6 +242,9 @@ fn resolve_found(
         && lock.fits(&mut problems)
     {
         lock.lay_under(&mut root, &mut problems);
+    }
+    if let Some(saved) = &loader.saved {
+        locked::lay_saved(saved, &mut root, &mut problems);
     }
     if let Some(named) = named {
         version(&root, named, &mut problems);

@@ -77,6 +77,7 @@ pub fn differences(loaded: &Loaded) -> Result<Vec<Problem>, LockError> {
     was.retain(|path, _| !is_about(path));
     let mut problems = Vec::new();
     let mut whole = BTreeSet::new();
+    let mut otherwise = BTreeSet::new();
     let paths: BTreeSet<&Path> = now.keys().chain(was.keys()).collect();
     for path in paths {
         let (now_here, was_here) = (now.get(path), was.get(path));
@@ -103,7 +104,16 @@ pub fn differences(loaded: &Loaded) -> Result<Vec<Problem>, LockError> {
             let rest = name.strip_prefix(device.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         }));
-        if !follows {
+        // What a guest finds in a device comes of its properties.
+        let comes_of = match &path[..] {
+            [_, device, table, _] if table == "properties" => {
+                otherwise.insert(device);
+                false
+            }
+            [_, device, table, _] => table == "reset" && otherwise.contains(device),
+            _ => false,
+        };
+        if !follows && !comes_of {
             problems.push(of_value(loaded, held, path, now_here, was_here));
         }
     }

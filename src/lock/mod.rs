@@ -5,9 +5,11 @@
 
 mod differ;
 mod facts;
+mod matrix;
 
 pub use differ::{changes, check, differences, guest};
 pub use facts::{Lock, lock};
+pub use matrix::{Kept, Matrix, MatrixError, matrix, open, release, with_params};
 
 /// Why there is no lock of a board.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -144,7 +144,10 @@ impl Stream {
     /// # Errors
     /// This program cannot build the board.
     pub fn board(&self, options: &Options) -> Result<Loaded, Error> {
-        let loaded = compose::open_whole("the stream's board", &self.description.board, options);
+        let devices = self.description.about.devices.iter();
+        let saved = devices.map(|(name, says)| (name.clone(), says.properties.clone()));
+        let board = &self.description.board;
+        let loaded = compose::open_saved("the stream's board", board, &saved.collect(), options);
         loaded.map_err(|report| Error::Board(Box::new(report)))
     }
 

@@ -4,8 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+use solderless::board::tree::get;
 use solderless::compose::{self, BUILT_IN, BUILT_IN_LOCKS, Loaded, Options};
-use solderless::lock::{check, lock};
+use solderless::lock::{Kept, check, lock, matrix, with_params};
+use solderless::machine::{Fittings, Machine};
+use solderless::plan::PlannedDevice;
+use solderless::registry::{Entry, TYPES};
+use solderless::state::{Description, Stream, stream};
+use solderless::toml;
 use solderless_testing::guests;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
@@ -245,4 +252,276 @@ fn the_lock_of_a_release_is_not_written_again() {
     std::fs::remove_file(folder.path("malta@3.lock")).expect("it is there");
     let (ok, said) = folder.check("malta@3.toml");
     assert!(ok && said.contains("malta@3 has no lock"), "{said}");
+}
+
+/// The same value with the least difference that there is.
+fn other(value: &Value) -> Value {
+    match value {
+        Value::Bool(truth) => (!truth).into(),
+        Value::Number(number) => match number.as_u64() {
+            Some(0) | None => 1.into(),
+            Some(number) => (number - 1).into(),
+        },
+        Value::Array(_) => serde_json::json!([1]),
+        _ => Value::Null,
+    }
+}
+
+/// Whether the board has the property of a device from its type's default.
+fn is_default(loaded: &Loaded, device: &PlannedDevice, property: &str) -> bool {
+    let kind = device.entry.name;
+    let says = |path: &[&str]| get(&loaded.board.root, path).is_some();
+    !says(&["dev", &device.path, kind, property]) && !says(&["defaults", kind, property])
+}
+
+/// As many words of a property as may be the least different: what the type takes of them.
+fn mutants(kind: &Entry, property: &str, value: &Value) -> Vec<Value> {
+    let schema = (kind.schema)().to_value();
+    let numbers = [1, 2, 4, 8, 16, 32].map(Value::from);
+    let texts = ["4KEc", "big", "little", "64KiB", "1MiB", "1MHz", "200MHz"].map(Value::from);
+    let tried = [other(value), true.into()]
+        .into_iter()
+        .chain(numbers)
+        .chain(texts);
+    let tried = tried.filter(|other| other != value);
+    let takes = tried.filter(|other| {
+        let set = serde_json::json!({ property: other });
+        (kind.decode)(&set).is_ok_and(|props| {
+            props.get(property) == Some(other) && (other.is_null() || props.interface().is_ok())
+        })
+    });
+    let takes: Vec<_> = takes.take(1).collect();
+    assert!(!takes.is_empty(), "{}.{property}: {schema:#}", kind.name);
+    takes
+}
+
+/// The program's default of each property, one at a time, is another than the lock's: no release becomes another machine.
+#[test]
+fn no_default_that_changes_changes_a_release() {
+    let folder = Folder::new();
+    let (mut tried, mut absorbed) = (0, 0);
+    for name in releases() {
+        let board = format!("{name}.toml");
+        let path = folder.path(&board);
+        let path = path.to_str().expect("a path").to_owned();
+        let plain = open(name);
+        let text = folder.read(&format!("{name}.lock"));
+        let mut kinds: Vec<_> = plain.plan.devices.iter().map(|d| d.entry).collect();
+        kinds.sort_by_key(|kind| kind.name);
+        kinds.dedup_by_key(|kind| kind.name);
+        for kind in kinds {
+            let header = format!("[defaults.{}]\n", toml::key(kind.name));
+            for (property, value) in (kind.defaults)().all() {
+                for other in mutants(kind, property, value) {
+                    // As if the program had come to another default since: what it has now is new to the lock.
+                    let (head, tail) = text.split_once(&header).expect("the type is in it");
+                    let (own, tail) = tail.split_once("\n\n").expect("more tables");
+                    let lines = own.lines().map(|line| {
+                        let its = line.starts_with(&format!("{} = ", toml::key(property)));
+                        let written = if other.is_null() {
+                            "{}".to_owned()
+                        } else {
+                            toml::json(&other)
+                        };
+                        if its {
+                            format!("{} = {written}\n", toml::key(property))
+                        } else {
+                            format!("{line}\n")
+                        }
+                    });
+                    let lines: String = lines.collect();
+                    folder.write(
+                        &format!("{name}.lock"),
+                        &format!("{head}{header}{lines}\n{tail}"),
+                    );
+                    let loaded = compose::open(Some(&path), &Options::default());
+                    let loaded = loaded
+                        .unwrap_or_else(|e| panic!("{kind:?}.{property}: {}", e.render(false)));
+                    for (device, before) in loaded.plan.devices.iter().zip(&plain.plan.devices) {
+                        if device.entry != kind {
+                            continue;
+                        }
+                        let wanted = match is_default(&plain, before, property) {
+                            true => &other,
+                            false => before.props.get(property).expect("it has it"),
+                        };
+                        absorbed += usize::from(*wanted == other);
+                        let found = device.props.get(property);
+                        assert_eq!(found, Some(wanted), "{}.{property} of {name}", device.path);
+                    }
+                    tried += 1;
+                }
+            }
+        }
+        folder.write(&format!("{name}.lock"), &text);
+    }
+    assert!(tried > 100 && absorbed > 100, "{tried} {absorbed}");
+}
+
+/// Each property is as if it were newer than the locks: it says what it was before, or is an error of every release.
+#[test]
+fn a_property_that_is_new_says_what_it_was_before() {
+    let folder = Folder::new();
+    let name = "malta@3";
+    let text = folder.read("malta@3.lock");
+    let plain = open(name);
+    let mut known = 0;
+    for kind in TYPES {
+        if !plain.plan.devices.iter().any(|device| device.entry == kind) {
+            continue;
+        }
+        for (property, _) in (kind.defaults)().all() {
+            let table = format!("[defaults.{}]\n", toml::key(kind.name));
+            let (head, tail) = text.split_once(&table).expect("the type is in it");
+            let line = tail
+                .lines()
+                .find(|line| line.starts_with(&format!("{} = ", toml::key(property))));
+            let tail = tail.replacen(&format!("{}\n", line.expect("it is in it")), "", 1);
+            folder.write("malta@3.lock", &format!("{head}{table}{tail}"));
+            let (ok, said) = folder.check("malta@3.toml");
+            match (kind.before)(property) {
+                Some(_) => {
+                    assert!(ok, "{said}");
+                    known += 1;
+                }
+                None => {
+                    let wanted = format!("`{property}` of {} is newer than", kind.name);
+                    assert!(
+                        !ok && said.contains("no-history") && said.contains(&wanted),
+                        "{said}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(known > 0, "none has a history");
+    // And one that a lock has and no type has any more.
+    folder.write(
+        "malta@3.lock",
+        &text.replace("[defaults.ram]\n", "[defaults.ram]\nspeed = 3\n"),
+    );
+    let (ok, said) = folder.check("malta@3.toml");
+    assert!(
+        !ok && said.contains("property-gone") && said.contains("ram has no property `speed`"),
+        "{said}"
+    );
+}
+
+/// Every release into every other, and every machine that was kept into every release: what `compat` says is what the load
+/// does.
+#[test]
+fn the_matrix_says_what_the_load_does() {
+    let folders = ["machines", "tests/streams"].map(|name| guests::repository().join(name));
+    let kept = Kept::find(&folders).expect("boards");
+    let options = Options::default();
+    let said = matrix(&kept, &options);
+    assert!(said.boards.iter().map(String::as_str).eq(releases()));
+    assert_eq!(said.rows.len(), kept.boards.len() + kept.streams.len());
+    let machines = kept.boards.iter().map(|(name, _)| {
+        let loaded = open(name);
+        let machine = Machine::new(&loaded.plan, Fittings::default()).expect("a machine");
+        let description = Description::new(&loaded);
+        let sections = machine
+            .save(description.about.state)
+            .expect("its version holds it");
+        let mut bytes = Vec::new();
+        stream::write(&mut bytes, &description, &sections, &mut |_, _| {}).expect("memory");
+        (name.clone(), bytes)
+    });
+    let streams = kept.streams.iter().map(|(name, path)| {
+        let mut stream = Vec::new();
+        let file = Command::new("gzip")
+            .arg("-dc")
+            .arg(path)
+            .output()
+            .expect("gzip");
+        stream.extend(file.stdout);
+        (name.clone(), stream)
+    });
+    let (mut loads, mut refusals) = (0, 0);
+    for ((name, bytes), (row, cells)) in machines.chain(streams).zip(&said.rows) {
+        assert_eq!(name, *row);
+        for ((board, path), reasons) in kept.boards.iter().zip(cells) {
+            let stream = Stream::read(&mut &bytes[..], &mut |_, _| {}).expect("a stream");
+            let own = stream
+                .board(&options)
+                .unwrap_or_else(|e| panic!("{name}: {e}"));
+            let into = with_params(path, &own.plan, &options).expect("a board");
+            let built = stream.build(&own.plan, &into.plan, Fittings::default());
+            match (built, reasons.is_empty()) {
+                (Ok(_), true) => loads += 1,
+                (Err(_), false) => refusals += 1,
+                (Ok(_), false) => {
+                    panic!("{name} loads into {board}, and is said not to: {reasons:?}")
+                }
+                (Err(e), true) => panic!("{name} is said to load into {board}: {e}"),
+            }
+            // What was kept of a version loads into it, whatever else.
+            let own = name.split('.').next().is_some_and(|version| {
+                version == board || version.starts_with(&format!("{board}-"))
+            });
+            assert!(!own || reasons.is_empty(), "{name}: {reasons:?}{FROZEN}");
+        }
+    }
+    assert!(
+        loads >= said.rows.len() && refusals > 0,
+        "{loads} {refusals}"
+    );
+}
+
+#[test]
+fn a_release_is_the_board_whole_and_says_what_is_new() {
+    let folder = Folder::new();
+    let (status, out, errors) = folder.run(&["release", "malta.toml"]);
+    assert_eq!((status, errors.as_str()), (Some(1), ""), "{out}");
+    assert!(out.contains("malta is what malta@3 is"), "{out}");
+    let whole = folder.read("malta.toml");
+    folder.write(
+        "malta.toml",
+        &whole.replace("victim-tlb = true", "clock = \"200MHz\""),
+    );
+    let (status, out, errors) = folder.run(&["release", "malta.toml"]);
+    assert_eq!((status, errors.as_str()), (Some(0), ""));
+    for text in [
+        "malta@3 → malta@4",
+        "-   clock = \"320MHz\"\n+   clock = \"200MHz\"",
+        "-   part victims",
+        "malta@4.toml, malta@4.lock: written",
+    ] {
+        assert!(out.contains(text), "{text} in {out}");
+    }
+    // It has its name, and neither the board nor the chip that it came from has a say in it.
+    folder.write("malta.toml", "[board]\nname = \"malta\"\n");
+    let chip = folder.read("chips/piix4.toml");
+    folder.write("chips/piix4.toml", "[interface]\nname = \"piix4\"\n");
+    let (status, out, errors) = folder.run(&["check", "./malta@4.toml"]);
+    assert_eq!(
+        (status, out.as_str(), errors.as_str()),
+        (Some(0), "./malta@4.toml: ok\n", "")
+    );
+    let (_, out, _) = folder.run(&["diff", "malta@3", "./malta@4.toml", "--guest"]);
+    assert!(out.contains("clock") && !out.contains("name ="), "{out}");
+    let (status, out, _) = folder.run(&["diff", "malta@3", "malta@3", "--guest"]);
+    assert_eq!((status, out.as_str()), (Some(0), ""));
+    folder.write("malta.toml", &whole);
+    folder.write("chips/piix4.toml", &chip);
+    let (status, out, _) = folder.run(&["release", "malta.toml"]);
+    assert!(
+        status == Some(0) && out.contains("malta@4 → malta@5"),
+        "{out}"
+    );
+    for (args, wanted) in [
+        (&["release", "malta@3"][..], "malta@3 is a release already"),
+        (&["release", "no-board"], "there is no board `no-board`"),
+        (
+            &["compat", "--matrix", "chips"],
+            "no board with a version (NAME@N.toml) is in chips",
+        ),
+        (&["compat", "--matrix", "none"], "cannot read none"),
+        (&["compat", "malta"], "required arguments"),
+    ] {
+        let (status, out, said) = folder.run(args);
+        assert_eq!((status, out.as_str()), (Some(2), ""), "{args:?}");
+        assert!(said.contains(wanted), "{wanted} in {said}");
+    }
 }

@@ -499,7 +499,7 @@ fn compat_names_what_prevents_a_load_and_where_the_board_has_it_from() {
     for line in [
         "malta@1 does not load into malta@2:",
         "piix4.rtc.extended: the saved state has no such section",
-        "piix4.rtc.extended-ram is true by the default of mc146818rtc; false would fit",
+        "piix4.rtc.extended-ram is true by malta@2.toml:13; false would fit",
     ] {
         assert!(text.contains(line), "{text}");
     }
@@ -512,7 +512,7 @@ fn compat_names_what_prevents_a_load_and_where_the_board_has_it_from() {
     let (status, text) = compat(&["malta@2", "malta@1"]);
     assert_eq!(status, Some(1));
     assert!(
-        text.contains("piix4.rtc.extended-ram is false by malta@1.toml:13"),
+        text.contains("piix4.rtc.extended-ram is false by malta@1.toml:121"),
         "{text}"
     );
     assert_eq!(compat(&["malta", "no-such-board"]).0, Some(2));

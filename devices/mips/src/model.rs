@@ -121,6 +121,7 @@ pub struct Props {
     pub tlb_entries: Option<u8>,
     /// Entries that TLBWR has replaced go on translating for as long as software has no way to tell, so that programs miss less
     /// often than with the core's own TLB alone. QEMU's cores do the like.
+    #[prop(since = 2, before = false)]
     pub victim_tlb: bool,
     /// Config3.ULRI: the UserLocal register, and RDHWR 29 for programs. Later revisions of the 24K, 34K and 74K have it; here
     /// it is there if this says so, as QEMU's cores are without. Where it is not, the kernel emulates RDHWR 29.
@@ -147,6 +148,7 @@ pub struct Props {
     pub big_endian: bool,
     /// EBase.CPUNum: the number by which software tells the CPUs of a board apart, which RDHWR 0 reads too.
     #[schemars(range(max = 1023))]
+    #[prop(since = 2, before = 0)]
     pub cpu_num: u16,
     /// Clock of the core, 1 MHz to 10 GHz. Count advances every other cycle. An instruction takes one cycle, or less where guest
     /// time follows the wall clock.
