@@ -168,7 +168,8 @@ fn seen(plan: &Plan, cpu: usize) -> Vec<(usize, &Window)> {
     let seen = devices.flat_map(|(index, device)| {
         let windows = device.windows.iter().filter(move |w| {
             let region = device.interface.region(w.region);
-            let memory = region.is_some_and(|region| region.space == Space::Memory);
+            // What yields to all else is never in the way.
+            let memory = region.is_some_and(|r| r.space == Space::Memory && !r.background);
             memory && w.cpu.is_none_or(|only| only == cpu)
         });
         windows.map(move |window| (index, window))
@@ -729,5 +730,31 @@ mod tests {
         let part =
             r#"{ at = "sys:0", limit = "256MiB" }, { at = "sys:0x80000000", limit = "512MiB" }"#;
         assert_eq!(told(&map(part), "1GiB"), (256, 256, None));
+    }
+
+    #[test]
+    fn what_lies_over_the_memory_is_named() {
+        let text = r#"
+            board = { name = "b", extends = "malta" }
+            dev.more = { map = [{ at = "sys:0x2000000", over = true }], rom.size = "1MiB" }
+            "#;
+        let loaded = crate::compose::open_text("b.toml", text, &Default::default()).unwrap();
+        let memory = main_memory(&loaded.plan, loaded.plan.boot.as_ref().unwrap());
+        assert_eq!(memory.hold(0x1ff_f000, 0x1000), Ok(()));
+        for (at, size, reason) in [
+            (
+                0x100_0000,
+                0x200_0000,
+                "is 32MiB from 0x0 on; at 0x2000000 is `more`",
+            ),
+            (
+                0x300_0000,
+                0x1000,
+                "has 32MiB from 0x0 on, and at 0x2000000 is `more`",
+            ),
+        ] {
+            let error = memory.hold(at, size).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 }

@@ -220,11 +220,15 @@ impl Memory {
                 at.max(*first)
             ));
         }
+        // What ends the memory leaves no room for more.
+        let behind = self.start + self.low;
+        let next = self.others.iter().find(|(first, ..)| *first == behind);
+        let next = next.map(|(.., what)| format!(", and at {behind:#x} is {what}"));
         BootError::refuse(match at < self.start {
             true => format!("the kernel needs memory at {at:#x}, but the board has {has}"),
             false => format!(
                 "the kernel needs memory up to {end:#x}, but the board has {has}{}",
-                self.remedy()
+                next.unwrap_or_else(|| self.remedy())
             ),
         })
     }
