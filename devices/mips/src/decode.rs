@@ -2,6 +2,8 @@
 //!
 //! MIPS32 Release 2, MIPS32 Architecture volume II-A (MD00086), tables A.2 to A.24. An encoding that the tables reserve
 //! gives [`Kind::Reserved`]. Fields that must be zero are not looked at, except where they tell instructions apart.
+//!
+//! What most words go through is always inlined: an [`Inst`] that is written field by field and then moved as a whole is waited for.
 
 use crate::ir::{Cond, Fmt, Fp, HI, How, Inst, Kind, LO, SINK, Test};
 
@@ -225,6 +227,7 @@ fn dest(n: u8) -> u8 {
     if n == 0 { SINK } else { n }
 }
 
+#[inline(always)]
 fn form(kind: Kind, form: Form, w: Word) -> Inst {
     let inst = Inst::new(kind);
     let (rs, rt, rd) = (w.rs(), w.rt(), w.rd());
@@ -275,6 +278,7 @@ fn form(kind: Kind, form: Form, w: Word) -> Inst {
     }
 }
 
+#[inline(always)]
 fn entry(entry: Entry, w: Word) -> Decoded {
     Decoded::Plain(match entry {
         Some((kind, f)) => simplify(form(kind, f, w)),
@@ -283,6 +287,7 @@ fn entry(entry: Entry, w: Word) -> Decoded {
 }
 
 /// Gives the many spellings of doing nothing, moving and loading a constant their own kinds.
+#[inline(always)]
 fn simplify(inst: Inst) -> Inst {
     let Inst {
         kind, a, b, c, imm, ..
@@ -334,6 +339,7 @@ fn unusable(coprocessor: u32) -> Decoded {
 }
 
 /// Decodes a word.
+#[inline(always)]
 pub fn decode(word: u32, fp: FpMode) -> Decoded {
     let w = Word(word);
     match w.opcode() {
@@ -394,6 +400,7 @@ pub fn decode(word: u32, fp: FpMode) -> Decoded {
     }
 }
 
+#[inline(always)]
 fn special(w: Word, fp: FpMode) -> Decoded {
     let moved = |a: u8, b: u8| {
         plain(Inst {

@@ -136,7 +136,7 @@ impl Isa for Mips {
 
     fn decode(core: &Core, bytes: Bytes<'_>, most: usize) -> Option<Block> {
         // Most are short, and need no more words than these.
-        const SHORT: usize = 16;
+        const SHORT: usize = 15;
         let short = translate_words::<{ SHORT + 1 }>(core, &bytes, most.min(SHORT))?;
         if usize::from(short.len) < SHORT || most <= SHORT {
             return Some(short);

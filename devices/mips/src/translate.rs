@@ -31,7 +31,7 @@ pub fn translate(words: &[u32], max: usize, fp: FpMode) -> Option<Block> {
             }
         };
         block.len = at as u8 + 1;
-        if inst.kind != Kind::Nop {
+        if !matches!(inst.kind, Kind::Nop) {
             block.steps.push(Step {
                 inst,
                 at: at as u8,
@@ -46,6 +46,7 @@ pub fn translate(words: &[u32], max: usize, fp: FpMode) -> Option<Block> {
 }
 
 /// The instruction in a delay slot. Control transfers and ERET and WAIT are unpredictable there; they are reserved here.
+#[inline(always)]
 pub fn slot(word: u32, fp: FpMode) -> Inst {
     match decode(word, fp) {
         Decoded::Plain(inst) if !matches!(inst.kind, Kind::Eret | Kind::Wait) => inst,
@@ -64,7 +65,7 @@ fn ends_block(kind: Kind) -> bool {
 fn transfer(block: &mut Block, at: u8, decoded: Decoded, slot: Inst) {
     let here = u32::from(at) * 4;
     let mut step = |inst: Inst, slot: bool| {
-        if inst.kind != Kind::Nop {
+        if !matches!(inst.kind, Kind::Nop) {
             block.steps.push(Step {
                 inst,
                 at: at + u8::from(slot),

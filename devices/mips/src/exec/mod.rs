@@ -180,6 +180,7 @@ pub fn lower(block: &Block, mode: Mode, ops: &mut Vec<Op>) {
 }
 
 /// Makes an op of a step.
+#[inline(always)]
 pub fn op(step: &Step, mode: Mode) -> Op {
     let Inst {
         kind,

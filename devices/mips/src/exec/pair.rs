@@ -223,6 +223,7 @@ fn sources(first: &Inst, exchange: bool, b: u8, c: u8) -> (u8, u8) {
 }
 
 /// One op for two steps, the first of which is in no delay slot; `None` if they are no pair.
+#[inline(always)]
 pub fn steps(one: &Step, two: &Step, mode: Mode) -> Option<Op> {
     let (a, b) = (&one.inst, &two.inst);
     if one.slot {
@@ -251,6 +252,7 @@ pub fn steps(one: &Step, two: &Step, mode: Mode) -> Option<Op> {
 }
 
 /// One op for the last step of a block and its end; `None` if they are no pair.
+#[inline(always)]
 pub fn step_and_end(last: &Step, block: &Block, mode: Mode) -> Option<Op> {
     let inst = &last.inst;
     let (b, c, imm, exchange) = match block.end {
