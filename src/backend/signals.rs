@@ -53,11 +53,17 @@ impl Signals {
         let known = machine.clone();
         let (say, taken) = sync_channel(1);
         let watch = move || {
-            let mut incoming = match take() {
+            let numbers = ENDING.iter().chain(&[Signal::CONT, Signal::TSTP]);
+            let mut incoming = match Incoming::new(numbers.map(|signal| signal.as_raw())) {
                 Ok(incoming) => incoming,
                 Err(e) => return drop(say.send(Err(e))),
             };
             let _ = say.send(Ok(()));
+            // Nobody waits for these: to take them over takes longer than all the others, and nothing sends them unasked.
+            for number in REAL_TIME {
+                // Some C libraries keep the first of them too.
+                let _ = incoming.add_signal(number);
+            }
             for signal in incoming.forever() {
                 if signal == Signal::CONT.as_raw() {
                     terminal::resume();
@@ -93,14 +99,4 @@ impl Signals {
     pub(super) fn begin(&self) {
         self.machine.store(true, SeqCst);
     }
-}
-
-fn take() -> std::io::Result<Incoming> {
-    let numbers = ENDING.iter().chain(&[Signal::CONT, Signal::TSTP]);
-    let incoming = Incoming::new(numbers.map(|signal| signal.as_raw()))?;
-    for number in REAL_TIME {
-        // Some C libraries keep the first of them too.
-        let _ = incoming.add_signal(number);
-    }
-    Ok(incoming)
 }

@@ -706,7 +706,9 @@ impl Loader {
         };
         // Chips of chips of chips are looked at again in each of those around them.
         self.looked_at = self.looked_at.saturating_add(devices);
-        if self.looked_at <= chips::MAX_DEVICES {
+        let files = self.origins.get(chip.files.clone());
+        let known = files.is_some_and(|files| files.iter().all(Origin::in_program));
+        if !known && self.looked_at <= chips::MAX_DEVICES {
             let mut wrong = self.alone(&chip);
             wrong.retain(|problem| {
                 problem.severity == Severity::Error && !CLASHES.contains(&problem.code)

@@ -226,6 +226,18 @@ fn a_file_is_not_taken_for_one_in_the_program() {
     }
 }
 
+/// The chips in the program, which are not checked by themselves whenever a board has them.
+#[test]
+fn chips_in_the_program_are_good_by_themselves() {
+    for (name, text) in compose::BUILT_IN_CHIPS {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(format!("{name}.toml"));
+        fs::write(&file, text).unwrap();
+        let checked = compose::check(file.to_str().unwrap(), &Options::default());
+        assert!(checked.ok(), "{}", checked.report);
+    }
+}
+
 fn plan(name: &str) -> Plan {
     let (plan, report) =
         compose::load(name, &Options::default()).unwrap_or_else(|report| panic!("{report}"));
