@@ -61,6 +61,7 @@ pub(crate) fn divide(dividend: u128, divisor: u128) -> (u128, u128) {
 }
 
 /// `a + b`. Finite operands have their first digit at bit 126 or 127, and 125 digits at most.
+#[inline]
 pub(crate) fn sum(a: Exact, b: Exact) -> Exact {
     use Exact::*;
     match (a, b) {
@@ -147,6 +148,7 @@ pub(crate) fn quotient(a: Unpacked, b: Unpacked) -> Exact {
 }
 
 /// The square root of `a`.
+#[inline]
 pub(crate) fn square_root(a: Unpacked) -> Exact {
     let negative = a.negative;
     match a.class {

@@ -1,4 +1,6 @@
 //! Results made of exact ones, and the operations that are no more than that.
+//!
+//! They are inlined into each operation of each format, whose digits and limits are then numbers in its code.
 
 use crate::env::{Env, Flags, Outcome, Precision, Rounding};
 use crate::exact::{self, Exact, shift_right_sticky};
@@ -23,6 +25,7 @@ impl Shape {
         }
     }
 
+    #[inline]
     fn at_most(self, precision: Precision) -> Self {
         Self {
             digits: self.digits.min(precision.digits()),
@@ -46,6 +49,7 @@ pub(crate) struct Rounded {
 
 impl Env {
     /// Drops the low `shift` bits (1 to 127) of a significand.
+    #[inline(always)]
     pub(crate) fn round_off(&self, negative: bool, value: u128, shift: u32) -> Rounded {
         let kept = value >> shift;
         let rest = value & ((1 << shift) - 1);
@@ -64,6 +68,7 @@ impl Env {
     }
 
     /// The number of a shape that the rounding mode makes of an exact result.
+    #[inline(always)]
     fn round(&self, shape: Shape, exact: Exact) -> Outcome<Packed> {
         const FIRST: u64 = 1 << 63;
         let infinity = |negative| Packed {
@@ -100,6 +105,7 @@ impl Env {
 
     /// As [`Env::round`], for a significand with its first digit at bit 127 and an exponent as it is written, but without
     /// limits.
+    #[inline(always)]
     fn round_finite(
         &self,
         shape: Shape,
@@ -161,6 +167,7 @@ impl Env {
     }
 
     /// Ends an operation: a NaN that comes from the operands, else what `exact` makes of them.
+    #[inline(always)]
     pub(crate) fn finish<F: Format>(
         &self,
         shape: Shape,
@@ -187,6 +194,7 @@ impl Env {
     }
 
     /// `addition` (IEEE 754-2019, 5.4.1): `a + b`.
+    #[inline(always)]
     pub fn add<F: Format>(&self, a: F::Bits, b: F::Bits) -> Outcome<F::Bits> {
         let [a, b] = self.operands::<F, 2>([a, b]);
         self.finish::<F>(self.shape::<F>(), &[a, b], || {
@@ -195,6 +203,7 @@ impl Env {
     }
 
     /// `subtraction` (5.4.1): `a - b`. A NaN keeps its sign.
+    #[inline(always)]
     pub fn sub<F: Format>(&self, a: F::Bits, b: F::Bits) -> Outcome<F::Bits> {
         let [a, b] = self.operands::<F, 2>([a, b]);
         let negated = Unpacked {
@@ -207,18 +216,21 @@ impl Env {
     }
 
     /// `multiplication` (5.4.1): `a * b`.
+    #[inline(always)]
     pub fn mul<F: Format>(&self, a: F::Bits, b: F::Bits) -> Outcome<F::Bits> {
         let [a, b] = self.operands::<F, 2>([a, b]);
         self.finish::<F>(self.shape::<F>(), &[a, b], || exact::product(a, b))
     }
 
     /// `division` (5.4.1): `a / b`.
+    #[inline(always)]
     pub fn div<F: Format>(&self, a: F::Bits, b: F::Bits) -> Outcome<F::Bits> {
         let [a, b] = self.operands::<F, 2>([a, b]);
         self.finish::<F>(self.shape::<F>(), &[a, b], || exact::quotient(a, b))
     }
 
     /// `squareRoot` (5.4.1).
+    #[inline]
     pub fn sqrt<F: Format>(&self, a: F::Bits) -> Outcome<F::Bits> {
         let [a] = self.operands::<F, 1>([a]);
         self.finish::<F>(self.shape::<F>(), &[a], || exact::square_root(a))
@@ -279,12 +291,14 @@ impl Env {
         (result, flags | more)
     }
 
+    #[inline]
     fn shape<F: Format>(&self) -> Shape {
         Shape::of::<F>().at_most(self.precision)
     }
 }
 
 /// What an operation that involves no NaN raises.
+#[inline]
 pub(crate) fn denormal(operands: &[Unpacked], flags: Flags) -> Flags {
     let any = operands.iter().any(|x| x.class == Class::Subnormal);
     let first = flags.has(Flags::INVALID | Flags::DIVIDE_BY_ZERO);

@@ -54,6 +54,7 @@ impl Policy {
         self.unpack::<F>(bits).class
     }
 
+    #[inline]
     pub(crate) fn unpack<F: Format>(&self, bits: F::Bits) -> Unpacked {
         const FIRST: u64 = 1 << 63;
         let (negative, exponent, digits) = F::split(bits);
@@ -92,6 +93,7 @@ impl Policy {
 
 impl Env {
     /// The operands of an operation.
+    #[inline]
     pub(crate) fn operands<F: Format, const N: usize>(&self, bits: [F::Bits; N]) -> [Unpacked; N] {
         bits.map(|bits| {
             let mut x = self.policy.unpack::<F>(bits);

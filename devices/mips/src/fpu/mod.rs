@@ -76,7 +76,7 @@ fn finish<T>(
     }
 }
 
-#[cold]
+/// Not called cold, or what it calls would be made small and not quick.
 #[inline(never)]
 fn exactly<T>(fcsr: &mut Fcsr, exact: impl FnOnce(Env) -> Outcome<T>) -> Result<T, FpTrap> {
     let (result, flags) = exact(env(*fcsr));
