@@ -196,6 +196,7 @@ pub fn draft07() -> schemars::SchemaGenerator {
 pub static TYPES: &[Entry] = &[
     entry::<solderless_acpi::Piix4Pm>(),
     entry::<solderless_storage::Pflash>(),
+    entry::<solderless_platform::Exit>(),
     entry::<solderless_pci::Gt64120>(),
     entry::<solderless_input::I8042>(),
     entry::<solderless_dma::I8257>(),

@@ -2,6 +2,7 @@
 //! one table of how they are written; a specification is parsed once, here.
 
 mod chardev;
+mod exit_on;
 mod image;
 mod log;
 mod netdev;
@@ -18,6 +19,7 @@ use std::fmt;
 use solderless_model::SlotKind;
 
 pub use chardev::{Chardev, monitor_forms};
+pub use exit_on::ExitOn;
 pub use image::{Image, rom};
 pub use log::{Line, flush, say};
 pub use netdev::Netdev;

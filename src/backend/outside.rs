@@ -3,13 +3,16 @@
 //! What comes is bounded: whoever reads from a backend has a credit of bytes or frames, which the machine gives back as the
 //! guest takes them. A reader without credit does not read, so the peer waits, not the program's memory.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use super::exit_on::{ExitOn, Watched};
 use super::pcap::Record;
 use super::signals::Signals;
 use super::user::Wake;
@@ -272,6 +275,10 @@ pub struct Outside {
     sources: Vec<Source>,
     /// Where the monitor answers, by number, and what is there.
     monitors: Vec<(Outlet, Face)>,
+    /// Texts that end the run.
+    exits: Rc<[ExitOn]>,
+    /// One of them did.
+    exited: Rc<Cell<bool>>,
     /// The monitor can be reached from the terminal of a console.
     switch: bool,
     interactive: bool,
@@ -297,6 +304,8 @@ impl Outside {
             ends: false,
             sources: Vec::new(),
             monitors: Vec::new(),
+            exits: Rc::default(),
+            exited: Rc::default(),
             switch: true,
             interactive: false,
             steady: None,
@@ -340,7 +349,23 @@ impl Outside {
         if let Some(outlet) = outlet.clone().filter(|_| shared) {
             self.monitors.push((outlet, Face::Terminal));
         }
-        Ok(outlet.map(|outlet| Box::new(outlet) as Box<dyn Sink>))
+        let sink = outlet.map(|outlet| Box::new(outlet) as Box<dyn Sink>);
+        if self.exits.is_empty() {
+            return Ok(sink);
+        }
+        Ok(Some(Box::new(Watched {
+            name: name.to_owned(),
+            texts: self.exits.clone(),
+            found: self.exited.clone(),
+            post: self.post.clone(),
+            last: Vec::new(),
+            inner: sink,
+        })))
+    }
+
+    /// Has these texts end the run when the guest prints one to what is plugged in from now on.
+    pub fn exit_on(&mut self, texts: &[ExitOn]) {
+        self.exits = texts.into();
     }
 
     /// Opens a place from which commands come to the monitor.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use object::ReadCache;
 use solderless_model::{Engine, Interface, RegionKind, SlotKind};
 
-use crate::backend::{self, Backend, Chardev, Image, LOST, Outside, To};
+use crate::backend::{self, Backend, Chardev, ExitOn, Image, LOST, Outside, To};
 use crate::compose::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::files;
@@ -79,6 +79,12 @@ pub struct Args {
     /// The folder of the snapshots that the monitor saves and loads by name
     #[arg(long, value_name = "FOLDER", default_value = snapshots::FOLDER)]
     snapshots: PathBuf,
+    /// End the program when the guest prints this on a serial port, with status 1, or as in 0:PASS with another
+    #[arg(long, value_name = "[STATUS:]TEXT")]
+    exit_on: Vec<ExitOn>,
+    /// Let programs end the run with a status by a call to whoever debugs them, such as UHI's exit
+    #[arg(long)]
+    semihosting: bool,
     /// End the program where the guest resets the board
     #[arg(long)]
     no_reboot: bool,
@@ -282,7 +288,11 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     if machine.cpu().is_none() {
         tracing::warn!("the board has no CPU: nothing is executed");
     }
+    if args.semihosting && !machine.set_semihosting(true) {
+        bail!("--semihosting: this CPU has no such calls");
+    }
     outside.ready().context("cannot handle signals")?;
+    outside.exit_on(&args.exit_on);
     for (index, backend) in backends.iter().enumerate() {
         let name = &plan.slots[index].name;
         let sink = match backend {
@@ -356,7 +366,7 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     Ok(match end {
         End::PowerOff | End::Reset | End::Paused | End::Stopped(..) => 0,
         End::TimeUp => TIME_UP,
-        End::Quit(status) => status,
+        End::Quit(status) | End::Exit(status) => status,
     })
 }
 

@@ -40,6 +40,22 @@ impl Machine {
         self.stepping = cpu;
     }
 
+    /// Has what programs ask of a debugger end the run, see [`Processor::set_semihosting`](solderless_model::Processor::set_semihosting); false,
+    /// with nothing changed, where a CPU cannot.
+    pub fn set_semihosting(&mut self, on: bool) -> bool {
+        let cpus = self.domain.cpus().len();
+        let set = |machine: &mut Self, on| {
+            (0..cpus).all(|cpu| machine.cpu_at(cpu).is_some_and(|c| c.set_semihosting(on)))
+        };
+        let all = set(self, on);
+        if all {
+            self.semihosting = on;
+        } else {
+            set(self, self.semihosting);
+        }
+        all
+    }
+
     /// Reads memory as a CPU sees it now, with no effect on it or on any device.
     ///
     /// # Errors

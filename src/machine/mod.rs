@@ -100,6 +100,8 @@ pub struct Machine {
     protocol: Option<&'static dyn Protocol>,
     /// Where a debugger wants the CPUs to stop.
     stops: Stops,
+    /// Programs can end the run by what they ask of a debugger.
+    semihosting: bool,
     /// The CPU of which the next run executes one instruction.
     stepping: Option<usize>,
 }
@@ -138,8 +140,10 @@ impl Machine {
         other.counted = std::mem::take(&mut self.counted);
         other.door = std::mem::take(&mut self.door).anew();
         other.stops = std::mem::take(&mut self.stops);
+        let semihosting = self.semihosting;
         *self = other;
         self.set_stops_again();
+        self.set_semihosting(semihosting);
     }
 
     fn build(plan: &Plan, fittings: Fittings) -> Result<Self, BuildError> {
@@ -249,6 +253,7 @@ impl Machine {
             kernel: fittings.kernel,
             protocol: plan.boot.as_ref().map(|boot| boot.protocol),
             stops: Stops::default(),
+            semihosting: false,
             stepping: None,
         })
     }

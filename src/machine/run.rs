@@ -49,6 +49,8 @@ pub enum Pace {
 pub enum End {
     /// The guest cut the power.
     PowerOff,
+    /// The guest ends the program, with this status.
+    Exit(u8),
     /// The guest reset the board, and the run ends there.
     Reset,
     /// The time allowed is over.
@@ -167,6 +169,7 @@ impl Machine {
             self.domain.run_timers();
             match self.domain.requested() {
                 Some(Request::PowerOff) => return End::PowerOff,
+                Some(Request::Exit(status)) => return End::Exit(status),
                 Some(Request::Reset) if run.no_reboot => return End::Reset,
                 Some(Request::Reset) => {
                     tracing::info!("the guest resets the board");
@@ -237,7 +240,11 @@ impl Machine {
                 self.stepping = None;
                 // Input has its turn when it would have had it otherwise.
                 self.look_at = slice_end;
-                return End::Stopped(cpu, stop);
+                // Whoever debugs does not hold up an end, which is said once.
+                return match end {
+                    Some(end) if end != End::Paused => end,
+                    _ => End::Stopped(cpu, stop),
+                };
             }
             let stop = stop.map(|(_, stop)| stop);
             if self.domain.requested().is_some() {

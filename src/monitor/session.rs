@@ -229,7 +229,7 @@ impl Sessions {
             if left.bytes != last {
                 (last, since) = (left.bytes, Instant::now());
             }
-            let own = matches!(end, End::PowerOff | End::Reset);
+            let own = matches!(end, End::PowerOff | End::Exit(_) | End::Reset);
             let mut patience = match own && left.patient {
                 true => Duration::MAX,
                 false => PATIENCE.saturating_sub(since.elapsed()),

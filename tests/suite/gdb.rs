@@ -56,7 +56,7 @@ impl Server {
         let child = command.spawn().expect("it starts");
         let server = Self { child, folder };
         let start = Instant::now();
-        while !server.socket().exists() {
+        while UnixStream::connect(server.socket()).is_err() {
             assert!(start.elapsed() < PATIENCE, "nobody listens");
             std::thread::sleep(Duration::from_millis(2));
         }

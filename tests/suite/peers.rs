@@ -21,14 +21,21 @@ const MEMORY: u64 = 160 << 10;
 
 /// A little-endian kernel for Malta that does nothing but send this byte from its first serial port.
 pub fn flood(folder: &Path, byte: u8) -> PathBuf {
-    let code: [u32; 6] = [
-        0x3c08_b800,                   // lui   t0, 0xb800
-        0x3508_03f8,                   // ori   t0, t0, 0x3f8
-        0x2409_0000 | u32::from(byte), // addiu t1, zero, byte
-        0xa109_0000,                   // sb    t1, 0(t0)
-        0x0804_0003,                   // j     to the store
-        0x0000_0000,                   // nop
-    ];
+    kernel(
+        folder,
+        &[
+            0x3c08_b800,                   // lui   t0, 0xb800
+            0x3508_03f8,                   // ori   t0, t0, 0x3f8
+            0x2409_0000 | u32::from(byte), // addiu t1, zero, byte
+            0xa109_0000,                   // sb    t1, 0(t0)
+            0x0804_0003,                   // j     to the store
+            0x0000_0000,                   // nop
+        ],
+    )
+}
+
+/// A little-endian kernel of these instructions, at 0x80100000.
+pub fn kernel(folder: &Path, code: &[u32]) -> PathBuf {
     let (at, headers, size) = (0x8010_0000u32, 84u32, 4 * code.len() as u32);
     let mut elf = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
     elf.extend([2u16, 8].map(u16::to_le_bytes).concat());
@@ -36,7 +43,7 @@ pub fn flood(folder: &Path, byte: u8) -> PathBuf {
     elf.extend([52u16, 32, 1, 40, 0, 0].map(u16::to_le_bytes).concat());
     let segment = [1, headers, at, at, size, size, 5, 4];
     elf.extend(segment.map(u32::to_le_bytes).concat());
-    elf.extend(code.map(u32::to_le_bytes).concat());
+    elf.extend(code.iter().flat_map(|word| word.to_le_bytes()));
     let path = folder.join("flood.elf");
     fs::write(&path, elf).expect("a file");
     path

@@ -145,6 +145,8 @@ pub struct Core {
     #[state(flatten)]
     pub vcpu: Vcpu,
 
+    #[state(skip = "the run's choice: SDBBP 1 is a call to the host")]
+    pub semihosting: bool,
     #[state(skip = "properties")]
     pub identity: Identity,
     #[state(skip = "input levels, which their owners save")]
@@ -185,6 +187,7 @@ impl Core {
             ll_bit: Reservation::default(),
             ll_va: 0,
             waiting: false,
+            semihosting: false,
             nmi: false,
             nmi_level: false,
             vcpu: Vcpu::new(identity.clock),

@@ -77,10 +77,12 @@ impl Device for Mips32Cpu {
         }
         let notices = std::mem::take(&mut self.core.notices);
         let halts = std::mem::take(&mut self.core.vcpu.halts);
+        let semihosting = self.core.semihosting;
         *self.core = Core::new(self.core.identity, victims);
         self.core.vcpu.instructions = instructions;
         self.core.notices = notices;
         self.core.vcpu.halts = halts;
+        self.core.semihosting = semihosting;
         self.core.notices.begin(cx.now());
         self.core.sample(cx);
         // Compare is zero, and is not to match at once.
@@ -162,6 +164,11 @@ impl Processor for Mips32Cpu {
 
     fn set_engine(&mut self, engine: model::Engine) -> bool {
         self.engine.choose(&mut self.core, engine)
+    }
+
+    fn set_semihosting(&mut self, on: bool) -> bool {
+        self.core.semihosting = on;
+        true
     }
 
     fn engine_info(&self) -> EngineInfo {

@@ -102,7 +102,7 @@ fn cause_name(code: u32) -> &'static str {
 }
 
 impl Core {
-    fn address_of(&self, op: &Op) -> u32 {
+    pub fn address_of(&self, op: &Op) -> u32 {
         self.pc.wrapping_add(u32::from(op.at()) * 4)
     }
 
@@ -138,7 +138,7 @@ impl Core {
     }
 
     /// The instruction at an address, if that is in memory.
-    fn word_at(&mut self, cx: &Cx<'_>, va: u32) -> Option<u32> {
+    pub fn word_at(&mut self, cx: &Cx<'_>, va: u32) -> Option<u32> {
         let (pa, _) = self.translate(va, Access::Fetch).ok()?;
         let Physical::Memory { ram, offset, .. } = self.vcpu.frame(cx, pa.into()) else {
             return None;

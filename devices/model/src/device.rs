@@ -325,6 +325,11 @@ pub trait Processor {
     fn set_engine(&mut self, engine: Engine) -> bool {
         engine == Engine::Interp
     }
+    /// Has instructions that are for a debugger be calls to the host, by which a program ends the run with a status (MIPS: UHI), or not; false,
+    /// with nothing changed, where the CPU has none. What a call may do is no more than [`Cx::request`].
+    fn set_semihosting(&mut self, on: bool) -> bool {
+        !on
+    }
     /// What the engine has done.
     fn engine_info(&self) -> EngineInfo {
         EngineInfo::default()
@@ -390,6 +395,9 @@ pub enum Request {
     Reset,
     /// Cut the power.
     PowerOff,
+    /// End the run, with this status of the program.
+    #[state(since = 3)]
+    Exit(u8),
 }
 
 /// The number of a device within its domain.

@@ -3,11 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod bitbang;
+mod exit;
 mod isa_mmio;
 mod malta_fpga;
 mod ram;
 mod rom;
 
+pub use exit::{Exit, ExitProps};
 pub use isa_mmio::{IsaMmio, IsaMmioProps};
 pub use malta_fpga::{MaltaFpga, MaltaFpgaProps};
 pub use ram::{Ram, RamProps};

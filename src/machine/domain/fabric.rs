@@ -190,8 +190,8 @@ impl Fabric for Domain {
     }
 
     fn request(&mut self, request: Request) {
-        // Power-off wins over a reset asked for in the same breath.
-        if self.request != Some(Request::PowerOff) {
+        // An end wins over a reset asked for in the same breath, and the first of two counts.
+        if matches!(self.request, None | Some(Request::Reset)) {
             self.request = Some(request);
         }
     }

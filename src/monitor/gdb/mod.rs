@@ -182,7 +182,7 @@ impl<'a> Vm<'a> {
     /// The run is over.
     pub fn debugger_ends(&mut self, end: End) {
         let status = match end {
-            End::Quit(status) => status,
+            End::Quit(status) | End::Exit(status) => status,
             _ => 0,
         };
         if self.debugger.waits() {
