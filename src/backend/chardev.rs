@@ -1,5 +1,6 @@
 //! What plugs into a chardev slot.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -38,6 +39,20 @@ pub enum Chardev {
     Tcp(String, bool),
     /// A new pseudo-terminal; its name is printed.
     Pty,
+}
+
+impl fmt::Display for Chardev {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server = |listens: &bool| if *listens { ",server" } else { "" };
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Stdio => f.write_str("stdio"),
+            Self::File(path) => write!(f, "file:{}", shown(path)),
+            Self::Unix(path, listens) => write!(f, "unix:{}{}", shown(path), server(listens)),
+            Self::Tcp(address, listens) => write!(f, "tcp:{address}{}", server(listens)),
+            Self::Pty => f.write_str("pty"),
+        }
+    }
 }
 
 /// How they are written.
@@ -91,6 +106,11 @@ pub(super) const FORMS: &[Form<Chardev>] = &[
         parse: |rest| {
             let address = address(rest).filter(|(address, _)| address.contains(':'));
             let (address, server) = address.ok_or(Wrong::Form)?;
+            // Nobody else's machine is meant, or let in, where none is named.
+            let address = match address.strip_prefix(':') {
+                Some(port) => format!("127.0.0.1:{port}"),
+                None => address,
+            };
             Ok(Chardev::Tcp(address, server))
         },
     },

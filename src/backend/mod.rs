@@ -55,6 +55,16 @@ impl Backend {
     }
 }
 
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chardev(chardev) => chardev.fmt(f),
+            Self::Netdev(netdev) => netdev.fmt(f),
+            Self::Image(image) => image.fmt(f),
+        }
+    }
+}
+
 /// How the backends of a kind are written, and what each is.
 pub fn forms(kind: SlotKind) -> Vec<(String, &'static str)> {
     fn list<T>(forms: &[Form<T>]) -> Vec<(String, &'static str)> {
@@ -177,7 +187,7 @@ mod tests {
 
     #[test]
     fn backends_are_written_as_in_qemu() {
-        let chardev = |text| match Backend::parse(SlotKind::Chardev, text) {
+        let chardev = |text: &str| match Backend::parse(SlotKind::Chardev, text) {
             Ok(Backend::Chardev(chardev)) => chardev,
             other => panic!("{text}: {other:?}"),
         };
@@ -195,8 +205,14 @@ mod tests {
                 "tcp:localhost:4000,server=on,wait=off",
                 Chardev::Tcp("localhost:4000".into(), true),
             ),
+            (
+                "tcp::4000,server",
+                Chardev::Tcp("127.0.0.1:4000".into(), true),
+            ),
         ] {
             assert_eq!(chardev(text), backend, "{text}");
+            let written = backend.to_string();
+            assert_eq!(chardev(&written), backend, "{text}");
         }
         for bad in [
             "",

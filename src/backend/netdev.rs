@@ -3,6 +3,7 @@
 //! A wire is a pair of datagram sockets, one frame to a datagram: what QEMU's `-netdev dgram` speaks, so that the other
 //! end can be another machine here or one of QEMU's.
 
+use std::fmt;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -34,6 +35,18 @@ pub enum Netdev {
     User(Box<User>),
     /// One whose frames are written to a file as well.
     Recorded(Box<Netdev>, PathBuf),
+}
+
+impl fmt::Display for Netdev {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Udp(own, peer) => write!(f, "udp:{own},peer={peer}"),
+            Self::Unix(own, peer) => write!(f, "unix:{},peer={}", shown(own), shown(peer)),
+            Self::User(_) => f.write_str("user"),
+            Self::Recorded(netdev, path) => write!(f, "{netdev},pcap={}", shown(path)),
+        }
+    }
 }
 
 /// How they are written.

@@ -55,6 +55,8 @@ pub enum Face {
     Terminal,
     /// A stream of lines.
     Lines,
+    /// A program, by messages.
+    Messages,
     /// A debugger.
     Debugger,
 }
@@ -384,6 +386,14 @@ impl Outside {
             Face::Lines
         };
         self.listen("monitor", backend, face)
+    }
+
+    /// Opens a place from which a program gives commands.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn program(&mut self, backend: &Chardev) -> Result<(), BackendError> {
+        self.listen("qmp", backend, Face::Messages)
     }
 
     /// Opens a place from which a debugger comes.

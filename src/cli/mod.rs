@@ -50,6 +50,8 @@ struct Cli {
 enum Command {
     /// Run a board: build it from its file and start it
     Run(Late<run::Args>),
+    /// Run a command line of QEMU's, as far as it can be had here, or print what it is called
+    Qemu(Late<qemu::Args>),
     /// List the boards that come with the program
     Boards(Late<boards::Args>),
     /// Check boards and print every problem
@@ -120,29 +122,46 @@ pub fn main() -> ExitCode {
     // Handled, it does not end the program: whoever writes to a file that is at its limit is told so.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     complete::answer();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(e) => return misuse(&e),
-    };
-    match cli.command {
-        Command::Boards(args) => boards::run(&args.0),
-        Command::Run(args) => run::run(&args.0),
-        Command::Check(args) => check::run(&args.0),
-        Command::Graph(args) => graph::run(&args.0),
-        Command::Show(args) => show::run(&args.0),
-        Command::Explain(args) => explain::run(&args.0),
-        Command::Diff(args) => diff::run(&args.0),
-        Command::Release(args) => release::run(&args.0),
-        Command::Lock(args) => lock::run(&args.0),
-        Command::Layout(args) => layout::run(&args.0),
-        Command::Compat(args) => compat::run(&args.0),
-        Command::Snapshot(args) => snapshot::run(&args.0),
-        Command::Fix(args) => fix::run(&args.0),
-        Command::New(args) => new::run(&args.0),
-        Command::Devices(args) => devices::run(&args.0),
-        Command::Schema(args) => schema::run(&args.0),
-        Command::Completions(args) => complete::run(&args.0),
-        Command::Man(args) => man::run(&args.0),
+    match Cli::try_parse() {
+        Ok(cli) => cli.run(),
+        Err(e) => misuse(&e),
+    }
+}
+
+/// Runs a command line that was made, not typed.
+fn carry_out(line: Vec<String>) -> ExitCode {
+    match Cli::try_parse_from(line) {
+        Ok(cli) => cli.run(),
+        Err(e) => {
+            eprint!("{}", readable(&e.render().to_string()));
+            ExitCode::from(2)
+        }
+    }
+}
+
+impl Cli {
+    fn run(self) -> ExitCode {
+        match self.command {
+            Command::Boards(args) => boards::run(&args.0),
+            Command::Run(args) => run::run(&args.0),
+            Command::Qemu(args) => qemu::run(&args.0),
+            Command::Check(args) => check::run(&args.0),
+            Command::Graph(args) => graph::run(&args.0),
+            Command::Show(args) => show::run(&args.0),
+            Command::Explain(args) => explain::run(&args.0),
+            Command::Diff(args) => diff::run(&args.0),
+            Command::Release(args) => release::run(&args.0),
+            Command::Lock(args) => lock::run(&args.0),
+            Command::Layout(args) => layout::run(&args.0),
+            Command::Compat(args) => compat::run(&args.0),
+            Command::Snapshot(args) => snapshot::run(&args.0),
+            Command::Fix(args) => fix::run(&args.0),
+            Command::New(args) => new::run(&args.0),
+            Command::Devices(args) => devices::run(&args.0),
+            Command::Schema(args) => schema::run(&args.0),
+            Command::Completions(args) => complete::run(&args.0),
+            Command::Man(args) => man::run(&args.0),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::compose::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::files;
 use crate::machine::{self, End, Fittings, Kernel, KernelFiles, LONGEST_NS, Machine, Pace, Run};
-use crate::monitor::{Debugger, Sessions, Vm};
+use crate::monitor::{Sessions, Vm};
 use crate::plan::{BoardSlot, Boot, Plan};
 use crate::registry;
 use crate::state::{self, Description, Stream, Uri, snapshots};
@@ -66,7 +66,9 @@ pub struct Args {
     #[arg(long, value_name = "URI")]
     save_on_exit: Option<Uri>,
     #[arg(long, value_name = "BACKEND", help = monitor_help())]
-    monitor: Option<String>,
+    monitor: Vec<String>,
+    #[arg(long, value_name = "BACKEND", help = qmp_help())]
+    qmp: Vec<String>,
     /// Let gdb debug the machine: tcp::PORT, tcp:HOST:PORT or unix:PATH, where one listens; without a host for this computer alone
     #[arg(long, value_name = "PLACE")]
     gdb: Option<String>,
@@ -129,7 +131,15 @@ fn net_help() -> String {
 fn monitor_help() -> String {
     let forms: Vec<_> = backend::monitor_forms().collect();
     format!(
-        "Where commands to the machine come from: {}; on the terminal of a console Ctrl-A c switches to them, unless this is none",
+        "Where commands to the machine come from, again for another place: {}; on the terminal of a console Ctrl-A c switches to them, unless this is none",
+        forms.join("|")
+    )
+}
+
+fn qmp_help() -> String {
+    let forms: Vec<_> = backend::monitor_forms().skip(1).collect();
+    format!(
+        "Where a program gives commands in QEMU's protocol (QMP), again for another place: {}",
         forms.join("|")
     )
 }
@@ -259,15 +269,19 @@ fn refuse(loaded: &Loaded, problems: Vec<Problem>) -> Result<(), super::Unbuilda
 /// Runs a board's machine: a new one, or one from a stream, which comes with its own board's plan.
 fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<u8> {
     let plan = &loaded.plan;
-    let monitor = args.monitor.as_deref().map(monitor).transpose()?;
+    let monitors = monitors(args)?;
     let debugger = args.gdb.as_deref().or(args.gdb_1234.then_some("tcp::1234"));
     let debugger = debugger.map(debugger_place).transpose()?;
-    let backends = backends(args, loaded, saved.is_some(), monitor.as_ref())?;
+    let backends = backends(args, loaded, saved.is_some(), &monitors)?;
     let mut outside = Outside::new()?;
-    if monitor == Some(Chardev::Null) {
+    if monitors.iter().any(|(at, _)| *at == Chardev::Null) {
         outside.no_switch();
     }
-    let stdio = stdio(plan, &backends, monitor.as_ref())?;
+    let monitors: Vec<_> = monitors
+        .into_iter()
+        .filter(|(at, _)| *at != Chardev::Null)
+        .collect();
+    let stdio = stdio(plan, &backends, &monitors)?;
     let mut machine = match saved {
         Some((stream, own)) => {
             let machine = stream.build(&own, plan, Fittings::default())?;
@@ -304,8 +318,11 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
             machine.plug(index, sink);
         }
     }
-    if let Some(backend) = monitor.filter(|b| *b != Chardev::Null) {
-        outside.monitor(&backend)?;
+    for (place, qmp) in &monitors {
+        match qmp {
+            true => outside.program(place)?,
+            false => outside.monitor(place)?,
+        }
     }
     if let Some(backend) = debugger {
         if machine.cpu().is_none() {
@@ -321,22 +338,19 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         (false, true) => Pace::Watched,
         (false, false) => Pace::Free,
     };
-    let monitors = outside.take_monitors();
+    let outlets = outside.take_monitors();
     outside.begin();
-    let vm = Vm {
-        machine,
-        loaded,
-        run: Run {
-            pace,
-            no_reboot: args.no_reboot,
-            max_time: args.max_time,
-        },
-        snapshots: &args.snapshots,
-        cpu: 0,
-        paused: args.stopped,
-        sessions: Sessions::new(outside, monitors),
-        debugger: Debugger::default(),
+    let places = monitors.iter().map(|(place, _)| place.to_string());
+    let sessions = Sessions::new(outside, outlets, places.collect());
+    let run = Run {
+        pace,
+        no_reboot: args.no_reboot,
+        max_time: args.max_time,
     };
+    let mut vm = Vm::new(machine, loaded, run, &args.snapshots, sessions);
+    vm.paused = args.stopped;
+    let plugged = backends.iter().map(|b| b.as_ref().map(Backend::to_string));
+    vm.plugged = plugged.map(Option::unwrap_or_default).collect();
     let (machine, end) = vm.drive();
     if args.state_hash {
         let (hash, now) = (machine.state_hash(), machine.now());
@@ -448,7 +462,7 @@ fn backends(
     args: &Args,
     loaded: &Loaded,
     restored: bool,
-    monitor: Option<&Chardev>,
+    monitors: &[(Chardev, bool)],
 ) -> Result<Vec<Option<Backend>>> {
     let plan = &loaded.plan;
     let mut backends = vec![None; plan.slots.len()];
@@ -505,7 +519,8 @@ fn backends(
             None => loaded.default(slot).map(|default| {
                 // The console that a board has there by default makes room for the monitor.
                 let taken = Backend::Chardev(Chardev::Stdio);
-                default.filter(|d| monitor != Some(&Chardev::Stdio) || *d != taken)
+                let free = monitors.iter().all(|(at, _)| *at != Chardev::Stdio);
+                default.filter(|d| free || *d != taken)
             }),
         };
         match found {
@@ -521,16 +536,16 @@ fn backends(
 fn stdio(
     plan: &Plan,
     backends: &[Option<Backend>],
-    monitor: Option<&Chardev>,
+    monitors: &[(Chardev, bool)],
 ) -> Result<Option<To>> {
     let slots = (0..).zip(backends);
     let slots = slots.filter(|(_, b)| **b == Some(Backend::Chardev(Chardev::Stdio)));
     let slots = slots.map(|(slot, _)| (To::Slot(slot), plan.slots[slot].name.as_str()));
-    let monitor = monitor.filter(|monitor| **monitor == Chardev::Stdio);
-    let mut all = monitor
-        .map(|_| (To::Monitor(0), "the monitor"))
-        .into_iter()
-        .chain(slots);
+    let monitors = (0..).zip(monitors);
+    let monitors = monitors.filter(|(_, (at, _))| *at == Chardev::Stdio);
+    let name = |qmp| if qmp { "QMP" } else { "the monitor" };
+    let monitors = monitors.map(|(number, (_, qmp))| (To::Monitor(number), name(*qmp)));
+    let mut all = monitors.chain(slots);
     let first = all.next();
     if let (Some((_, first)), Some((_, second))) = (first, all.next()) {
         bail!("{first} and {second} both want standard input and output");
@@ -538,9 +553,20 @@ fn stdio(
     Ok(first.map(|(to, _)| to))
 }
 
-/// Where `--monitor` says that commands come from.
-fn monitor(text: &str) -> Result<Chardev> {
-    Chardev::monitor(text).with_context(|| format!("--monitor {text}"))
+/// Where `--monitor` and `--qmp` say that commands come from, and whether it is QMP.
+fn monitors(args: &Args) -> Result<Vec<(Chardev, bool)>> {
+    let place = |option: &str, text: &String| {
+        Chardev::monitor(text).with_context(|| format!("{option} {text}"))
+    };
+    let people = args
+        .monitor
+        .iter()
+        .map(|text| Ok((place("--monitor", text)?, false)));
+    let programs = args.qmp.iter().map(|text| match place("--qmp", text)? {
+        Chardev::Null => bail!("--qmp {text}: leave it out for none"),
+        at => Ok((at, true)),
+    });
+    people.chain(programs).collect()
 }
 
 /// Where `--gdb` says that a debugger comes from.

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::load::{Found, Loader, find};
 use super::schema::Kind;
 use super::trust::Origin;
-use super::{Loaded, Options, open, planned, resolve_found};
+use super::{Loaded, Options, open, open_text, planned, resolve_found};
 use crate::board::chips::{self, Chip};
 use crate::board::decode::section;
 use crate::board::format::{
@@ -87,6 +87,11 @@ pub fn check(name: &str, options: &Options) -> Checked {
         }
     };
     checked(kind, loaded)
+}
+
+/// Checks a board given as text, as [`open_text`] has it.
+pub fn check_text(name: &str, text: &str, options: &Options) -> Checked {
+    checked(Kind::Board, open_text(name, text, options))
 }
 
 fn checked(kind: Kind, loaded: Result<Loaded, Report>) -> Checked {

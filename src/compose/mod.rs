@@ -2,6 +2,7 @@
 //! them, and where a value comes from.
 
 mod alone;
+mod diagnosed;
 pub mod explain;
 mod load;
 pub mod schema;
@@ -10,7 +11,8 @@ mod trust;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-pub use alone::{Checked, check};
+pub use alone::{Checked, check, check_text};
+pub use diagnosed::Diagnosed;
 use load::{Found, Loader, RunText, find};
 pub use load::{MAX_BYTES, RunFile};
 use trust::Origin;

@@ -454,6 +454,32 @@ impl Domain {
         result
     }
 
+    /// Whether an input of a device is high.
+    pub(super) fn is_high(&self, dev: DevId, pin: Pin) -> bool {
+        let place = self.places.get(dev.0 as usize);
+        let drivers = place.and_then(|place| place.inputs.get(usize::from(pin.0)));
+        drivers.is_some_and(|drivers| *drivers > 0)
+    }
+
+    /// Has an input of a device high for an instant, as a button does.
+    pub(super) fn pulse(&mut self, dev: DevId, pin: Pin) {
+        for high in [true, false] {
+            let place = self.places.get_mut(dev.0 as usize);
+            let Some(drivers) = place.and_then(|p| p.inputs.get_mut(usize::from(pin.0))) else {
+                return;
+            };
+            let before = *drivers > 0;
+            *drivers = match high {
+                true => *drivers + 1,
+                false => drivers.saturating_sub(1),
+            };
+            if before != (*drivers > 0) {
+                self.edges.push_back((dev, pin, high));
+            }
+            self.settle();
+        }
+    }
+
     /// A look at a device that is in its place.
     pub(super) fn device(&mut self, dev: DevId) -> Option<&mut (dyn Device + 'static)> {
         self.places.get_mut(dev.0 as usize)?.device.as_deref_mut()

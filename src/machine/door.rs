@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use solderless_model::{BusError, SlotKind};
+use solderless_model::{BusError, DevId, SlotKind};
 
 use super::events::{Event, Moment};
 use super::{Host, Machine, Pending};
@@ -149,6 +149,7 @@ impl Machine {
                 self.set_pace_again();
             }
             Event::Reset => self.reset(),
+            Event::Button(device, pin) => self.domain.pulse(DevId(device as u32), pin),
             Event::Read { at, size } => drop(self.ask_bus(at, size)),
         }
     }

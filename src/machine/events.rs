@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use solderless_model::Pin;
+
 /// Something from outside that a guest can see. It comes through the [door](super::door), at a moment of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -13,6 +15,8 @@ pub enum Event {
     Pace(u32),
     /// The board's reset button is pressed.
     Reset,
+    /// A button is pressed and let go: an input of a device, by its place among the board's, is high for an instant.
+    Button(usize, Pin),
     /// A monitor reads from the bus, by physical address, where there is no memory: a device may act on it.
     Read {
         /// The address.

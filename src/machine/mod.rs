@@ -324,6 +324,11 @@ impl Machine {
         self.domain.load(at, data)
     }
 
+    /// Whether an input of a device, by its place in the plan, is high.
+    pub fn is_high(&self, device: usize, pin: Pin) -> bool {
+        self.domain.is_high(DevId(device as u32), pin)
+    }
+
     /// The device with this name.
     pub fn device(&mut self, name: &str) -> Option<&mut (dyn Device + 'static)> {
         let index = self.names.iter().position(|n| n == name)?;

@@ -28,6 +28,8 @@ pub trait Host {
     fn poll(&mut self) -> Option<Message>;
     /// What happens within this time; `None` for the time means for ever.
     fn wait(&mut self, time: Option<Duration>) -> Option<Message>;
+    /// The guest has reset the board.
+    fn was_reset(&mut self) {}
     /// A slot's device has taken so many of the characters or frames that came, or the machine has dropped them.
     fn taken(&mut self, _slot: usize, _count: usize) {}
 }
@@ -174,6 +176,7 @@ impl Machine {
                 Some(Request::Reset) => {
                     tracing::info!("the guest resets the board");
                     self.reset();
+                    host.was_reset();
                 }
                 None => {}
             }

@@ -1,23 +1,33 @@
-//! The monitor: commands to a running machine, spelt as QEMU's (HMP).
+//! The monitor: commands to a running machine, as QEMU's. One table of them ([`commands`]), and two faces: people type words
+//! ([`people`], HMP), programs send JSON ([`programs`], QMP).
 //!
 //! Commands run between two slices of the run loop, when the machine stands still and nobody else has it. One that fails
 //! says why and has changed nothing.
 
 mod commands;
 mod editor;
+mod expr;
 mod gdb;
-mod info;
+mod people;
+mod programs;
+mod reference;
 mod session;
-mod snapshot;
+mod table;
 mod words;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::compose::Loaded;
 use crate::machine::{End, Machine, Pace, Run};
 
+pub use commands::JobInfo;
 pub use gdb::Debugger;
+pub use people::Known;
+pub use reference::reference;
+use session::Given;
 pub use session::Sessions;
 
 /// A machine with what its monitor can change.
@@ -27,6 +37,8 @@ pub struct Vm<'a> {
     pub machine: Machine,
     /// What it was built from.
     pub loaded: &'a Loaded,
+    /// What is plugged into each of its slots, as it is written; empty for nothing.
+    pub plugged: Vec<String>,
     /// How it runs.
     pub run: Run,
     /// The folder of named snapshots.
@@ -35,23 +47,60 @@ pub struct Vm<'a> {
     pub cpu: usize,
     /// It stands still until it is told to go on.
     pub paused: bool,
+    /// It has run.
+    pub started: bool,
+    /// It stands still because somebody goes on in its place.
+    pub moved: bool,
+    /// What became of the last save by `migrate`.
+    pub migration: Option<Migration>,
+    /// What programs have started and not dismissed.
+    pub jobs: Vec<JobInfo>,
+    /// A command ends the run so, and what programs are told of it.
+    pub end: Option<(End, &'static str)>,
     /// What comes from outside.
     pub sessions: Sessions,
     /// Who debugs it.
     pub debugger: Debugger<'a>,
 }
 
-/// What a command came to.
-enum Done {
-    /// It has this to say.
-    Say(String),
-    /// The run ends.
-    End(End),
+/// What became of a save.
+#[derive(Debug, Clone)]
+pub struct Migration {
+    /// `completed` or `failed`.
+    pub status: &'static str,
+    /// How long it took.
+    pub time: Duration,
+    /// Why it failed.
+    pub reason: Option<String>,
 }
 
-type Outcome = Result<Done, String>;
+impl<'a> Vm<'a> {
+    /// A machine, and those who talk to its monitor.
+    pub fn new(
+        machine: Machine,
+        loaded: &'a Loaded,
+        run: Run,
+        snapshots: &'a Path,
+        sessions: Sessions,
+    ) -> Self {
+        Self {
+            machine,
+            loaded,
+            plugged: Vec::new(),
+            run,
+            snapshots,
+            cpu: 0,
+            paused: false,
+            started: false,
+            moved: false,
+            migration: None,
+            jobs: Vec::new(),
+            end: None,
+            sessions,
+            debugger: Debugger::default(),
+        }
+    }
 
-impl Vm<'_> {
     /// Runs the machine and carries out the commands that come, until something ends the run. Nothing comes in then any more,
     /// and the terminal is as it was.
     pub fn drive(mut self) -> (Machine, End) {
@@ -59,10 +108,41 @@ impl Vm<'_> {
         let limit = limit.filter(|_| self.run.pace != Pace::Deterministic);
         let until = limit.and_then(|limit| Instant::now().checked_add(limit));
         self.sessions.allow(until);
+        self.started |= !self.paused || self.machine.now() > 0;
+        let known = self.known();
+        self.sessions.know(known);
         let end = self.until_end();
+        let (guest, reason) = match (end, self.end) {
+            (_, Some((_, reason))) => (false, reason),
+            (End::PowerOff | End::Exit(_), None) => (true, "guest-shutdown"),
+            (End::Reset, None) => (true, "guest-reset"),
+            (End::Quit(0), None) => (false, "host-ui"),
+            (End::Quit(_), None) => (false, "host-signal"),
+            (End::TimeUp | End::Paused | End::Stopped(..), None) => (false, "host-error"),
+        };
+        let data = json!({ "guest": guest, "reason": reason });
+        self.sessions.event("SHUTDOWN", Some(data));
         self.debugger_ends(end);
         let end = self.sessions.finish(&self.machine, end);
         (self.machine, end)
+    }
+
+    /// The names that a line can be completed to.
+    fn known(&mut self) -> Known {
+        let registers = self.machine.cpu().map(|cpu| cpu.registers());
+        let mut names = Vec::new();
+        for register in registers.into_iter().flatten() {
+            if !names.iter().any(|name| name == register.group) {
+                names.push(register.group.to_owned());
+            }
+            names.push(register.name.to_owned());
+        }
+        let devices = self.loaded.plan.devices.iter();
+        Known {
+            devices: devices.map(|device| device.path.clone()).collect(),
+            registers: names,
+            snapshots: self.snapshots.to_owned(),
+        }
     }
 
     fn until_end(&mut self) -> End {
@@ -76,6 +156,7 @@ impl Vm<'_> {
                 }
                 Pace::Watched | Pace::Free => limit.saturating_sub(begin.elapsed()),
             });
+            self.sessions.runs(!self.paused);
             self.machine.step_cpu(self.debugger.stepping());
             let end = match (self.paused, self.run.pace) {
                 (false, _) => self.machine.run(self.run, &mut self.sessions),
@@ -88,32 +169,40 @@ impl Vm<'_> {
                 End::Stopped(cpu, stop) => self.debugger_stopped(cpu, stop),
                 end => return end,
             }
-            while let Some((session, line)) = self.sessions.command() {
-                match self.execute(&line) {
-                    Ok(Done::Say(text)) => self.sessions.answer(session, &text),
-                    Ok(Done::End(end)) => return end,
-                    Err(reason) => {
-                        let answer = format!("Error: {reason}\n");
+            while let Some((session, given)) = self.sessions.command() {
+                let begin = Instant::now();
+                match given {
+                    Given::Line(line) => {
+                        let answer = people::answer(self, &line);
+                        // A person sees that the program has ended.
+                        if self.end.is_none() {
+                            self.sessions.answer(session, &answer);
+                        }
+                    }
+                    Given::Message(message) => {
+                        let mut ready = self.sessions.ready(session);
+                        let answer = programs::answer(self, &mut ready, &message);
+                        self.sessions.set_ready(session, ready);
                         self.sessions.answer(session, &answer);
                     }
                 }
+                if let Some((end, _)) = self.end {
+                    return end;
+                }
+                self.sessions.spent(begin.elapsed());
             }
             if let Some(end) = self.attend_debugger() {
                 return end;
             }
         }
     }
+}
 
-    fn execute(&mut self, line: &str) -> Outcome {
-        let mut words = words::words(line)?;
-        // A format can stand without a blank: xp/4xw.
-        if let Some(slash) = words.first().and_then(|name| name.find('/')) {
-            let format = words[0].split_off(slash);
-            words.insert(1, format);
-        }
-        let Some((name, args)) = words.split_first() else {
-            return Ok(Done::Say(String::new()));
-        };
-        commands::run(commands::COMMANDS, "command", self, name, args)
+/// How many CPUs there are, in words.
+fn cpus_there_are(count: usize) -> String {
+    match count {
+        0 => "the board has no CPU".to_owned(),
+        1 => "the board has one, 0".to_owned(),
+        _ => format!("the board has {count}, 0 to {}", count - 1),
     }
 }

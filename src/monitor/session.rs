@@ -1,12 +1,18 @@
-//! Those who talk to the monitor: the terminal, with a line to edit, and streams, with plain lines.
+//! Those who talk to the monitor: people at the terminal, with a line to edit, and on streams, with plain lines; programs, with
+//! messages.
+//!
+//! Whoever floods the monitor costs the machine no more than its share of time ([`Share`]); what waits then waits at the peer.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::commands;
+use serde_json::Value;
+
 use super::editor::Editor;
+use super::people::{self, Known};
+use super::programs::{self, Framer};
 use crate::backend::{Face, Heard, Outlet, Outside, PATIENCE, Said, To};
 use crate::machine::{Backlog, End, Host, Machine, Message, Sink, Word};
 use crate::visible::visible;
@@ -16,6 +22,8 @@ const PROMPT: &str = "(solderless) ";
 
 /// The longest line of a stream. What is longer is cut off.
 const LONGEST: usize = 1 << 14;
+/// How much a program may leave unread before it misses what happens.
+const UNREAD: usize = 1 << 16;
 /// Bytes that a terminal's editor is given at once: each may have the whole line drawn anew.
 const TYPED: usize = 64;
 
@@ -25,13 +33,76 @@ pub struct Sessions {
     outside: Outside,
     /// By the number under which [`Outside`] hears them.
     sessions: Vec<Session>,
-    commands: VecDeque<(usize, String)>,
+    commands: VecDeque<(usize, Given)>,
     /// What the debugger has said and was not looked at yet.
     packets: VecDeque<Said>,
     /// The debugger's number.
     debugger: Option<usize>,
     /// When the time allowed is over.
     until: Option<Instant>,
+    /// Where those are that are no console's terminal, as it is written.
+    places: Vec<String>,
+    known: Known,
+    share: Share,
+    /// Somebody's words were not looked at, because the share was used up.
+    late: bool,
+}
+
+/// A command that was given.
+#[derive(Debug)]
+pub enum Given {
+    /// By a person.
+    Line(String),
+    /// By a program.
+    Message(programs::Message),
+}
+
+/// The part of the time that the monitor may take from a machine that runs: a twentieth. What is not used is kept for a while, so
+/// that nobody who gives a command now and then waits.
+#[derive(Debug)]
+struct Share {
+    /// Nanoseconds that may be used now; below nothing if too many were.
+    left: i64,
+    since: Instant,
+    /// The machine runs, and somebody's guest waits.
+    runs: bool,
+}
+
+impl Share {
+    /// One part in so many.
+    const PART: i64 = 20;
+    /// The most that is kept.
+    const KEPT: i64 = 100_000_000;
+    /// The most that one command counts. A save takes what it takes.
+    const MOST: i64 = 5_000_000;
+
+    fn new() -> Self {
+        Self {
+            left: Self::KEPT,
+            since: Instant::now(),
+            runs: true,
+        }
+    }
+
+    fn spend(&mut self, time: Duration) {
+        if self.runs {
+            let time = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+            self.left -= time.min(Self::MOST);
+        }
+    }
+
+    /// How long nothing may be used; `None` if something may be.
+    fn wait(&mut self) -> Option<Duration> {
+        if self.left > 0 || !self.runs {
+            return None;
+        }
+        let now = Instant::now();
+        let passed = i64::try_from((now - self.since).as_nanos()).unwrap_or(i64::MAX);
+        self.left = (self.left + passed / Self::PART).min(Self::KEPT);
+        self.since = now;
+        let missing = u64::try_from(1 - self.left).unwrap_or(0);
+        (missing > 0).then(|| Duration::from_nanos(missing * Self::PART as u64))
+    }
 }
 
 struct Session {
@@ -52,6 +123,8 @@ enum Input {
     Lines(Vec<u8>, bool),
     /// The debugger's packets, which are looked at elsewhere.
     Packets,
+    /// What has come of a message, and whether the client has said that it is ready.
+    Messages(Framer, bool),
 }
 
 impl fmt::Debug for Session {
@@ -60,13 +133,15 @@ impl fmt::Debug for Session {
             Input::Terminal(_) => "terminal",
             Input::Lines(..) => "lines",
             Input::Packets => "packets",
+            Input::Messages(..) => "messages",
         })
     }
 }
 
 impl Sessions {
-    /// Takes over the outside. Each monitor has the number of its place, and says what talks to it.
-    pub fn new(outside: Outside, monitors: Vec<(Outlet, Face)>) -> Self {
+    /// Takes over the outside. Each monitor has the number of its place, and says what talks to it. `places` says where those are that
+    /// are on no console's terminal.
+    pub fn new(outside: Outside, monitors: Vec<(Outlet, Face)>, places: Vec<String>) -> Self {
         let debugger = monitors
             .iter()
             .position(|(_, face)| *face == Face::Debugger);
@@ -78,6 +153,7 @@ impl Sessions {
             input: match face {
                 Face::Terminal => Input::Terminal(Editor::new(PROMPT)),
                 Face::Lines => Input::Lines(Vec::new(), false),
+                Face::Messages => Input::Messages(Framer::default(), false),
                 Face::Debugger => Input::Packets,
             },
             greeted: false,
@@ -89,6 +165,58 @@ impl Sessions {
             packets: VecDeque::new(),
             debugger,
             until: None,
+            places,
+            known: Known::default(),
+            share: Share::new(),
+            late: false,
+        }
+    }
+
+    /// Where those are that are on no console's terminal, as it is written.
+    pub fn places(&self) -> &[String] {
+        &self.places
+    }
+
+    /// What lines can be completed to.
+    pub fn know(&mut self, known: Known) {
+        self.known = known;
+    }
+
+    /// Whether the machine runs: one that stands still loses no time by what is asked of it.
+    pub fn runs(&mut self, runs: bool) {
+        self.share.runs = runs;
+    }
+
+    /// A command has taken so long.
+    pub fn spent(&mut self, time: Duration) {
+        self.share.spend(time);
+    }
+
+    /// Tells every program that is ready of something that has happened.
+    pub fn event(&mut self, name: &str, data: Option<Value>) {
+        let ready = |s: &&mut Session| matches!(s.input, Input::Messages(_, true));
+        let mut text = None;
+        for session in self.sessions.iter_mut().filter(ready) {
+            let text = text.get_or_insert_with(|| programs::event(name, data.clone()));
+            // One that reads nothing hears nothing any more.
+            if session.answer.len() < UNREAD {
+                session.send(text.as_bytes());
+            }
+        }
+    }
+
+    /// Whether a program has said that it is ready.
+    pub fn ready(&self, session: usize) -> bool {
+        let session = self.sessions.get(session);
+        session.is_some_and(|s| matches!(s.input, Input::Messages(_, true)))
+    }
+
+    /// Notes whether a program has said so.
+    pub fn set_ready(&mut self, session: usize, is_ready: bool) {
+        if let Some(session) = self.sessions.get_mut(session)
+            && let Input::Messages(_, ready) = &mut session.input
+        {
+            *ready = is_ready;
         }
     }
 
@@ -112,8 +240,11 @@ impl Sessions {
     }
 
     /// The next command, and who gave it.
-    pub fn command(&mut self) -> Option<(usize, String)> {
-        self.commands.pop_front()
+    pub fn command(&mut self) -> Option<(usize, Given)> {
+        match self.share.wait() {
+            None => self.commands.pop_front(),
+            Some(_) => None,
+        }
     }
 
     /// The next that the debugger has said, and its number, if all that it was told has gone out.
@@ -150,25 +281,34 @@ impl Sessions {
         self.outside.next_peer(number);
     }
 
-    /// Whether there is something to be done between two instructions.
-    fn is_due(&mut self) -> bool {
-        let debugger = self.debugger.filter(|_| !self.packets.is_empty());
-        let debugger = debugger.and_then(|number| self.sessions.get_mut(number));
-        !self.commands.is_empty() || debugger.is_some_and(Session::flush)
-    }
-
     /// Answers whoever gave a command, and asks for the next.
     pub fn answer(&mut self, session: usize, text: &str) {
         if let Some(asker) = self.sessions.get_mut(session) {
             asker.asked = false;
-            asker.say(text);
-            asker.prompt();
+            match asker.input {
+                // It is all in JSON, which has nothing for a terminal in it.
+                Input::Messages(..) => asker.send(text.as_bytes()),
+                Input::Terminal(_) | Input::Lines(..) | Input::Packets => {
+                    asker.say(text);
+                    asker.prompt();
+                }
+            }
             self.attend(session);
         }
     }
 
     /// Looks at what one has said, up to the next command, if its last answer is out.
     fn attend(&mut self, number: usize) {
+        if self.share.wait().is_some() {
+            self.late = true;
+            return;
+        }
+        let begin = Instant::now();
+        self.look(number);
+        self.share.spend(begin.elapsed());
+    }
+
+    fn look(&mut self, number: usize) {
         let Some(session) = self.sessions.get_mut(number) else {
             return;
         };
@@ -177,10 +317,10 @@ impl Sessions {
             && let Some(said) = session.said.pop_front()
         {
             let closed = matches!(said, Said::Closed);
-            let (line, taken) = session.hear(said);
-            if let Some(line) = line {
+            let (given, taken) = session.hear(said, &self.known);
+            if let Some(given) = given {
                 session.asked = true;
-                self.commands.push_back((number, line));
+                self.commands.push_back((number, given));
             }
             self.outside.taken(To::Monitor(number), taken);
             if closed {
@@ -205,9 +345,9 @@ impl Sessions {
                 self.attend(number);
             }
         }
-        match self.is_due() {
-            true => Word::Pause.into(),
-            false => Word::Room.into(),
+        match self.due() {
+            Ok(true) => Word::Pause.into(),
+            Ok(false) | Err(_) => Word::Room.into(),
         }
     }
 
@@ -254,9 +394,32 @@ impl Sessions {
     }
 }
 
+impl Sessions {
+    /// Whether a command is to be carried out now, after a look at what waited for it; how long that has to wait otherwise, if
+    /// there is anything.
+    fn due(&mut self) -> Result<bool, Duration> {
+        // Whoever debugs a machine has all of its time.
+        let debugger = self.debugger.filter(|_| !self.packets.is_empty());
+        let debugger = debugger.and_then(|number| self.sessions.get_mut(number));
+        if debugger.is_some_and(Session::flush) {
+            return Ok(true);
+        }
+        if self.commands.is_empty() && !self.late {
+            return Ok(false);
+        }
+        if let Some(time) = self.share.wait() {
+            return Err(time);
+        }
+        if std::mem::take(&mut self.late) {
+            (0..self.sessions.len()).for_each(|n| self.attend(n));
+        }
+        Ok(!self.commands.is_empty())
+    }
+}
+
 impl Host for Sessions {
     fn poll(&mut self) -> Option<Message> {
-        if self.is_due() {
+        if self.due() == Ok(true) {
             return Some(Word::Pause.into());
         }
         let heard = self.outside.poll()?;
@@ -264,11 +427,22 @@ impl Host for Sessions {
     }
 
     fn wait(&mut self, time: Option<Duration>) -> Option<Message> {
-        if self.is_due() {
-            return Some(Word::Pause.into());
+        let time = match self.due() {
+            Ok(true) => return Some(Word::Pause.into()),
+            Ok(false) => time,
+            // Those who wait for their share are looked at when it has come.
+            Err(wait) => Some(time.map_or(wait, |time| time.min(wait))),
+        };
+        match self.outside.wait(time) {
+            Some(heard) => Some(self.sort(heard)),
+            None if self.due() == Ok(true) => Some(Word::Pause.into()),
+            None => None,
         }
-        let heard = self.outside.wait(time)?;
-        Some(self.sort(heard))
+    }
+
+    fn was_reset(&mut self) {
+        let data = serde_json::json!({ "guest": true, "reason": "guest-reset" });
+        self.event("RESET", Some(data));
     }
 
     fn taken(&mut self, slot: usize, count: usize) {
@@ -278,9 +452,23 @@ impl Host for Sessions {
 
 impl Session {
     /// Takes in what was said, up to the end of a line: the line, and how many bytes were taken.
-    fn hear(&mut self, said: Said) -> (Option<String>, usize) {
+    fn hear(&mut self, said: Said, known: &Known) -> (Option<Given>, usize) {
         match (said, &mut self.input) {
             (_, Input::Packets) => (None, 0),
+            (Said::Opened, Input::Messages(framer, ready)) => {
+                (*framer, *ready) = (Framer::default(), false);
+                self.send(programs::greeting().as_bytes());
+                (None, 0)
+            }
+            (Said::Closed, Input::Messages(framer, ready)) => {
+                (*framer, *ready) = (Framer::default(), false);
+                (None, 0)
+            }
+            (Said::Text(mut bytes), Input::Messages(framer, _)) => {
+                let (message, used) = framer.feed(&bytes);
+                self.rest(bytes.split_off(used));
+                (message.map(Given::Message), used)
+            }
             (Said::Opened, input) => {
                 if let Input::Lines(..) = input {
                     *input = Input::Lines(Vec::new(), false);
@@ -309,10 +497,11 @@ impl Session {
             (Said::Text(mut bytes), Input::Terminal(editor)) => {
                 let mut echo = String::new();
                 let some = &bytes[..bytes.len().min(TYPED)];
-                let (line, used) = editor.feed(some, &mut echo, &commands::complete);
+                let complete = |line: &str| people::complete(known, line);
+                let (line, used) = editor.feed(some, &mut echo, &complete);
                 self.send(echo.as_bytes());
                 self.rest(bytes.split_off(used));
-                (line, used)
+                (line.map(Given::Line), used)
             }
             (Said::Text(mut bytes), Input::Lines(partial, returned)) => {
                 let mut whole = None;
@@ -337,7 +526,7 @@ impl Session {
                 let (line, used) = whole.unzip();
                 let used = used.unwrap_or(bytes.len());
                 self.rest(bytes.split_off(used));
-                (line, used)
+                (line.map(Given::Line), used)
             }
         }
     }
@@ -380,6 +569,7 @@ impl Session {
         match self.input {
             Input::Terminal(_) => self.send(text.replace('\n', "\r\n").as_bytes()),
             Input::Lines(..) | Input::Packets => self.send(text.as_bytes()),
+            Input::Messages(..) => {}
         }
     }
 
@@ -387,7 +577,7 @@ impl Session {
         match &self.input {
             Input::Terminal(editor) => self.send(editor.draw().into_bytes().as_slice()),
             Input::Lines(..) => self.send(PROMPT.as_bytes()),
-            Input::Packets => {}
+            Input::Messages(..) | Input::Packets => {}
         }
     }
 }

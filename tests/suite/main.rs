@@ -28,6 +28,7 @@ mod outside;
 mod pace;
 mod parts;
 mod peers;
+mod qmp;
 mod restore;
 mod rom;
 mod schemas;

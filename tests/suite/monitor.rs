@@ -173,7 +173,14 @@ fn bad_commands_say_why_and_change_nothing() {
         ),
         ("info registers epcc", "did you mean `epc`?"),
         ("cpu 1", "Error: there is no CPU 1: the board has one, 0"),
-        ("cpu x", "Error: there is no CPU x: the board has one, 0"),
+        ("cpu x", "Error: 'x' is no number and no symbol"),
+        ("cpu 1+1", "Error: there is no CPU 2: the board has one, 0"),
+        ("x 1 2", "Error: '1 2' is no number: what is '2'?"),
+        ("print $nobody", "Error: the CPU has no register 'nobody'"),
+        ("info device nobody", "Error: Device 'nobody' not found"),
+        ("x 0x100", "Error: nothing translates the address 0x100"),
+        ("info usernet", "here it is info network"),
+        ("drive_add 0 x", "there are no disks"),
         ("info \"status", "Error: unterminated string"),
         ("help bogus", "Error: unknown command: 'bogus'"),
         ("", ""),
@@ -236,7 +243,11 @@ fn help_names_every_command_and_every_command_has_its_help() {
     for line in kinds.lines() {
         let (usage, _) = line.split_once(" -- ").expect("a line for each");
         let name = usage.split(" [").next().expect("a name");
-        let said = ask(&mut console, name);
+        let (name, device) = match name.strip_suffix(" DEVICE") {
+            Some(name) => (name, " piix4.pic"),
+            None => (name, ""),
+        };
+        let said = ask(&mut console, &format!("{name}{device}"));
         assert!(
             !said.is_empty() && !said.contains("Error"),
             "{name}: {said}"
@@ -324,11 +335,11 @@ fn a_machine_can_start_standing_still() {
     let bytes = ask(&mut console, "xp /17xb 0x0");
     assert_eq!(bytes.lines().count(), 2, "{bytes}");
     for (line, reason) in [
-        ("xp 4xw 0", "'4xw' is no format"),
+        ("xp 4xw 0", "'4xw' is no number"),
         ("xp /4xz 0", "'/4xz' is no format"),
         ("xp /99999999999x 0", "is no format"),
         ("xp /65537x 0", "65537 are too many to print; at most 65536"),
-        ("xp /x ten", "'ten' is no address"),
+        ("xp /x ten", "'ten' is no number and no symbol"),
         ("xp /x", "too few arguments"),
         (
             "xp /2g 0xffffffffffffff00",
@@ -550,7 +561,69 @@ fn documented() -> (String, String) {
         let lines = text.lines().filter_map(|line| line.strip_prefix(start));
         lines.map(str::to_owned).next().expect("the line")
     };
-    (line("(solderless) "), line("$ solderless "))
+    let migrate = format!("migrate {}", line("(solderless) migrate "));
+    (migrate, line("$ solderless "))
+}
+
+#[test]
+fn every_command_of_the_document_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut pair = Pair::start(folder, |monitor| {
+        malta(&["-S", "--deterministic", "--monitor", monitor])
+    });
+    let text =
+        fs::read_to_string(guests::repository().join("docs/monitor.md")).expect("it is there");
+    // The session about memory, as it is there.
+    let (_, session) = text.split_once("(solderless) print $pc").expect("it");
+    let (session, _) = session.split_once("\n```").expect("its end");
+    let session = format!("(solderless) print $pc{session}\n");
+    for asked in session.split("(solderless) ").skip(1) {
+        let (command, answer) = asked.split_once('\n').expect("a command");
+        assert_eq!(pair.ask(command), answer, "{command}");
+    }
+    let (_, table) = text.split_once("| command |").expect("the table");
+    let mut tried = 0;
+    for row in table.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let usage = row.split('`').next().expect("a command");
+        let words = usage.split(' ').filter_map(|word| match word {
+            "INDEX" | "[CPU-INDEX]" => Some("0"),
+            "ADDRESS" if usage.starts_with("xp") => Some("0x1fc00000"),
+            "ADDRESS" => Some("0xbfc00000"),
+            "[/FORMAT]" if usage.starts_with("print") => Some("/x"),
+            "[/FORMAT]" => Some("/4xw"),
+            "VALUE" => Some("$pc+(4*2)"),
+            "VAL" if usage.starts_with("pmemsave") => Some("0"),
+            "VAL" => Some("0x80000000"),
+            "SIZE" => Some("0x20000"),
+            "FILENAME" => Some("memory"),
+            "NAME" => Some("here"),
+            "PATH" => Some("/machine"),
+            "PROPERTY" => Some("board"),
+            "DEVICE" => Some("piix4.pm"),
+            "URI" => Some("file:moved"),
+            "[COMMAND]" | "[WHAT]" | "[NAME...]" => None,
+            "[-a]" | "[-d]" => Some(&word[1..3]),
+            word => Some(word),
+        });
+        let command = words.collect::<Vec<_>>().join(" ");
+        tried += 1;
+        if command == "quit" {
+            continue;
+        }
+        let said = pair.ask(&command);
+        assert!(!said.starts_with("Error"), "{command}: {said}");
+        let about = pair.ask(&format!(
+            "help {}",
+            command.split(' ').next().expect("a word")
+        ));
+        assert!(about.contains(" -- "), "{about}");
+    }
+    assert!(tried > 30, "the commands were not found");
+    let size = fs::metadata(pair.folder.path().join("memory"))
+        .expect("it was written")
+        .len();
+    assert_eq!(size, 0x20000);
+    pair.quit();
 }
 
 #[test]

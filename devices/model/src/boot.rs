@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use crate::Size;
+use crate::{Cpu, Size};
 
 /// An architecture of CPUs, as far as it matters for what they boot.
 pub trait Architecture: Sync {
@@ -16,6 +16,10 @@ pub trait Architecture: Sync {
     fn name(&self) -> &'static str;
     /// What people call it: `MIPS`.
     fn title(&self) -> &'static str;
+    /// What QEMU calls a machine with such a CPU, as in `qemu-system-riscv64`.
+    fn target(&self, cpu: &Cpu) -> String {
+        format!("{}{}", self.name(), cpu.bits)
+    }
     /// `e_machine` of its ELF files.
     fn elf_machine(&self) -> u16;
     /// The protocols in which kernels are started, the usual one first.

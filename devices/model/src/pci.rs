@@ -184,6 +184,12 @@ impl PciConfig {
         self.get(COMMAND, 2) as u16
     }
 
+    /// The base address registers that show a region: the number of each, its space, and the bytes that it decodes.
+    pub fn bars(&self) -> impl Iterator<Item = (u8, Space, u32)> {
+        let bars = (0..).zip(&self.bars);
+        bars.filter_map(|(index, bar)| bar.map(|bar| (index, bar.space, bar.size)))
+    }
+
     /// The address in a base address register, if its space is enabled and it has been set.
     pub fn bar_address(&self, index: u8) -> Option<u64> {
         let bar = self.bars.get(usize::from(index)).copied().flatten()?;

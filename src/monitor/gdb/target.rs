@@ -32,7 +32,7 @@ use solderless_model::memory::PAGE;
 use solderless_model::registers::{self, Value};
 use solderless_model::{Place, Processor, Watch, Watching};
 
-use super::super::{Done, Vm};
+use super::super::{Vm, people};
 use super::MOST_STOPS;
 use crate::machine::End;
 use crate::visible::visible;
@@ -526,14 +526,8 @@ impl MonitorCmd for Vm<'_> {
         line: &[u8],
         mut out: ConsoleOutput<'_>,
     ) -> Result<(), Infallible> {
-        let text = match self.execute(&String::from_utf8_lossy(line)) {
-            Ok(Done::Say(text)) => text,
-            Ok(Done::End(end)) => {
-                self.debugger.end = Some(end);
-                String::new()
-            }
-            Err(reason) => format!("Error: {reason}\n"),
-        };
+        let text = people::answer(self, &String::from_utf8_lossy(line));
+        self.debugger.end = self.end.map(|(end, _)| end);
         for piece in visible(&text).as_bytes().chunks(PIECE) {
             out.write_raw(piece);
             out.flush();

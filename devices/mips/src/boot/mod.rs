@@ -5,6 +5,7 @@ mod firmware;
 mod none;
 mod yamon;
 
+use solderless_model::Cpu;
 use solderless_model::boot::{Architecture, BootError, Protocol};
 
 /// What the boot protocols take of a physical address that a kernel is linked to, and their stubs say it by: the cached and the
@@ -30,6 +31,12 @@ impl Architecture for Mips {
 
     fn title(&self) -> &'static str {
         "MIPS"
+    }
+
+    fn target(&self, cpu: &Cpu) -> String {
+        let wide = if cpu.bits == 64 { "64" } else { "" };
+        let end = if cpu.big_endian { "" } else { "el" };
+        format!("{}{wide}{end}", self.name())
     }
 
     fn elf_machine(&self) -> u16 {
