@@ -54,7 +54,10 @@ const OPTIONS: &[(&[&str], &str)] = &[
     (&["no-reboot"], "--no-reboot"),
     (&["loadvm"], "--restore file:snapshots/….snap"),
     (&["incoming"], "--restore …"),
-    (&["icount"], "--deterministic"),
+    (
+        &["icount"],
+        "--deterministic; for rr=record --log-events FILE, for rr=replay --replay-events FILE",
+    ),
     (
         &["accel", "enable-kvm"],
         "--engine interp or jit; without it the faster",

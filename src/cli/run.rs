@@ -1,6 +1,7 @@
 //! `solderless run`.
 
-use std::io::{self, Cursor, Read, Seek};
+use std::io::{self, BufReader, Cursor, Read, Seek};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,7 +14,10 @@ use crate::backend::{self, Backend, Chardev, ExitOn, Image, LOST, Outside, To};
 use crate::compose::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::files;
-use crate::machine::{self, End, Fittings, Kernel, KernelFiles, LONGEST_NS, Machine, Pace, Run};
+use crate::machine::{
+    self, Door, End, Fittings, Header, Journal, Kernel, KernelFiles, LONGEST_NS, LogError, Machine,
+    Pace, QUANTUM_NS, Run, Script,
+};
 use crate::monitor::{Sessions, Vm};
 use crate::plan::{BoardSlot, Boot, Plan};
 use crate::registry;
@@ -103,6 +107,12 @@ pub struct Args {
     /// Guest time that a CPU has in its turn on a board with several of them, such as 20us; without this 100us
     #[arg(long, value_name = "TIME", value_parser = quantum)]
     quantum: Option<u64>,
+    /// Write what comes to the machine from outside, and when, to a file, of which --replay-events makes the same run again; not what a debugger does
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["gdb", "gdb_1234"])]
+    log_events: Option<PathBuf>,
+    /// Make the run again that a log of --log-events is of: with the same options, and nothing from outside
+    #[arg(long, value_name = "FILE", conflicts_with = "log_events")]
+    replay_events: Option<PathBuf>,
     /// Print a hash of the machine's final state on standard error
     #[arg(long)]
     state_hash: bool,
@@ -282,17 +292,22 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         .filter(|(at, _)| *at != Chardev::Null)
         .collect();
     let stdio = stdio(plan, &backends, &monitors)?;
+    let (door, header) = door(args, plan, saved.is_some())?;
+    let (deterministic, replays) = (header.deterministic, args.replay_events.is_some());
     let mut machine = match saved {
         Some((stream, own)) => {
-            let machine = stream.build(&own, plan, Fittings::default())?;
+            let fittings = Fittings {
+                door,
+                ..Fittings::default()
+            };
+            let machine = stream.build(&own, plan, fittings)?;
             tracing::info!("the machine goes on at {} ns of guest time", machine.now());
             machine
         }
-        None => power_on(args, plan, &backends)?,
+        None => power_on(args, plan, &backends, door, deterministic)?,
     };
-    if let Some(quantum) = args.quantum {
-        machine.set_quantum(quantum);
-    }
+    machine.set_quantum(header.quantum);
+    machine.begin().map_err(|e| of_log(args, &e))?;
     if let Some(engine) = args.engine
         && machine.cpu().is_some()
         && !machine.set_engine(engine.into())
@@ -311,8 +326,8 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         let name = &plan.slots[index].name;
         let sink = match backend {
             Some(Backend::Chardev(backend)) => outside.plug(index, name, backend)?,
-            Some(Backend::Netdev(backend)) => outside.connect(index, name, backend)?,
-            Some(Backend::Image(_)) | None => None,
+            Some(Backend::Netdev(backend)) if !replays => outside.connect(index, name, backend)?,
+            Some(Backend::Netdev(_) | Backend::Image(_)) | None => None,
         };
         if let Some(sink) = sink {
             machine.plug(index, sink);
@@ -330,10 +345,10 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         }
         outside.debugger(&backend)?;
     }
-    if let Some(stdio) = stdio.filter(|_| args.deterministic && !outside.interactive()) {
+    if let Some(stdio) = stdio.filter(|_| deterministic && !replays && !outside.interactive()) {
         outside.gather(stdio);
     }
-    let pace = match (args.deterministic, outside.interactive()) {
+    let pace = match (deterministic, outside.interactive()) {
         (true, _) => Pace::Deterministic,
         (false, true) => Pace::Watched,
         (false, false) => Pace::Free,
@@ -351,7 +366,10 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     vm.paused = args.stopped;
     let plugged = backends.iter().map(|b| b.as_ref().map(Backend::to_string));
     vm.plugged = plugged.map(Option::unwrap_or_default).collect();
-    let (machine, end) = vm.drive();
+    let (mut machine, end) = vm.drive();
+    if let Err(e) = machine.conclude(end) {
+        bail!(of_log(args, &e));
+    }
     if args.state_hash {
         let (hash, now) = (machine.state_hash(), machine.now());
         backend::say(&format!("state {hash:032x} at {now} ns\n"));
@@ -378,10 +396,55 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         }
     }
     Ok(match end {
-        End::PowerOff | End::Reset | End::Paused | End::Stopped(..) => 0,
+        End::PowerOff | End::Reset | End::Paused | End::Stopped(..) | End::Astray => 0,
         End::TimeUp => TIME_UP,
         End::Quit(status) | End::Exit(status) => status,
     })
+}
+
+/// How what comes from outside is let into the machine, and what the run is beside that: of a run that is made again, what its log
+/// says.
+fn door(args: &Args, plan: &Plan, restored: bool) -> Result<(Door, Header)> {
+    let header = Header {
+        board: plan.name.clone(),
+        deterministic: args.deterministic,
+        quantum: args.quantum.unwrap_or(QUANTUM_NS),
+    };
+    if let Some(path) = &args.log_events {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let file = options.open(path);
+        let journal = file.and_then(|file| Journal::new(Box::new(file), &header, plan));
+        let journal =
+            journal.with_context(|| format!("--log-events: cannot write {}", shown(path)))?;
+        return Ok((Door::logged(journal), header));
+    }
+    let Some(path) = &args.replay_events else {
+        return Ok((Door::default(), header));
+    };
+    let file = files::open(path);
+    let file = file.with_context(|| format!("--replay-events: cannot read {}", shown(path)))?;
+    let script =
+        Script::open(Box::new(BufReader::new(file)), plan).map_err(|e| of_log(args, &e))?;
+    match (script.begins_at_power_on(), restored) {
+        (true, true) => bail!(
+            "{}: the log begins where the machine is switched on: leave --restore out",
+            shown(path)
+        ),
+        (false, false) => bail!(
+            "{}: the log begins with a restored machine: name its stream with --restore",
+            shown(path)
+        ),
+        _ => {}
+    }
+    let header = script.header().clone();
+    Ok((Door::repeated(script), header))
+}
+
+/// What is the matter with the log that a run is made again of.
+fn of_log(args: &Args, error: &LogError) -> anyhow::Error {
+    let path = args.replay_events.as_deref().map(shown);
+    anyhow!("{}: {error}", path.unwrap_or_default())
 }
 
 /// How long a save at the end waits for a place that takes next to nothing, and how soon it says so.
@@ -414,8 +477,14 @@ fn complain(text: &str) {
 }
 
 /// A new machine, with the images that the user names.
-fn power_on(args: &Args, plan: &Plan, backends: &[Option<Backend>]) -> Result<Machine> {
-    let kernel = kernel(args, plan)?;
+fn power_on(
+    args: &Args,
+    plan: &Plan,
+    backends: &[Option<Backend>],
+    door: Door,
+    deterministic: bool,
+) -> Result<Machine> {
+    let kernel = kernel(args, plan, deterministic)?;
     let mut images = vec![None; plan.slots.len()];
     for (index, slot) in plan
         .slots
@@ -442,15 +511,12 @@ fn power_on(args: &Args, plan: &Plan, backends: &[Option<Backend>]) -> Result<Ma
     let wall = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_secs() as i64);
-    let epoch = if args.deterministic {
-        FIXED_EPOCH
-    } else {
-        wall
-    };
+    let epoch = if deterministic { FIXED_EPOCH } else { wall };
     let fittings = Fittings {
         images,
         kernel,
         epoch,
+        door,
         ..Fittings::default()
     };
     Ok(Machine::new(plan, fittings)?)
@@ -658,7 +724,7 @@ fn firmware(image: &Image, plan: &Plan, boot: &Boot) -> Result<Vec<u8>> {
     Ok(firmware.image)
 }
 
-fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
+fn kernel(args: &Args, plan: &Plan, deterministic: bool) -> Result<Option<Kernel>> {
     let Some(path) = &args.kernel else {
         let given = [
             ("--initrd", args.initrd.is_some()),
@@ -682,7 +748,7 @@ fn kernel(args: &Args, plan: &Plan) -> Result<Option<Kernel>> {
         image: &image,
         initrd: initrd.as_deref(),
         append: args.append.as_deref().unwrap_or(""),
-        fixed_seed: args.deterministic,
+        fixed_seed: deterministic,
     };
     let kernel = Kernel::new(files, plan, boot);
     kernel.map(Some).with_context(|| shown(path))

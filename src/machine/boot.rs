@@ -273,13 +273,15 @@ impl Kernel {
         self.stub.clone()
     }
 
-    /// Writes everything into memory, as after a reset: `put` takes a physical address and bytes.
+    /// Writes everything into memory, as after a reset: `draw` gives what random numbers start from, if that is not fixed; `put` takes a
+    /// physical address and bytes.
     ///
     /// # Errors
     /// Where `put` found no memory.
     pub(super) fn put(
         &self,
         protocol: &dyn Protocol,
+        draw: impl FnOnce() -> String,
         mut put: impl FnMut(u64, &[u8]) -> Result<(), BusError>,
     ) -> Result<(), u64> {
         let mut page = [0; PAGE as usize];
@@ -298,7 +300,7 @@ impl Kernel {
             return Ok(());
         };
         let Environment { at, strings, seed } = environment;
-        let seed = seed.clone().unwrap_or_else(random_seed);
+        let seed = seed.clone().unwrap_or_else(draw);
         let bytes = protocol.arguments(*at, strings, &seed, self.big_endian);
         put((*at).into(), &bytes).map_err(|_| u64::from(*at))
     }
@@ -313,7 +315,8 @@ fn block(bytes: &[u8], size: u64) -> Result<Ram, BootError> {
     }
 }
 
-fn random_seed() -> String {
+/// What random numbers can start from, of the host's.
+pub(super) fn random_seed() -> String {
     let mut bytes = [0u8; 32];
     if let Ok(mut file) = std::fs::File::open("/dev/urandom") {
         // Without entropy the guest boots all the same, with a poor seed.
@@ -612,7 +615,7 @@ mod tests {
             pieces.push((at, bytes.to_vec()));
             Ok(())
         };
-        kernel.put(protocol, put).unwrap();
+        kernel.put(protocol, random_seed, put).unwrap();
         pieces
     }
 

@@ -19,7 +19,8 @@ use std::time::Duration;
 use solderless_model::memory::Ram;
 use solderless_model::{
     Access, Backing, BusError, BusKind, Cx, Cycle, DevId, Device, END_OF_TIME, Fabric, On, Open,
-    Pin, PinLevels, Region, RegionId, RegionKind, Request, SlotId, Space as SpaceKind, TimerId,
+    Page, Pin, PinLevels, Region, RegionId, RegionKind, Request, SlotId, Space as SpaceKind,
+    TimerId,
 };
 
 use self::errors::{GuestErrors, Master};
@@ -626,6 +627,18 @@ impl Domain {
         let (backing, offset, len) =
             self.memory_at(self.master_space(cpu, On::Own, SpaceKind::Memory)?, at)?;
         Some((backing.ram.clone(), offset, len))
+    }
+
+    /// What is in memory at an address of the first CPU's bus, if it is memory that the CPU reads without asking a device.
+    pub(super) fn glance(&self, at: u64, size: u8) -> Option<u64> {
+        let Page::Memory { ram, offset, .. } = self.page(*self.cpus().first()?, at) else {
+            return None;
+        };
+        let (within, size) = (at % PAGE, usize::from(size));
+        let mut bytes = [0; 8];
+        let fits = within + size as u64 <= PAGE;
+        let read = fits.then(|| ram.read(offset + within, bytes.get_mut(..size)?).ok());
+        read.flatten().map(|()| u64::from_le_bytes(bytes))
     }
 
     /// The space of a bus that a device's accesses go to: for a CPU with windows of its own, what it alone sees.

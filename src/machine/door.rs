@@ -12,15 +12,31 @@ use std::collections::VecDeque;
 
 use solderless_model::{BusError, DevId, SlotKind};
 
+use super::boot::random_seed;
 use super::events::{Event, Moment};
+use super::log::{Entry, Journal, LogError, NO_HASH, Script};
+use super::run::End;
 use super::{Host, Machine, Pending};
 
 /// Cycles in which a CPU executes the number of instructions that [`Event::Pace`] has.
 pub(super) const PACE: u32 = 64;
 
-/// See the module.
+/// Where what is let in comes from, and whether that is written down.
 #[derive(Debug, Default)]
-pub(super) struct Door {
+enum Mode {
+    /// From outside.
+    #[default]
+    Live,
+    /// From outside, and it is written down.
+    Logged(Journal),
+    /// From a log: nothing comes from outside.
+    Repeated(Script),
+}
+
+/// The way into a machine for what comes from outside. A new one lets in what comes, and keeps nothing of it.
+#[derive(Debug, Default)]
+pub struct Door {
+    mode: Mode,
     /// What has come and is not let in yet.
     waiting: VecDeque<Event>,
     /// The moment from which the machine went on last: the door is not open there again.
@@ -32,6 +48,107 @@ pub(super) struct Door {
 }
 
 impl Door {
+    /// One of which all that it lets in is written down.
+    pub fn logged(to: Journal) -> Self {
+        Self {
+            mode: Mode::Logged(to),
+            ..Self::default()
+        }
+    }
+
+    /// One that lets in what a log has, and nothing else.
+    pub fn repeated(from: Script) -> Self {
+        Self {
+            mode: Mode::Repeated(from),
+            ..Self::default()
+        }
+    }
+
+    /// Whether what is let in comes from a log.
+    pub(super) fn is_repeated(&self) -> bool {
+        matches!(self.mode, Mode::Repeated(_))
+    }
+
+    /// Why a run cannot be repeated any further.
+    pub(super) fn trouble(&self) -> Option<&LogError> {
+        match &self.mode {
+            Mode::Repeated(script) => script.trouble(),
+            Mode::Live | Mode::Logged(_) => None,
+        }
+    }
+
+    /// When a log lets in something next.
+    pub(super) fn next_at(&self) -> Option<Moment> {
+        match &self.mode {
+            Mode::Repeated(script) => script.next_at(),
+            Mode::Live | Mode::Logged(_) => None,
+        }
+    }
+
+    /// How a log has the run end now.
+    pub(super) fn end(&self, now: Moment) -> Option<End> {
+        match &self.mode {
+            Mode::Repeated(script) => script.end(now),
+            Mode::Live | Mode::Logged(_) => None,
+        }
+    }
+
+    /// The run is not the one that the log is of.
+    pub(super) fn astray(&mut self, what: &str) {
+        if let Mode::Repeated(script) = &mut self.mode {
+            script.astray(what.to_owned());
+        }
+    }
+
+    fn note(&mut self, at: Moment, entry: &Entry) {
+        if let Mode::Logged(journal) = &mut self.mode {
+            journal.note(at, entry);
+        }
+    }
+
+    /// What the outside has to say now: `drawn` of the host, or of a log what it drew then.
+    fn ask<T>(
+        &mut self,
+        now: Moment,
+        drawn: impl FnOnce() -> Entry,
+        wanted: impl Fn(Entry) -> Option<T>,
+        what: &str,
+    ) -> Option<T> {
+        if let Mode::Repeated(script) = &mut self.mode {
+            let entry = script.take(now, |entry| wanted(entry.clone()).is_some());
+            if entry.is_none() {
+                script.astray(format!(
+                    "the run is at {now}, and the log has no {what} there"
+                ));
+            }
+            return entry.and_then(wanted);
+        }
+        let entry = drawn();
+        self.note(now, &entry);
+        wanted(entry)
+    }
+
+    /// The calendar at power-on, seconds since 1970, which the host says is this.
+    pub(super) fn calendar(&mut self, host: i64) -> i64 {
+        let seconds = |entry| match entry {
+            Entry::Calendar(seconds) => Some(seconds),
+            _ => None,
+        };
+        let power_on = Moment::default();
+        let asked = self.ask(power_on, || Entry::Calendar(host), seconds, "calendar");
+        asked.unwrap_or(host)
+    }
+
+    /// What the kernel's random numbers start from after a reset.
+    pub(super) fn seed(&mut self, now: Moment) -> String {
+        let seed = |entry| match entry {
+            Entry::Seed(seed) => Some(seed),
+            _ => None,
+        };
+        let asked = self.ask(now, || Entry::Seed(random_seed()), seed, "seed");
+        asked.unwrap_or_default()
+    }
+
     /// The door of another machine that takes the place of this one.
     pub(super) fn anew(self) -> Self {
         Self {
@@ -58,6 +175,25 @@ impl Door {
             _ => None,
         })
     }
+}
+
+/// Nothing comes to a machine whose run is repeated from a log, but what the log has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the run is repeated from a log, and nothing else can come to the machine")]
+pub struct Repeated;
+
+/// Why something cannot be read for someone who looks at a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unseen {
+    /// Nothing answers.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// A device may act on it.
+    #[error(transparent)]
+    Repeated(#[from] Repeated),
+    /// The same, and a log has no line for it.
+    #[error("the machine stands within a round of its CPUs, for which a log has no moment")]
+    Midway,
 }
 
 impl Machine {
@@ -90,15 +226,21 @@ impl Machine {
         while self.at_rest()
             && let Some(event) = self.next_event()
         {
-            self.door.came = true;
-            self.act(event);
-            self.domain.run_timers();
+            // What was asked is nobody's but the asker's.
+            let _ = self.act(event);
         }
     }
 
     /// What is let in next at this moment.
     fn next_event(&mut self) -> Option<Event> {
-        let regular = self.is_regular();
+        let (now, regular) = (self.moment(), self.is_regular());
+        if let Mode::Repeated(script) = &mut self.door.mode {
+            let event = script.take(now, |entry| matches!(entry, Entry::Event(_)));
+            return event.and_then(|entry| match entry {
+                Entry::Event(event) => Some(event),
+                _ => None,
+            });
+        }
         let late = |event: &Event| matches!(event, Event::Input(..)) && !regular;
         match self.door.waiting.front() {
             Some(event) if self.door.steady && late(event) => None,
@@ -107,9 +249,97 @@ impl Machine {
     }
 
     /// Has something happen to the machine while it stands still: now, if the door is open, else when it is.
-    pub fn tell(&mut self, event: Event) {
+    ///
+    /// # Errors
+    /// The run is repeated from a log.
+    pub fn tell(&mut self, event: Event) -> Result<(), Repeated> {
+        if self.door.is_repeated() {
+            return Err(Repeated);
+        }
         self.door.put(event);
         self.let_in();
+        Ok(())
+    }
+
+    /// Reads from the bus as the first CPU does, for someone who looks at the machine while it stands still. Of memory the guest does not
+    /// notice.
+    ///
+    /// # Errors
+    /// Nothing answers, or the run is one where it cannot be asked now.
+    pub fn examine(&mut self, at: u64, size: u8) -> Result<u64, Unseen> {
+        if let Some(value) = self.domain.glance(at, size) {
+            return Ok(value);
+        }
+        if self.door.is_repeated() {
+            return Err(Repeated.into());
+        }
+        if self.has_log() && !self.at_rest() {
+            return Err(Unseen::Midway);
+        }
+        Ok(self.act(Event::Read { at, size })?)
+    }
+
+    /// Whether what comes to the machine is written down, or comes from a log.
+    pub fn has_log(&self) -> bool {
+        !matches!(self.door.mode, Mode::Live)
+    }
+
+    /// The log begins here, behind what came at power-on; or the machine is the one that the log begins with.
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn begin(&mut self) -> Result<(), LogError> {
+        if !self.has_log() {
+            return Ok(());
+        }
+        let (now, hash) = (self.moment(), self.state_hash());
+        self.door.note(now, &Entry::Start(hash));
+        if let Mode::Repeated(script) = &mut self.door.mode {
+            let start = script.take(now, |entry| matches!(entry, Entry::Start(_)));
+            match (script.trouble(), start) {
+                (Some(trouble), _) => return Err(trouble.clone()),
+                (None, Some(Entry::Start(logged))) if logged == hash => {}
+                (None, Some(_)) => {
+                    return Err(script.error(
+                        "the machine is not the one that the log begins with: give the same options and the same files",
+                    ));
+                }
+                (None, None) => {
+                    return Err(
+                        script.error(format!("the log begins elsewhere: the machine is at {now}"))
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The run has ended. A repeated one has to end as the one that was logged, unless its host has ended it before.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn conclude(&mut self, end: End) -> Result<(), LogError> {
+        if !self.has_log() {
+            return Ok(());
+        }
+        let (now, hash) = (self.moment(), self.state_hash());
+        self.door.note(now, &Entry::End(end, hash));
+        let Mode::Repeated(script) = &mut self.door.mode else {
+            return Ok(());
+        };
+        match script.take(now, |entry| matches!(entry, Entry::End(..))) {
+            // One that was written behind what is left of a log has no hash.
+            Some(Entry::End(_, NO_HASH)) => {}
+            Some(Entry::End(logged, state)) if logged == end => {
+                if state != hash {
+                    script.astray(format!("the run ends at {now} in another state"));
+                }
+            }
+            // Whoever runs it has ended it before.
+            None if !matches!(end, End::PowerOff | End::Reset | End::Exit(_)) => {}
+            _ => script.astray(format!("the run ends at {now}: {end:?}")),
+        }
+        script.trouble().cloned().map_or(Ok(()), Err)
     }
 
     /// Goes on from this moment, if no round has begun: devices are offered what waits for them, if the run is where it would be
@@ -124,16 +354,24 @@ impl Machine {
         self.door.passed = Some(self.moment());
     }
 
-    /// Has an event happen. There is no other way in which the outside reaches a guest.
-    fn act(&mut self, event: Event) {
+    /// Has an event happen, with what follows from it at once. There is no other way in which the outside reaches a guest. The answer is
+    /// what was read.
+    fn act(&mut self, event: Event) -> Result<u64, BusError> {
+        let now = self.moment();
+        let entry = Entry::Event(event);
+        self.door.note(now, &entry);
+        self.door.came = true;
+        let mut answer = Ok(0);
+        let Entry::Event(event) = entry else {
+            return answer;
+        };
         match event {
             Event::Input(slot, bytes) => {
                 // What nobody takes is not kept.
-                if let Some(to) = self.consumers.get(slot).copied().flatten() {
-                    self.counted[slot] += match to.kind {
-                        SlotKind::Netdev => 1,
-                        _ => bytes.len(),
-                    };
+                if self.consumers.get(slot).copied().flatten().is_some() {
+                    if !self.door.is_repeated() {
+                        self.counted[slot] += self.amount(slot, &bytes);
+                    }
                     self.domain.input[slot].push(bytes);
                 }
             }
@@ -150,7 +388,17 @@ impl Machine {
             }
             Event::Reset => self.reset(),
             Event::Button(device, pin) => self.domain.pulse(DevId(device as u32), pin),
-            Event::Read { at, size } => drop(self.ask_bus(at, size)),
+            Event::Read { at, size } => answer = self.ask_bus(at, size),
+        }
+        self.domain.run_timers();
+        answer
+    }
+
+    /// How much comes into a slot with this: characters, or one frame.
+    pub(super) fn amount(&self, slot: usize, bytes: &[u8]) -> usize {
+        match self.consumers.get(slot) {
+            Some(Some(to)) if to.kind == SlotKind::Netdev => 1,
+            _ => bytes.len(),
         }
     }
 

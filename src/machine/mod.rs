@@ -5,6 +5,7 @@ mod debug;
 mod domain;
 mod door;
 mod events;
+mod log;
 mod run;
 mod sections;
 mod space;
@@ -19,9 +20,11 @@ use solderless_model::{
 
 pub use boot::{Firmware, Kernel, KernelFiles, firmware_image, main_memory};
 pub use domain::state::Clock;
-pub use domain::turns::LONGEST_NS;
+pub use domain::turns::{LONGEST_NS, QUANTUM_NS};
 pub use domain::{Backlog, Sink};
+pub use door::{Door, Repeated, Unseen};
 pub use events::{Event, Message, Moment, Word};
+pub use log::{Header, Journal, LogError, Script, Source};
 pub use run::{End, Host, Pace, Run};
 pub use sections::{CLOCK, Kept, Of, memories};
 pub use watch::Watch;
@@ -29,7 +32,7 @@ pub use watch::Watch;
 use crate::plan::{Address, Bus, Plan};
 use domain::turns::Limit;
 use domain::{Domain, Seating};
-use door::{Door, PACE};
+use door::PACE;
 use run::Pending;
 
 /// What a run plugs into the slots of a board, and what calendar it starts with.
@@ -43,6 +46,8 @@ pub struct Fittings {
     pub kernel: Option<Kernel>,
     /// Calendar time at power-on, seconds since 1970-01-01 UTC.
     pub epoch: i64,
+    /// How what comes from outside is let in.
+    pub door: Door,
 }
 
 impl std::fmt::Debug for Fittings {
@@ -112,6 +117,8 @@ impl Machine {
     /// # Errors
     /// A device that cannot be made with what is plugged in.
     pub fn new(plan: &Plan, fittings: Fittings) -> Result<Self, BuildError> {
+        let mut fittings = fittings;
+        fittings.epoch = fittings.door.calendar(fittings.epoch);
         let mut machine = Self::build(plan, fittings)?;
         machine.reset();
         Ok(machine)
@@ -248,7 +255,7 @@ impl Machine {
             look_at: 0,
             pace: PACE,
             aim: PACE.into(),
-            door: Door::default(),
+            door: fittings.door,
             consumers,
             kernel: fittings.kernel,
             protocol: plan.boot.as_ref().map(|boot| boot.protocol),
@@ -262,9 +269,14 @@ impl Machine {
     pub fn reset(&mut self) {
         self.domain.reset();
         self.set_pace_again();
+        let now = self.moment();
         if let Some(kernel) = &self.kernel
             && let Some(protocol) = self.protocol
-            && let Err(at) = kernel.put(protocol, |at, bytes| self.domain.load(at, bytes))
+            && let Err(at) = kernel.put(
+                protocol,
+                || self.door.seed(now),
+                |at, bytes| self.domain.load(at, bytes),
+            )
         {
             tracing::error!("the kernel's image does not fit the board's memory at {at:#x}");
         }
@@ -375,7 +387,7 @@ impl Machine {
         all
     }
 
-    /// A number that is equal for machines in equal states. What is not let in yet is no part of it.
+    /// A number that is equal for machines that are the same to their guests. What is not let in yet is no part of it.
     pub fn state_hash(&self) -> u128 {
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
         // The newest version holds everything.

@@ -63,6 +63,8 @@ pub enum End {
     Quit(u8),
     /// A CPU, by its place among them, is where a debugger wanted it to stop, or has done its single step ([`Stop::Limit`]).
     Stopped(usize, Stop),
+    /// The log that it is repeated from does not fit: [`Machine::conclude`] says why.
+    Astray,
 }
 
 /// What ends a run, and how time passes in it.
@@ -147,6 +149,13 @@ impl Machine {
     /// Runs until something ends it. Where the host decides that, it is at a moment at which something could be
     /// [let in](super::door), so that the end, too, is found again by its moment.
     pub fn run(&mut self, run: Run, host: &mut dyn Host) -> End {
+        let repeated = self.door.is_repeated();
+        let pace = match repeated {
+            // The log says when something happens, and how fast CPUs are.
+            true => Pace::Deterministic,
+            false => run.pace,
+        };
+        let run = Run { pace, ..run };
         let mut clock = Clock::starting(self.now());
         let begin = Instant::now();
         // Since when it has stood still for a reader.
@@ -161,7 +170,7 @@ impl Machine {
             _ => u64::MAX,
         };
         self.door.steady = run.pace == Pace::Deterministic;
-        if run.pace != Pace::Watched && self.pace != PACE {
+        if run.pace != Pace::Watched && self.pace != PACE && !repeated {
             self.aim = PACE.into();
             self.door.put(Event::Pace(PACE));
         }
@@ -172,7 +181,9 @@ impl Machine {
             match self.domain.requested() {
                 Some(Request::PowerOff) => return End::PowerOff,
                 Some(Request::Exit(status)) => return End::Exit(status),
-                Some(Request::Reset) if run.no_reboot => return End::Reset,
+                Some(Request::Reset) if run.no_reboot || self.logged_end() == Some(End::Reset) => {
+                    return End::Reset;
+                }
                 Some(Request::Reset) => {
                     tracing::info!("the guest resets the board");
                     self.reset();
@@ -184,11 +195,17 @@ impl Machine {
             while end.is_none()
                 && let Some(message) = host.poll()
             {
-                end = self.hear(message);
+                end = self.hear(message, host);
             }
             self.let_in();
+            if self.door.trouble().is_some() {
+                return End::Astray;
+            }
             if self.domain.requested().is_some() {
                 continue;
+            }
+            if end.is_none() {
+                end = self.logged_end();
             }
             let over = run.max_time.is_some_and(|limit| match run.pace {
                 Pace::Deterministic => self.now() >= last,
@@ -221,7 +238,7 @@ impl Machine {
                     );
                     end = Some(End::TimeUp);
                 } else if let Some(message) = host.wait(Some(time.min(left))) {
-                    end = self.hear(message);
+                    end = self.hear(message, host);
                 }
                 // Guest time stood still.
                 clock = Clock::starting(self.now());
@@ -229,17 +246,31 @@ impl Machine {
             }
             still = None;
             self.pass(host);
-            let slice_end = ((self.now() / SLICE_NS + 1) * SLICE_NS).min(END_OF_TIME);
+            let slice_end = match self.domain.in_round() && self.look_at > 0 {
+                // A round belongs to the slice in which it has begun.
+                true => self.look_at,
+                false => ((self.now() / SLICE_NS + 1) * SLICE_NS).min(END_OF_TIME),
+            };
             let until = match end {
                 Some(_) => self.now() + 1,
                 None => last.min(slice_end),
             };
+            let (now, next) = (self.moment(), self.door.next_at());
+            // All instructions until then are executed before time goes on to it.
+            let left = next.map_or(0, |at| at.instructions.saturating_sub(now.instructions));
+            let (left, until) = match (left, next) {
+                (0, Some(at)) => (u64::MAX, until.min(at.ns)),
+                (0, None) => (u64::MAX, until),
+                (left, _) => (left, until),
+            };
             let limit = Limit {
+                left,
                 step: self.stepping,
-                ..Limit::NONE
             };
             let stop = self.domain.run_cpus(until, limit);
-            if let Some((cpu, stop @ (Stop::Limit | Stop::Break(_) | Stop::Watch(_)))) = stop {
+            if let Some((cpu, stop @ (Stop::Limit | Stop::Break(_) | Stop::Watch(_)))) = stop
+                && (stop != Stop::Limit || self.stepping == Some(cpu))
+            {
                 self.stepping = None;
                 // Input has its turn when it would have had it otherwise.
                 self.look_at = slice_end;
@@ -255,13 +286,13 @@ impl Machine {
                 continue;
             }
             // Where a run ends in the middle of a slice, input has its turn at the end of it, as if there had been no end.
-            let cut = stop == Some(Stop::Deadline)
-                && self.now() < slice_end.min(self.domain.next_timer());
+            let idle = matches!(stop, None | Some(Stop::Wait));
+            let within = self.now() < slice_end.min(self.domain.next_timer());
+            let cut = self.domain.in_round() || !idle && within;
             self.look_at = if cut { slice_end } else { 0 };
             if self.domain.is_full() {
                 continue;
             }
-            let idle = stop != Some(Stop::Deadline);
             if idle && self.can_deliver() {
                 // Once at each moment.
                 if self.has_passed() {
@@ -275,7 +306,12 @@ impl Machine {
             }
             let sleep = match (idle, run.pace) {
                 (true, Pace::Deterministic) => {
-                    let next = self.domain.next_timer().min(last);
+                    let logged = self.door.next_at().map_or(u64::MAX, |at| at.ns);
+                    let next = self.domain.next_timer().min(last).min(logged);
+                    if repeated && next <= self.now() && self.has_passed() {
+                        self.door.astray("the CPUs wait, and nothing comes");
+                        return End::Astray;
+                    }
                     if next < u64::MAX {
                         self.domain.skip_to(next);
                         None
@@ -319,7 +355,7 @@ impl Machine {
                     (time, left) => time.or(left),
                 };
                 if let Some(message) = host.wait(time) {
-                    end = self.hear(message);
+                    end = self.hear(message, host);
                 }
                 if idle && run.pace != Pace::Deterministic {
                     self.domain.skip_to(clock.wall());
@@ -356,7 +392,7 @@ impl Machine {
                 return End::TimeUp;
             }
             if let Some(message) = host.wait(left) {
-                let end = self.hear(message);
+                let end = self.hear(message, host);
                 self.let_in();
                 if let Some(end) = end {
                     return end;
@@ -365,9 +401,23 @@ impl Machine {
         }
     }
 
+    /// How a log has the run end now.
+    fn logged_end(&mut self) -> Option<End> {
+        if !self.door.is_repeated() {
+            return None;
+        }
+        let now = self.moment();
+        self.door.end(now)
+    }
+
     /// Hears what comes; whether that ends the run.
-    fn hear(&mut self, message: Message) -> Option<End> {
+    fn hear(&mut self, message: Message, host: &mut dyn Host) -> Option<End> {
         match message {
+            Message::Event(event) if self.door.is_repeated() => {
+                if let Event::Input(slot, bytes) = event {
+                    host.taken(slot, self.amount(slot, &bytes));
+                }
+            }
             Message::Event(event) => self.door.put(event),
             Message::Word(Word::InputEnd(_) | Word::Room) => {}
             Message::Word(Word::Pause) => return Some(End::Paused),

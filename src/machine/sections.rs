@@ -133,12 +133,8 @@ impl Machine {
         self.sections(version, true)
     }
 
-    /// The same, with what is not let in yet or without it.
-    pub(super) fn sections(
-        &self,
-        version: u32,
-        with_waiting: bool,
-    ) -> Result<Vec<Section>, StateError> {
+    /// The same, or what a guest can see of it: without what is not let in yet, and where the run was stopped last.
+    pub(super) fn sections(&self, version: u32, whole: bool) -> Result<Vec<Section>, StateError> {
         let mut out = Writer::new(version);
         for Kept { path, of } in &self.kept {
             match *of {
@@ -147,12 +143,15 @@ impl Machine {
                         out.section(path, device);
                     }
                 }
-                Of::Clock => out.section(path, &self.domain.clock(self.look_at)),
+                Of::Clock => out.section(
+                    path,
+                    &self.domain.clock(if whole { self.look_at } else { 0 }),
+                ),
                 Of::Turns => out.section(path, self.domain.turns()),
                 Of::Lines => out.section(path, &self.domain.output_levels()),
                 Of::Input(slot) => {
                     let mut queue = Cow::Borrowed(&self.domain.input[slot]);
-                    for bytes in self.door.input(slot).filter(|_| with_waiting) {
+                    for bytes in self.door.input(slot).filter(|_| whole) {
                         queue.to_mut().push(bytes.to_vec());
                     }
                     out.section(path, queue.state());

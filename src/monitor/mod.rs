@@ -118,7 +118,9 @@ impl<'a> Vm<'a> {
             (End::Reset, None) => (true, "guest-reset"),
             (End::Quit(0), None) => (false, "host-ui"),
             (End::Quit(_), None) => (false, "host-signal"),
-            (End::TimeUp | End::Paused | End::Stopped(..), None) => (false, "host-error"),
+            (End::TimeUp | End::Paused | End::Stopped(..) | End::Astray, None) => {
+                (false, "host-error")
+            }
         };
         let data = json!({ "guest": guest, "reason": reason });
         self.sessions.event("SHUTDOWN", Some(data));

@@ -8,6 +8,7 @@ mod cli;
 mod cpu_vs_qemu;
 mod deterministic;
 mod docs;
+mod events;
 mod exit;
 mod fuzz_corpus;
 mod gdb;

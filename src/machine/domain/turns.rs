@@ -13,7 +13,7 @@ use solderless_model::{DevId, END_OF_TIME, State, StateError, Stop};
 use super::Domain;
 
 /// Guest time of a turn, in nanoseconds, unless the run wants another.
-const QUANTUM_NS: u64 = 100_000;
+pub const QUANTUM_NS: u64 = 100_000;
 /// The longest turn.
 pub const LONGEST_NS: u64 = 100_000_000;
 

@@ -14,6 +14,7 @@ use super::super::table::{Error, Nothing};
 use super::super::{Vm, cpus_there_are};
 use super::run::cpu_there_is;
 use crate::diagnostics::nearest;
+use crate::machine::Unseen;
 
 /// What memory is looked at.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -101,8 +102,11 @@ fn read(vm: &mut Vm<'_>, place: Place, size: u8) -> Result<u64, Error> {
             found.ok_or_else(|| format!("nothing translates the address {at:#x}"))?
         }
     };
-    let value = vm.machine.read(at, size);
-    value.map_err(|_| format!("nothing answers at {at:#x}").into())
+    let value = vm.machine.examine(at, size);
+    value.map_err(|e| match e {
+        Unseen::Bus(_) => format!("nothing answers at {at:#x}").into(),
+        e => format!("{at:#x} is a device's, which may act on it: {e}").into(),
+    })
 }
 
 /// Whether the CPU that is looked at has its highest byte first.

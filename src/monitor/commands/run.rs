@@ -75,7 +75,8 @@ pub fn reset(vm: &mut Vm<'_>, _: Nothing) -> Result<Nothing, Error> {
         vm.machine.request(Request::Reset);
         vm.end = Some((End::Reset, REASON));
     } else {
-        vm.machine.tell(Event::Reset);
+        let told = vm.machine.tell(Event::Reset);
+        told.map_err(|e| e.to_string())?;
         let data = json!({ "guest": false, "reason": REASON });
         vm.sessions.event("RESET", Some(data));
     }
@@ -110,7 +111,8 @@ fn press(vm: &mut Vm<'_>, name: &str, none: &str) -> Result<Nothing, Error> {
         return Err(none.into());
     }
     for (device, pin) in pins {
-        vm.machine.tell(Event::Button(device, pin));
+        let told = vm.machine.tell(Event::Button(device, pin));
+        told.map_err(|e| e.to_string())?;
     }
     Ok(Nothing {})
 }

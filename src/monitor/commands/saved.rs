@@ -131,6 +131,10 @@ fn write(vm: &mut Vm<'_>, uri: &Uri) -> Result<(), Error> {
 
 /// Goes on from a snapshot: a machine is built of it, and takes the place of the one that runs.
 pub fn load(vm: &mut Vm<'_>, args: Snapshot) -> Result<Nothing, Error> {
+    if vm.machine.has_log() {
+        let reason = "the run has a log of its events, which goes on with this machine alone";
+        return Err(format!("{} was not loaded: {reason}", args.name).into());
+    }
     let uri = snapshots::find(vm.snapshots, &args.name)?;
     let failed = |e| format!("{} was not loaded: {e}", args.name);
     read(vm, &uri).map_err(failed)?;
