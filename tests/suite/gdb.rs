@@ -44,13 +44,18 @@ struct Server {
 
 impl Server {
     fn start(board: &str, args: &[&str]) -> Self {
+        Self::start_with(board, args, Stdio::null())
+    }
+
+    /// With this on its standard input.
+    fn start_with(board: &str, args: &[&str], input: Stdio) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = Command::new(PROGRAM);
         command.args(["run", board, "--gdb"]);
         command.arg(format!("unix:{}", folder.path().join("gdb").display()));
         command
             .args(args)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let child = command.spawn().expect("it starts");
@@ -686,6 +691,55 @@ fn garbage_costs_only_its_sender() {
     assert_eq!(client.ask("qqemu.PhyMemMode"), "1");
     client.send("k");
     assert_eq!(server.end().1, Some(0));
+}
+
+/// The sessions of the guide, each with a machine of its own: what gdb prints there is what it prints.
+#[test]
+fn the_guide_shows_what_gdb_prints() {
+    if !guests::tool("mipsel-linux-gnu-gcc", "gcc-mipsel-linux-gnu") {
+        return;
+    }
+    let root = guests::repository();
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = folder.path().join("malta-rom-le.bin");
+    let mut make = Command::new("make");
+    make.current_dir(root.join("machines/rom"))
+        .arg(format!("OUT={}", folder.path().display()));
+    let made = make.arg(&image).output().expect("make");
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let guide = std::fs::read_to_string(root.join("docs/debugging.md")).expect("the guide");
+    let sessions: Vec<_> = guide.split("```gdb\n").skip(1).collect();
+    assert_eq!(sessions.len(), 2, "the sessions were not found");
+    for session in sessions {
+        let session = session.split("```").next().unwrap_or_default();
+        let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (mut script, mut expected) = (String::new(), Vec::new());
+        for text in session.lines() {
+            match text.strip_prefix("(gdb) ") {
+                Some("target remote :1234") => {}
+                Some(command) => script += &format!("{command}\n"),
+                None => expected.push(line(text)),
+            }
+        }
+        let typed = folder.path().join("typed");
+        std::fs::write(&typed, "md.w 80000001\n").expect("a file");
+        let input = std::fs::File::open(&typed).expect("a file");
+        let args = ["--firmware", image.to_str().expect("text"), "-S"];
+        let server = Server::start_with("malta", &args, input.into());
+        let Some(said) = server.gdb(&image.with_extension("elf"), &script) else {
+            return;
+        };
+        let said: Vec<_> = said
+            .lines()
+            .map(line)
+            .filter(|line| !line.is_empty())
+            .collect();
+        assert_eq!(said, expected);
+    }
 }
 
 #[test]

@@ -12,6 +12,8 @@ use crate::model::Identity;
 
 const CPU: &str = "org.gnu.gdb.mips.cpu";
 const CP0: &str = "org.gnu.gdb.mips.cp0";
+/// The rest of coprocessor 0, of which gdb knows nothing: it shows what it is told.
+const MORE: &str = "org.solderless.mips.cp0";
 const FPU: &str = "org.gnu.gdb.mips.fpu";
 
 /// The general registers, by number: as the assembler and as gdb names them.
@@ -135,6 +137,9 @@ const fn pc() -> Row<Core> {
     }
 }
 
+/// Numbers of gdb's that nothing has, less the registers of coprocessor 0 that it knows.
+const MORE_FROM: usize = 70;
+
 const fn coprocessor(n: usize) -> Row<Core> {
     let (name, number) = COPROCESSOR[n];
     let (known, write): (_, Option<Write<Core>>) = match n {
@@ -154,14 +159,14 @@ const fn coprocessor(n: usize) -> Row<Core> {
             Some(|core, _, value| core.cp0.set_cause(value.low() as u32)),
         ),
         3 => (
-            None,
+            gdb(MORE, name, MORE_FROM + n, "code_ptr"),
             Some(|core, _, value| core.cp0.epc = value.low() as u32),
         ),
         4 => (
-            None,
+            gdb(MORE, name, MORE_FROM + n, "code_ptr"),
             Some(|core, _, value| core.cp0.error_epc = value.low() as u32),
         ),
-        _ => (None, None),
+        _ => (gdb(MORE, name, MORE_FROM + n, "int"), None),
     };
     Row {
         index: number as u16,

@@ -129,6 +129,18 @@ fn gdb_is_told_what_it_looks_for() {
         "org.gnu.gdb.mips.fpu",
         &numbered("f", 38).chain(fpu).collect::<Vec<_>>(),
     );
+    let rest: Vec<_> = dev
+        .registers()
+        .iter()
+        .filter(|r| r.group == "cp0")
+        .map(|r| r.name)
+        .collect();
+    let rest: Vec<_> = rest[3..]
+        .iter()
+        .zip(73..)
+        .map(|(name, number)| one(name, number))
+        .collect();
+    feature("org.solderless.mips.cp0", &rest);
     let mut said = vec![String::new()];
     for line in &lines[4..] {
         let words: Vec<&str> = line.split('"').collect();
