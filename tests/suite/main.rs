@@ -5,6 +5,8 @@ mod board_properties;
 mod boards;
 mod claims;
 mod cli;
+#[path = "../compatibility/mod.rs"]
+mod compatibility;
 mod cpu_vs_qemu;
 mod deterministic;
 mod docs;

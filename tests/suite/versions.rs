@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use solderless::compose::{self, BUILT_IN, Loaded, Options};
 use solderless::machine::{Fittings, Machine, Pace, Run};
+use solderless::state::payload::show;
 use solderless::state::{Description, Layout, Stream, Uri, forever, save};
 use solderless_model::NEWEST;
 
@@ -191,4 +192,73 @@ fn a_version_saves_what_programs_of_its_time_load() {
         text.contains("\"checked\"") && !text.contains("flags_until"),
         "{text}"
     );
+}
+
+/// The value of a field: section, field and value.
+type Value = (&'static str, &'static str, &'static str);
+
+/// Machines that were kept in the middle of something, each with what it is in the middle of: section, field and value.
+const MIDWAY: [(&str, &[Value]); 4] = [
+    // An interrupt that nobody takes: of a serial port that may send.
+    (
+        "malta@3-interrupt",
+        &[("com2", "uart.ier", "0x2"), ("/lines", "com2", "[01]")],
+    ),
+    // A word of the flash memory is to be programmed.
+    (
+        "malta@3-flash",
+        &[
+            ("flash", "step", "ProgramData"),
+            ("flash", "mode", "Status"),
+        ],
+    ),
+    // A channel that is not masked, and is asked for.
+    (
+        "malta@3-dma",
+        &[
+            ("piix4.dma", "first.mask", "0xd"),
+            ("piix4.dma", "first.request", "0x2"),
+        ],
+    ),
+    // A module's slot is selected, and the guest has begun to say what became of it. No release has the part.
+    (
+        "malta-hotplug",
+        &[
+            ("piix4.pm.memhp", "select", "0x2"),
+            ("piix4.pm.memhp", "slots[2].ost_event", "0x103"),
+        ],
+    ),
+];
+
+#[test]
+fn what_was_kept_in_the_middle_of_something_goes_on_there() {
+    for (name, wanted) in MIDWAY {
+        let stream = kept(name);
+        for (path, field, value) in wanted {
+            let section = stream.sections.iter().find(|s| s.path == *path);
+            let (_, content) = stream
+                .description
+                .about
+                .layout
+                .section(path)
+                .expect("a section");
+            let lines = show(section.expect("a section"), content).expect("it is of its layout");
+            let found = lines.iter().find(|(name, _)| name == field);
+            assert_eq!(
+                found.map(|(_, value)| value.as_str()),
+                Some(*value),
+                "{name}: {path}: {field}"
+            );
+        }
+        let own = stream.board(&Options::default()).expect("its board");
+        let into = match name.split_once('-') {
+            Some((release, _)) if release.contains('@') => open(release, &[("param.ram", "16MiB")]),
+            _ => stream.board(&Options::default()).expect("its board"),
+        };
+        let built = stream.build(&own.plan, &into.plan, Fittings::default());
+        let mut machine = built.unwrap_or_else(|e| panic!("{name}: {e}{FROZEN}"));
+        let before = machine.now();
+        run(&mut machine);
+        assert_eq!((machine.now() - before) / 1_000_000, 20, "{name}");
+    }
 }

@@ -8,8 +8,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pins, Placement,
-    PropError, Ranges, Region, Request, State, StateError, Wires, connections,
+    Access, Ask, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pins, Placement,
+    PropError, Question, Ranges, Region, Request, State, StateError, Wires, connections,
 };
 
 use crate::ps2_keyboard::Keyboard;
@@ -95,6 +95,35 @@ pub struct I8042 {
 
 impl Model for I8042 {
     const TYPE: &'static str = "i8042";
+    const QUESTIONS: &'static [Question] = &[
+        Question {
+            name: "self-test",
+            steps: &[
+                Ask::Write((COMMAND, 0, 1), 0xaa),
+                Ask::Read((DATA, 0, 1)),
+                Ask::Write((COMMAND, 0, 1), 0xab),
+                Ask::Read((DATA, 0, 1)),
+            ],
+        },
+        Question {
+            name: "keyboard",
+            steps: &[
+                Ask::Write((DATA, 0, 1), 0xf2),
+                Ask::Read((DATA, 0, 1)),
+                Ask::Read((DATA, 0, 1)),
+                Ask::Read((DATA, 0, 1)),
+            ],
+        },
+        Question {
+            name: "mouse",
+            steps: &[
+                Ask::Write((COMMAND, 0, 1), 0xd4),
+                Ask::Write((DATA, 0, 1), 0xf2),
+                Ask::Read((DATA, 0, 1)),
+                Ask::Read((DATA, 0, 1)),
+            ],
+        },
+    ];
     const SUMMARY: &'static str = "PS/2 keyboard controller (Intel 8042) with keyboard and mouse";
     type Props = I8042Props;
 

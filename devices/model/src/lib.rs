@@ -42,7 +42,7 @@ pub use interface::{
     RegionId, RegionKind, Slot, SlotId, SlotKind, TimerId,
 };
 pub use props::{Bounded, Hertz, History, Ranges, Size};
-pub use seen::{Question, Seen, Step, seen};
+pub use seen::{Ask, Question, Seen, seen};
 pub use solderless_derive::{Ranges, State};
 pub use solderless_memory as memory;
 pub use state::{Fitted, NEWEST, Part, Persist, Reader, Section, State, StateError, Writer};

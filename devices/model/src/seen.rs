@@ -15,7 +15,7 @@ pub struct Question {
     /// Its name: `cfi`.
     pub name: &'static str,
     /// How it is asked. The answer is what is read, in order.
-    pub steps: &'static [Step],
+    pub steps: &'static [Ask],
 }
 
 /// A register of a device: its region, its offset there in bytes, and the bytes of an access.
@@ -23,7 +23,7 @@ pub type At = (RegionId, u64, u8);
 
 /// A part of a [`Question`].
 #[derive(Debug, Clone, Copy)]
-pub enum Step {
+pub enum Ask {
     /// Writes a register.
     Write(At, u64),
     /// Reads a register.
@@ -163,22 +163,22 @@ fn ask<D: Subject>(bench: &mut Bench<D>, question: &Question) -> String {
     };
     for step in question.steps {
         match *step {
-            Step::Write((region, offset, size), value) => {
+            Ask::Write((region, offset, size), value) => {
                 bench.write(region, offset, size, value);
             }
-            Step::Read(at) => read(bench, at),
-            Step::Registers((region, offset, size), last, apart) => {
+            Ask::Read(at) => read(bench, at),
+            Ask::Registers((region, offset, size), last, apart) => {
                 for at in (offset..=last).step_by(apart.max(1) as usize) {
                     read(bench, (region, at, size));
                 }
             }
-            Step::Indexed((region, offset, size), data, first, last) => {
+            Ask::Indexed((region, offset, size), data, first, last) => {
                 for index in first..=last {
                     bench.write(region, offset, size, index);
                     read(bench, data);
                 }
             }
-            Step::Wait(ns) => bench.advance(ns),
+            Ask::Wait(ns) => bench.advance(ns),
         }
     }
     answer

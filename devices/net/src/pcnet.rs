@@ -10,9 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::pci::{COMMAND_MASTER, PciConfig, PciFunction, PciId};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, NetFrontend, Pins,
-    Placement, PropError, Ranges, Region, Slot, SlotId, SlotKind, Space, State, StateError,
-    TimerId, Wires, connections,
+    Access, Ask, BuildError, BusError, BusKind, Cx, Device, Interface, Model, NetFrontend, Pins,
+    Placement, PropError, Question, Ranges, Region, Slot, SlotId, SlotKind, Space, State,
+    StateError, TimerId, Wires, connections,
 };
 
 use crate::Mac;
@@ -218,6 +218,10 @@ struct Descriptor {
 
 impl Model for Pcnet {
     const TYPE: &'static str = "pcnet";
+    const QUESTIONS: &'static [Question] = &[Question {
+        name: "chip",
+        steps: &[Ask::Indexed((IO, 0x12, 2), (IO, 0x10, 2), 88, 89)],
+    }];
     const SUMMARY: &'static str = "PCnet-FAST III Ethernet controller (Am79C973)";
     type Props = PcnetProps;
 

@@ -16,8 +16,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::memory::PAGE;
 use solderless_model::{
-    Access, Backing, BuildError, BusError, BusKind, Cx, Device, Interface, Model, PropError,
-    Ranges, Region, RegionId, Size, Slot, SlotKind, State, StateError, Wires, connections,
+    Access, Ask, Backing, BuildError, BusError, BusKind, Cx, Device, Interface, Model, PropError,
+    Question, Ranges, Region, RegionId, Size, Slot, SlotKind, State, StateError, Wires,
+    connections,
 };
 
 connections! {
@@ -222,6 +223,29 @@ pub struct Pflash {
 
 impl Model for Pflash {
     const TYPE: &'static str = "cfi.pflash01";
+    const QUESTIONS: &'static [Question] = &[
+        Question {
+            name: "id",
+            steps: &[
+                Ask::Write((FLASH, 0, 4), READ_ID as u64),
+                Ask::Registers((FLASH, 0, 4), 0x0c, 4),
+            ],
+        },
+        Question {
+            name: "cfi",
+            steps: &[
+                Ask::Write((FLASH, 0, 4), READ_QUERY as u64),
+                Ask::Registers((FLASH, 0x40, 4), 0xdc, 4),
+            ],
+        },
+        Question {
+            name: "status",
+            steps: &[
+                Ask::Write((FLASH, 0, 4), READ_STATUS as u64),
+                Ask::Read((FLASH, 0, 4)),
+            ],
+        },
+    ];
     const SUMMARY: &'static str = "CFI NOR flash with the Intel command set (StrataFlash J3)";
     type Props = PflashProps;
 

@@ -15,8 +15,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Part, Pins,
-    Placement, PropError, Ranges, Region, State, StateError, TimerId, Wires, connections,
+    Access, Ask, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Part, Pins,
+    Placement, PropError, Question, Ranges, Region, State, StateError, TimerId, Wires, connections,
 };
 
 /// Properties of [`Mc146818`].
@@ -135,6 +135,10 @@ pub struct Mc146818 {
 
 impl Model for Mc146818 {
     const TYPE: &'static str = "mc146818rtc";
+    const QUESTIONS: &'static [Question] = &[Question {
+        name: "clock",
+        steps: &[Ask::Indexed((REGISTERS, 0, 1), (REGISTERS, 1, 1), 0, 0x3f)],
+    }];
     const SUMMARY: &'static str =
         "Motorola MC146818 real-time clock with battery-backed RAM, without daylight saving";
     type Props = Mc146818Props;
