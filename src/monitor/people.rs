@@ -185,7 +185,6 @@ const COMMANDS_OF_QEMU: &[(&[&str], &str)] = &[
         &["i", "o", "ioport"],
         "memory: a port is at its address in the PCI bus's window, see info mtree",
     ),
-    (&["exit"], "quit"),
     (&["continue"], "cont"),
     (&["reset"], "system_reset"),
 ];
