@@ -23,4 +23,5 @@ pub mod registry;
 mod replace;
 pub mod state;
 pub mod toml;
+pub mod tree;
 mod visible;

@@ -197,6 +197,7 @@ pub static TYPES: &[Entry] = &[
     entry::<solderless_acpi::Piix4Pm>(),
     entry::<solderless_storage::Pflash>(),
     entry::<solderless_platform::Exit>(),
+    entry::<solderless_timer::GoldfishRtc>(),
     entry::<solderless_pci::Gt64120>(),
     entry::<solderless_input::I8042>(),
     entry::<solderless_dma::I8257>(),
@@ -217,8 +218,13 @@ pub static TYPES: &[Entry] = &[
     entry::<solderless_pci::Piix4Isa>(),
     entry::<solderless_usb::Piix4Uhci>(),
     entry::<solderless_platform::Ram>(),
+    entry::<solderless_riscv::RiscvCpu>(),
+    entry::<solderless_timer::AclintMtimer>(),
+    entry::<solderless_intc::AclintSwi>(),
     entry::<solderless_platform::Rom>(),
     entry::<solderless_serial::SerialMm>(),
+    entry::<solderless_intc::Plic>(),
+    entry::<solderless_platform::SifiveTest>(),
     entry::<solderless_acpi::SmbusEeprom>(),
 ];
 
@@ -234,7 +240,8 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 }
 
 /// The architectures of the CPUs among the types.
-pub static ARCHITECTURES: &[&dyn Architecture] = &[&solderless_mips::boot::Mips];
+pub static ARCHITECTURES: &[&dyn Architecture] =
+    &[&solderless_mips::boot::Mips, &solderless_riscv::boot::Riscv];
 
 /// The architecture with this name.
 pub fn architecture(name: &str) -> Option<&'static dyn Architecture> {

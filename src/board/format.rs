@@ -163,6 +163,8 @@ pub enum WhenSection {
     Param(String),
     /// A parameter and the value that it has to have.
     Is(WhenIs),
+    /// A parameter and the least value that it has to have.
+    Min(WhenMin),
 }
 
 /// A parameter and the value that it has to have.
@@ -173,6 +175,16 @@ pub struct WhenIs {
     pub param: String,
     /// The value.
     pub is: Json,
+}
+
+/// A parameter and the least value that it has to have.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WhenMin {
+    /// The parameter's name. It is a number, a size or a frequency.
+    pub param: String,
+    /// The least value.
+    pub min: Json,
 }
 
 /// What a parameter takes.

@@ -285,6 +285,14 @@ pub fn equal(kind: ParamType, first: &Json, second: &Json) -> Option<bool> {
     Some(rank(kind, first)? == rank(kind, second)?)
 }
 
+/// Whether the value of a parameter is another one or more; `None` if one is no value of the type, or has no order.
+pub fn at_least(kind: ParamType, value: &Json, least: &Json) -> Option<bool> {
+    match kind {
+        ParamType::Bool | ParamType::String => None,
+        _ => Some(rank(kind, value)? >= rank(kind, least)?),
+    }
+}
+
 /// The parameters of a board or chip that nothing uses, with `prefix` before their names.
 pub fn unused(root: &Table, used: &BTreeSet<String>, prefix: &str) -> Vec<(String, Span)> {
     let declared = root.get("param").and_then(|entry| entry.node.as_table());

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::params::{Params, equal};
+use super::format::ParamType;
+use super::params::{Params, at_least, equal};
 use super::tree::{Cut, Entry, Node, Table, Value};
 use crate::diagnostics::{Problem, suggest};
 
@@ -26,13 +27,42 @@ pub fn settle(
         table.retain(|name, entry| {
             let when = entry.node.as_table_mut().and_then(|t| t.remove("when"));
             let there = when.is_none_or(|when| holds(&when, params, used, problems));
-            if !there {
-                absent.push(format!("{section}.{name}"));
+            match entry.node.as_table_mut() {
+                Some(own) if there => lines(own, params, used, problems),
+                _ if there => {}
+                _ => absent.push(format!("{section}.{name}")),
             }
             there
         });
     }
     absent
+}
+
+/// The same for the lines of a device or chip: one with a condition is a table, `{ to = …, when = … }`.
+fn lines(
+    own: &mut Table,
+    params: &Params,
+    used: &mut BTreeSet<String>,
+    problems: &mut Vec<Problem>,
+) {
+    let table = own.get_mut("irq").and_then(|e| e.node.as_table_mut());
+    let Some(table) = table else { return };
+    table.retain(|_, line| {
+        let Some(conditional) = line.node.as_table_mut() else {
+            return true;
+        };
+        let when = conditional.remove("when");
+        let to = conditional.remove("to");
+        let (Some(when), Some(to), true) = (when, to, conditional.is_empty()) else {
+            problems.push(Problem::error("bad-value", "this is no line").at(
+                line.node.span,
+                "expected \"DEVICE[INPUT]\", a list of several, or { to = …, when = … }",
+            ));
+            return false;
+        };
+        line.node = to.node;
+        holds(&when, params, used, problems)
+    });
 }
 
 /// The same for what a board says of the devices and chips within its chips.
@@ -61,6 +91,9 @@ fn within(
     }
 }
 
+/// How the value of a parameter is compared with what a condition says.
+type Compare = fn(ParamType, &Json, &Json) -> Option<bool>;
+
 fn holds(
     when: &Entry,
     params: &Params,
@@ -71,17 +104,31 @@ fn holds(
     let is_true = Json::Bool(true);
     let plain = node.as_str().and_then(|text| text.strip_prefix("param."));
     let pair = node.as_table().filter(|table| table.len() == 2);
-    let pair = pair.and_then(|table| Some((&table.get("param")?.node, &table.get("is")?.node)));
-    let (name, name_at, is, is_at) = match (plain, pair) {
-        (Some(name), _) => (name, node.part(6, name.len()), is_true, None),
-        (None, Some((param, is))) if param.as_str().is_some() => {
+    let pair = pair.and_then(|table| {
+        let compare: Compare = if table.contains_key("min") {
+            at_least
+        } else {
+            equal
+        };
+        let value = table.get("is").or_else(|| table.get("min"))?;
+        Some((&table.get("param")?.node, &value.node, compare))
+    });
+    let (name, name_at, is, is_at, compare) = match (plain, pair) {
+        (Some(name), _) => (
+            name,
+            node.part(6, name.len()),
+            is_true,
+            None,
+            equal as Compare,
+        ),
+        (None, Some((param, is, compare))) if param.as_str().is_some() => {
             let name = param.as_str().unwrap_or_default();
-            (name, param.span, is.to_json(), Some(is.span))
+            (name, param.span, is.to_json(), Some(is.span), compare)
         }
         _ => {
             problems.push(Problem::error("bad-value", "this is no condition").at(
                 node.span,
-                "expected \"param.NAME\" or { param = \"NAME\", is = VALUE }",
+                "expected \"param.NAME\", { param = \"NAME\", is = VALUE } or { param = \"NAME\", min = VALUE }",
             ));
             return true;
         }
@@ -96,8 +143,8 @@ fn holds(
     };
     used.insert(name.to_owned());
     let Some(param) = param else { return true };
-    match equal(param.kind, &param.value, &is) {
-        Some(equal) => equal,
+    match compare(param.kind, &param.value, &is) {
+        Some(holds) => holds,
         None => {
             let problem = Problem::error(
                 "bad-value",

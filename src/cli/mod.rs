@@ -6,6 +6,7 @@ mod compat;
 mod complete;
 mod devices;
 mod diff;
+mod dtb;
 mod explain;
 mod fix;
 mod graph;
@@ -58,6 +59,8 @@ enum Command {
     Check(Late<check::Args>),
     /// Print a board's graph: its buses, devices, parts, lines and slots
     Graph(Late<graph::Args>),
+    /// Print the device tree of a board: its devices as a guest is told of them
+    Dtb(Late<dtb::Args>),
     /// Print a board with all that it extends and all settings as one file
     Show(Late<show::Args>),
     /// Print a value of a board and everything that had a say in it, the strongest last
@@ -147,6 +150,7 @@ impl Cli {
             Command::Qemu(args) => qemu::run(&args.0),
             Command::Check(args) => check::run(&args.0),
             Command::Graph(args) => graph::run(&args.0),
+            Command::Dtb(args) => dtb::run(&args.0),
             Command::Show(args) => show::run(&args.0),
             Command::Explain(args) => explain::run(&args.0),
             Command::Diff(args) => diff::run(&args.0),

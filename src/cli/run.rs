@@ -45,12 +45,15 @@ pub struct Args {
     /// CPU model, such as 24Kf: the board's parameter `cpu`
     #[arg(long, value_name = "MODEL")]
     cpu: Option<String>,
+    /// How many CPUs: the board's parameter `cpus`
+    #[arg(long, value_name = "NUMBER")]
+    cpus: Option<String>,
     #[command(flatten)]
     layers: super::LayerArgs,
-    /// Firmware image for the board's flash memory, as its build made it
-    #[arg(long, value_name = "FILE", conflicts_with = "kernel")]
+    /// Firmware image for the board's flash memory, as its build made it; or, where the board has it in memory, what starts a kernel
+    #[arg(long, value_name = "FILE")]
     firmware: Option<PathBuf>,
-    /// Kernel or bare-metal program to boot without firmware, an ELF file
+    /// Kernel or bare-metal program to boot, an ELF file; without firmware, unless the board has that in memory
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
     /// Initial RAM disk for the kernel
@@ -235,7 +238,11 @@ fn prepare_and_run(args: &Args) -> Result<u8> {
 /// What is laid over the board. `--set` is stronger than the options that have names of their own.
 fn options(args: &Args) -> Result<Options, String> {
     let mut options = args.layers.options()?;
-    for (option, param, value) in [("--ram", "ram", &args.ram), ("--cpu", "cpu", &args.cpu)] {
+    for (option, param, value) in [
+        ("--ram", "ram", &args.ram),
+        ("--cpu", "cpu", &args.cpu),
+        ("--cpus", "cpus", &args.cpus),
+    ] {
         let value = value.iter().cloned();
         options
             .params
@@ -568,9 +575,14 @@ fn backends(
     }
     if let Some(path) = &args.firmware {
         let boot = boot(plan, "--firmware")?;
-        backends[boot.firmware] = Some(Backend::Image(Image::File(path.clone())));
+        if !boot.protocol.firmware_in_memory() {
+            backends[boot.firmware] = Some(Backend::Image(Image::File(path.clone())));
+        }
     }
-    let stub = plan.boot.as_ref().filter(|_| args.kernel.is_some());
+    let stub = plan.boot.as_ref().filter(|boot| {
+        let firmware = args.firmware.is_some() && boot.protocol.firmware_in_memory();
+        args.kernel.is_some() || firmware
+    });
     let mut problems = Vec::new();
     for (index, slot) in plan.slots.iter().enumerate() {
         let image = slot.kind == SlotKind::Image;
@@ -724,8 +736,13 @@ fn firmware(image: &Image, plan: &Plan, boot: &Boot) -> Result<Vec<u8>> {
     Ok(firmware.image)
 }
 
+/// What the user names that a stub starts: a kernel, or firmware that is in memory, or both.
 fn kernel(args: &Args, plan: &Plan, deterministic: bool) -> Result<Option<Kernel>> {
-    let Some(path) = &args.kernel else {
+    let firmware = match &args.firmware {
+        Some(path) if boot(plan, "--firmware")?.protocol.firmware_in_memory() => Some(path),
+        _ => None,
+    };
+    let Some(path) = args.kernel.as_ref().or(firmware) else {
         let given = [
             ("--initrd", args.initrd.is_some()),
             ("--append", args.append.is_some()),
@@ -735,23 +752,33 @@ fn kernel(args: &Args, plan: &Plan, deterministic: bool) -> Result<Option<Kernel
         }
         return Ok(None);
     };
-    if args.firmware.is_some() {
-        bail!("a kernel boots without firmware: name one of the two");
+    if args.firmware.is_some() && firmware.is_none() {
+        bail!("a kernel of this board boots without firmware: name one of --firmware and --kernel");
     }
     let boot = boot(plan, "--kernel")?;
     let memory = machine::main_memory(plan, boot);
     let initrd = args.initrd.as_deref();
     let initrd = initrd.map(|path| read(path, memory.low)).transpose()?;
-    let image = kernel_image(path, boot).with_context(|| format!("cannot read {}", shown(path)))?;
+    let open = |path: &PathBuf| {
+        kernel_image(path, boot).with_context(|| format!("cannot read {}", shown(path)))
+    };
+    let image = args.kernel.as_ref().map(open).transpose()?;
+    let firmware_image = firmware.map(open).transpose()?;
+    let firmware_name = firmware.map(|path| shown(path));
     let files = KernelFiles {
         name: &shown(path),
-        image: &image,
+        image: image.as_ref(),
+        firmware: firmware_name.as_deref().zip(firmware_image.as_ref()),
         initrd: initrd.as_deref(),
         append: args.append.as_deref().unwrap_or(""),
         fixed_seed: deterministic,
     };
     let kernel = Kernel::new(files, plan, boot);
-    kernel.map(Some).with_context(|| shown(path))
+    match args.kernel {
+        Some(_) => kernel.map(Some).with_context(|| shown(path)),
+        // What is wrong with the firmware is said with its name.
+        None => Ok(Some(kernel?)),
+    }
 }
 
 /// The most bytes of a kernel that comes from a pipe.

@@ -41,6 +41,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("malta-quad", include_str!("../../machines/malta-quad.toml")),
     ("mipssim", include_str!("../../machines/mipssim.toml")),
     ("mipssim-be", include_str!("../../machines/mipssim-be.toml")),
+    ("riscv-virt", include_str!("../../machines/riscv-virt.toml")),
     ("wren", include_str!("../../machines/wren.toml")),
 ];
 

@@ -209,7 +209,16 @@ fn when(all: &mut Definitions) -> Json {
 
 /// What a device or chip is connected to.
 fn wires(all: &mut Definitions, of: &str) -> [(&'static str, Json); 4] {
-    let line = json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
+    let one = json!({ "type": "string" });
+    let several = json!({ "type": "array", "items": one });
+    let ends = json!({ "description": "Where it goes", "anyOf": [one, several] });
+    let conditional = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["to", "when"],
+        "properties": { "to": ends, "when": when(all) },
+    });
+    let line = json!({ "anyOf": [one, several, conditional] });
     [
         ("at", text("Where it sits: \"bus:address\"")),
         (

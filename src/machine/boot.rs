@@ -4,7 +4,7 @@
 use object::elf::PT_LOAD;
 use object::read::elf::{ElfFile, FileHeader, ProgramHeader};
 use object::{Endianness, Object, ReadRef};
-use solderless_model::boot::{Architecture, BootError, Memory, Protocol, Start};
+use solderless_model::boot::{Architecture, BootError, Memory, Program, Protocol, Start};
 use solderless_model::memory::{PAGE, Ram};
 use solderless_model::{
     BusError, Cpu, Describe, Describer, Persist, Reader, Space, State, StateError, Type, Writer,
@@ -12,6 +12,7 @@ use solderless_model::{
 
 use crate::plan::{Boot, Bus, Plan, Window};
 use crate::registry;
+use crate::tree::{self, Chosen};
 
 /// The random seed of a run that is to be like any other.
 const FIXED_SEED: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -111,8 +112,10 @@ struct Environment {
 pub struct KernelFiles<'a, R> {
     /// Its name as the user gave it.
     pub name: &'a str,
-    /// The file, of which only what is loaded is read.
-    pub image: R,
+    /// The file, of which only what is loaded is read; only with firmware there can be none.
+    pub image: Option<R>,
+    /// Firmware that is in memory, where the protocol has it there: its name, and the file.
+    pub firmware: Option<(&'a str, R)>,
     /// The initial RAM disk.
     pub initrd: Option<&'a [u8]>,
     /// The command line.
@@ -211,7 +214,8 @@ impl Kernel {
     ) -> Result<Self, BootError> {
         let (architecture, cpu) = cpu(plan, boot);
         let memory = main_memory(plan, boot);
-        Self::lay_out(files, boot, &memory, architecture, cpu)
+        let tree = |chosen: &Chosen| tree::blob(plan, Some(chosen));
+        Self::lay_out(files, boot, &memory, architecture, cpu, &tree)
     }
 
     fn lay_out<'a>(
@@ -220,6 +224,7 @@ impl Kernel {
         memory: &Memory,
         architecture: &dyn Architecture,
         cpu: Cpu,
+        tree: &dyn Fn(&Chosen) -> Vec<u8>,
     ) -> Result<Self, BootError> {
         let protocol = boot.protocol;
         if !protocol.hands_over() && (files.initrd.is_some() || !files.append.is_empty()) {
@@ -230,35 +235,77 @@ impl Kernel {
         if files.initrd.is_some_and(<[u8]>::is_empty) {
             return BootError::refuse("the initial RAM disk is empty");
         }
-        let image = Image::parse(files.image, protocol, architecture, cpu)?;
-        for (at, size) in &image.ranges {
+        let parse = |what, image| Image::parse(what, image, protocol, architecture, cpu);
+        let kernel = files
+            .image
+            .map(|image| parse("kernel", image))
+            .transpose()?;
+        let firmware = files.firmware.map(|(name, image)| {
+            let image = parse("firmware", image);
+            image.map_err(|e| BootError(format!("{name}: {e}")))
+        });
+        let (program, kernel) = match (firmware.transpose()?, kernel) {
+            (Some(firmware), kernel) => (firmware, kernel),
+            (None, Some(_)) if protocol.firmware_in_memory() => {
+                return BootError::refuse(
+                    "a kernel of this board is started by firmware: give it some with --firmware",
+                );
+            }
+            (None, Some(kernel)) => (kernel, None),
+            (None, None) => return BootError::refuse("there is nothing to boot"),
+        };
+        for (at, size) in program
+            .ranges
+            .iter()
+            .chain(kernel.iter().flat_map(|k| &k.ranges))
+        {
             memory.hold(*at, *size)?;
         }
+        let mut chosen = Chosen {
+            append: files.append.to_owned(),
+            initrd: files.initrd.map(|bytes| (0, bytes.len() as u64)),
+            console: boot.console,
+            seed: true,
+        };
+        let takes_tree = protocol.takes_tree();
         let layout = protocol.lay_out(&Start {
             name: files.name,
-            raw: image.raw,
-            entry: image.entry,
-            ranges: &image.ranges,
+            program: program.program(),
+            kernel: kernel.as_ref().map(Image::program),
             initrd: files.initrd.map(|bytes| bytes.len() as u64),
             append: files.append,
             memory,
             console: boot.console,
             setup: &boot.setup,
             big_endian: cpu.big_endian,
+            bits: cpu.bits,
+            tree: takes_tree.then(|| tree(&chosen).len() as u64),
         })?;
-        // Only now is it known that the sizes in the file are sane.
+        // Only now is it known that the sizes in the files are sane.
         let mut segments = Segments::default();
-        for ((at, bytes), (_, size)) in image.segments.into_iter().zip(&image.ranges) {
-            segments.0.push((at, block(bytes, *size)?));
+        for image in [Some(program), kernel].into_iter().flatten() {
+            for ((at, bytes), (_, size)) in image.segments.into_iter().zip(&image.ranges) {
+                segments.0.push((at, block(bytes, *size)?));
+            }
+        }
+        let mut loads = layout.loads;
+        let mut environment = layout.arguments;
+        if let Some(at) = layout.tree {
+            if let (Some((_, size)), Some(place)) = (chosen.initrd, layout.initrd) {
+                chosen.initrd = Some((place, size));
+            }
+            let bytes = tree(&chosen);
+            let seed = tree::seed_in(&bytes).map(|offset| at + offset);
+            environment = seed.and_then(|at| Some((u32::try_from(at).ok()?, Vec::new())));
+            loads.push((at, bytes));
         }
         let initrd = layout.initrd.zip(files.initrd);
-        let loads = layout.loads.iter().map(|(at, bytes)| (*at, &bytes[..]));
+        let loads = loads.iter().map(|(at, bytes)| (*at, &bytes[..]));
         for (at, bytes) in initrd.into_iter().chain(loads) {
             memory.hold(at, bytes.len() as u64)?;
             segments.0.push((at, block(bytes, bytes.len() as u64)?));
         }
         let seed = files.fixed_seed.then(|| FIXED_SEED.to_owned());
-        let environment = layout.arguments;
         let environment = environment.map(|(at, strings)| Environment { at, strings, seed });
         Ok(Self {
             segments,
@@ -339,7 +386,17 @@ struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
+    fn program(&self) -> Program<'_> {
+        Program {
+            raw: self.raw,
+            entry: self.entry,
+            ranges: &self.ranges,
+        }
+    }
+
+    /// `what` is the image, for messages.
     fn parse(
+        what: &str,
         image: impl ReadRef<'a>,
         protocol: &dyn Protocol,
         architecture: &dyn Architecture,
@@ -347,12 +404,24 @@ impl<'a> Image<'a> {
     ) -> Result<Self, BootError> {
         use object::elf::{FileHeader32, FileHeader64};
         let start = image.len().map_or(0, |len| len.min(5));
-        let what = match image.read_bytes_at(0, start).unwrap_or_default() {
+        let is = match image.read_bytes_at(0, start).unwrap_or_default() {
             [0x7f, b'E', b'L', b'F', 1] => {
-                return Self::elf::<FileHeader32<Endianness>>(image, protocol, architecture, cpu);
+                return Self::elf::<FileHeader32<Endianness>>(
+                    what,
+                    image,
+                    protocol,
+                    architecture,
+                    cpu,
+                );
             }
             [0x7f, b'E', b'L', b'F', 2] if cpu.bits == 64 => {
-                return Self::elf::<FileHeader64<Endianness>>(image, protocol, architecture, cpu);
+                return Self::elf::<FileHeader64<Endianness>>(
+                    what,
+                    image,
+                    protocol,
+                    architecture,
+                    cpu,
+                );
             }
             [0x7f, b'E', b'L', b'F', 2] => "a 64-bit ELF file, but the board's CPU is 32-bit",
             [0x1f, 0x8b, ..] => "compressed with gzip; unpack it first",
@@ -362,7 +431,8 @@ impl<'a> Image<'a> {
             [] => "empty",
             _ if protocol.takes_raw() => {
                 let all = image.len().and_then(|len| image.read_bytes_at(0, len));
-                let all = all.map_err(|()| BootError("the kernel image cannot be read".into()))?;
+                let all =
+                    all.map_err(|()| BootError(format!("the {what} image cannot be read")))?;
                 return Ok(Self {
                     raw: Some(all),
                     ..Self::default()
@@ -370,30 +440,31 @@ impl<'a> Image<'a> {
             }
             _ => "not an ELF file",
         };
-        BootError::refuse(format!("the kernel image is {what}"))
+        BootError::refuse(format!("the {what} image is {is}"))
     }
 
     fn elf<H: FileHeader<Endian = Endianness>>(
+        what: &str,
         image: impl ReadRef<'a>,
         protocol: &dyn Protocol,
         architecture: &dyn Architecture,
         cpu: Cpu,
     ) -> Result<Self, BootError> {
         let broken =
-            |e: object::Error| BootError(format!("the kernel image is a broken ELF file: {e}"));
+            |e: object::Error| BootError(format!("the {what} image is a broken ELF file: {e}"));
         let header = H::parse(image).map_err(broken)?;
         let endian = header.endian().map_err(broken)?;
         if header.e_machine(endian) != architecture.elf_machine() {
             let file = ElfFile::<H, _>::parse(image).map_err(broken)?;
             return BootError::refuse(format!(
-                "the kernel image is for {:?}, but the board's CPU is {}",
+                "the {what} image is for {:?}, but the board's CPU is {}",
                 file.architecture(),
                 architecture.title()
             ));
         }
         if header.is_class_32() && cpu.bits != 32 {
             return BootError::refuse(format!(
-                "the kernel image is a 32-bit ELF file, but the board's CPU is {}-bit",
+                "the {what} image is a 32-bit ELF file, but the board's CPU is {}-bit",
                 cpu.bits
             ));
         }
@@ -401,7 +472,7 @@ impl<'a> Image<'a> {
         let is_big = endian == Endianness::Big;
         if is_big != cpu.big_endian {
             return BootError::refuse(format!(
-                "the kernel image is {}, but the board's CPU is {}",
+                "the {what} image is {}, but the board's CPU is {}",
                 name(is_big),
                 name(cpu.big_endian)
             ));
@@ -413,9 +484,9 @@ impl<'a> Image<'a> {
                 continue;
             }
             let Ok(data) = header.data(endian, image) else {
-                return BootError::refuse(
-                    "the kernel image is cut short: a segment lies beyond the end of the file",
-                );
+                return BootError::refuse(format!(
+                    "the {what} image is cut short: a segment lies beyond the end of the file"
+                ));
             };
             let (va, pa) = (header.p_vaddr(endian), header.p_paddr(endian));
             let at = protocol.physical(va.into(), pa.into());
@@ -423,7 +494,7 @@ impl<'a> Image<'a> {
             segments.push((at, data));
         }
         if segments.is_empty() {
-            return BootError::refuse("the kernel image has nothing to load");
+            return BootError::refuse(format!("the {what} image has nothing to load"));
         }
         Ok(Self {
             raw: None,
@@ -481,16 +552,18 @@ mod tests {
             true
         }
         fn lay_out(&self, start: &Start<'_>) -> Result<Layout, BootError> {
-            let raw = start.raw.map(|bytes| (0x1_0000, bytes.to_vec()));
+            let raw = start.program.raw;
+            let raw = raw.map(|bytes| (0x1_0000, bytes.to_vec()));
             let initrd = start.initrd.map(|size| start.place_initrd(size, 0, 0x1000));
             Ok(Layout {
-                stub: start.entry.to_le_bytes().to_vec(),
+                stub: start.program.entry.to_le_bytes().to_vec(),
                 initrd: initrd.transpose()?,
                 loads: raw
                     .into_iter()
                     .chain([(0x800, b"fixed".to_vec())])
                     .collect(),
                 arguments: Some((0x900, vec![start.append.to_owned()])),
+                ..Layout::default()
             })
         }
         fn arguments(&self, _: u32, strings: &[String], seed: &str, big_endian: bool) -> Vec<u8> {
@@ -587,7 +660,8 @@ mod tests {
     ) -> Result<Kernel, String> {
         let files = KernelFiles {
             name: "k",
-            image,
+            image: Some(image),
+            firmware: None,
             initrd,
             append: if protocol.hands_over() { "quiet" } else { "" },
             fixed_seed: true,
@@ -606,7 +680,7 @@ mod tests {
             bits,
             big_endian: false,
         };
-        Kernel::lay_out(files, &boot, &memory(), &Toy, cpu).map_err(|e| e.0)
+        Kernel::lay_out(files, &boot, &memory(), &Toy, cpu, &|_| Vec::new()).map_err(|e| e.0)
     }
 
     fn written(kernel: &Kernel, protocol: &dyn Protocol) -> Vec<(u64, Vec<u8>)> {

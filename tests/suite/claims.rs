@@ -170,22 +170,22 @@ const ARCHITECTURES: [&str; 11] = [
     "mips", "yamon", "kseg", "em_", "cp0", "riscv", "sbi", "x86", "i386", "aarch64", "armv",
 ];
 /// Boards, which are data.
-const BOARDS: [&str; 1] = ["mipssim"];
+const BOARDS: [&str; 2] = ["mipssim", "riscv-virt"];
 
 /// The first word of a text, comments included, that only one architecture has.
 fn of_an_architecture(text: &str) -> Option<String> {
     let text = text.to_lowercase();
+    let text = BOARDS
+        .iter()
+        .fold(text, |text, board| text.replace(board, ""));
     let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
-    let word = words.find(|word| {
-        let begins = ARCHITECTURES.iter().any(|start| word.starts_with(start));
-        begins && !BOARDS.contains(word)
-    });
+    let word = words.find(|word| ARCHITECTURES.iter().any(|start| word.starts_with(start)));
     word.map(str::to_owned)
 }
 
 #[test]
 fn words_of_an_architecture_are_found() {
-    assert_eq!(of_an_architecture("run mipssim, an example"), None);
+    assert_eq!(of_an_architecture("run mipssim, riscv-virt"), None);
     for (text, word) in [
         ("let at = KSEG0 | 4;", "kseg0"),
         ("// as MIPS's", "mips"),

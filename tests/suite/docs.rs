@@ -59,6 +59,19 @@ fn folder() -> tempfile::TempDir {
             std::os::unix::fs::symlink(file, folder.path().join(name)).expect("a link");
         }
     }
+    if let Some(riscv) = guests::riscv() {
+        for (file, name) in [
+            (&riscv.fw_dynamic, "fw_dynamic.bin"),
+            (&riscv.fw_jump, "fw_jump.elf"),
+            (&riscv.uboot, "qemu-riscv64_smode/u-boot.bin"),
+            (&riscv.linux.kernel, "riscv64/linux"),
+            (&riscv.linux.initrd, "riscv64/initrd.gz"),
+        ] {
+            let link = folder.path().join(name);
+            fs::create_dir_all(link.parent().expect("a folder")).expect("a folder");
+            std::os::unix::fs::symlink(file, link).expect("a link");
+        }
+    }
     folder
 }
 
@@ -83,7 +96,11 @@ fn try_out(line: &str, folder: &Path) {
     }
     let runs = words.get(1).is_some_and(|w| w == "run");
     let needs_guest = words.iter().any(|w| w == "--kernel" || w == "--firmware");
-    if needs_guest && !folder.join("u-boot.bin").exists() {
+    let guest = match words.iter().any(|w| w.starts_with("fw_")) {
+        true => "fw_jump.elf",
+        false => "u-boot.bin",
+    };
+    if needs_guest && !folder.join(guest).exists() {
         return;
     }
     let mut command = Command::new(PROGRAM);

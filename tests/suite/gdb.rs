@@ -264,7 +264,8 @@ fn unattended(endian: Endian, engine: Engine) -> Option<Machine> {
     let boot = loaded.plan.boot.as_ref().expect("it boots");
     let files = KernelFiles {
         name: "debug",
-        image: image.as_slice(),
+        image: Some(image.as_slice()),
+        firmware: None,
         initrd: None,
         append: "",
         fixed_seed: true,

@@ -150,7 +150,8 @@ fn linux() -> Option<(Loaded, Machine)> {
     let read = |path| std::fs::read(path).expect("it is there");
     let files = KernelFiles {
         name: "vmlinuz",
-        image: &read(linux.kernel)[..],
+        image: Some(&read(linux.kernel)[..]),
+        firmware: None,
         initrd: Some(&read(guests::initrd(&program))),
         append: "console=ttyS0",
         fixed_seed: true,

@@ -448,7 +448,7 @@ fn bad_input_is_refused_before_anything_starts() {
         (&["--firmware", "/no/such/file"], "No such file"),
         (
             &["--firmware", &text, "--kernel", &text],
-            "cannot be used with",
+            "boots without firmware",
         ),
         (&["--append", "quiet"], "--kernel"),
         (&["--initrd", &text], "--kernel"),

@@ -2,6 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod aclint_swi;
 mod i8259;
+mod plic;
 
+pub use aclint_swi::{AclintSwi, AclintSwiProps};
 pub use i8259::{I8259, I8259Props};
+pub use plic::{Plic, PlicProps};

@@ -45,6 +45,15 @@ pub trait Protocol: Sync {
     fn keys(&self) -> &'static [&'static str];
     /// Whether a kernel gets a command line and an initial RAM disk.
     fn hands_over(&self) -> bool;
+    /// Whether `--firmware` is a program in memory that the stub enters, and that may start a kernel; otherwise it is the content of
+    /// the board's firmware slot, and a kernel is started without.
+    fn firmware_in_memory(&self) -> bool {
+        false
+    }
+    /// Whether a device tree of the board is handed over; it then says itself where that lies.
+    fn takes_tree(&self) -> bool {
+        false
+    }
     /// Whether it takes images that are no ELF files; it then says itself where they lie.
     fn takes_raw(&self) -> bool {
         false
@@ -96,17 +105,26 @@ impl BootError {
     }
 }
 
-/// A kernel that is to be started, and the board.
-#[derive(Debug)]
-pub struct Start<'a> {
-    /// The kernel's name as the user gave it.
-    pub name: &'a str,
+/// A program as its image has it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Program<'a> {
     /// The content of an image that is no ELF file; then nothing of it lies in memory yet.
     pub raw: Option<&'a [u8]>,
-    /// Where the kernel is entered, a virtual address.
+    /// Where it is entered, a virtual address.
     pub entry: u64,
-    /// Physical addresses and sizes of what the kernel takes.
+    /// Physical addresses and sizes of what it takes.
     pub ranges: &'a [(u64, u64)],
+}
+
+/// What is to be started, and the board.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// The kernel's name as the user gave it, or that of the firmware.
+    pub name: &'a str,
+    /// What the stub enters: the kernel, or firmware that is in memory.
+    pub program: Program<'a>,
+    /// The kernel that such firmware starts.
+    pub kernel: Option<Program<'a>>,
     /// The size of the initial RAM disk, which is not empty.
     pub initrd: Option<u64>,
     /// The command line.
@@ -120,12 +138,17 @@ pub struct Start<'a> {
     pub setup: &'a [(u64, u32)],
     /// The CPU's byte order.
     pub big_endian: bool,
+    /// The bits of the CPU's registers.
+    pub bits: u8,
+    /// The size of the board's device tree, if the protocol takes one.
+    pub tree: Option<u64>,
 }
 
 impl Start<'_> {
     /// The first address behind the kernel.
     pub fn end(&self) -> u64 {
         let ends = self
+            .program
             .ranges
             .iter()
             .map(|(at, size)| at.saturating_add(*size));
@@ -134,7 +157,7 @@ impl Start<'_> {
 
     /// Whether the kernel takes something of `size` bytes at an address.
     pub fn overlaps(&self, at: u64, size: u64) -> bool {
-        let mut ranges = self.ranges.iter();
+        let mut ranges = self.program.ranges.iter();
         ranges.any(|(start, len)| at < start.saturating_add(*len) && *start < at + size)
     }
 
@@ -167,8 +190,10 @@ pub struct Layout {
     pub stub: Vec<u8>,
     /// Where the initial RAM disk goes.
     pub initrd: Option<u64>,
-    /// What else goes into memory, by physical address: a device tree, an image that is no ELF file.
+    /// What else goes into memory, by physical address: an image that is no ELF file, boot parameters.
     pub loads: Vec<(u64, Vec<u8>)>,
+    /// Where the device tree goes, below 4 GiB. [`Protocol::arguments`] then gives the bytes of its `rng-seed`.
+    pub tree: Option<u64>,
     /// The physical address and the texts of a block that [`Protocol::arguments`] makes anew at every reset.
     pub arguments: Option<(u32, Vec<String>)>,
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{BusKind, Part, Parts, Space};
+use crate::{BusKind, Part, Parts, Space, tree};
 
 macro_rules! index {
     ($(#[doc = $doc:literal] $name:ident($ty:ty);)*) => {$(
@@ -378,6 +378,9 @@ pub struct Interface {
     /// Property values of which the device can do a part only, and which.
     #[serde(skip)]
     pub limited: Vec<PropError>,
+    /// What a device tree says of it, if that says anything.
+    #[serde(skip)]
+    pub tree: Option<tree::Node>,
 }
 
 impl Interface {
@@ -403,6 +406,15 @@ impl Interface {
         Self {
             cpu: Some(cpu),
             ..self.initiator(address_bits)
+        }
+    }
+
+    /// A device tree has a node for it.
+    #[must_use]
+    pub fn node(self, node: tree::Node) -> Self {
+        Self {
+            tree: Some(node),
+            ..self
         }
     }
 

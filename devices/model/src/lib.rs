@@ -23,6 +23,7 @@ mod seen;
 mod state;
 mod stops;
 pub mod testing;
+pub mod tree;
 
 pub use bus::{
     Addresses, BusKind, BusRules, Cycle, ISA_MEMORY, ISA_PORTS, On, Open, Space, SpaceRules,

@@ -8,9 +8,11 @@ mod isa_mmio;
 mod malta_fpga;
 mod ram;
 mod rom;
+mod sifive_test;
 
 pub use exit::{Exit, ExitProps};
 pub use isa_mmio::{IsaMmio, IsaMmioProps};
 pub use malta_fpga::{MaltaFpga, MaltaFpgaProps};
 pub use ram::{Ram, RamProps};
 pub use rom::{Rom, RomProps};
+pub use sifive_test::{SifiveTest, SifiveTestProps};

@@ -4,12 +4,14 @@ use solderless_engine::Engine;
 use solderless_model::registers::{Register, Value};
 use solderless_model::{
     self as model, BuildError, BusKind, Cpu, Cx, Device, EngineInfo, Interface, Model, Pin, Pins,
-    Processor, PropError, State, StateError, Stop, Stops, TimerId, Wires, connections,
+    Processor, PropError, State, StateError, Stop, Stops, TimerId, Wires, connections, tree,
 };
 
+use crate::boot::Riscv;
 use crate::core::Core;
 use crate::csr::{MEIP, MSIP, MTIP, SEIP, TIMER};
-use crate::isa::Riscv;
+use crate::exec::CACHE_BLOCK;
+use crate::isa;
 use crate::model::{Identity, Props};
 use crate::registers;
 
@@ -29,15 +31,12 @@ const LINES: [(Pin, u64); 4] = [
     (SEIP_PIN, SEIP),
 ];
 
-/// What an [`Interface`] calls the architecture.
-pub const ARCHITECTURE: &str = "riscv";
-
 /// The CPU.
 #[derive(Debug, State)]
 pub struct RiscvCpu {
     core: Box<Core>,
     #[state(skip = "derived from memory")]
-    engine: Engine<Riscv>,
+    engine: Engine<isa::Riscv>,
 }
 
 impl Model for RiscvCpu {
@@ -49,11 +48,12 @@ impl Model for RiscvCpu {
         let identity = Identity::new(props)?;
         let (bits, physical_bits) = if identity.rv32 { (32, 34) } else { (64, 56) };
         let cpu = Cpu {
-            architecture: ARCHITECTURE,
+            architecture: Riscv::NAME,
             bits,
             big_endian: false,
         };
-        Ok(connections(props).processor(cpu, physical_bits))
+        let node = node(&identity);
+        Ok(connections(props).processor(cpu, physical_bits).node(node))
     }
 
     fn build(props: Props, _: Wires<'_>) -> Result<Self, BuildError> {
@@ -103,6 +103,40 @@ impl Device for RiscvCpu {
         core.arm_timer(cx);
         Ok(())
     }
+}
+
+/// What a device tree says of the CPU: Linux, Documentation/devicetree/bindings/riscv/cpus.yaml and extensions.yaml.
+fn node(identity: &Identity) -> tree::Node {
+    let mmu = match identity.satp_modes.ilog2() {
+        1 => "riscv,sv32",
+        8 => "riscv,sv39",
+        9 => "riscv,sv48",
+        10 => "riscv,sv57",
+        _ => "riscv,none",
+    };
+    let mut node = tree::Node::new("cpu", &["riscv"])
+        .with("device_type", "cpu")
+        .with("status", "okay")
+        .with("riscv,isa", identity.isa())
+        .with("mmu-type", mmu);
+    for (there, name) in [
+        (identity.zicbom, "riscv,cbom-block-size"),
+        (identity.zicboz, "riscv,cboz-block-size"),
+    ] {
+        if there {
+            node = node.with(name, CACHE_BLOCK as u32);
+        }
+    }
+    let number = |bit: u64| bit.trailing_zeros();
+    node.controller = Some(tree::Controller {
+        inputs: LINES.map(|(pin, bit)| (pin, number(bit))).to_vec(),
+        below: Some("riscv,cpu-intc"),
+        mapped: false,
+    });
+    node.cpu = Some(identity.hartid);
+    let timebase = u32::try_from(identity.timebase_frequency.0).unwrap_or(u32::MAX);
+    node.of_cpus = vec![("timebase-frequency", timebase.into())];
+    node
 }
 
 impl Core {

@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+pub mod boot;
 mod core;
 mod cpu;
 mod csr;
@@ -25,6 +26,18 @@ mod trap;
 
 pub use cpu::RiscvCpu;
 pub use model::{CpuModel, Identity, Props, SatpMode};
+
+/// The instruction with these bits in words, as a CPU with all there is decodes it.
+#[must_use]
+pub fn describe(raw: u32) -> String {
+    Identity::new(&Props::default()).map_or(String::new(), |identity| {
+        let inst = decode::decode(raw, &identity);
+        format!(
+            "{:?} {} {} {} {}",
+            inst.kind, inst.a, inst.b, inst.c, inst.imm
+        )
+    })
+}
 
 #[cfg(test)]
 mod tests;

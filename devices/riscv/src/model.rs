@@ -137,6 +137,39 @@ impl Deref for Identity {
 }
 
 impl Identity {
+    /// What it is in the form of the manuals (volume I, "ISA Extension Naming Conventions"): `rv64imafdc_zicsr…`.
+    pub fn isa(&self) -> String {
+        let letters = [
+            (true, 'i'),
+            (self.m, 'm'),
+            (self.a, 'a'),
+            (self.f, 'f'),
+            (self.d, 'd'),
+            (self.c, 'c'),
+        ];
+        let letters = letters.into_iter().filter(|(there, _)| *there);
+        let names = [
+            (self.zicbom, "zicbom"),
+            (self.zicboz, "zicboz"),
+            (true, "zicntr"),
+            (true, "zicsr"),
+            (true, "zifencei"),
+            (self.zba, "zba"),
+            (self.zbb, "zbb"),
+            (self.zbs, "zbs"),
+            (self.sstc, "sstc"),
+            (self.svinval, "svinval"),
+            (self.svpbmt, "svpbmt"),
+        ];
+        let names = names.into_iter().filter(|(there, _)| *there);
+        let width = if self.rv32 { "rv32" } else { "rv64" };
+        let letters = letters.map(|(_, letter)| letter);
+        width.chars().chain(letters).collect::<String>()
+            + &names
+                .map(|(_, name)| format!("_{name}"))
+                .collect::<String>()
+    }
+
     /// The CPU that the properties describe.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, CharFrontend, Cx, Device, Interface, Model, Pin, Pins,
     PropError, Ranges, Region, Slot, SlotId, SlotKind, State, StateError, TimerId, Wires,
-    connections,
+    connections, tree,
 };
 
 connections! {
@@ -622,7 +622,16 @@ impl Model for SerialMm {
         // One access, at most as wide as the stride, reaches one register once.
         let stride = 1 << props.regshift;
         let region = Region::registers("registers", 8 << props.regshift).max_width(stride);
-        Ok(connections((BusKind::System, region)))
+        let mut node = tree::Node::new("serial", &["ns16550a"])
+            .with("clock-frequency", props.baudbase.saturating_mul(16))
+            .interrupts([INTR]);
+        if props.regshift != 0 {
+            node = node.with("reg-shift", u32::from(props.regshift));
+        }
+        if props.endianness == Endianness::Big {
+            node = node.with("big-endian", tree::Value::Flag);
+        }
+        Ok(connections((BusKind::System, region)).node(node))
     }
 
     fn build(props: SerialMmProps, _: Wires<'_>) -> Result<Self, BuildError> {

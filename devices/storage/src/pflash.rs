@@ -18,7 +18,7 @@ use solderless_model::memory::PAGE;
 use solderless_model::{
     Access, Ask, Backing, BuildError, BusError, BusKind, Cx, Device, Interface, Model, PropError,
     Question, Ranges, Region, RegionId, Size, Slot, SlotKind, State, StateError, Wires,
-    connections,
+    connections, tree,
 };
 
 connections! {
@@ -250,7 +250,9 @@ impl Model for Pflash {
     type Props = PflashProps;
 
     fn interface(props: &PflashProps) -> Result<Interface, PropError> {
-        Ok(connections(props.size()?))
+        let node = tree::Node::new("flash", &["cfi-flash"]);
+        let node = node.with("bank-width", u32::from(props.width));
+        Ok(connections(props.size()?).node(node))
     }
 
     fn build(props: PflashProps, wires: Wires<'_>) -> Result<Self, BuildError> {

@@ -50,6 +50,42 @@ pub fn uboot() -> Option<PathBuf> {
     packaged("u-boot-qemu", "usr/lib/u-boot/maltael/u-boot.bin")
 }
 
+/// What a RISC-V board boots.
+#[derive(Debug, Clone)]
+pub struct Riscv {
+    /// OpenSBI's firmware that is told what to start, and that which knows it.
+    pub fw_dynamic: PathBuf,
+    pub fw_jump: PathBuf,
+    /// Debian's U-Boot for S mode.
+    pub uboot: PathBuf,
+    /// Debian 13's kernel, an `Image`, and the installer's initial RAM disk.
+    pub linux: Linux,
+}
+
+/// Debian's guests for RISC-V, or `None` where the caller's test is to be skipped.
+///
+/// # Panics
+/// One is missing, and the environment variable `CI` is set.
+pub fn riscv() -> Option<Riscv> {
+    const FIRMWARE: &str = "usr/lib/riscv64-linux-gnu/opensbi/generic";
+    const FOLDER: &str = "usr/lib/debian-installer/images/13/riscv64/text/debian-installer/riscv64";
+    let firmware = |name| packaged("opensbi", &format!("{FIRMWARE}/{name}"));
+    let uboot = "usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin";
+    let installer = |name| {
+        let package = "debian-installer-13-netboot-riscv64";
+        packaged_in(Some("trixie"), package, &format!("{FOLDER}/{name}"))
+    };
+    Some(Riscv {
+        fw_dynamic: firmware("fw_dynamic.bin")?,
+        fw_jump: firmware("fw_jump.elf")?,
+        uboot: packaged("u-boot-qemu", uboot)?,
+        linux: Linux {
+            kernel: installer("linux")?,
+            initrd: installer("initrd.gz")?,
+        },
+    })
+}
+
 /// Whether a program is installed; if not, the caller's test is to be skipped.
 ///
 /// # Panics
@@ -203,6 +239,11 @@ fn run_compiler(command: &mut Command, source: &Path) {
 
 /// A file of a Debian package.
 fn packaged(package: &str, file: &str) -> Option<PathBuf> {
+    packaged_in(None, package, file)
+}
+
+/// The same of a release that the host is not of: its lists are kept in a folder of ours.
+fn packaged_in(release: Option<&str>, package: &str, file: &str) -> Option<PathBuf> {
     let (installed, unpacked) = (Path::new("/").join(file), cache().join(package).join(file));
     let found = || {
         [&installed, &unpacked]
@@ -213,7 +254,7 @@ fn packaged(package: &str, file: &str) -> Option<PathBuf> {
     found().or_else(|| {
         let _lock = lock();
         // Another test may have fetched it while this one waited.
-        found().or_else(|| match fetch(package) {
+        found().or_else(|| match fetch(release, package) {
             Ok(()) => found().or_else(|| missing(&format!("package {package} has no {file}"))),
             Err(e) => missing(&format!(
                 "package {package} cannot be had ({e}); `apt-get install {package}` gets it"
@@ -223,7 +264,7 @@ fn packaged(package: &str, file: &str) -> Option<PathBuf> {
 }
 
 /// Downloads a package and unpacks it, all or nothing.
-fn fetch(package: &str) -> Result<(), String> {
+fn fetch(release: Option<&str>, package: &str) -> Result<(), String> {
     let folder = cache().join(format!("{package}.part"));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
@@ -242,7 +283,15 @@ fn fetch(package: &str) -> Result<(), String> {
             Err(text)
         }
     };
-    run(Command::new("apt-get").args(["-q", "download", package]))?;
+    let options = release.map_or(Ok(Vec::new()), apt_of)?;
+    if !options.is_empty() {
+        run(Command::new("apt-get")
+            .args(&options)
+            .args(["-q", "update"]))?;
+    }
+    run(Command::new("apt-get")
+        .args(&options)
+        .args(["-q", "download", package]))?;
     let entries = std::fs::read_dir(&folder).map_err(|e| e.to_string())?;
     let archive = entries
         .flatten()
@@ -252,6 +301,30 @@ fn fetch(package: &str) -> Result<(), String> {
     run(Command::new("dpkg-deb").arg("-x").args([&archive, &folder]))?;
     let _ = std::fs::remove_file(archive);
     std::fs::rename(&folder, cache().join(package)).map_err(|e| e.to_string())
+}
+
+/// What apt is told to have its sources and lists of a release in a folder of the cache, and nothing of the host's.
+fn apt_of(release: &str) -> Result<Vec<String>, String> {
+    let folder = cache().join("apt").join(release);
+    for part in ["lists/partial", "cache/archives/partial"] {
+        std::fs::create_dir_all(folder.join(part)).map_err(|e| e.to_string())?;
+    }
+    let sources = folder.join("sources.list");
+    let key = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    let source = format!("deb [signed-by={key}] http://deb.debian.org/debian {release} main\n");
+    std::fs::write(&sources, source).map_err(|e| e.to_string())?;
+    let folder = folder.display();
+    let options = [
+        format!("Dir::Etc::sourcelist={}", sources.display()),
+        "Dir::Etc::sourceparts=/dev/null".to_owned(),
+        format!("Dir::State::lists={folder}/lists"),
+        format!("Dir::Cache={folder}/cache"),
+        "Acquire::Languages=none".to_owned(),
+    ];
+    Ok(options
+        .into_iter()
+        .flat_map(|option| ["-o".to_owned(), option])
+        .collect())
 }
 
 /// Fails the calling test in CI; elsewhere says what is missing, past the test harness's capture of output.

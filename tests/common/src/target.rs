@@ -32,13 +32,22 @@ const MIPS: Target = Target {
 };
 
 /// All of them.
-pub static TARGETS: [Target; 2] = [
+pub static TARGETS: [Target; 3] = [
     MIPS,
     Target {
         endian: Endian::Big,
         toolchain: "mips-linux-gnu",
         qemu: "qemu-system-mips",
         ..MIPS
+    },
+    Target {
+        architecture: "riscv",
+        endian: Endian::Little,
+        toolchain: "riscv64-linux-gnu",
+        flags: &["-march=rv64gc", "-mabi=lp64d"],
+        bare: &["-mcmodel=medany"],
+        qemu: "qemu-system-riscv64",
+        qemu_package: "qemu-system-misc",
     },
 ];
 

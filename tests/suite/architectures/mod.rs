@@ -1,6 +1,7 @@
 //! What the tests of CPUs know of each architecture: one row of one table, which they go through.
 
 mod mips;
+mod riscv;
 
 use std::collections::BTreeSet;
 
@@ -29,7 +30,7 @@ pub struct Architecture {
 }
 
 /// All of them.
-pub static ARCHITECTURES: &[Architecture] = &[mips::MIPS];
+pub static ARCHITECTURES: &[Architecture] = &[mips::MIPS, riscv::RISCV];
 
 /// The architecture with this name.
 pub fn named(name: &str) -> &'static Architecture {

@@ -142,7 +142,8 @@ fn linux_is_executed_alike() {
     let boot = plan.boot.as_ref().expect("it boots");
     let files = KernelFiles {
         name: "vmlinuz",
-        image: &image[..],
+        image: Some(&image[..]),
+        firmware: None,
         initrd: Some(&initrd),
         append: "console=ttyS0 rdinit=/bin/sh -- -c \"uname -a; md5sum /bin/busybox; poweroff -f\"",
         fixed_seed: true,

@@ -31,7 +31,7 @@ impl Protocol for None {
 
     fn lay_out(&self, start: &Start<'_>) -> Result<Layout, BootError> {
         let mut code = Assembler::default();
-        code.li(reg::K0, start.entry as u32);
+        code.li(reg::K0, start.program.entry as u32);
         code.jr(reg::K0);
         code.nop();
         Ok(Layout {

@@ -174,7 +174,7 @@ fn stub(start: &Start<'_>, environment: u32) -> Vec<u8> {
     code.li(reg::A1, KSEG0 | environment);
     code.li(reg::A2, (KSEG0 | environment) + 8);
     code.li(reg::A3, memory.low as u32);
-    code.li(reg::T9, start.entry as u32);
+    code.li(reg::T9, start.program.entry as u32);
     code.jalr(reg::T9);
     code.nop();
     code.immediate(0x04, 0, 0, 0xffff); // a program that returns stops here
@@ -210,6 +210,8 @@ fn print(code: &mut Assembler, console: Option<u64>, counted: bool) {
 
 #[cfg(test)]
 mod tests {
+    use solderless_model::boot::Program;
+
     use super::*;
 
     /// Memory in one piece.
@@ -228,15 +230,20 @@ mod tests {
     fn start<'a>(memory: &'a Memory, ranges: &'a [(u64, u64)]) -> Start<'a> {
         Start {
             name: "k",
-            raw: None,
-            entry: u64::from(KSEG0) + ranges[0].0,
-            ranges,
+            program: Program {
+                raw: None,
+                entry: u64::from(KSEG0) + ranges[0].0,
+                ranges,
+            },
+            kernel: None,
             initrd: None,
             append: "console=ttyS0",
             memory,
             console: Some(0x1800_03f8),
             setup: &[(0x1400_0068, 0xdf); 60],
             big_endian: false,
+            bits: 32,
+            tree: None,
         }
     }
 
@@ -314,10 +321,11 @@ mod tests {
         let block = Yamon.arguments(at, &strings, "", false);
         assert_eq!(text(&block, at, 1), append);
         let ranges = [(0x1000, 0xff_e000)];
-        let start = Start {
+        let program = Program {
             ranges: &ranges,
-            ..start
+            ..start.program
         };
+        let start = Start { program, ..start };
         let error = Yamon.lay_out(&start).unwrap_err();
         assert!(error.0.contains("no room for its arguments"), "{error}");
     }

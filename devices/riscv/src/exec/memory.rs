@@ -14,7 +14,7 @@ use crate::inst::{Cbo, Load};
 use crate::trap::{Access, Fault, Trap, cause};
 
 /// Bytes of the blocks that CBO instructions work on.
-const CACHE_BLOCK: u64 = 64;
+pub const CACHE_BLOCK: u64 = 64;
 
 /// Where an address leads: a physical address, and a memory and the offset in it.
 #[derive(Debug, Clone, Copy)]

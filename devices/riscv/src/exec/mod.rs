@@ -20,6 +20,7 @@ mod system;
 pub use alu::Alu;
 pub use atomic::Amo;
 pub use fp::FpOp;
+pub use memory::CACHE_BLOCK;
 
 /// Executes one op and all that follow in the block.
 pub type Handler = fn(&mut Core, &Op, &[Op], &mut Cx<'_>) -> Exit;

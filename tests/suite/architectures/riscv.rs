@@ -1,0 +1,458 @@
+//! RISC-V: random programs in all modes, on page tables of each kind, with a handler that goes on behind whatever traps.
+
+use solderless_model::testing::Noise;
+
+use super::{Architecture, Bytes, Guest, Random};
+
+pub const RISCV: Architecture = Architecture {
+    name: "riscv",
+    random: || Some(Box::new(guest) as Random),
+    listed,
+};
+
+/// Before the program, while it runs, and after that, when it goes round in a circle.
+const INSTRUCTIONS: [u64; 3] = [60, 8_000, 3_000];
+/// How often the program is run.
+const PASSES: u64 = 60;
+
+/// Where memory is: code, the trap handler, what it keeps, what registers hold at first, what the program works on, page tables.
+const RAM: u64 = 0x8000_0000;
+const HANDLER: u64 = RAM + 0x1_0000;
+const SAVE: u64 = RAM + 0x1_1000;
+const INITIAL: u64 = RAM + 0x1_2000;
+const DATA: u64 = RAM + 0x2_0000;
+const TABLES: u64 = RAM + 0x3_0000;
+
+/// Registers that the program keeps: passes left, and what it works on.
+const LEFT: u32 = 30;
+const BASE: u32 = 31;
+
+/// Modes: U, S and M.
+const USER: u64 = 0;
+const MACHINE: u64 = 3;
+
+/// A kind of CPU, and what it runs a program in.
+struct Setting {
+    rv32: bool,
+    mode: u64,
+    /// MODE of satp.
+    satp: u64,
+}
+
+const SETTINGS: [(bool, u64, u64); 8] = [
+    (false, MACHINE, 0),
+    (true, MACHINE, 0),
+    (false, 1, 8),
+    (false, USER, 9),
+    (true, USER, 1),
+    (false, USER, 10),
+    (true, 1, 1),
+    (false, USER, 0),
+];
+
+fn guest(seed: u64) -> Guest {
+    let (rv32, mode, satp) = SETTINGS[(seed % 8) as usize];
+    let setting = Setting { rv32, mode, satp };
+    let mut noise = Noise(seed);
+    let mut code = Code {
+        noise: &mut noise,
+        setting: &setting,
+        words: Vec::new(),
+    };
+    code.start();
+    let body = code.here();
+    code.body();
+    let (entry, body_end) = (RAM, code.end(body));
+    let text = code.words;
+    let registers = vec![
+        ("t0", HANDLER),
+        ("t1", mode << 11 | 1 << 13),
+        ("t2", setting.satp()),
+        ("t3", SAVE),
+        ("t4", RAM + body),
+        ("t5", u64::from(noise.below(8) as u32)),
+        ("t6", INITIAL),
+        ("a0", u64::MAX >> if rv32 { 32 } else { 10 }),
+        ("a1", 0x1f),
+        ("a2", u64::MAX >> if rv32 { 32 } else { 0 }),
+    ];
+    let word = if rv32 { 4 } else { 8 };
+    let number = |value: u64| value.to_le_bytes()[..word].to_vec();
+    let mut initial = vec![0; word];
+    for register in 1..32 {
+        initial.extend(number(match register {
+            2 => DATA + 0x800 + 8 * noise.below(64),
+            LEFT => PASSES,
+            BASE => DATA + 0x1000,
+            _ => noise.value(),
+        }));
+    }
+    let mut save = vec![0; 3 * word];
+    save.extend(number(RAM + body_end));
+    let mut data = Vec::new();
+    (0..0x400).for_each(|_| data.extend(noise.value().to_le_bytes()));
+    let mut memory = vec![
+        (RAM, text),
+        (HANDLER, handler(rv32)),
+        (SAVE, save),
+        (INITIAL, initial),
+        (DATA, data),
+    ];
+    memory.extend(setting.tables(seed));
+    Guest {
+        board: Guest::board(&format!(
+            "[board]\nname = \"bare\"\n[dev.cpu]\nat = \"sys\"\n[dev.cpu.riscv-cpu]\nmodel = \"{}\"\nclock = \"50MHz\"\n[dev.ram]\nat = \"sys:{RAM:#x}\"\n[dev.ram.ram]\nsize = \"2MiB\"\n",
+            if rv32 { "rv32" } else { "rv64" }
+        )),
+        about: format!("rv32: {rv32}, mode {mode}, satp {satp}"),
+        memory,
+        registers,
+        pc: entry,
+        instructions: INSTRUCTIONS,
+        physical: |va| (RAM..RAM + 0x20_0000).contains(&va).then_some(va),
+    }
+}
+
+impl Setting {
+    fn satp(&self) -> u64 {
+        let root = match self.satp {
+            9 => TABLES + 0x3000,
+            10 => TABLES + 0x4000,
+            _ => TABLES,
+        };
+        match (self.satp, self.rv32) {
+            (0, _) => 0,
+            (_, true) => 1 << 31 | root >> 12,
+            (mode, false) => mode << 60 | root >> 12,
+        }
+    }
+
+    /// Tables that leave addresses as they are. Not all pages allow everything, and not all were accessed.
+    fn tables(&self, seed: u64) -> Vec<(u64, Vec<u8>)> {
+        const V: u64 = 1;
+        let user = if self.mode == USER { 1 << 4 } else { 0 };
+        let all = V | 7 << 1 | user | 3 << 6;
+        let leaf = |n: u64| {
+            let at = RAM + 0x1000 * n;
+            let flags = match (at, seed / 8 % 4) {
+                (DATA, _) => all & !(3 << 6),
+                (_, 1) if at == DATA + 0x1000 => all & !4,
+                (_, 2) if at == DATA + 0x1000 => all & !(3 << 1),
+                (_, 3) if at == DATA + 0x1000 => 0,
+                _ => all,
+            };
+            at >> 12 << 10 | flags
+        };
+        let entry = |table: u64, index: u64, value: u64| {
+            let size = if self.rv32 { 4 } else { 8 };
+            (
+                table + index * size,
+                value.to_le_bytes()[..size as usize].to_vec(),
+            )
+        };
+        let to = |table: u64| table >> 12 << 10 | V;
+        let mut entries: Vec<_> = (0..512)
+            .map(|n| match self.rv32 {
+                true => entry(TABLES + 0x1000, n, leaf(n)),
+                false => entry(TABLES + 0x2000, n, leaf(n)),
+            })
+            .collect();
+        match self.rv32 {
+            true => entries.push(entry(TABLES, RAM >> 22, to(TABLES + 0x1000))),
+            false => entries.extend([
+                entry(TABLES + 0x1000, 0, to(TABLES + 0x2000)),
+                entry(TABLES, RAM >> 30, to(TABLES + 0x1000)),
+                entry(TABLES + 0x3000, 0, to(TABLES)),
+                entry(TABLES + 0x4000, 0, to(TABLES + 0x3000)),
+            ]),
+        }
+        entries
+    }
+}
+
+fn i(opcode: u32, f3: u32, rd: u32, rs1: u32, imm: i32) -> u32 {
+    imm.cast_unsigned() << 20 | rs1 << 15 | f3 << 12 | rd << 7 | opcode
+}
+
+fn s(opcode: u32, f3: u32, rs1: u32, rs2: u32, imm: i32) -> u32 {
+    let imm = imm.cast_unsigned();
+    (imm >> 5 & 0x7f) << 25 | rs2 << 20 | rs1 << 15 | f3 << 12 | (imm & 31) << 7 | opcode
+}
+
+fn branch(f3: u32, rs1: u32, rs2: u32, by: i32) -> u32 {
+    let by = by.cast_unsigned();
+    let high = by >> 12 & 1;
+    high << 31
+        | (by >> 5 & 0x3f) << 25
+        | rs2 << 20
+        | rs1 << 15
+        | f3 << 12
+        | (by >> 1 & 15) << 8
+        | (by >> 11 & 1) << 7
+        | 0x63
+}
+
+fn jal(rd: u32, by: i32) -> u32 {
+    let by = by.cast_unsigned();
+    (by >> 20 & 1) << 31
+        | (by >> 1 & 0x3ff) << 21
+        | (by >> 11 & 1) << 20
+        | (by >> 12 & 0xff) << 12
+        | rd << 7
+        | 0x6f
+}
+
+/// CSRRW of a register.
+fn csrw(csr: u32, rs1: u32) -> u32 {
+    csr << 20 | rs1 << 15 | 1 << 12 | 0x73
+}
+
+/// CSRRS that reads.
+fn csrr(rd: u32, csr: u32) -> u32 {
+    csr << 20 | 2 << 12 | rd << 7 | 0x73
+}
+
+const MRET: u32 = 0x3020_0073;
+const MSTATUS: u32 = 0x300;
+const MTVEC: u32 = 0x305;
+const MSCRATCH: u32 = 0x340;
+const MEPC: u32 = 0x341;
+const MCAUSE: u32 = 0x342;
+const MTVAL: u32 = 0x343;
+
+/// The trap handler: it sums up causes and values, and goes on behind the instruction, or at the end of the program if nothing
+/// can be fetched.
+fn handler(rv32: bool) -> Vec<u8> {
+    let (load, word) = if rv32 { (2, 4) } else { (3, 8) };
+    let get = |rd, n: i32| i(3, load, rd, 29, n * word);
+    let put = |rs2, n: i32| s(0x23, load, 29, rs2, n * word);
+    let swap = MSCRATCH << 20 | 29 << 15 | 1 << 12 | 29 << 7 | 0x73;
+    let leave = [get(27, 1), get(28, 0), swap, MRET];
+    let mut code = vec![swap, put(28, 0), put(27, 1), get(27, 2), csrr(28, MCAUSE)];
+    let sum = 28 << 20 | 27 << 15 | 27 << 7 | 0x33;
+    code.extend([sum, csrr(28, MTVAL), sum, put(27, 2), csrr(28, MCAUSE)]);
+    // To where it recovers, the last of what follows.
+    code.extend([i(0x13, 0, 27, 0, 2), branch(6, 28, 27, 4 * 15)]);
+    code.extend([i(0x13, 0, 27, 0, 12), branch(0, 28, 27, 4 * 13)]);
+    code.extend([csrr(28, MEPC), i(3, 5, 27, 28, 0), i(0x13, 7, 27, 27, 3)]);
+    code.extend([i(0x13, 0, 27, 27, -3), i(0x13, 0, 28, 28, 2)]);
+    code.extend([branch(1, 27, 0, 8), i(0x13, 0, 28, 28, 2), csrw(MEPC, 28)]);
+    code.extend(leave);
+    code.extend([get(28, 3), csrw(MEPC, 28)]);
+    code.extend(leave);
+    code.into_iter().flat_map(u32::to_le_bytes).collect()
+}
+
+struct Code<'a> {
+    noise: &'a mut Noise,
+    setting: &'a Setting,
+    words: Vec<u8>,
+}
+
+impl Code<'_> {
+    fn here(&self) -> u64 {
+        self.words.len() as u64
+    }
+
+    fn put(&mut self, words: impl IntoIterator<Item = u32>) {
+        self.words
+            .extend(words.into_iter().flat_map(u32::to_le_bytes));
+    }
+
+    /// Sets up the CPU by what is in registers, and goes to what follows.
+    fn start(&mut self) {
+        // pmpaddr0 and pmpcfg0, the counters, and what is common to all.
+        self.put([
+            csrw(0x3b0, 10),
+            csrw(0x3a0, 11),
+            csrw(0x306, 12),
+            csrw(0x106, 12),
+        ]);
+        self.put([
+            csrw(MTVEC, 5),
+            csrw(MSTATUS, 6),
+            csrw(MSCRATCH, 28),
+            csrw(MEPC, 29),
+        ]);
+        self.put([csrw(0x180, 7), csrw(0x003, 30)]);
+        let (load, word) = if self.setting.rv32 { (2, 4) } else { (3, 8) };
+        self.put((1..32).map(|n| i(3, load, n, 31, n as i32 * word)));
+        self.put([MRET]);
+    }
+
+    fn body(&mut self) {
+        let count = 20 + self.noise.below(100);
+        for _ in 0..count {
+            self.instruction();
+        }
+        // What jumps forward from the last ones ends here, or behind.
+        self.put([0x13; 10]);
+    }
+
+    /// The end of a pass, and of all; gives where it is.
+    fn end(&mut self, body: u64) -> u64 {
+        let end = self.here();
+        self.put([i(0x13, 0, LEFT, LEFT, -1)]);
+        let back = body as i32 - self.here() as i32;
+        self.put([branch(1, LEFT, 0, back), jal(0, 0)]);
+        end
+    }
+
+    fn below(&mut self, end: u64) -> u32 {
+        self.noise.below(end) as u32
+    }
+
+    fn register(&mut self) -> u32 {
+        self.below(32)
+    }
+
+    /// A destination.
+    fn target(&mut self) -> u32 {
+        self.below(30)
+    }
+
+    fn number(&mut self) -> i32 {
+        self.noise.below(4096) as i32 - 2048
+    }
+
+    fn instruction(&mut self) {
+        let (rd, rs1, rs2) = (self.target(), self.register(), self.register());
+        let (imm, f3) = (self.number(), self.below(8));
+        let base = if self.below(16) == 0 { rs1 } else { BASE };
+        let multiple = imm & !((1 << (f3 & 3)) - 1);
+        let near = if self.below(8) == 0 { imm } else { multiple };
+        let forward = 4 + 2 * self.below(12) as i32;
+        let word = match self.below(26) {
+            0..=3 => i(0x13, f3, rd, rs1, imm),
+            4 | 5 => {
+                // Shifts and bit manipulation by a number.
+                let f7 = [0, 0x20, 0x24, 0x30, 0x14, 0x34, 0x28][self.below(7) as usize];
+                let by = self.below(64).cast_signed();
+                let f3 = if f3 & 1 == 0 { 1 } else { 5 };
+                i(0x13, f3, rd, rs1, f7 << 5 | by)
+            }
+            6 => {
+                let f7 = [0, 0x20, 0x30, 4][self.below(4) as usize];
+                let by = self.below(32).cast_signed();
+                i(
+                    0x1b,
+                    [0, 1, 5][self.below(3) as usize],
+                    rd,
+                    rs1,
+                    f7 << 5 | by,
+                )
+            }
+            7..=10 => {
+                let f7 = [0, 0, 0x20, 1, 1, 0x10, 5, 4, 0x24, 0x14, 0x30, 0x34];
+                let f7 = f7[self.below(12) as usize];
+                let opcode = if self.below(3) == 0 { 0x3b } else { 0x33 };
+                i(opcode, f3, rd, rs1, f7 << 5 | rs2.cast_signed())
+            }
+            11 => self.noise.value() as u32 & 0xffff_f000 | rd << 7 | 0x37,
+            12 => self.below(1 << 20) << 12 | rd << 7 | 0x17,
+            13 | 14 => i(3, f3, rd, base, near),
+            15 | 16 => s(0x23, f3 & 3, base, rs2, near),
+            17 => {
+                let f3 = 2 | f3 & 1;
+                match self.below(2) {
+                    0 => i(7, f3, rs2, base, imm & !7),
+                    _ => s(0x27, f3, base, rs2, imm & !7),
+                }
+            }
+            18 => {
+                let operation =
+                    [0, 1, 2, 2, 3, 3, 4, 8, 12, 16, 20, 24, 28][self.below(13) as usize];
+                let rs2 = if operation == 2 { 0 } else { rs2 };
+                i(
+                    0x2f,
+                    2 | f3 & 1,
+                    rd,
+                    base,
+                    operation << 7 | rs2.cast_signed(),
+                )
+            }
+            19 | 20 => {
+                let f5 = [0, 1, 2, 3, 4, 5, 8, 11, 20, 24, 26, 28, 30][self.below(13) as usize];
+                let mode = if self.below(2) == 0 { 7 } else { f3 };
+                let source = if f5 >= 8 {
+                    self.below(4).cast_signed()
+                } else {
+                    rs2.cast_signed()
+                };
+                let double = self.below(2).cast_signed();
+                i(0x53, mode, rd, rs1, f5 << 7 | double << 5 | source)
+            }
+            21 => {
+                let fused = [0x43, 0x47, 0x4b, 0x4f][self.below(4) as usize];
+                let third = self.below(32).cast_signed();
+                let double = self.below(2).cast_signed();
+                i(
+                    fused,
+                    7,
+                    rd,
+                    rs1,
+                    third << 7 | double << 5 | rs2.cast_signed(),
+                )
+            }
+            22 => branch(f3, rs1, rs2, forward),
+            23 => match self.below(3) {
+                0 => jal(rd, forward),
+                1 => {
+                    // To what is behind, by a register.
+                    self.put([28 << 7 | 0x17]);
+                    i(0x67, 0, rd, 28, 4 + forward)
+                }
+                _ => {
+                    // What comes soon is another instruction then.
+                    self.put([28 << 7 | 0x17]);
+                    s(0x23, 1, 28, rs2, 4 + forward)
+                }
+            },
+            24 => {
+                let csr = [
+                    1, 2, 3, 0xc00, 0xc01, 0xc02, 0x140, 0x141, 0x143, 0x100, 0xb00, 0xb02, 0x343,
+                    0x3b5,
+                ];
+                let csr = csr[self.below(14) as usize];
+                i(0x73, f3, rd, rs1, csr)
+            }
+            _ => return self.compressed(),
+        };
+        self.put([word]);
+    }
+
+    /// A compressed instruction that does not jump, nor changes what is kept.
+    fn compressed(&mut self) {
+        let half = loop {
+            let half = self.noise.value() as u16;
+            let (quadrant, f3) = (half & 3, half >> 13);
+            let rd = u32::from(half >> 7 & 31);
+            let jumps = match quadrant {
+                1 => matches!(f3, 5..=7) || f3 == 1 && self.setting.rv32,
+                2 => f3 == 4 && half >> 2 & 31 == 0,
+                _ => false,
+            };
+            if quadrant != 3 && !jumps && (quadrant == 0 || rd < 30) {
+                break half;
+            }
+        };
+        self.words.extend(half.to_le_bytes());
+    }
+}
+
+fn listed(byte: &mut Bytes<'_>, _: bool) -> (String, u64) {
+    let mut half = |at| Some(u32::from(byte(at)?) | u32::from(byte(at + 1)?) << 8);
+    let Some(low) = half(0) else {
+        return (String::new(), 2);
+    };
+    match (low & 3, half(2)) {
+        (3, Some(high)) => {
+            let raw = high << 16 | low;
+            (format!("{raw:08x} {}", solderless_riscv::describe(raw)), 4)
+        }
+        _ => (
+            format!("    {low:04x} {}", solderless_riscv::describe(low)),
+            2,
+        ),
+    }
+}
