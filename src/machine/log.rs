@@ -190,7 +190,7 @@ impl fmt::Display for Line<'_> {
                     End::PowerOff => "power-off".to_owned(),
                     End::Reset => "reset".to_owned(),
                     End::TimeUp => "time-up".to_owned(),
-                    End::Exit(status) => format!("exit {status}"),
+                    End::Exit(status) => format!("exit-status {status}"),
                     End::Quit(status) => format!("quit {status}"),
                     End::Paused | End::Stopped(..) | End::Astray => "quit 0".to_owned(),
                 };
@@ -318,7 +318,7 @@ impl Entry {
                     "reset" => End::Reset,
                     "time-up" => End::TimeUp,
                     how => match how.split_once(' ') {
-                        Some(("exit", status)) => End::Exit(number(status)?),
+                        Some(("exit-status", status)) => End::Exit(number(status)?),
                         Some(("quit", status)) => End::Quit(number(status)?),
                         _ => return Err(format!("'{how}' is no end of a run")),
                     },
