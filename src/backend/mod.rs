@@ -1,6 +1,7 @@
 //! What plugs into the slots of a board: the terminal, files, sockets, images. Each kind of slot has one enum of backends and
 //! one table of how they are written; a specification is parsed once, here.
 
+mod block;
 mod chardev;
 mod exit_on;
 mod image;
@@ -18,6 +19,7 @@ use std::fmt;
 
 use solderless_model::SlotKind;
 
+pub use block::{Block, DiskImage, Format, LARGEST, Mode};
 pub use chardev::{Chardev, monitor_forms};
 pub use exit_on::ExitOn;
 pub use image::{Image, rom};
@@ -39,6 +41,8 @@ pub enum Backend {
     Netdev(Netdev),
     /// The content of a memory.
     Image(Image),
+    /// A disk.
+    Block(Block),
 }
 
 impl Backend {
@@ -50,6 +54,7 @@ impl Backend {
         match kind {
             SlotKind::Chardev => read(chardev::FORMS, "", text).map(Self::Chardev),
             SlotKind::Netdev => Netdev::parse(text).map(Self::Netdev),
+            SlotKind::Block => Block::parse(text).map(Self::Block),
             SlotKind::Image => read(image::FORMS, " for an image", text).map(Self::Image),
         }
     }
@@ -61,6 +66,7 @@ impl fmt::Display for Backend {
             Self::Chardev(chardev) => chardev.fmt(f),
             Self::Netdev(netdev) => netdev.fmt(f),
             Self::Image(image) => image.fmt(f),
+            Self::Block(block) => block.fmt(f),
         }
     }
 }
@@ -73,6 +79,7 @@ pub fn forms(kind: SlotKind) -> Vec<(String, &'static str)> {
     match kind {
         SlotKind::Chardev => list(chardev::FORMS),
         SlotKind::Netdev => list(netdev::FORMS),
+        SlotKind::Block => list(block::FORMS),
         SlotKind::Image => list(image::FORMS),
     }
 }

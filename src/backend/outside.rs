@@ -16,8 +16,8 @@ use super::exit_on::{ExitOn, Watched};
 use super::pcap::Record;
 use super::signals::Signals;
 use super::user::Wake;
-use super::{BackendError, Chardev, Netdev, Outlet, chardev, netdev, terminal};
-use crate::machine::{Event, Sink, Word};
+use super::{BackendError, Block, Chardev, Netdev, Outlet, block, chardev, netdev, terminal};
+use crate::machine::{Disk, Event, Sink, Word};
 
 /// Characters that wait for a slot's device at most.
 const CHARACTERS: usize = 1 << 20;
@@ -434,6 +434,20 @@ impl Outside {
     ) -> Result<Option<Box<dyn Sink>>, BackendError> {
         let feed = self.feed(To::Slot(slot), FRAMES);
         netdev::open(name, backend, feed)
+    }
+
+    /// Opens what is plugged into a block slot, whose device writes to it or only reads; nothing comes of one with nothing in it.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn disk(
+        &self,
+        slot: usize,
+        name: &str,
+        backend: &Block,
+        read_only: bool,
+    ) -> Result<Option<Box<dyn Disk>>, BackendError> {
+        block::open(name, backend, read_only, slot, self.post.clone())
     }
 
     /// Takes in what standard input has before the machine starts: all of it, or as much as may wait, if that comes within

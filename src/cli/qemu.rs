@@ -38,11 +38,16 @@ const OPTIONS: &[(&[&str], &str)] = &[
         "--net user, or another network, for a board with a slot for one such as malta-net",
     ),
     (
-        &[
-            "drive", "blockdev", "hda", "hdb", "hdc", "hdd", "cdrom", "fda", "fdb", "sd",
-            "mtdblock",
-        ],
-        "nothing: there are no disks; a memory is filled with --backend SLOT=file:PATH",
+        &["drive", "blockdev", "hda", "hdb", "hdc", "hdd"],
+        "--disk PATH, with the options of its file behind commas, for a board with a slot for one such as malta-disk",
+    ),
+    (
+        &["cdrom"],
+        "--cdrom PATH, for a board with a drive for one such as malta-disk",
+    ),
+    (
+        &["fda", "fdb", "sd", "mtdblock"],
+        "nothing: no board has such a drive; a memory is filled with --backend SLOT=file:PATH",
     ),
     (
         &["device"],

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use object::ReadCache;
 use solderless_model::{Engine, Interface, RegionKind, SlotKind};
 
-use crate::backend::{self, Backend, Chardev, ExitOn, Image, LOST, Outside, To};
+use crate::backend::{self, Backend, Block, Chardev, ExitOn, Image, LOST, Outside, To};
 use crate::compose::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::files;
@@ -66,6 +66,12 @@ pub struct Args {
     backend: Vec<String>,
     #[arg(long, value_name = "NETWORK", help = net_help())]
     net: Vec<String>,
+    /// Plug a disk into the board's first slot for one, again for the next: an image's path, or null|memory:SIZE|file:PATH[,OPTION…]
+    #[arg(long, value_name = "DISK", value_hint = clap::ValueHint::FilePath)]
+    disk: Vec<String>,
+    /// Put a disc into the board's first drive for one, again for the next: an image's path
+    #[arg(long, value_name = "DISC", value_hint = clap::ValueHint::FilePath)]
+    cdrom: Vec<String>,
     /// Go on from a saved machine: file:PATH, exec:COMMAND, unix:PATH, tcp:HOST:PORT or fd:N; a board that is named too must be the saved one's
     #[arg(long, value_name = "URI", conflicts_with_all = ["firmware", "kernel", "initrd", "append"], add = super::complete::snapshots())]
     restore: Option<Uri>,
@@ -125,12 +131,12 @@ pub struct Args {
 }
 
 fn backend_help() -> String {
-    let [chardev, netdev, image] = [SlotKind::Chardev, SlotKind::Netdev, SlotKind::Image];
     format!(
-        "Plug something into a slot of the board: SLOT={}, for a network SLOT={}, for an image SLOT={}",
-        backend::usage(chardev),
-        backend::usage(netdev),
-        backend::usage(image)
+        "Plug something into a slot of the board: SLOT={}, for a network SLOT={}, for a disk SLOT={}, for an image SLOT={}",
+        backend::usage(SlotKind::Chardev),
+        backend::usage(SlotKind::Netdev),
+        backend::usage(SlotKind::Block),
+        backend::usage(SlotKind::Image)
     )
 }
 
@@ -334,6 +340,13 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         let sink = match backend {
             Some(Backend::Chardev(backend)) => outside.plug(index, name, backend)?,
             Some(Backend::Netdev(backend)) if !replays => outside.connect(index, name, backend)?,
+            Some(Backend::Block(backend)) => {
+                let read_only = plan.user_of(index).is_some_and(|(_, slot)| slot.read_only);
+                if let Some(disk) = outside.disk(index, name, backend, read_only)? {
+                    machine.plug_disk(index, disk);
+                }
+                None
+            }
             Some(Backend::Netdev(_) | Backend::Image(_)) | None => None,
         };
         if let Some(sink) = sink {
@@ -403,7 +416,12 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         }
     }
     Ok(match end {
-        End::PowerOff | End::Reset | End::Paused | End::Stopped(..) | End::Astray => 0,
+        End::PowerOff
+        | End::Reset
+        | End::Paused
+        | End::DiskError
+        | End::Stopped(..)
+        | End::Astray => 0,
         End::TimeUp => TIME_UP,
         End::Quit(status) | End::Exit(status) => status,
     })
@@ -555,23 +573,26 @@ fn backends(
         backends[slot] = Some(backend.with_context(|| format!("--backend {text}"))?);
     }
     for text in &args.net {
-        let mut slots = plan.slots.iter().enumerate();
-        let free = |(index, slot): (usize, &BoardSlot)| {
-            (slot.kind == SlotKind::Netdev && backends[index].is_none()).then_some(index)
-        };
-        let Some(slot) = slots.find_map(free) else {
-            let slots = plan.slots.iter().filter(|s| s.kind == SlotKind::Netdev);
-            let names: Vec<_> = slots.map(|s| s.name.as_str()).collect();
-            bail!(match names[..] {
-                [] => format!("--net {text}: the board has no slot for a network"),
-                _ => format!(
-                    "--net {text}: no slot for a network is left; the board has {}",
-                    names.join(", ")
-                ),
-            });
-        };
+        let option = format!("--net {text}");
+        let slot = free(&option, "a network", loaded, &backends, |_, slot| {
+            slot.kind == SlotKind::Netdev
+        })?;
         let backend = Backend::parse(SlotKind::Netdev, text);
-        backends[slot] = Some(backend.with_context(|| format!("--net {text}"))?);
+        backends[slot] = Some(backend.context(option)?);
+    }
+    for (name, what, texts, read_only) in [
+        ("--disk", "a disk", &args.disk, false),
+        ("--cdrom", "a disc", &args.cdrom, true),
+    ] {
+        for text in texts {
+            let option = format!("{name} {text}");
+            let slot = free(&option, what, loaded, &backends, |index, slot| {
+                let user = plan.user_of(index);
+                slot.kind == SlotKind::Block && user.is_some_and(|(_, s)| s.read_only == read_only)
+            })?;
+            let backend = Block::disk(text).context(option)?;
+            backends[slot] = Some(Backend::Block(backend));
+        }
     }
     if let Some(path) = &args.firmware {
         let boot = boot(plan, "--firmware")?;
@@ -608,6 +629,34 @@ fn backends(
     }
     refuse(loaded, problems)?;
     Ok(backends)
+}
+
+/// The first slot of the board that fits and has nothing in it yet.
+fn free(
+    option: &str,
+    what: &str,
+    loaded: &Loaded,
+    backends: &[Option<Backend>],
+    fits: impl Fn(usize, &BoardSlot) -> bool,
+) -> Result<usize> {
+    let plan = &loaded.plan;
+    let slots = plan.slots.iter().enumerate();
+    let fit: Vec<_> = slots.filter(|(index, slot)| fits(*index, slot)).collect();
+    let empty = fit.iter().find(|(index, _)| backends[*index].is_none());
+    if let Some((index, _)) = empty {
+        return Ok(*index);
+    }
+    let names: Vec<_> = fit.iter().map(|(_, slot)| slot.name.as_str()).collect();
+    bail!(match names[..] {
+        [] => format!(
+            "{option}: the board {} has no slot for {what}; `solderless boards` says which have",
+            plan.name
+        ),
+        _ => format!(
+            "{option}: no slot for {what} is left; the board has {}",
+            names.join(", ")
+        ),
+    });
 }
 
 /// Who has standard input and output.

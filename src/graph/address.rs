@@ -216,6 +216,7 @@ fn address(kind: BusKind, written: &reference::Address) -> Result<Address, Strin
             number(0x7f).map(|n| Address::I2c(n as u8)),
             "a 7-bit address",
         ),
+        Addresses::OneBit => (number(1).map(|n| Address::Ide(n as u8)), "device"),
         Addresses::SlotAndFunction => (
             written
                 .slot()
@@ -223,7 +224,10 @@ fn address(kind: BusKind, written: &reference::Address) -> Result<Address, Strin
             "a slot (hexadecimal, 00 to 1f) and a function (0 to 7)",
         ),
     };
-    address.ok_or_else(|| format!("expected {what} such as {}", rules.example))
+    address.ok_or_else(|| match rules.addresses {
+        Addresses::OneBit => format!("expected {what} {}", rules.example),
+        _ => format!("expected {what} such as {}", rules.example),
+    })
 }
 
 #[cfg(test)]

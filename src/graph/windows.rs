@@ -74,7 +74,7 @@ fn one(draft: &Draft<'_>, names: &Names<'_, '_>, problems: &mut Vec<Problem>) ->
             _ => {
                 let address = match kind.rules().addresses {
                     Addresses::SlotAndFunction => "SLOT.FUNCTION",
-                    Addresses::Number | Addresses::SevenBits => "ADDRESS",
+                    Addresses::Number | Addresses::SevenBits | Addresses::OneBit => "ADDRESS",
                 };
                 format!("at = \"DEVICE.PORT:{address}\"")
             }
@@ -448,14 +448,14 @@ impl Placer<'_> {
     }
 }
 
-/// Reports devices at one address of a PCI or I²C bus, and PCI slots without a function 0.
+/// Reports devices at one address of a bus where the address selects one, and PCI slots without a function 0.
 fn shared_seats(drafts: &[Draft<'_>], placed: &[Placed], problems: &mut Vec<Problem>) {
     let mut taken = BTreeMap::new();
     for (i, place) in placed.iter().enumerate() {
         let Some(seat) = place.seat else { continue };
         let number = match seat.address {
             Address::Pci { slot, function } => (slot << 3) | function,
-            Address::I2c(address) => address,
+            Address::I2c(address) | Address::Ide(address) => address,
             Address::Number(_) | Address::None => continue,
         };
         let first = *taken.entry((seat.bus, number)).or_insert(i);

@@ -6,6 +6,7 @@
 
 mod errors;
 mod fabric;
+pub(super) mod jobs;
 mod map;
 pub(super) mod state;
 #[cfg(test)]
@@ -19,12 +20,14 @@ use std::time::Duration;
 use solderless_model::memory::Ram;
 use solderless_model::{
     Access, Backing, BusError, BusKind, Cx, Cycle, DevId, Device, END_OF_TIME, Fabric, On, Open,
-    Page, Pin, PinLevels, Region, RegionId, RegionKind, Request, SlotId, Space as SpaceKind,
-    TimerId,
+    Page, Pin, PinLevels, PortId, Region, RegionId, RegionKind, Request, SlotId,
+    Space as SpaceKind, TimerId,
 };
 
 use self::errors::{GuestErrors, Master};
+use self::jobs::Drive;
 use self::turns::Turns;
+use super::Consumer;
 use super::run::Pending;
 use super::space::{Behind, Rank, Space, SpaceId, Target, Window, resolve};
 use crate::plan;
@@ -62,6 +65,15 @@ pub struct Backlog {
     pub patient: bool,
 }
 
+/// What has changed for a device.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    /// The level of an input.
+    Line(Pin, bool),
+    /// A line of a bus that it offers: somebody there calls.
+    Bus(PortId),
+}
+
 /// A bus: its spaces, and who sits on it.
 #[derive(Debug)]
 pub(super) struct BusState {
@@ -70,6 +82,8 @@ pub(super) struct BusState {
     io: Option<SpaceId>,
     /// The bus of the device that offers this one.
     parent: Option<usize>,
+    /// That device, and by which port.
+    owner: Option<(DevId, PortId)>,
     /// By PCI slot × 8 + function, or I²C address.
     by_address: BTreeMap<u8, DevId>,
     members: Vec<DevId>,
@@ -121,7 +135,13 @@ pub struct Domain {
     pub(super) input: Vec<Pending>,
     /// A sink may be full.
     full: bool,
-    edges: VecDeque<(DevId, Pin, bool)>,
+    /// By slot of the board, for those that take disks: whose it is, and what is to be done there.
+    drives: BTreeMap<usize, (Consumer, Drive)>,
+    /// When the first of their jobs is done, if that is known, else the end of time.
+    next_job: u64,
+    /// Guest time alone says when a job is done.
+    deterministic: bool,
+    changes: VecDeque<(DevId, Change)>,
     timers: BTreeSet<(u64, DevId, TimerId)>,
     armed: BTreeMap<(DevId, TimerId), u64>,
     next_timer: u64,
@@ -177,7 +197,10 @@ impl Domain {
             sinks: Vec::new(),
             input: Vec::new(),
             full: false,
-            edges: VecDeque::new(),
+            drives: BTreeMap::new(),
+            next_job: u64::MAX,
+            deterministic: false,
+            changes: VecDeque::new(),
             timers: BTreeSet::new(),
             armed: BTreeMap::new(),
             next_timer: u64::MAX,
@@ -211,6 +234,7 @@ impl Domain {
             memory,
             io,
             parent,
+            owner: None,
             by_address: BTreeMap::new(),
             members: Vec::new(),
         });
@@ -261,7 +285,9 @@ impl Domain {
     pub(super) fn offer(&mut self, dev: DevId, kind: BusKind, wait_ns: u32) -> usize {
         let parent = self.places[dev.0 as usize].bus;
         let bus = self.add_bus(kind, parent, wait_ns);
-        self.places[dev.0 as usize].ports.push(bus);
+        let ports = &mut self.places[dev.0 as usize].ports;
+        self.buses[bus].owner = Some((dev, PortId(ports.len() as u8)));
+        ports.push(bus);
         bus
     }
 
@@ -317,9 +343,10 @@ impl Domain {
         }
     }
 
-    /// Takes over the sinks of another domain of the same board.
-    pub(super) fn take_sinks(&mut self, other: &mut Self) {
+    /// Takes over what is plugged into another domain of the same board.
+    pub(super) fn take_plugged(&mut self, other: &mut Self) {
         self.sinks = std::mem::take(&mut other.sinks);
+        self.take_disks(other);
         self.full = other.full;
     }
 
@@ -412,12 +439,19 @@ impl Domain {
 
     /// Delivers line changes until there are none.
     fn settle(&mut self) {
-        if self.depth > 0 || self.edges.is_empty() {
+        if self.depth > 0 || self.changes.is_empty() {
             return;
         }
         for _ in 0..SETTLE_LIMIT {
-            let Some((dev, pin, high)) = self.edges.pop_front() else {
+            let Some((dev, change)) = self.changes.pop_front() else {
                 return;
+            };
+            let (pin, high) = match change {
+                Change::Line(pin, high) => (pin, high),
+                Change::Bus(port) => {
+                    self.visit(dev, |d, cx| d.attend(cx, port));
+                    continue;
+                }
             };
             let place = &mut self.places[dev.0 as usize];
             place.levels.set(pin, high);
@@ -430,7 +464,7 @@ impl Domain {
             }
         }
         tracing::error!("lines do not settle; the board's wiring oscillates");
-        self.edges.clear();
+        self.changes.clear();
     }
 
     /// Runs a CPU until something else has to happen.
@@ -475,7 +509,7 @@ impl Domain {
                 false => drivers.saturating_sub(1),
             };
             if before != (*drivers > 0) {
-                self.edges.push_back((dev, pin, high));
+                self.changes.push_back((dev, Change::Line(pin, high)));
             }
             self.settle();
         }
@@ -491,19 +525,29 @@ impl Domain {
         self.places.get(dev.0 as usize)?.device.as_deref()
     }
 
-    /// Runs every timer that is due, each in order of its time.
+    /// Runs every timer that is due, and tells of every job that is done, each in order of its time.
     pub(super) fn run_timers(&mut self) {
         if self.in_round() {
             return;
         }
-        while let Some(&(at, dev, id)) = self.timers.first()
-            && at <= self.now()
-        {
-            self.timers.remove(&(at, dev, id));
-            self.armed.remove(&(dev, id));
-            self.next_timer = self.timers.first().map_or(u64::MAX, |t| t.0);
-            self.call(dev, |d, cx| d.timer(cx, id));
+        while self.next_timer <= self.now() {
+            match self.timers.first().copied() {
+                Some((at, dev, id)) if at < self.next_job => {
+                    self.timers.remove(&(at, dev, id));
+                    self.armed.remove(&(dev, id));
+                    self.plan_timer();
+                    self.call(dev, |d, cx| d.timer(cx, id));
+                }
+                _ if self.finish_job() => {}
+                _ => return,
+            }
         }
+    }
+
+    /// Works out when the next timer or job is due.
+    fn plan_timer(&mut self) {
+        let timer = self.timers.first().map_or(u64::MAX, |t| t.0);
+        self.next_timer = timer.min(self.next_job);
     }
 
     /// Takes away what devices have done outside of themselves: timers, lines, regions they have placed.
@@ -511,8 +555,8 @@ impl Domain {
         self.request = None;
         self.timers.clear();
         self.armed.clear();
-        self.next_timer = u64::MAX;
-        self.edges.clear();
+        self.forget_jobs();
+        self.changes.clear();
         self.spaces.iter_mut().for_each(Space::remove_placed);
         for place in &mut self.places {
             place.levels = PinLevels::new();

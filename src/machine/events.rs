@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use solderless_model::Pin;
+use solderless_model::{JobId, Outcome, Pin};
 
 /// Something from outside that a guest can see. It comes through the [door](super::door), at a moment of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Event {
     Reset,
     /// A button is pressed and let go: an input of a device, by its place among the board's, is high for an instant.
     Button(usize, Pin),
+    /// The disk in a board slot has done a job. Where guest time alone says when that is, it only has to have come by then.
+    Done(JobDone),
     /// A monitor reads from the bus, by physical address, where there is no memory: a device may act on it.
     Read {
         /// The address.
@@ -24,6 +26,19 @@ pub enum Event {
         /// 1, 2, 4 or 8 bytes.
         size: u8,
     },
+}
+
+/// A job that a disk has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobDone {
+    /// The board slot.
+    pub slot: usize,
+    /// What the job was started with: that of another machine, or from before a reset, is nobody's.
+    pub ticket: u64,
+    /// The job.
+    pub id: JobId,
+    /// What became of it.
+    pub outcome: Outcome,
 }
 
 /// What the host has to say to a machine's run. No guest can see it.

@@ -184,6 +184,9 @@ impl fmt::Display for Line<'_> {
                 let path = slots.1.get(*device).map_or("", |(path, _)| path);
                 write!(f, "button {path} {}", pin.0)
             }
+            Entry::Event(Event::Done(done)) => {
+                write!(f, "done {} {}", slots.name(done.slot), done.id.0)
+            }
             Entry::Event(Event::Read { at, size }) => write!(f, "read {at:#x} {size}"),
             Entry::End(end, hash) => {
                 let how = match end {
@@ -192,7 +195,9 @@ impl fmt::Display for Line<'_> {
                     End::TimeUp => "time-up".to_owned(),
                     End::Exit(status) => format!("exit-status {status}"),
                     End::Quit(status) => format!("quit {status}"),
-                    End::Paused | End::Stopped(..) | End::Astray => "quit 0".to_owned(),
+                    End::Paused | End::DiskError | End::Stopped(..) | End::Astray => {
+                        "quit 0".to_owned()
+                    }
                 };
                 write!(f, "end {hash:032x} {how}")
             }

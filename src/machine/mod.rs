@@ -19,11 +19,12 @@ use solderless_model::{
 };
 
 pub use boot::{Firmware, Kernel, KernelFiles, firmware_image, main_memory};
+pub use domain::jobs::{Disk, Identity};
 pub use domain::state::Clock;
 pub use domain::turns::{LONGEST_NS, QUANTUM_NS};
 pub use domain::{Backlog, Sink};
 pub use door::{Door, Repeated, Unseen};
-pub use events::{Event, Message, Moment, Word};
+pub use events::{Event, JobDone, Message, Moment, Word};
 pub use log::{Header, Journal, LogError, Script, Source};
 pub use run::{End, Host, Pace, Run};
 pub use sections::{CLOCK, Kept, Of, memories};
@@ -71,7 +72,7 @@ pub struct BuildError {
     pub reason: String,
 }
 
-/// A device's slot that takes characters or frames.
+/// A device's slot that takes characters, frames or a disk.
 #[derive(Debug, Clone, Copy)]
 struct Consumer {
     dev: DevId,
@@ -129,6 +130,21 @@ impl Machine {
         self.domain.plug(slot, sink);
     }
 
+    /// Puts a disk into a slot of the board, before the machine runs. It does what a machine that was saved had it do.
+    pub fn plug_disk(&mut self, slot: usize, disk: Box<dyn Disk>) {
+        self.domain.plug_disk(slot, disk);
+    }
+
+    /// Puts another disk into a slot of the board, or none, while the machine runs: the guest sees that.
+    pub fn change_disk(&mut self, slot: usize, disk: Option<Box<dyn Disk>>) {
+        self.domain.change_disk(slot, disk);
+    }
+
+    /// The disk in a slot of the board.
+    pub fn disk(&self, slot: usize) -> Option<&dyn Disk> {
+        self.domain.disk(slot)
+    }
+
     /// What has been sent to the slots and is not outside yet.
     pub fn backlog(&self) -> Backlog {
         self.domain.backlog()
@@ -142,7 +158,7 @@ impl Machine {
                 cpu.set_engine(engine);
             }
         }
-        other.domain.take_sinks(&mut self.domain);
+        other.domain.take_plugged(&mut self.domain);
         other.domain.set_quantum(self.domain.quantum());
         other.counted = std::mem::take(&mut self.counted);
         other.door = std::mem::take(&mut self.door).anew();
@@ -174,7 +190,7 @@ impl Machine {
             });
             let address = planned.seat.and_then(|seat| match seat.address {
                 Address::Pci { slot, function } => Some(slot << 3 | function),
-                Address::I2c(address) => Some(address),
+                Address::I2c(address) | Address::Ide(address) => Some(address),
                 Address::None | Address::Number(_) => None,
             });
             let slots = planned
@@ -208,12 +224,17 @@ impl Machine {
             );
             debug_assert_eq!(id.0 as usize, index, "devices are numbered as in the plan");
             for (number, (slot, backend)) in (0..).zip(planned.interface.slots.iter().zip(slots)) {
-                if let Some(backend) = backend {
-                    consumers[backend] = Some(Consumer {
-                        dev: id,
-                        slot: SlotId(number),
-                        kind: slot.kind,
-                    });
+                let Some(backend) = backend else {
+                    continue;
+                };
+                let consumer = Consumer {
+                    dev: id,
+                    slot: SlotId(number),
+                    kind: slot.kind,
+                };
+                match slot.kind {
+                    SlotKind::Block => domain.add_drive(backend, consumer),
+                    _ => consumers[backend] = Some(consumer),
                 }
             }
             if planned.interface.initiator {

@@ -59,6 +59,9 @@ pub enum End {
     TimeUp,
     /// The host asked for the machine to stand still.
     Paused,
+    /// A disk could not do what the guest asked for, and the machine is to stand still until somebody has mended that. It is
+    /// tried again when the machine is run.
+    DiskError,
     /// The host asked for it, with this status.
     Quit(u8),
     /// A CPU, by its place among them, is where a debugger wanted it to stop, or has done its single step ([`Stop::Limit`]).
@@ -158,7 +161,7 @@ impl Machine {
         let run = Run { pace, ..run };
         let mut clock = Clock::starting(self.now());
         let begin = Instant::now();
-        // Since when it has stood still for a reader.
+        // Since when it has stood still for a reader or a disk.
         let mut still = None;
         // What the host ends the run with, as soon as it can.
         let mut end = None;
@@ -174,6 +177,8 @@ impl Machine {
             self.aim = PACE.into();
             self.door.put(Event::Pace(PACE));
         }
+        self.domain.set_deterministic(self.door.steady);
+        self.domain.try_again();
         loop {
             // Whatever ends the run finds no timer due, and what has been asked for stays to be done: a machine that is
             // saved now goes on as this one would.
@@ -202,6 +207,22 @@ impl Machine {
                 return End::Astray;
             }
             if self.domain.requested().is_some() {
+                continue;
+            }
+            if self.domain.waits_for_disk() && (end.is_none() || !self.at_rest()) {
+                let since = *still.get_or_insert_with(Instant::now);
+                let left = run
+                    .max_time
+                    .map(|limit| limit.max(STANDSTILL).saturating_sub(since.elapsed()));
+                if left == Some(Duration::ZERO) {
+                    tracing::warn!(
+                        "the run ends before its guest time is over: a disk does not answer"
+                    );
+                    return End::TimeUp;
+                }
+                if let Some(message) = host.wait(left) {
+                    end = self.hear(message, host).or(end);
+                }
                 continue;
             }
             if end.is_none() {
@@ -413,6 +434,10 @@ impl Machine {
     /// Hears what comes; whether that ends the run.
     fn hear(&mut self, message: Message, host: &mut dyn Host) -> Option<End> {
         match message {
+            Message::Event(Event::Done(done)) if self.domain.stops_for(&done) => {
+                return Some(End::DiskError);
+            }
+            Message::Event(Event::Done(done)) if self.door.steady => self.domain.job_done(done),
             Message::Event(event) if self.door.is_repeated() => {
                 if let Event::Input(slot, bytes) = event {
                     host.taken(slot, self.amount(slot, &bytes));

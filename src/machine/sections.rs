@@ -10,6 +10,7 @@ use solderless_model::{
 };
 
 use super::boot::Kernel;
+use super::domain::jobs::Drive;
 use super::domain::state::Clock;
 use super::domain::turns::Turns;
 use super::{Fittings, Machine};
@@ -40,6 +41,8 @@ pub enum Of {
     Lines,
     /// What has come into a slot, by its index in the plan, and waits for the guest.
     Input(usize),
+    /// What is to be done in a slot for a disk, by its index in the plan.
+    Block(usize),
     /// What is written to memory at a reset.
     Boot,
 }
@@ -64,8 +67,13 @@ impl Kept {
         let bound = plan.devices.iter().flat_map(|d| &d.backends).flatten();
         let bound: HashSet<usize> = bound.copied().collect();
         for (index, slot) in plan.slots.iter().enumerate() {
-            if slot.kind != SlotKind::Image && bound.contains(&index) {
-                all.push(kept(&format!("/input/{}", slot.name), Of::Input(index)));
+            let (name, of) = match slot.kind {
+                SlotKind::Image => continue,
+                SlotKind::Block => ("block", Of::Block(index)),
+                SlotKind::Chardev | SlotKind::Netdev => ("input", Of::Input(index)),
+            };
+            if bound.contains(&index) {
+                all.push(kept(&format!("/{name}/{}", slot.name), of));
             }
         }
         all.push(kept("/boot", Of::Boot));
@@ -80,6 +88,7 @@ impl Kept {
             Of::Turns => "turns",
             Of::Lines => "lines",
             Of::Input(_) => "input",
+            Of::Block(_) => "block",
             Of::Boot => "boot",
         }
     }
@@ -100,6 +109,7 @@ impl Kept {
                 SlotKind::Netdev => contents::<Vec<Vec<u8>>>(&parts, &[]),
                 _ => contents::<Vec<u8>>(&parts, &[]),
             },
+            Of::Block(_) => contents::<Drive>(&parts, &[]),
             Of::Boot => contents::<Option<Kernel>>(&parts, &[]),
         }
     }
@@ -156,6 +166,11 @@ impl Machine {
                     }
                     out.section(path, queue.state());
                 }
+                Of::Block(slot) => {
+                    if let Some(drive) = self.domain.drive(slot) {
+                        out.section(path, drive);
+                    }
+                }
                 Of::Boot => out.section(path, &self.kernel),
             }
         }
@@ -207,6 +222,12 @@ impl Machine {
                 }
                 Of::Lines => from.section(path, &mut levels)?,
                 Of::Input(slot) => from.section(path, self.domain.input[slot].state_mut())?,
+                Of::Block(slot) => {
+                    if let Some(drive) = self.domain.drive_mut(slot) {
+                        from.section(path, drive)?;
+                        drive.check().map_err(inside)?;
+                    }
+                }
                 Of::Boot => from.section(path, &mut self.kernel)?,
             }
         }

@@ -118,7 +118,7 @@ impl<'a> Vm<'a> {
             (End::Reset, None) => (true, "guest-reset"),
             (End::Quit(0), None) => (false, "host-ui"),
             (End::Quit(_), None) => (false, "host-signal"),
-            (End::TimeUp | End::Paused | End::Stopped(..) | End::Astray, None) => {
+            (End::TimeUp | End::Paused | End::DiskError | End::Stopped(..) | End::Astray, None) => {
                 (false, "host-error")
             }
         };
@@ -169,6 +169,12 @@ impl<'a> Vm<'a> {
             match end {
                 End::Paused => {}
                 End::Stopped(cpu, stop) => self.debugger_stopped(cpu, stop),
+                End::DiskError => {
+                    self.paused = true;
+                    tracing::warn!(
+                        "the machine stands still until the monitor's command `cont`, which tries it again"
+                    );
+                }
                 end => return end,
             }
             while let Some((session, given)) = self.sessions.command() {

@@ -140,7 +140,7 @@ pub fn graph(plan: &Plan) -> DiGraph<Node, Link> {
                 Bus::Port(parent, port) => ports[parent][usize::from(port.0)],
             };
             let address = match seat.address {
-                Address::Pci { .. } | Address::I2c(_) => seat.address.to_string(),
+                Address::Pci { .. } | Address::I2c(_) | Address::Ide(_) => seat.address.to_string(),
                 Address::Number(_) | Address::None => starts(device),
             };
             graph.add_edge(bus, node, Link::Seats { address });

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub(crate) use print::{pin_name, slot_kind};
 use serde_json::Value;
 use solderless_model::boot::Protocol;
-use solderless_model::{Interface, NEWEST, Parts, Pin, PortId, RegionId, SlotKind};
+use solderless_model::{Interface, NEWEST, Parts, Pin, PortId, RegionId, Slot, SlotKind};
 
 use crate::registry::{Entry, Properties};
 
@@ -39,6 +39,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The device that has a slot of the board, and which of its slots that is.
+    pub fn user_of(&self, slot: usize) -> Option<(&PlannedDevice, &Slot)> {
+        self.devices.iter().find_map(|device| {
+            let number = device.backends.iter().position(|b| *b == Some(slot))?;
+            Some((device, device.interface.slots.get(number)?))
+        })
+    }
+
     /// The state version of the board's machine: what later ones brought is not in its layout.
     pub fn state_version(&self) -> u32 {
         self.state.unwrap_or(NEWEST)
@@ -107,6 +115,8 @@ pub enum Address {
     },
     /// A 7-bit I²C address.
     I2c(u8),
+    /// Device 0 or 1 of an IDE cable.
+    Ide(u8),
 }
 
 /// A piece of a region at a fixed address of the bus the device sits on, in the region's space.

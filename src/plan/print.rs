@@ -149,6 +149,7 @@ impl fmt::Display for Address {
             Self::Number(n) => write!(f, "{n:#x}"),
             Self::Pci { slot, function } => write!(f, "{slot:02x}.{function}"),
             Self::I2c(n) => write!(f, "{n:#04x}"),
+            Self::Ide(n) => write!(f, "{n}"),
         }
     }
 }
@@ -173,5 +174,6 @@ pub(crate) fn slot_kind(kind: SlotKind) -> &'static str {
         SlotKind::Chardev => "a character stream (chardev)",
         SlotKind::Image => "an image",
         SlotKind::Netdev => "a network (netdev)",
+        SlotKind::Block => "a disk (block)",
     }
 }

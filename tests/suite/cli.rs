@@ -293,7 +293,7 @@ fn options_of_qemu_are_answered_with_ours() {
         "  -kernel: --kernel vmlinux\n",
         "  -append: --append console=ttyS0\n",
         "  -gdb: --gdb tcp::1234\n",
-        "  -drive: nothing",
+        "  -drive: --disk PATH",
         "  -serial: --backend serial0=null\n",
     ] {
         assert!(said.contains(answer), "{answer} not in {said}");

@@ -9,6 +9,7 @@ mod cli;
 mod compatibility;
 mod cpu_vs_qemu;
 mod deterministic;
+mod disks;
 mod docs;
 mod events;
 mod exit;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::pci;
-use crate::{BusError, Cx, Device, I2c, PortId};
+use crate::{BusError, Cx, Device, I2c, Ide, PortId};
 
 /// What kind of bus a device sits on or offers. What that means stands in one table: [`BusKind::rules`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -17,6 +17,8 @@ pub enum BusKind {
     Pci,
     /// Inter-Integrated Circuit, and SMBus.
     I2c,
+    /// Integrated Drive Electronics: the cable of an ATA channel.
+    Ide,
 }
 
 /// The address spaces a bus can have.
@@ -71,6 +73,8 @@ pub enum Addresses {
     SlotAndFunction,
     /// A number of seven bits: the device is selected by it.
     SevenBits,
+    /// 0 or 1: the device is selected by it.
+    OneBit,
 }
 
 impl Addresses {
@@ -87,7 +91,7 @@ pub const ISA_MEMORY: u64 = 1 << 24;
 
 impl BusKind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::System, Self::Isa, Self::Pci, Self::I2c];
+    pub const ALL: [Self; 5] = [Self::System, Self::Isa, Self::Pci, Self::I2c, Self::Ide];
 
     /// The kind's row in the table.
     pub const fn rules(self) -> BusRules {
@@ -122,6 +126,13 @@ impl BusKind {
                 name: "an I²C bus",
                 addresses: Addresses::SevenBits,
                 example: "0x50",
+                memory: None,
+                io: None,
+            },
+            Self::Ide => BusRules {
+                name: "an IDE cable",
+                addresses: Addresses::OneBit,
+                example: "0 or 1",
                 memory: None,
                 io: None,
             },
@@ -180,6 +191,13 @@ pub enum Cycle {
         /// What happens.
         event: I2c,
     },
+    /// A transfer on an IDE cable. No answer is a device that is not there, or not selected.
+    Ide {
+        /// Device 0 or 1.
+        device: u8,
+        /// Which.
+        transfer: Ide,
+    },
 }
 
 impl Cycle {
@@ -210,6 +228,7 @@ impl Cycle {
         match self {
             Self::Config { devfn, .. } => Some(devfn),
             Self::I2c { address, .. } => Some(address),
+            Self::Ide { device, .. } => Some(device),
             Self::Access { .. } | Self::Acknowledge => None,
         }
     }
@@ -225,6 +244,12 @@ impl Cycle {
                 Self::Access { .. } => None,
                 Self::Acknowledge => device.interrupt_acknowledge(cx).map(u64::from),
                 Self::I2c { event, .. } => device.i2c().and_then(|i| i.event(event)).map(u64::from),
+                Self::Ide {
+                    device: number,
+                    transfer,
+                } => device
+                    .ide()
+                    .and_then(|ide| ide.transfer(cx, number, transfer)),
                 Self::Config {
                     offset,
                     size,

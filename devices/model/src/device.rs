@@ -13,8 +13,9 @@ use crate::registers::{Register, Value};
 use crate::seen::Question;
 use crate::stops::{Place, Stops, Watched};
 use crate::{
-    Cycle, Describe, Engine, EngineInfo, Fitted, Interface, On, Part, Parts, Persist, Pin,
-    PinLevels, PropError, RegionId, SlotId, Space, State, StateError, TimerId, Transfer,
+    BlockFrontend, Cycle, Describe, Engine, EngineInfo, Fitted, Interface, Job, JobId, Medium, On,
+    Part, Parts, Persist, Pin, PinLevels, PortId, PropError, RegionId, SlotId, Space, State,
+    StateError, TimerId, Transfer,
 };
 
 /// A device type: its properties, what it connects to, and how one is made.
@@ -216,6 +217,21 @@ pub trait Device: Persist {
         None
     }
 
+    /// Its face towards the disks in its slots of kind [`SlotKind::Block`](crate::SlotKind::Block).
+    fn blockdev(&mut self) -> Option<&mut dyn BlockFrontend> {
+        None
+    }
+
+    /// Its face on an IDE cable.
+    fn ide(&mut self) -> Option<&mut dyn IdeDevice> {
+        None
+    }
+
+    /// A device on a bus that this one offers has called for it with [`Cx::call_owner`].
+    fn attend(&mut self, cx: &mut Cx<'_>, port: PortId) {
+        let _ = (cx, port);
+    }
+
     /// Its face as a CPU.
     fn processor(&mut self) -> Option<&mut dyn Processor> {
         None
@@ -274,6 +290,51 @@ pub enum I2c {
 pub trait I2cTarget {
     /// Answers one event: `Some` acknowledges, with the byte read for [`I2c::Read`] and 0 otherwise.
     fn event(&mut self, event: I2c) -> Option<u8>;
+}
+
+/// One transfer on an IDE cable, as its host starts it (ATA/ATAPI-6, chapter 6 and 9.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ide {
+    /// Reads a register: 0 to 7 of the command block, of which 0 has 16 bits, or 8, the alternate status. Only the device that is
+    /// selected answers.
+    Read(u8),
+    /// Writes one: 8 is the device control register. Both devices see it; the answer is that there is one.
+    Write(u8, u16),
+    /// Looks at the lines: [`IdeSignals`] as a number.
+    Signals,
+}
+
+/// The lines that a device drives on an IDE cable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IdeSignals {
+    /// INTRQ: it interrupts.
+    pub intrq: bool,
+    /// DMARQ: it is ready for [`IdeDevice::dma`].
+    pub dmarq: bool,
+}
+
+impl From<IdeSignals> for u64 {
+    fn from(signals: IdeSignals) -> Self {
+        Self::from(signals.intrq) | Self::from(signals.dmarq) << 1
+    }
+}
+
+impl From<u64> for IdeSignals {
+    fn from(bits: u64) -> Self {
+        Self {
+            intrq: bits & 1 != 0,
+            dmarq: bits & 2 != 0,
+        }
+    }
+}
+
+/// A device on an IDE cable. When its lines change it says so with [`Cx::call_owner`].
+pub trait IdeDevice {
+    /// Answers a transfer as device 0 or 1, whichever it is on its cable; `None` if it is not the one that answers, or not there.
+    fn transfer(&mut self, cx: &mut Cx<'_>, device: u8, transfer: Ide) -> Option<u64>;
+    /// Moves data while the host holds DMACK-: at most as much as it asked for. Returns how many bytes it gave or took: none if
+    /// it asks for none in this direction.
+    fn dma(&mut self, cx: &mut Cx<'_>, bytes: Transfer<'_>) -> usize;
 }
 
 /// A device that takes characters from the host.
@@ -421,11 +482,15 @@ pub trait Fabric {
     fn memory_changed(&mut self, dev: DevId, region: RegionId);
     fn cycle(&mut self, dev: DevId, on: On, cycle: Cycle) -> Result<u64, BusError>;
     fn dma(&mut self, dev: DevId, at: u64, bytes: Transfer<'_>) -> Result<(), BusError>;
+    fn burst(&mut self, dev: DevId, port: PortId, device: u8, bytes: Transfer<'_>) -> usize;
+    fn call_owner(&mut self, dev: DevId);
     fn page(&self, dev: DevId, at: u64) -> Page;
     fn map_generation(&self) -> u64;
     fn occupied_slots(&mut self, dev: DevId) -> u32;
     fn send(&mut self, dev: DevId, slot: SlotId, bytes: &[u8]);
     fn give_back(&mut self, dev: DevId, slot: SlotId, characters: &[u8]);
+    fn medium(&self, dev: DevId, slot: SlotId) -> Option<Medium>;
+    fn submit(&mut self, dev: DevId, slot: SlotId, job: Job) -> JobId;
     fn request(&mut self, request: Request);
     fn advance(&mut self, ns: u64, pc: u64);
     fn deadline(&self) -> u64;
@@ -548,6 +613,18 @@ impl<'a> Cx<'a> {
         self.fabric.dma(self.dev, at, Transfer::Write(data))
     }
 
+    /// Moves data between this device and one on an IDE cable that it offers: [`IdeDevice::dma`]. Returns how many bytes were
+    /// moved, none if nobody is there.
+    pub fn burst(&mut self, port: PortId, device: u8, bytes: Transfer<'_>) -> usize {
+        self.fabric.burst(self.dev, port, device, bytes)
+    }
+
+    /// Calls for the device that offers the bus that this one sits on, because a line of that bus has changed:
+    /// [`Device::attend`], once whoever is being called now is done and before the CPU goes on.
+    pub fn call_owner(&mut self) {
+        self.fabric.call_owner(self.dev);
+    }
+
     /// For a CPU: what answers at the page of its bus that holds this address.
     pub fn page(&self, at: u64) -> Page {
         self.fabric.page(self.dev, at)
@@ -573,6 +650,18 @@ impl<'a> Cx<'a> {
     /// has not come yet.
     pub fn give_back(&mut self, slot: SlotId, characters: &[u8]) {
         self.fabric.give_back(self.dev, slot, characters);
+    }
+
+    /// What is in a slot of kind [`SlotKind::Block`](crate::SlotKind::Block) now; `None` if nothing is.
+    pub fn medium(&self, slot: SlotId) -> Option<Medium> {
+        self.fabric.medium(self.dev, slot)
+    }
+
+    /// Has the disk in a slot do something. It goes on meanwhile; [`BlockFrontend::done`] is called once it is done, never from
+    /// within this call, and also in a machine that was saved before and restored. Jobs of a slot are done one after the other.
+    /// A job of a slot with nothing in it, or outside of the medium, fails.
+    pub fn submit(&mut self, slot: SlotId, job: Job) -> JobId {
+        self.fabric.submit(self.dev, slot, job)
     }
 
     /// Asks for a reset or power-off of the machine, which happens once the CPU's instruction is done.

@@ -286,6 +286,8 @@ pub enum SlotKind {
     Image,
     /// A network: Ethernet frames in both directions.
     Netdev,
+    /// A disk, or what a drive has in it: [`Cx::submit`](crate::Cx::submit).
+    Block,
 }
 
 /// A place where a host resource plugs into a device.
@@ -295,12 +297,28 @@ pub struct Slot {
     pub name: &'static str,
     /// What it takes.
     pub kind: SlotKind,
+    /// The device only reads what is in it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
 }
 
 impl Slot {
     /// A slot.
     pub fn new(name: &'static str, kind: SlotKind) -> Self {
-        Self { name, kind }
+        Self {
+            name,
+            kind,
+            read_only: false,
+        }
+    }
+
+    /// The device only reads what is in it.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self {
+            read_only: true,
+            ..self
+        }
     }
 }
 

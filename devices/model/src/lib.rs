@@ -9,6 +9,7 @@
 
 extern crate self as solderless_model;
 
+mod block;
 pub mod boot;
 mod bus;
 mod connections;
@@ -25,6 +26,7 @@ mod stops;
 pub mod testing;
 pub mod tree;
 
+pub use block::{BlockFrontend, Failure, Job, JobId, LONGEST_JOB, Medium, Outcome, SECTOR};
 pub use bus::{
     Addresses, BusKind, BusRules, Cycle, ISA_MEMORY, ISA_PORTS, On, Open, Space, SpaceRules,
     Transfer,
@@ -35,7 +37,8 @@ pub use describe::{
 };
 pub use device::{
     Access, Backing, BuildError, BusError, CharFrontend, Cx, DevId, Device, END_OF_TIME, Fabric,
-    I2c, I2cTarget, Model, NetFrontend, Page, Processor, Request, Stop, Wires, lanes, merge,
+    I2c, I2cTarget, Ide, IdeDevice, IdeSignals, Model, NetFrontend, Page, Processor, Request, Stop,
+    Wires, lanes, merge,
 };
 pub use engine::{Engine, EngineInfo, Tier};
 pub use interface::{

@@ -1,6 +1,6 @@
 //! A bench for one device: what a unit test needs to drive it without a machine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use solderless_memory::Ram;
@@ -11,9 +11,9 @@ pub use exercise::{Noise, exercise, goes_on_the_same, step};
 
 use crate::pci::PciConfig;
 use crate::{
-    Access, BusError, Cx, Cycle, DevId, Device, Fabric, I2cTarget, Interface, Model, NEWEST, On,
-    Page, Pin, PinLevels, PortId, Reader, RegionId, Request, Section, SlotId, Space, StateError,
-    TimerId, Transfer, Wires, Writer,
+    Access, BusError, Cx, Cycle, DevId, Device, Fabric, Failure, I2cTarget, IdeDevice, Interface,
+    Job, JobId, Medium, Model, NEWEST, On, Outcome, Page, Pin, PinLevels, PortId, Reader, RegionId,
+    Request, Section, SlotId, Space, StateError, TimerId, Transfer, Wires, Writer,
 };
 
 const DEV: DevId = DevId(0);
@@ -60,6 +60,18 @@ pub struct Surroundings {
     pub vectors: Vec<u8>,
     /// Targets on its I²C ports.
     pub targets: BTreeMap<(PortId, u8), Box<dyn I2cTarget>>,
+    /// Devices on its IDE ports. They say nothing of a change of their lines.
+    pub drives: BTreeMap<(PortId, u8), Box<dyn IdeDevice>>,
+    /// How often it called the owner of the bus that it sits on.
+    pub calls: u32,
+    /// The disks in its slots.
+    pub disks: BTreeMap<SlotId, Vec<u8>>,
+    /// The disks cannot be written.
+    pub read_only: bool,
+    /// Jobs it made that are not done, in order.
+    pub jobs: VecDeque<(SlotId, JobId, Job)>,
+    /// How many jobs it made.
+    pub made: u64,
     /// Characters it sent.
     pub sent: BTreeMap<SlotId, Vec<u8>>,
     /// Characters it gave back, in order.
@@ -157,7 +169,15 @@ impl Fabric for Surroundings {
                 let target = self.targets.get_mut(&(port, address)).ok_or(BusError)?;
                 target.event(event).map(u64::from).ok_or(BusError)
             }
-            (Cycle::Config { .. } | Cycle::I2c { .. }, On::Own) => Err(BusError),
+            (Cycle::Ide { device, transfer }, On::Port(port)) => {
+                let mut drive = self.drives.remove(&(port, device)).ok_or(BusError)?;
+                let answer = drive.transfer(&mut Cx::new(self, DEV), device, transfer);
+                self.drives.insert((port, device), drive);
+                answer.ok_or(BusError)
+            }
+            (Cycle::Config { .. } | Cycle::I2c { .. } | Cycle::Ide { .. }, On::Own) => {
+                Err(BusError)
+            }
         }
     }
     fn dma(&mut self, _: DevId, at: u64, bytes: Transfer<'_>) -> Result<(), BusError> {
@@ -167,6 +187,17 @@ impl Fabric for Surroundings {
             Transfer::Write(data) => ram.write(at, data),
         };
         moved.map_err(|_| BusError)
+    }
+    fn burst(&mut self, _: DevId, port: PortId, device: u8, bytes: Transfer<'_>) -> usize {
+        let Some(mut drive) = self.drives.remove(&(port, device)) else {
+            return 0;
+        };
+        let moved = drive.dma(&mut Cx::new(self, DEV), bytes);
+        self.drives.insert((port, device), drive);
+        moved
+    }
+    fn call_owner(&mut self, _: DevId) {
+        self.calls += 1;
     }
     fn page(&self, _: DevId, at: u64) -> Page {
         let page = at & !(solderless_memory::PAGE - 1);
@@ -195,6 +226,18 @@ impl Fabric for Surroundings {
         let given_back = self.given_back.entry(slot).or_default();
         given_back.extend_from_slice(characters);
     }
+    fn medium(&self, _: DevId, slot: SlotId) -> Option<Medium> {
+        self.disks.get(&slot).map(|disk| Medium {
+            bytes: disk.len() as u64,
+            writable: !self.read_only,
+        })
+    }
+    fn submit(&mut self, _: DevId, slot: SlotId, job: Job) -> JobId {
+        let id = JobId(self.made);
+        self.made += 1;
+        self.jobs.push_back((slot, id, job));
+        id
+    }
     fn request(&mut self, request: Request) {
         self.requests.push(request);
         self.deadline = 0;
@@ -214,6 +257,22 @@ impl Fabric for Surroundings {
 }
 
 impl Surroundings {
+    /// Does a job with the disk in a slot.
+    fn work(&mut self, slot: SlotId, job: &Job) -> Outcome {
+        let disk = self.disks.get_mut(&slot).ok_or(Failure::Io)?;
+        let (offset, len) = job.extent();
+        let end = offset.checked_add(len).ok_or(Failure::Io)? as usize;
+        let piece = disk.get_mut(offset as usize..end).ok_or(Failure::Io)?;
+        match job {
+            Job::Read { .. } => return Ok(piece.to_vec()),
+            Job::Flush => {}
+            _ if self.read_only => return Err(Failure::Io),
+            Job::Write { data, .. } => piece.copy_from_slice(data),
+            Job::Discard { .. } => piece.fill(0),
+        }
+        Ok(Vec::new())
+    }
+
     fn access(
         &mut self,
         space: Space,
@@ -327,9 +386,32 @@ impl<D: Subject> Bench<D> {
         call(&mut self.dev, &mut Cx::new(&mut self.around, DEV))
     }
 
+    /// Has the disks do the first job that waits, and tells the device; or this becomes of it. False if none waits.
+    pub fn finish_job(&mut self, instead: Option<Failure>) -> bool {
+        let Some((slot, id, job)) = self.around.jobs.pop_front() else {
+            return false;
+        };
+        let outcome = match instead {
+            None => self.around.work(slot, &job),
+            Some(failure) => Err(failure),
+        };
+        self.with(|d, cx| {
+            if let Some(block) = d.device_mut().blockdev() {
+                block.done(cx, slot, id, outcome);
+            }
+        });
+        true
+    }
+
+    /// Has the disks do all that the device asks for.
+    pub fn finish_jobs(&mut self) {
+        while self.finish_job(None) {}
+    }
+
     /// Presses reset.
     pub fn reset(&mut self) {
         self.around.timers.clear();
+        self.around.jobs.clear();
         self.with(|d, cx| d.device_mut().reset(cx));
     }
 
@@ -447,6 +529,9 @@ impl<D: Subject> Bench<D> {
         self.around.now = other.now;
         self.around.inputs = other.inputs.clone();
         self.around.outputs.clone_from(&other.outputs);
+        self.around.disks.clone_from(&other.disks);
+        self.around.jobs.clone_from(&other.jobs);
+        self.around.made = other.made;
         self.around.timers.clear();
         self.around.mapped.clear();
         // The other goes on with its memory.

@@ -3,11 +3,11 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use solderless_model::pci::{self, COMMAND_IO, PciConfig, PciFunction, PciId};
+use solderless_model::pci::{self, COMMAND_IO, COMMAND_MASTER, PciConfig, PciFunction, PciId};
 use solderless_model::{
-    Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pins, Placement,
-    PropError, Ranges, Region, RegionId, Space, State, StateError, Wires, connections, lanes,
-    merge,
+    Access, BuildError, BusError, BusKind, Cx, Cycle, Device, Ide as IdeTransfer, IdeSignals,
+    Interface, Model, On, Pin, Pins, Placement, Port, PortId, PropError, Ranges, Region, RegionId,
+    Space, State, StateError, Transfer, Wires, connections, lanes, merge,
 };
 
 connections! {
@@ -17,6 +17,8 @@ connections! {
     region SECONDARY = ports("secondary", COMMAND_BLOCK);
     region SECONDARY_CONTROL = ports("secondary-control", CONTROL_BLOCK);
     region BUS_MASTER = ports("bmdma", u64::from(BUS_MASTER_SIZE));
+    port IDE0 = Port::new("ide0", BusKind::Ide);
+    port IDE1 = Port::new("ide1", BusKind::Ide);
     output IRQ14 = Pins::named("irq14");
     output IRQ15 = Pins::named("irq15");
 }
@@ -42,11 +44,55 @@ const PORTS: [(RegionId, u64, RegionId, u64); 2] = [
 ];
 const COMMAND_BLOCK: u64 = 8;
 const CONTROL_BLOCK: u64 = 1;
+/// The cables of the channels, their interrupts, and the devices on each.
+const PORTS_OF_CABLES: [PortId; 2] = [IDE0, IDE1];
+const IRQS: [Pin; 2] = [IRQ14, IRQ15];
+const DEVICES: [u8; 2] = [0, 1];
+/// The register of the control block, as a cable has it.
+const CONTROL: u8 = 8;
+
+/// The channel of a region, and whether it is the control block.
+fn place_of(region: RegionId) -> Option<(usize, bool)> {
+    Some(match region {
+        PRIMARY => (0, false),
+        PRIMARY_CONTROL => (0, true),
+        SECONDARY => (1, false),
+        SECONDARY_CONTROL => (1, true),
+        _ => return None,
+    })
+}
+
+/// The registers that an access touches, one after the other: which, in which byte lane, and how many bytes of it. The data
+/// register has 16 bits, and four bytes of it are two transfers.
+fn registers(control: bool, offset: u64, size: u8) -> impl Iterator<Item = (u8, u8, u8)> {
+    let wide = !control && offset == 0;
+    let width = if wide { size.min(2) } else { 1 };
+    (0..size.div_ceil(width)).map(move |n| {
+        let register = match (control, wide) {
+            (true, _) => CONTROL,
+            (false, true) => 0,
+            (false, false) => offset as u8 + n,
+        };
+        (register, n * width, width)
+    })
+}
+
+/// Starts a transfer on a cable.
+fn ask(cx: &mut Cx<'_>, channel: usize, device: u8, transfer: IdeTransfer) -> Option<u64> {
+    let on = On::Port(PORTS_OF_CABLES[channel]);
+    cx.cycle(on, Cycle::Ide { device, transfer }).ok()
+}
 
 // Bus master: BMIC in the lowest byte of the first word, BMIS in the third; BMIDTP is the second word.
 const SSBM: u32 = 1 << 0;
+/// Data goes to memory.
+const RWCON: u32 = 1 << 3;
+/// Bytes of a memory region at most.
+const LARGEST_REGION: u32 = 1 << 16;
 const BMIC_KEPT: u32 = 0x09;
 const BMIS_ACTIVE: u32 = 1 << 16;
+const BMIS_ERROR: u32 = 2 << 16;
+const BMIS_INTERRUPT: u32 = 4 << 16;
 const BMIS_CLEAR: u32 = 0x06 << 16;
 const BMIS_KEPT: u32 = 0x60 << 16;
 const BMIDTP_KEPT: u32 = !3;
@@ -56,13 +102,38 @@ const BMIDTP_KEPT: u32 = !3;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct IdeProps {}
 
-/// A channel: its bus master, and its cable with both places for drives empty. The registers of the command and
-/// control blocks are in the drives, so that without one there is nothing to write to.
+/// Where the bus master is in its list of memory regions (Programming Interface for Bus Master IDE Controller, 1.2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, State)]
+struct Cursor {
+    /// The address of the next descriptor.
+    next: u32,
+    /// The address of the region's rest, and its length in bytes; 0 before the first region.
+    at: u32,
+    left: u32,
+    /// The region is the last.
+    last: bool,
+}
+
+/// What drives have to do with a channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, State)]
+struct Traffic {
+    /// Where a transfer is that has begun.
+    cursor: Option<Cursor>,
+    /// The last region has been filled, or could not be reached.
+    ended: bool,
+    /// INTRQ as the drives have it.
+    intrq: bool,
+}
+
+/// A channel: its bus master, and its cable. The registers of the command and control blocks are in the drives, so that without
+/// one there is nothing to write to.
 #[derive(Debug, Default, State)]
 struct Channel {
     /// BMIC and the bits of BMIS that are kept.
     command_status: u32,
     bmidtp: u32,
+    #[state(since = 3, default = Traffic::default())]
+    traffic: Traffic,
 }
 
 impl Channel {
@@ -78,17 +149,17 @@ impl Channel {
         lanes(word, 0, size)
     }
 
+    /// Whether a transfer was started and goes on.
+    fn active(&self) -> bool {
+        self.command_status & SSBM != 0 && !self.traffic.ended
+    }
+
     /// Reads one of the bus master's two words.
     fn bus_master(&self, second: bool) -> u32 {
         if second {
             return self.bmidtp;
         }
-        // A transfer that was started goes on: no drive ends it.
-        let active = if self.command_status & SSBM != 0 {
-            BMIS_ACTIVE
-        } else {
-            0
-        };
+        let active = if self.active() { BMIS_ACTIVE } else { 0 };
         self.command_status | active
     }
 
@@ -100,19 +171,26 @@ impl Channel {
         } else {
             let mask = written & (BMIC_KEPT | BMIS_KEPT);
             let kept = self.command_status & !(bits & BMIS_CLEAR);
+            let before = self.command_status;
             self.command_status = kept & !mask | bits & mask;
+            // A transfer that is stopped cannot go on; one that is started begins with the list.
+            if (before ^ self.command_status) & SSBM != 0 {
+                (self.traffic.cursor, self.traffic.ended) = (None, false);
+            }
         }
     }
 }
 
 /// The device.
 #[derive(Debug, State)]
-pub struct Ide {
+pub struct Piix4Ide {
     config: PciConfig,
     channels: [Channel; 2],
+    #[state(skip = "data on its way within one call")]
+    scratch: Vec<u8>,
 }
 
-impl Model for Ide {
+impl Model for Piix4Ide {
     const TYPE: &'static str = "piix4-ide";
     const SUMMARY: &'static str = "Intel 82371AB (PIIX4) IDE controller";
     type Props = IdeProps;
@@ -140,45 +218,58 @@ impl Model for Ide {
         Ok(Self {
             config,
             channels: Default::default(),
+            scratch: Vec::new(),
         })
     }
 }
 
-impl Device for Ide {
+impl Device for Piix4Ide {
     fn reset(&mut self, cx: &mut Cx<'_>) {
         self.config.reset();
         self.channels = Default::default();
         self.show(cx);
     }
 
-    fn read(&mut self, _: &mut Cx<'_>, at: Access) -> Result<u64, BusError> {
+    fn read(&mut self, cx: &mut Cx<'_>, at: Access) -> Result<u64, BusError> {
         let Access { offset, size, .. } = at;
-        match at.region {
-            PRIMARY | SECONDARY => Ok(Channel::floating(offset, size)),
-            // Alternate status.
-            PRIMARY_CONTROL | SECONDARY_CONTROL => Ok(Channel::floating(offset | 1, size)),
-            BUS_MASTER => {
-                let channel = &self.channels[usize::from(offset & 8 != 0)];
-                Ok(lanes(channel.bus_master(offset & 4 != 0), offset, size))
-            }
-            _ => Err(BusError),
+        if at.region == BUS_MASTER {
+            let channel = &self.channels[usize::from(offset & 8 != 0)];
+            return Ok(lanes(channel.bus_master(offset & 4 != 0), offset, size));
         }
+        let (channel, control) = place_of(at.region).ok_or(BusError)?;
+        let mut value = 0;
+        for (register, lane, width) in registers(control, offset, size) {
+            let part = self.read_register(cx, channel, register, width);
+            value |= part << (8 * lane);
+        }
+        Ok(value)
     }
 
-    fn write(&mut self, _: &mut Cx<'_>, at: Access, value: u64) -> Result<(), BusError> {
+    fn write(&mut self, cx: &mut Cx<'_>, at: Access, value: u64) -> Result<(), BusError> {
         let Access { offset, size, .. } = at;
-        match at.region {
-            PRIMARY | SECONDARY | PRIMARY_CONTROL | SECONDARY_CONTROL => Ok(()),
-            BUS_MASTER => {
-                self.channels[usize::from(offset & 8 != 0)].write_bus_master(
-                    offset & 4 != 0,
-                    merge(0, offset, size, value),
-                    merge(0, offset, size, u64::MAX),
-                );
-                Ok(())
-            }
-            _ => Err(BusError),
+        if at.region == BUS_MASTER {
+            let channel = usize::from(offset & 8 != 0);
+            self.channels[channel].write_bus_master(
+                offset & 4 != 0,
+                merge(0, offset, size, value),
+                merge(0, offset, size, u64::MAX),
+            );
+            self.update(cx, channel);
+            return Ok(());
         }
+        let (channel, control) = place_of(at.region).ok_or(BusError)?;
+        for (register, lane, width) in registers(control, offset, size) {
+            let mask = if width == 1 { 0xff } else { 0xffff };
+            let part = (value >> (8 * lane)) as u16 & mask;
+            for device in DEVICES {
+                let _ = ask(cx, channel, device, IdeTransfer::Write(register, part));
+            }
+        }
+        Ok(())
+    }
+
+    fn attend(&mut self, cx: &mut Cx<'_>, port: PortId) {
+        self.update(cx, usize::from(port == IDE1));
     }
 
     fn pci(&mut self) -> Option<&mut dyn PciFunction> {
@@ -186,29 +277,137 @@ impl Device for Ide {
     }
 
     fn restored(&mut self, cx: &mut Cx<'_>) -> Result<(), StateError> {
+        let cursors = self.channels.iter().filter_map(|c| c.traffic.cursor);
+        if cursors
+            .into_iter()
+            .any(|cursor| cursor.left > LARGEST_REGION)
+        {
+            return Err(StateError::new("a memory region that no descriptor has"));
+        }
         self.show(cx);
         Ok(())
     }
 }
 
-impl PciFunction for Ide {
+impl PciFunction for Piix4Ide {
     fn config(&mut self) -> &mut PciConfig {
         &mut self.config
     }
 
     fn config_written(&mut self, cx: &mut Cx<'_>, _: u8, _: u8) {
         self.place(cx);
+        // It may be a bus master now.
+        (0..self.channels.len()).for_each(|channel| self.update(cx, channel));
     }
 }
 
-impl Ide {
+impl Piix4Ide {
     /// Everything that others see of the registers as they now stand.
     fn show(&self, cx: &mut Cx<'_>) {
         self.config.apply_bars(cx);
         self.place(cx);
-        // Only drives interrupt.
-        cx.set(IRQ14, false);
-        cx.set(IRQ15, false);
+        for (channel, irq) in self.channels.iter().zip(IRQS) {
+            cx.set(irq, channel.traffic.intrq);
+        }
+    }
+
+    /// Reads a register of the drive that is selected.
+    fn read_register(&self, cx: &mut Cx<'_>, channel: usize, register: u8, width: u8) -> u64 {
+        let read = IdeTransfer::Read(register);
+        let answer = DEVICES
+            .into_iter()
+            .find_map(|device| ask(cx, channel, device, read));
+        answer.unwrap_or_else(|| {
+            let there = |device| ask(cx, channel, device, IdeTransfer::Signals).is_some();
+            match DEVICES.into_iter().any(there) {
+                // The one that is there answers for the other (ATA/ATAPI-6, 9.16.1).
+                true => 0,
+                false => Channel::floating(register.into(), width),
+            }
+        })
+    }
+
+    /// Follows the lines of a cable, and moves what data can be moved.
+    fn update(&mut self, cx: &mut Cx<'_>, channel: usize) {
+        loop {
+            let signals = DEVICES.map(|device| {
+                let lines = ask(cx, channel, device, IdeTransfer::Signals);
+                lines.map_or(IdeSignals::default(), IdeSignals::from)
+            });
+            let intrq = signals.iter().any(|s| s.intrq);
+            let state = &mut self.channels[channel];
+            if intrq && !state.traffic.intrq {
+                state.command_status |= BMIS_INTERRUPT;
+            }
+            state.traffic.intrq = intrq;
+            cx.set(IRQS[channel], intrq);
+            let asks = (0..).zip(signals).find(|(_, s)| s.dmarq);
+            match asks {
+                Some((device, _)) if state.active() && self.move_data(cx, channel, device) => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// Moves data between a drive and the region where the bus master is, or goes on to the next region. False if it does not
+    /// go on from here.
+    fn move_data(&mut self, cx: &mut Cx<'_>, channel: usize, device: u8) -> bool {
+        if self.config.command() & COMMAND_MASTER == 0 {
+            return false;
+        }
+        let state = &mut self.channels[channel];
+        let to_memory = state.command_status & RWCON != 0;
+        let mut cursor = state.traffic.cursor.unwrap_or(Cursor {
+            next: state.bmidtp,
+            ..Cursor::default()
+        });
+        if cursor.left == 0 {
+            let mut descriptor = [0; 8];
+            if cursor.last || cx.dma_read(cursor.next.into(), &mut descriptor).is_err() {
+                self.end_transfer(channel, !cursor.last);
+                return false;
+            }
+            let [a, b, c, d, e, f, _, flags] = descriptor;
+            let length = u32::from(u16::from_le_bytes([e, f]) & !1);
+            cursor = Cursor {
+                next: cursor.next.wrapping_add(8),
+                at: u32::from_le_bytes([a, b, c, d]) & !1,
+                left: if length == 0 { LARGEST_REGION } else { length },
+                last: flags & 0x80 != 0,
+            };
+        }
+        let port = PORTS_OF_CABLES[channel];
+        self.scratch.resize(cursor.left as usize, 0);
+        let at = u64::from(cursor.at);
+        let (moved, reached) = match to_memory {
+            true => {
+                let moved = cx.burst(port, device, Transfer::Read(&mut self.scratch));
+                (moved, cx.dma_write(at, &self.scratch[..moved]))
+            }
+            false => match cx.dma_read(at, &mut self.scratch) {
+                Ok(()) => (
+                    cx.burst(port, device, Transfer::Write(&self.scratch)),
+                    Ok(()),
+                ),
+                refused => (0, refused),
+            },
+        };
+        cursor.at = cursor.at.wrapping_add(moved as u32);
+        cursor.left -= moved as u32;
+        self.channels[channel].traffic.cursor = Some(cursor);
+        if reached.is_err() || cursor.left == 0 && cursor.last {
+            self.end_transfer(channel, reached.is_err());
+        }
+        moved > 0
+    }
+
+    /// The bus master stops, because the list is at its end or memory could not be reached.
+    fn end_transfer(&mut self, channel: usize, error: bool) {
+        let state = &mut self.channels[channel];
+        state.traffic.ended = true;
+        if error {
+            state.command_status |= BMIS_ERROR;
+        }
     }
 
     /// Puts the ports of the channels that are decoded where every PC has them.
@@ -231,7 +430,7 @@ mod tests {
     use super::*;
     use solderless_model::testing::{Bench, exercise};
 
-    fn bench() -> Bench<Ide> {
+    fn bench() -> Bench<Piix4Ide> {
         Bench::new(IdeProps {})
     }
 

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use solderless_model::{
-    BusError, Cycle, DevId, Fabric, On, Page, Pin, PinLevels, RegionId, Request, SlotId, Space,
-    TimerId, Transfer,
+    BusError, Cycle, DevId, Fabric, Job, JobId, Medium, On, Page, Pin, PinLevels, PortId, RegionId,
+    Request, SlotId, Space, TimerId, Transfer,
 };
 
 use super::errors::Master;
-use super::{Domain, PAGE};
+use super::{Change, Domain, PAGE};
 use crate::machine::run::Pending;
 use crate::machine::space::Rank;
 
@@ -29,7 +29,7 @@ impl Fabric for Domain {
             self.timers.insert((at, dev, id));
             self.armed.insert((dev, id), at);
         }
-        self.next_timer = self.timers.first().map_or(u64::MAX, |t| t.0);
+        self.plan_timer();
     }
 
     fn set(&mut self, dev: DevId, pin: Pin, high: bool) {
@@ -65,7 +65,7 @@ impl Fabric for Domain {
                 count.saturating_sub(1)
             };
             if before != (*count > 0) {
-                self.edges.push_back((to, input, high));
+                self.changes.push_back((to, Change::Line(input, high)));
             }
         }
     }
@@ -139,6 +139,22 @@ impl Fabric for Domain {
         Ok(())
     }
 
+    fn burst(&mut self, dev: DevId, port: PortId, device: u8, bytes: Transfer<'_>) -> usize {
+        let bus = self.bus(dev, On::Port(port)).map(|bus| &self.buses[bus]);
+        let Some(to) = bus.and_then(|bus| bus.by_address.get(&device)) else {
+            return 0;
+        };
+        let moved = self.visit(*to, |d, cx| d.ide().map(|ide| ide.dma(cx, bytes)));
+        moved.flatten().unwrap_or(0)
+    }
+
+    fn call_owner(&mut self, dev: DevId) {
+        let bus = self.places[dev.0 as usize].bus;
+        if let Some((owner, port)) = bus.and_then(|bus| self.buses[bus].owner) {
+            self.changes.push_back((owner, Change::Bus(port)));
+        }
+    }
+
     fn page(&self, dev: DevId, at: u64) -> Page {
         let page = at & !(PAGE - 1);
         match self
@@ -187,6 +203,14 @@ impl Fabric for Domain {
         if let Some(Pending::Characters(queue)) = slot.and_then(|s| self.input.get_mut(s)) {
             characters.iter().rev().for_each(|c| queue.push_front(*c));
         }
+    }
+
+    fn medium(&self, dev: DevId, slot: SlotId) -> Option<Medium> {
+        self.medium_in(self.board_slot(dev, slot))
+    }
+
+    fn submit(&mut self, dev: DevId, slot: SlotId, job: Job) -> JobId {
+        self.make_job(self.board_slot(dev, slot), job)
     }
 
     fn request(&mut self, request: Request) {

@@ -66,6 +66,7 @@ fn tell(plan: &Plan, index: usize, depth: usize, out: &mut String) {
             line(depth + 1, format!("addr = {slot:02x}.{function:x}"));
         }
         Some(Address::I2c(address)) => line(depth + 1, format!("addr = {address:#04x}")),
+        Some(Address::Ide(device)) => line(depth + 1, format!("unit = {device}")),
         Some(Address::None | Address::Number(_)) | None => {}
     }
     for window in &planned.windows {

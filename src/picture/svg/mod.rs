@@ -254,6 +254,7 @@ impl<'a> Sheet<'a> {
             Some(BusKind::Isa) => "ISA",
             Some(BusKind::Pci) => "PCI",
             Some(BusKind::I2c) => "I²C",
+            Some(BusKind::Ide) => "IDE",
             None => "",
         };
         text(
@@ -642,6 +643,7 @@ fn class(kind: Option<BusKind>) -> &'static str {
         Some(BusKind::Isa) => "isa",
         Some(BusKind::Pci) => "pci",
         Some(BusKind::I2c) => "i2c",
+        Some(BusKind::Ide) => "ide",
         None => "none",
     }
 }

@@ -152,7 +152,7 @@ fn sort(plan: &Plan, devices: &mut [usize]) {
     let address = |device: &PlannedDevice| match device.seat.map(|seat| seat.address) {
         _ if device.interface.initiator => (0, 0),
         Some(Address::Pci { slot, function }) => (1, u64::from(slot) * 8 + u64::from(function)),
-        Some(Address::I2c(address)) => (1, address.into()),
+        Some(Address::I2c(address) | Address::Ide(address)) => (1, address.into()),
         _ => {
             let seen = device
                 .windows
@@ -297,7 +297,7 @@ fn places(plan: &Plan, device: &PlannedDevice) -> Vec<Text> {
     let seat = device.seat.map(|seat| seat.address);
     let on_pci = matches!(seat, Some(Address::Pci { .. }));
     let mut lines = Vec::new();
-    if let Some(address @ (Address::Pci { .. } | Address::I2c(_))) = seat {
+    if let Some(address @ (Address::Pci { .. } | Address::I2c(_) | Address::Ide(_))) = seat {
         lines.push(Text {
             text: address.to_string(),
             dim: false,

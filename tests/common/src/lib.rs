@@ -1,7 +1,7 @@
 //! What the whole-machine tests and benchmarks share.
 //!
 //! [`guests`] finds, fetches and builds what runs inside a machine, [`userland`] a whole Debian system for it, packed by
-//! [`initrd`]; [`emulator`] makes the commands that run it, here and in QEMU; [`console`] types into a running machine
+//! [`initrd`], and [`installed`] one on a disk; [`emulator`] makes the commands that run it, here and in QEMU; [`console`] types into a running machine
 //! and waits for its answers; [`usage`] measures one, and [`report`] prints what was measured. [`streams`] tampers with
 //! saved ones. [`target`] has the tools for each kind of CPU.
 //!
@@ -14,6 +14,7 @@ pub mod emulator;
 pub mod frame;
 pub mod guests;
 pub mod initrd;
+pub mod installed;
 pub mod program;
 pub mod report;
 pub mod streams;

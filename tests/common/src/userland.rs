@@ -73,8 +73,17 @@ exec setsid cttyhack sh
 /// # Panics
 /// They cannot be had, and the environment variable `CI` is set.
 pub fn packages() -> Option<PathBuf> {
-    let folder = guests::cache().join("userland");
-    let wanted = PACKAGES.join("\n");
+    unpacked("userland", PACKAGES, false)
+}
+
+/// Packages, unpacked into one folder with this name; `whole` adds those that they depend on. `None` where the caller's test is to
+/// be skipped.
+///
+/// # Panics
+/// They cannot be had, and the environment variable `CI` is set.
+pub(crate) fn unpacked(name: &str, packages: &[&str], whole: bool) -> Option<PathBuf> {
+    let folder = guests::cache().join(name);
+    let wanted = packages.join("\n");
     // Another set of packages, from before or after this one, is not this one.
     let complete = || fs::read_to_string(folder.join(".packages")).is_ok_and(|have| have == wanted);
     if complete() {
@@ -84,14 +93,14 @@ pub fn packages() -> Option<PathBuf> {
     if complete() {
         return Some(folder);
     }
-    match fetch(&folder, &wanted) {
+    match fetch(&folder, packages, whole) {
         Ok(()) => Some(folder),
         Err(e) => guests::missing(&format!("Debian's mipsel packages cannot be had: {e}")),
     }
 }
 
 /// Downloads the packages and unpacks them, all or nothing.
-fn fetch(folder: &Path, wanted: &str) -> Result<(), String> {
+fn fetch(folder: &Path, packages: &[&str], whole: bool) -> Result<(), String> {
     let apt = guests::cache().join("apt");
     let part = folder.with_extension("part");
     let debs = apt.join("debs");
@@ -107,7 +116,17 @@ fn fetch(folder: &Path, wanted: &str) -> Result<(), String> {
         command
     };
     output(apt_get().args(["--error-on=any", "update"]))?;
-    output(apt_get().arg("download").args(PACKAGES).current_dir(&debs))?;
+    let mut names: Vec<String> = packages.iter().map(|name| (*name).to_owned()).collect();
+    if whole {
+        let plan = ["--simulate", "--no-install-recommends", "install"];
+        let plan = output(apt_get().args(plan).args(packages))?;
+        let lines = plan.lines().filter_map(|line| line.strip_prefix("Inst "));
+        names = lines
+            .filter_map(|line| line.split_whitespace().next())
+            .map(str::to_owned)
+            .collect();
+    }
+    output(apt_get().arg("download").args(names).current_dir(&debs))?;
     for deb in fs::read_dir(&debs).map_err(|e| e.to_string())?.flatten() {
         output(
             Command::new("dpkg-deb")
@@ -115,7 +134,7 @@ fn fetch(folder: &Path, wanted: &str) -> Result<(), String> {
                 .args([&deb.path(), &part]),
         )?;
     }
-    fs::write(part.join(".packages"), wanted).map_err(|e| e.to_string())?;
+    fs::write(part.join(".packages"), packages.join("\n")).map_err(|e| e.to_string())?;
     let _ = fs::remove_dir_all(&apt);
     let _ = fs::remove_dir_all(folder);
     fs::rename(&part, folder).map_err(|e| e.to_string())

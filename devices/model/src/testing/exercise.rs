@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use solderless_memory::Ram;
 
 use super::{Bench, Subject};
-use crate::{Cycle, END_OF_TIME, I2c, Pin, RegionKind, Section, SlotId};
+use crate::{Cycle, END_OF_TIME, Failure, I2c, Ide, Pin, RegionKind, Section, SlotId, Transfer};
 
 /// How many random runs a device has to stand; fewer, but never below `FEWEST_RUNS`, if they would save more than
 /// `SAVED` bytes in all.
@@ -158,7 +158,28 @@ fn outside<D: Subject>(bench: &mut Bench<D>, noise: &mut Noise) -> Option<u64> {
             }
             ready = Some(room as u64);
         }
+        if let Some(ide) = d.device_mut().ide() {
+            let mut data = vec![byte; length & !1];
+            ready = Some(match noise.below(8) {
+                0 => ide.dma(cx, Transfer::Read(&mut data)) as u64,
+                1 => ide.dma(cx, Transfer::Write(&data)) as u64,
+                _ => {
+                    let register = noise.below(9) as u8;
+                    let transfer = match noise.below(3) {
+                        0 => Ide::Read(register),
+                        1 => Ide::Write(register, noise.value() as u16),
+                        _ => Ide::Signals,
+                    };
+                    ide.transfer(cx, 0, transfer).unwrap_or(u64::MAX)
+                }
+            });
+        }
     });
+    let works = bench.dev.device_mut().blockdev().is_some();
+    if works && noise.below(2) == 0 {
+        let failure = [None, None, None, Some(Failure::Io)][noise.below(4) as usize];
+        bench.finish_job(failure);
+    }
     bench.around.deadline = bench.around.now.saturating_add(10_000);
     bench.with(|d, cx| {
         if let Some(cpu) = d.device_mut().processor() {

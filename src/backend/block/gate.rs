@@ -1,0 +1,92 @@
+//! Which files an image can name: those below it. It may be somebody else's, so they lie beside it or in a folder there.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use imago::file::File;
+use imago::format::builder::FormatDriverBuilder;
+use imago::format::gate::ImplicitOpenGate;
+use imago::{FormatAccess, StorageOpenOptions};
+
+use super::lock;
+use crate::visible::shown;
+
+/// Images that lie on one another at most.
+const DEPTH: u32 = 64;
+
+/// Opens the backing files of an image.
+pub struct Gate {
+    folder: PathBuf,
+    any: bool,
+    left: u32,
+    /// Why it has refused one.
+    problem: Rc<RefCell<Option<io::Error>>>,
+}
+
+impl Gate {
+    /// For the image at this path; `any` lets it name every file of the host.
+    pub fn new(image: &Path, any: bool, problem: Rc<RefCell<Option<io::Error>>>) -> Self {
+        let folder = image.parent().filter(|f| !f.as_os_str().is_empty());
+        Self {
+            folder: folder.unwrap_or(Path::new(".")).to_owned(),
+            any,
+            left: DEPTH,
+            problem,
+        }
+    }
+
+    fn refuse(&self, why: String) -> io::Error {
+        *self.problem.borrow_mut() = Some(io::Error::other(why.clone()));
+        io::Error::other(why)
+    }
+}
+
+impl ImplicitOpenGate<File> for Gate {
+    fn open_format<F: FormatDriverBuilder<File>>(
+        &mut self,
+        builder: F,
+    ) -> io::Result<FormatAccess<File>> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Err(self.refuse(format!("more than {DEPTH} images lie on one another")));
+        };
+        let gate = Self {
+            folder: self.folder.clone(),
+            any: self.any,
+            left,
+            problem: self.problem.clone(),
+        };
+        Ok(FormatAccess::new(builder.open(gate)?))
+    }
+
+    fn open_storage(&mut self, options: StorageOpenOptions) -> io::Result<File> {
+        let Some(path) = options.get_filename().map(Path::to_owned) else {
+            return Err(self.refuse("it lies on something without a name".to_owned()));
+        };
+        let named = shown(&path);
+        let (folder, whole) = match (self.folder.canonicalize(), path.canonicalize()) {
+            (Ok(folder), Ok(whole)) => (folder, whole),
+            (_, Err(e)) | (Err(e), _) => {
+                return Err(self.refuse(format!("it lies on {named}, which cannot be opened: {e}")));
+            }
+        };
+        if !self.any && !whole.starts_with(&folder) {
+            return Err(self.refuse(format!(
+                "it lies on {named}, which is not in its folder or below it; `,backing=any` lets it"
+            )));
+        }
+        let open = || {
+            let file = std::fs::File::open(&whole)?;
+            if !file.metadata()?.is_file() {
+                return Err(io::Error::other("it is no file"));
+            }
+            lock::take(&file, false)?;
+            let options = StorageOpenOptions::new().filename(&whole).write(false);
+            File::from_open_file(file, options)
+        };
+        let file = open();
+        tracing::info!("the image lies on {named}");
+        file.map_err(|e| self.refuse(format!("it lies on {named}, which cannot be opened: {e}")))
+    }
+}

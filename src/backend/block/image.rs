@@ -1,0 +1,471 @@
+//! Disk images: raw files and devices, qcow2, and what lies over one for a while.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use imago::qcow2::Qcow2;
+use imago::{FormatAccess, FormatDriverBuilder, StorageOpenOptions};
+use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
+use solderless_model::SECTOR;
+
+use super::gate::Gate;
+use super::lock;
+
+/// How an image is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Byte by byte.
+    Raw,
+    /// QEMU's copy-on-write format, version 2 or 3.
+    Qcow2,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        })
+    }
+}
+
+impl std::str::FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "raw" => Ok(Self::Raw),
+            "qcow2" => Ok(Self::Qcow2),
+            _ => Err(format!("{text} is no format: there are raw and qcow2")),
+        }
+    }
+}
+
+/// What a qcow2 image begins with.
+pub const QCOW2_MAGIC: &[u8] = b"QFI\xfb";
+/// The most bytes that a disk has: what 48 bits of sector numbers reach is more than any file has.
+pub const LARGEST: u64 = 1 << 60;
+/// What an overlay copies at once.
+const CLUSTER: u64 = 1 << 16;
+
+/// An image that is open.
+#[derive(Debug)]
+pub struct Image {
+    content: Content,
+    format: Format,
+    bytes: u64,
+    writable: bool,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// A file, and how long it was.
+    Raw(File, u64),
+    Qcow2(Box<FormatAccess<imago::file::File>>, File),
+    Overlay(Box<Overlay>),
+}
+
+/// How an image is opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mode {
+    /// Its format, if it is not to be guessed.
+    pub format: Option<Format>,
+    /// It is written to.
+    pub write: bool,
+    /// A backing file can be anywhere.
+    pub any_backing: bool,
+}
+
+impl Image {
+    /// Opens a file or a block device.
+    ///
+    /// # Errors
+    /// Those of the host; it is no disk; somebody else has it.
+    pub fn open(path: &Path, mode: Mode) -> io::Result<Self> {
+        let refuse = |what: &str| Err(io::Error::new(ErrorKind::InvalidInput, what));
+        let kind = std::fs::metadata(path)?.file_type();
+        if kind.is_dir() {
+            return refuse("it is a folder");
+        }
+        if !kind.is_file() && !kind.is_block_device() {
+            return refuse("it is no file and no disk");
+        }
+        let mut file = OpenOptions::new().read(true).write(mode.write).open(path)?;
+        lock::take(&file, mode.write)?;
+        // Of a block device only its end says how long it is.
+        let len = file.seek(SeekFrom::End(0))?;
+        let format = match mode.format {
+            Some(format) => format,
+            None => probe(&file)?,
+        };
+        let (content, bytes) = match format {
+            Format::Raw if len == 0 => return refuse("it is empty"),
+            Format::Raw => (Content::Raw(file, len), len.next_multiple_of(SECTOR)),
+            Format::Qcow2 => {
+                let itself = file.try_clone()?;
+                let opened = open_qcow2(path, file, mode)?;
+                let bytes = opened.size();
+                (Content::Qcow2(Box::new(opened), itself), bytes)
+            }
+        };
+        if bytes > LARGEST || bytes == 0 {
+            return refuse(&format!("it has {bytes} bytes"));
+        }
+        Ok(Self {
+            content,
+            format,
+            // What is behind the last whole sector of a qcow2 image is of no use to a guest.
+            bytes: bytes / SECTOR * SECTOR,
+            writable: mode.write,
+        })
+    }
+
+    /// An image of so many bytes in the host's memory, all zero.
+    ///
+    /// # Errors
+    /// Those of the host.
+    pub fn memory(bytes: u64) -> io::Result<Self> {
+        let file = File::from(memfd_create("disk", MemfdFlags::CLOEXEC)?);
+        file.set_len(bytes)?;
+        Ok(Self {
+            content: Content::Raw(file, bytes),
+            format: Format::Raw,
+            bytes,
+            writable: true,
+        })
+    }
+
+    /// The image with a file over it that takes what is written, and is gone with it.
+    ///
+    /// # Errors
+    /// Those of the host.
+    pub fn overlaid(self) -> io::Result<Self> {
+        let (bytes, format) = (self.bytes, self.format);
+        Ok(Self {
+            content: Content::Overlay(Box::new(Overlay::over(self)?)),
+            format,
+            bytes,
+            writable: true,
+        })
+    }
+
+    /// How it is stored.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Its length in bytes, a multiple of [`SECTOR`].
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether it can be written.
+    pub fn writable(&self) -> bool {
+        self.writable
+    }
+
+    /// A number that changes when the file may have been changed: of the file below an overlay, which stays as it is.
+    ///
+    /// # Errors
+    /// Those of the host.
+    pub fn generation(&self) -> io::Result<u64> {
+        let file = match &self.content {
+            Content::Raw(file, _) | Content::Qcow2(_, file) => file,
+            Content::Overlay(overlay) => return overlay.below.generation(),
+        };
+        let about = file.metadata()?;
+        let time = (about.mtime() as u64).wrapping_mul(1_000_000_000);
+        Ok(time.wrapping_add(about.mtime_nsec() as u64) ^ about.len().rotate_left(40))
+    }
+
+    /// Reads a part of it.
+    ///
+    /// # Errors
+    /// Those of the host; the file has become shorter.
+    pub fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        match &self.content {
+            Content::Raw(file, len) => {
+                // The rest of the last sector.
+                let there = len.saturating_sub(offset).min(out.len() as u64) as usize;
+                let (there, behind) = out.split_at_mut(there);
+                behind.fill(0);
+                file.read_exact_at(there, offset)
+            }
+            Content::Qcow2(image, _) => image.read(out, offset),
+            Content::Overlay(overlay) => overlay.read(offset, out),
+        }
+    }
+
+    /// Writes a part of it.
+    ///
+    /// # Errors
+    /// Those of the host.
+    pub fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if !self.writable {
+            return Err(io::Error::from(ErrorKind::ReadOnlyFilesystem));
+        }
+        match &mut self.content {
+            Content::Raw(file, len) => {
+                // A file that has been cut short is not made longer again.
+                let about = file.metadata()?;
+                if about.is_file() && about.len() < *len {
+                    return Err(io::Error::new(
+                        ErrorKind::UnexpectedEof,
+                        "the file has been cut short",
+                    ));
+                }
+                file.write_all_at(data, offset)
+            }
+            Content::Qcow2(image, _) => image.write(data, offset),
+            Content::Overlay(overlay) => overlay.write(offset, data),
+        }
+    }
+
+    /// Forgets a part of it, which then reads as anything.
+    ///
+    /// # Errors
+    /// Those of the host.
+    pub fn discard(&mut self, offset: u64, len: u64) -> io::Result<()> {
+        if !self.writable {
+            return Err(io::Error::from(ErrorKind::ReadOnlyFilesystem));
+        }
+        match &mut self.content {
+            Content::Raw(file, _) => {
+                let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                // Not every file system can.
+                let _ = fallocate(&*file, flags, offset, len);
+                Ok(())
+            }
+            Content::Qcow2(image, _) => image.discard_to_any(offset, len),
+            Content::Overlay(_) => Ok(()),
+        }
+    }
+
+    /// Has what was written survive the loss of power; of an overlay nothing has to.
+    ///
+    /// # Errors
+    /// Those of the host.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match &self.content {
+            Content::Raw(file, _) => file.sync_data(),
+            Content::Qcow2(image, _) => {
+                image.flush()?;
+                image.sync()
+            }
+            Content::Overlay(_) => Ok(()),
+        }
+    }
+
+    /// Hands all on to the host, which may keep it in memory: what the file then says of itself is true.
+    ///
+    /// # Errors
+    /// Those of the host.
+    pub fn hand_over(&mut self) -> io::Result<()> {
+        match &self.content {
+            Content::Qcow2(image, _) => image.flush(),
+            Content::Raw(..) | Content::Overlay(_) => Ok(()),
+        }
+    }
+}
+
+/// What a file is by what it begins with.
+fn probe(file: &File) -> io::Result<Format> {
+    let mut magic = [0; 4];
+    match file.read_exact_at(&mut magic, 0) {
+        Ok(()) if magic == QCOW2_MAGIC => Ok(Format::Qcow2),
+        Ok(()) => Ok(Format::Raw),
+        Err(e) if e.kind() == ErrorKind::UnexpectedEof => Ok(Format::Raw),
+        Err(e) => Err(e),
+    }
+}
+
+fn open_qcow2(path: &Path, file: File, mode: Mode) -> io::Result<FormatAccess<imago::file::File>> {
+    let options = StorageOpenOptions::new().filename(path).write(mode.write);
+    let storage = imago::file::File::from_open_file(file, options)?;
+    let builder = Qcow2::<imago::file::File>::builder(storage).write(mode.write);
+    let problem: Rc<RefCell<Option<io::Error>>> = Rc::default();
+    let gate = Gate::new(path, mode.any_backing, problem.clone());
+    match builder.open(gate) {
+        Ok(image) => Ok(FormatAccess::new(image)),
+        // What the gate says is plainer than what is made of it.
+        Err(e) => Err(problem.take().unwrap_or(e)),
+    }
+}
+
+/// What is written over an image that stays as it is: clusters of it in a file without a name.
+#[derive(Debug)]
+struct Overlay {
+    below: Image,
+    over: File,
+    /// Which clusters are in the file, one bit each.
+    present: Vec<u64>,
+}
+
+impl Overlay {
+    fn over(below: Image) -> io::Result<Self> {
+        let clusters = below.bytes.div_ceil(CLUSTER);
+        Ok(Self {
+            over: nameless()?,
+            present: vec![0; clusters.div_ceil(64) as usize],
+            below,
+        })
+    }
+
+    fn has(&self, cluster: u64) -> bool {
+        self.present[(cluster / 64) as usize] >> (cluster % 64) & 1 != 0
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        for (offset, piece) in pieces(offset, out.len()) {
+            match self.has(offset / CLUSTER) {
+                true => self.over.read_exact_at(&mut out[piece], offset)?,
+                false => self.below.read(offset, &mut out[piece])?,
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        for (offset, piece) in pieces(offset, data.len()) {
+            let cluster = offset / CLUSTER;
+            if !self.has(cluster) {
+                let start = cluster * CLUSTER;
+                let mut whole = vec![0; (self.below.bytes - start).min(CLUSTER) as usize];
+                if piece.len() < whole.len() {
+                    self.below.read(start, &mut whole)?;
+                    self.over.write_all_at(&whole, start)?;
+                }
+            }
+            self.over.write_all_at(&data[piece], offset)?;
+            self.present[(cluster / 64) as usize] |= 1 << (cluster % 64);
+        }
+        Ok(())
+    }
+}
+
+/// The parts of a piece that lie in one cluster each: where, and which bytes of it.
+fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, std::ops::Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let at = offset + done as u64;
+        let room = (CLUSTER - at % CLUSTER).min((len - done) as u64) as usize;
+        let piece = done..done + room;
+        done += room;
+        (room > 0).then_some((at, piece))
+    })
+}
+
+/// A file that is gone when it is closed, where temporary files are.
+fn nameless() -> io::Result<File> {
+    let folder = std::env::temp_dir();
+    let path: PathBuf = folder.join(format!(
+        "solderless-{}-{:x}",
+        std::process::id(),
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |time| time.as_nanos())
+    ));
+    let in_folder = |e: io::Error| {
+        io::Error::new(
+            e.kind(),
+            format!("no temporary file in {}: {e}", folder.display()),
+        )
+    };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    let file = std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600)
+        .open(&path)
+        .map_err(in_folder)?;
+    std::fs::remove_file(&path).map_err(in_folder)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(folder: &Path, name: &str, content: &[u8]) -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn write() -> Mode {
+        Mode {
+            write: true,
+            ..Mode::default()
+        }
+    }
+
+    #[test]
+    fn a_raw_file_is_read_and_written_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = raw(folder.path(), "a", &[7; 1000]);
+        let mut image = Image::open(&path, write()).unwrap();
+        assert_eq!((image.bytes(), image.format()), (1024, Format::Raw));
+        let mut out = [1; 600];
+        image.read(424, &mut out).unwrap();
+        assert_eq!((out[0], out[575], out[576], out[599]), (7, 7, 0, 0));
+        image.write(0, &[9; 512]).unwrap();
+        drop(image);
+        assert_eq!(std::fs::read(&path).unwrap()[510..514], [9, 9, 7, 7]);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_short_is_an_error_and_not_zeroes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = raw(folder.path(), "a", &[7; 4096]);
+        let mut image = Image::open(&path, write()).unwrap();
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(1024)
+            .unwrap();
+        let mut out = [0; 512];
+        image.read(0, &mut out).unwrap();
+        assert!(image.read(1024, &mut out).is_err());
+        assert!(image.write(2048, &out).is_err());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 1024);
+    }
+
+    #[test]
+    fn what_is_no_disk_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = raw(folder.path(), "empty", &[]);
+        let why = |path: &Path| Image::open(path, write()).unwrap_err().to_string();
+        assert_eq!(why(&path), "it is empty");
+        assert_eq!(why(folder.path()), "it is a folder");
+        assert_eq!(why(Path::new("/dev/null")), "it is no file and no disk");
+        let qcow2 = raw(folder.path(), "cut", b"QFI\xfb\0\0\0\x03");
+        assert!(Image::open(&qcow2, write()).is_err());
+    }
+
+    #[test]
+    fn an_overlay_keeps_what_is_written_and_the_file_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let content: Vec<u8> = (0..200_192u32).map(|n| (n / 512) as u8).collect();
+        let path = raw(folder.path(), "a", &content);
+        let below = Image::open(&path, Mode::default()).unwrap();
+        let mut image = below.overlaid().unwrap();
+        let mut expected = content.clone();
+        for (offset, len) in [
+            (512, 512),
+            (65_024, 1024),
+            (131_072, 65_536),
+            (199_680, 512),
+        ] {
+            image.write(offset as u64, &vec![0xaa; len]).unwrap();
+            expected[offset..offset + len].fill(0xaa);
+        }
+        let mut all = vec![0; expected.len()];
+        image.read(0, &mut all).unwrap();
+        assert!(all == expected);
+        assert!(std::fs::read(&path).unwrap() == content);
+    }
+}

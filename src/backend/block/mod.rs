@@ -1,0 +1,383 @@
+//! What plugs into a block slot: disk images.
+//!
+//! A disk has a thread of its own, which does one job after the other and says what became of each in the machine's queue.
+
+mod gate;
+mod image;
+mod lock;
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use solderless_model::{Failure, Job, JobId, Medium, SECTOR, Size};
+
+pub use image::{Format, Image as DiskImage, LARGEST, Mode, QCOW2_MAGIC};
+
+use super::outside::Post;
+use super::{BackendError, Form, Wrong, read};
+use crate::machine::{Disk, Event, Identity, JobDone};
+use crate::visible::shown;
+
+/// A backend of a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Block {
+    /// No disk.
+    Null,
+    /// So many bytes of the host's memory, all zero at first.
+    Memory(u64),
+    /// An image in a file, or a block device.
+    File(PathBuf, Options),
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Memory(bytes) => write!(f, "memory:{}", Size(*bytes)),
+            Self::File(path, _) => write!(f, "file:{}", shown(path)),
+        }
+    }
+}
+
+/// What stands behind the path of a disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Its format, if it is not to be guessed.
+    pub format: Option<Format>,
+    /// It is not written to.
+    pub read_only: bool,
+    /// What is written goes to a temporary file.
+    pub snapshot: bool,
+    /// It may lie on any file of the host.
+    pub any_backing: bool,
+    /// What happens where it cannot be read or written.
+    pub on_error: OnError,
+}
+
+/// What happens where a disk cannot be read or written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// The guest is told.
+    Report,
+    /// The machine stands still until somebody has it go on; then it is tried again.
+    Stop,
+    /// That if the host has no room left, else the guest is told.
+    #[default]
+    Enospc,
+}
+
+/// How they are written.
+pub(super) const FORMS: &[Form<Block>] = &[
+    Form {
+        name: "null",
+        args: "",
+        about: "no disk, or nothing in the drive",
+        parse: |_| Ok(Block::Null),
+    },
+    Form {
+        name: "memory",
+        args: ":SIZE",
+        about: "an empty disk in memory, which is gone with the machine",
+        parse: |size| match size.parse::<Size>() {
+            Ok(Size(bytes)) if (1..=LARGEST).contains(&bytes) && bytes % SECTOR == 0 => {
+                Ok(Block::Memory(bytes))
+            }
+            Ok(_) => Err(Wrong::Because(format!(
+                "a disk has a multiple of {SECTOR} bytes"
+            ))),
+            Err(why) => Err(Wrong::Because(why.to_string())),
+        },
+    },
+    Form {
+        name: "file",
+        args: ":PATH[,OPTION…]",
+        about: "an image, raw or qcow2, or a disk of the host",
+        parse: file,
+    },
+];
+
+/// Reads a path with its options.
+fn file(text: &str) -> Result<Block, Wrong> {
+    let (mut path, mut options) = (text, Options::default());
+    while let Some((before, word)) = path.rsplit_once(',') {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("snapshot", "") => options.snapshot = true,
+            ("read-only", "") => options.read_only = true,
+            ("format", format) => {
+                options.format = Some(format.parse().map_err(Wrong::Because)?);
+            }
+            ("backing", "any") => options.any_backing = true,
+            ("on-error", "report") => options.on_error = OnError::Report,
+            ("on-error", "stop") => options.on_error = OnError::Stop,
+            ("on-error", "enospc") => options.on_error = OnError::Enospc,
+            ("on-error", _) => {
+                let why = format!("{word}: there are report, stop and enospc");
+                return Err(Wrong::Because(why));
+            }
+            // What is no option belongs to the path.
+            _ => break,
+        }
+        path = before;
+    }
+    match path {
+        "" => Err(Wrong::Form),
+        path => Ok(Block::File(path.into(), options)),
+    }
+}
+
+impl Block {
+    /// Reads a disk as a user writes it for a slot.
+    pub(super) fn parse(text: &str) -> Result<Self, BackendError> {
+        read(FORMS, " for a disk", text)
+    }
+
+    /// Reads a disk of `--disk` or `--cdrom`: also a path alone.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn disk(text: &str) -> Result<Self, BackendError> {
+        let name = text.split([':', ',']).next().unwrap_or_default();
+        match FORMS.iter().any(|form| form.name == name) {
+            true => Self::parse(text),
+            false => Self::parse(&format!("file:{text}")),
+        }
+    }
+}
+
+/// Opens a backend, for a device that writes its disk or one that only reads. Nothing is plugged in by [`Block::Null`].
+pub(super) fn open(
+    name: &str,
+    backend: &Block,
+    reads_only: bool,
+    slot: usize,
+    post: Post,
+) -> Result<Option<Box<dyn Disk>>, BackendError> {
+    let failed = |what: String, e: io::Error| BackendError::new(format!("{name}: {what}: {e}"));
+    let (image, called, options) = match backend {
+        Block::Null => return Ok(None),
+        Block::Memory(bytes) => {
+            let image = DiskImage::memory(*bytes);
+            let image = image.map_err(|e| failed("no memory for the disk".to_owned(), e))?;
+            (
+                image,
+                format!("memory:{}", Size(*bytes)),
+                Options::default(),
+            )
+        }
+        Block::File(path, options) => {
+            if options.read_only && !options.snapshot && !reads_only {
+                return Err(BackendError::new(format!(
+                    "{name}: {} is not to be written, and the guest writes to this disk; `,snapshot` instead of `,read-only` keeps what it writes out of the file",
+                    shown(path)
+                )));
+            }
+            let mode = Mode {
+                format: options.format,
+                write: !reads_only && !options.snapshot,
+                any_backing: options.any_backing,
+            };
+            let image = DiskImage::open(path, mode).map_err(|e| {
+                let (path, kind) = (shown(path), e.kind());
+                let help = match kind {
+                    ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem if mode.write => {
+                        "; `,snapshot` behind it keeps what the guest writes in a temporary file"
+                    }
+                    ErrorKind::NotFound => "; `solderless image create` makes one",
+                    _ => "",
+                };
+                BackendError::new(format!("{name}: cannot use {path} as a disk: {e}{help}"))
+            })?;
+            let image = match options.snapshot {
+                false => image,
+                true => image
+                    .overlaid()
+                    .map_err(|e| failed(format!("no overlay for {}", shown(path)), e))?,
+            };
+            (image, shown(path), options.clone())
+        }
+    };
+    tracing::info!(
+        "{name}: {called}, {}, {} bytes",
+        image.format(),
+        image.bytes()
+    );
+    let medium = Medium {
+        bytes: image.bytes(),
+        writable: image.writable(),
+    };
+    let (work, jobs) = channel();
+    let worker = Worker {
+        // What a guest writes must not make another format of a raw image, for the next run to find.
+        guard: image.format() == Format::Raw && options.format.is_none(),
+        name: name.to_owned(),
+        called,
+        image,
+        slot,
+        told: 0,
+    };
+    let thread = thread::Builder::new().name(name.chars().take(15).collect());
+    let thread = thread
+        .spawn(move || worker.work(&jobs, &post))
+        .map_err(|e| failed("cannot start a thread".to_owned(), e))?;
+    Ok(Some(Box::new(Plugged {
+        work: Some(work),
+        thread: Some(thread),
+        medium,
+        on_error: options.on_error,
+    })))
+}
+
+/// What a disk's thread is asked for.
+enum Work {
+    Job(u64, JobId, Job),
+    /// Who it is, once what was before is done.
+    Identity(SyncSender<Result<Identity, String>>),
+}
+
+/// The machine's end of a disk.
+struct Plugged {
+    work: Option<Sender<Work>>,
+    thread: Option<JoinHandle<()>>,
+    medium: Medium,
+    on_error: OnError,
+}
+
+/// How long a save waits for a disk that has something to do.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Disk for Plugged {
+    fn medium(&self) -> Medium {
+        self.medium
+    }
+
+    fn start(&mut self, ticket: u64, id: JobId, job: Job) {
+        if let Some(work) = &self.work {
+            // The thread ends after this does.
+            let _ = work.send(Work::Job(ticket, id, job));
+        }
+    }
+
+    fn stops(&self, failure: Failure) -> bool {
+        match self.on_error {
+            OnError::Report => false,
+            OnError::Stop => true,
+            OnError::Enospc => failure == Failure::NoSpace,
+        }
+    }
+
+    fn identity(&self) -> Result<Identity, String> {
+        let (answer, identity) = sync_channel(1);
+        let asked = self
+            .work
+            .as_ref()
+            .map(|work| work.send(Work::Identity(answer)));
+        match (asked, identity.recv_timeout(PATIENCE)) {
+            (Some(Ok(())), Ok(identity)) => identity,
+            _ => Err("the disk does not answer".to_owned()),
+        }
+    }
+}
+
+impl Drop for Plugged {
+    /// What was written is handed to the host before the program ends.
+    fn drop(&mut self) {
+        self.work = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread of a disk.
+struct Worker {
+    name: String,
+    called: String,
+    image: DiskImage,
+    slot: usize,
+    guard: bool,
+    /// Errors that were told.
+    told: u32,
+}
+
+/// As many errors of a disk are told.
+const TOLD: u32 = 5;
+
+impl Worker {
+    fn work(mut self, jobs: &Receiver<Work>, post: &Post) {
+        for work in jobs {
+            match work {
+                Work::Job(ticket, id, job) => {
+                    let outcome = self.job(&job).map_err(|e| self.failed(&job, &e));
+                    let slot = self.slot;
+                    let done = JobDone {
+                        slot,
+                        ticket,
+                        id,
+                        outcome,
+                    };
+                    // The rest is done even if nobody hears of it.
+                    let _ = post.event(Event::Done(done));
+                }
+                Work::Identity(answer) => {
+                    let _ = answer.send(self.identity().map_err(|e| e.to_string()));
+                }
+            }
+        }
+        if let Err(e) = self.image.hand_over() {
+            tracing::warn!("{}: {} is not whole: {e}", self.name, self.called);
+        }
+    }
+
+    fn job(&mut self, job: &Job) -> io::Result<Vec<u8>> {
+        let mut read = Vec::new();
+        match job {
+            Job::Read { offset, len } => {
+                read = vec![0; *len as usize];
+                self.image.read(*offset, &mut read)?;
+            }
+            Job::Write { offset: 0, data } if self.guard && data.starts_with(QCOW2_MAGIC) => {
+                return Err(io::Error::other(
+                    "the guest makes a qcow2 image of a raw one; `,format=raw` lets it",
+                ));
+            }
+            Job::Write { offset, data } => self.image.write(*offset, data)?,
+            Job::Discard { offset, len } => self.image.discard(*offset, *len)?,
+            Job::Flush => self.image.flush()?,
+        }
+        Ok(read)
+    }
+
+    fn failed(&mut self, job: &Job, error: &io::Error) -> Failure {
+        let (offset, len) = job.extent();
+        let what = match job {
+            Job::Flush => "cannot be flushed".to_owned(),
+            Job::Read { .. } => format!("{len} bytes at {offset} cannot be read"),
+            Job::Write { .. } => format!("{len} bytes at {offset} cannot be written"),
+            Job::Discard { .. } => format!("{len} bytes at {offset} cannot be discarded"),
+        };
+        self.told += 1;
+        if self.told <= TOLD {
+            tracing::warn!("{}: {}: {what}: {error}", self.name, self.called);
+        }
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Failure::NoSpace
+            }
+            _ => Failure::Io,
+        }
+    }
+
+    fn identity(&mut self) -> io::Result<Identity> {
+        self.image.hand_over()?;
+        Ok(Identity {
+            name: self.called.clone(),
+            format: self.image.format().to_string(),
+            bytes: self.image.bytes(),
+            generation: self.image.generation()?,
+        })
+    }
+}

@@ -1,0 +1,307 @@
+//! What the disks in the board's slots are doing for the guest.
+//!
+//! A job is state from the instant at which a device makes it until the device hears of its outcome: it is saved, and a
+//! restored machine has it done again. Disks do their jobs in order, so that doing some again ends the same.
+
+use std::collections::VecDeque;
+
+use solderless_model::{Failure, Job, JobId, LONGEST_JOB, Medium, Outcome, State, StateError};
+
+use super::Domain;
+use crate::machine::{Consumer, JobDone};
+
+/// Guest time that a job takes in deterministic mode, whatever the host needs.
+const JOB_NS: u64 = 100_000;
+/// Jobs that a slot has at once in what is restored: more than any device makes.
+const MOST_JOBS: usize = 1024;
+
+/// A disk that is plugged into a slot. It does one job after the other, on a thread of its own.
+pub trait Disk {
+    /// What the guest finds.
+    fn medium(&self) -> Medium;
+    /// Starts a job, without waiting. [`Event::Done`](crate::machine::Event::Done) comes with the same ticket and number.
+    fn start(&mut self, ticket: u64, id: JobId, job: Job);
+    /// Whether the machine stands still where this happens, for somebody to mend it, and the job is then done again.
+    fn stops(&self, failure: Failure) -> bool;
+    /// What tells it from others, once all that it was given is done.
+    ///
+    /// # Errors
+    /// It does not get done, or cannot be looked at.
+    fn identity(&self) -> Result<Identity, String>;
+}
+
+/// What a stream says of a disk whose machine it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, State)]
+pub struct Identity {
+    /// As the user named it.
+    pub name: String,
+    /// How it is stored: `raw`, `qcow2`.
+    pub format: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Changes whenever the content may have been changed.
+    pub generation: u64,
+}
+
+/// A job that its device has not heard of yet.
+#[derive(Debug, Default, State)]
+struct Waiting {
+    id: JobId,
+    /// When it was made, in guest time.
+    made: u64,
+    job: Job,
+    #[state(skip = "a restored machine has the job done again")]
+    outcome: Option<Outcome>,
+    #[state(skip = "the same")]
+    again: bool,
+}
+
+/// A slot for a disk, with what it has to do.
+#[derive(Default, State)]
+pub struct Drive {
+    /// The number of the next job.
+    next: JobId,
+    waiting: VecDeque<Waiting>,
+    #[state(skip = "what a run plugs in")]
+    disk: Option<Box<dyn Disk>>,
+    #[state(skip = "the disk's")]
+    medium: Option<Medium>,
+    #[state(skip = "tells the outcomes of this machine's jobs from those of one before it")]
+    ticket: u64,
+}
+
+impl Drive {
+    fn start(&mut self, index: usize) {
+        let Some(waiting) = self.waiting.get_mut(index) else {
+            return;
+        };
+        waiting.again = false;
+        let (offset, len) = waiting.job.extent();
+        let end = offset.checked_add(len);
+        let fits = self
+            .medium
+            .is_some_and(|m| end.is_some_and(|end| end <= m.bytes));
+        match &mut self.disk {
+            Some(disk) if fits => disk.start(self.ticket, waiting.id, waiting.job.clone()),
+            _ => waiting.outcome = Some(Err(Failure::Io)),
+        }
+    }
+
+    /// Has all of its jobs done anew.
+    fn start_all(&mut self) {
+        self.ticket += 1;
+        for index in 0..self.waiting.len() {
+            self.waiting[index].outcome = None;
+            self.start(index);
+        }
+    }
+
+    /// When the first of its jobs is done, if that is known.
+    fn due(&self, deterministic: bool) -> Option<u64> {
+        let first = self.waiting.front()?;
+        match (deterministic, &first.outcome) {
+            (true, _) => Some(first.made.saturating_add(JOB_NS)),
+            (false, Some(_)) => Some(first.made),
+            (false, None) => None,
+        }
+    }
+
+    /// Refuses what no device makes.
+    pub(in crate::machine) fn check(&self) -> Result<(), StateError> {
+        let refuse = |what: &str| Err(StateError::new(what.to_owned()));
+        if self.waiting.len() > MOST_JOBS {
+            return refuse("more jobs than a device has at once");
+        }
+        let numbers = self.waiting.iter().map(|waiting| waiting.id);
+        if !numbers.chain([self.next]).is_sorted_by(|a, b| a < b) {
+            return refuse("jobs whose numbers do not rise");
+        }
+        let longest = self.waiting.iter().map(|waiting| match &waiting.job {
+            Job::Discard { .. } => 0,
+            job => job.extent().1,
+        });
+        if longest.max().unwrap_or(0) > LONGEST_JOB as u64 {
+            return refuse("a job longer than a disk does at once");
+        }
+        Ok(())
+    }
+}
+
+impl Domain {
+    /// The slot of the board is one for a disk, which belongs to a device.
+    pub(in crate::machine) fn add_drive(&mut self, slot: usize, consumer: Consumer) {
+        self.drives.insert(slot, (consumer, Drive::default()));
+    }
+
+    /// A slot for a disk, with what is to be done there.
+    pub(in crate::machine) fn drive(&self, slot: usize) -> Option<&Drive> {
+        self.drives.get(&slot).map(|(_, drive)| drive)
+    }
+
+    /// The same, to be loaded.
+    pub(in crate::machine) fn drive_mut(&mut self, slot: usize) -> Option<&mut Drive> {
+        self.drives.get_mut(&slot).map(|(_, drive)| drive)
+    }
+
+    /// Puts a disk into a slot before the machine runs, and has it do what waits there.
+    pub(in crate::machine) fn plug_disk(&mut self, slot: usize, disk: Box<dyn Disk>) {
+        if let Some((_, drive)) = self.drives.get_mut(&slot) {
+            drive.medium = Some(disk.medium());
+            drive.disk = Some(disk);
+            drive.start_all();
+        }
+        self.plan_jobs();
+    }
+
+    /// Puts another disk into a slot while the machine runs, or none. What the one before had to do fails.
+    pub(in crate::machine) fn change_disk(&mut self, slot: usize, disk: Option<Box<dyn Disk>>) {
+        let Some((to, drive)) = self.drives.get_mut(&slot) else {
+            return;
+        };
+        drive.ticket += 1;
+        for waiting in &mut drive.waiting {
+            waiting.outcome.get_or_insert(Err(Failure::Io));
+        }
+        drive.medium = disk.as_ref().map(|disk| disk.medium());
+        drive.disk = disk;
+        let to = *to;
+        self.plan_jobs();
+        self.call(to.dev, |d, cx| {
+            if let Some(block) = d.blockdev() {
+                block.medium_changed(cx, to.slot);
+            }
+        });
+    }
+
+    /// What is in a slot for a disk.
+    pub(in crate::machine) fn disk(&self, slot: usize) -> Option<&dyn Disk> {
+        self.drives.get(&slot)?.1.disk.as_deref()
+    }
+
+    /// Takes over the disks of another domain of the same board, for which jobs may be under way that nobody waits for any more.
+    pub(super) fn take_disks(&mut self, other: &mut Self) {
+        for (slot, (_, drive)) in &mut self.drives {
+            let Some((_, before)) = other.drives.get_mut(slot) else {
+                continue;
+            };
+            drive.disk = before.disk.take();
+            drive.medium = before.medium;
+            drive.ticket = before.ticket;
+            drive.start_all();
+        }
+        self.deterministic = other.deterministic;
+        self.plan_jobs();
+    }
+
+    /// Forgets all jobs: the devices that made them are reset.
+    pub(super) fn forget_jobs(&mut self) {
+        for (_, drive) in self.drives.values_mut() {
+            drive.waiting.clear();
+            drive.ticket += 1;
+        }
+        self.plan_jobs();
+    }
+
+    /// A device has made a job for a slot of the board.
+    pub(super) fn make_job(&mut self, slot: Option<usize>, job: Job) -> JobId {
+        let now = self.now;
+        let Some((_, drive)) = slot.and_then(|slot| self.drives.get_mut(&slot)) else {
+            return JobId::default();
+        };
+        let id = drive.next;
+        drive.next = JobId(id.0.wrapping_add(1));
+        drive.waiting.push_back(Waiting {
+            id,
+            made: now,
+            job,
+            ..Waiting::default()
+        });
+        drive.start(drive.waiting.len() - 1);
+        self.plan_jobs();
+        id
+    }
+
+    /// What is in a slot of the board.
+    pub(super) fn medium_in(&self, slot: Option<usize>) -> Option<Medium> {
+        self.drives.get(&slot?)?.1.medium
+    }
+
+    /// The job that is done, if somebody waits for it.
+    fn waiting_for(&mut self, done: &JobDone) -> Option<(&mut Waiting, Option<&dyn Disk>)> {
+        let (_, drive) = self.drives.get_mut(&done.slot)?;
+        let mut waiting = drive.waiting.iter_mut();
+        let waiting = waiting.find(|waiting| waiting.id == done.id)?;
+        (drive.ticket == done.ticket).then_some((waiting, drive.disk.as_deref()))
+    }
+
+    /// Whether the machine is to stand still because of what became of a job, which is then done again.
+    pub(in crate::machine) fn stops_for(&mut self, done: &JobDone) -> bool {
+        let (Err(failure), Some((waiting, Some(disk)))) = (&done.outcome, self.waiting_for(done))
+        else {
+            return false;
+        };
+        waiting.again = disk.stops(*failure);
+        waiting.again
+    }
+
+    /// The outcome of a job has come.
+    pub(in crate::machine) fn job_done(&mut self, done: JobDone) {
+        if let Some((waiting, _)) = self.waiting_for(&done) {
+            waiting.outcome = Some(done.outcome);
+            self.plan_jobs();
+        }
+    }
+
+    /// Has those done again for which the machine stood still.
+    pub(in crate::machine) fn try_again(&mut self) {
+        for (_, drive) in self.drives.values_mut() {
+            for index in 0..drive.waiting.len() {
+                if drive.waiting[index].again {
+                    drive.start(index);
+                }
+            }
+        }
+        self.plan_jobs();
+    }
+
+    /// Whether guest time alone says when a job is done.
+    pub(in crate::machine) fn set_deterministic(&mut self, deterministic: bool) {
+        self.deterministic = deterministic;
+        self.plan_jobs();
+    }
+
+    /// Works out when the next job is done.
+    fn plan_jobs(&mut self) {
+        let drives = self.drives.values();
+        let due = drives.filter_map(|(_, drive)| drive.due(self.deterministic));
+        self.next_job = due.min().unwrap_or(u64::MAX);
+        self.plan_timer();
+    }
+
+    /// Tells the device of the job that is due first; false if its outcome has not come.
+    pub(super) fn finish_job(&mut self) -> bool {
+        let (next, deterministic) = (self.next_job, self.deterministic);
+        let mut drives = self.drives.values_mut();
+        let first = drives.find(|(_, drive)| drive.due(deterministic) == Some(next));
+        let Some((to, drive)) = first else {
+            return false;
+        };
+        let Some(waiting) = drive.waiting.pop_front_if(|first| first.outcome.is_some()) else {
+            return false;
+        };
+        let to = *to;
+        self.plan_jobs();
+        let outcome = waiting.outcome.unwrap_or(Err(Failure::Io));
+        self.call(to.dev, |d, cx| {
+            if let Some(block) = d.blockdev() {
+                block.done(cx, to.slot, waiting.id, outcome);
+            }
+        });
+        true
+    }
+
+    /// Whether guest time cannot go on before a disk has done what is due.
+    pub(in crate::machine) fn waits_for_disk(&self) -> bool {
+        self.deterministic && self.next_job <= self.now && !self.in_round()
+    }
+}
