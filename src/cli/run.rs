@@ -342,9 +342,9 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
             Some(Backend::Netdev(backend)) if !replays => outside.connect(index, name, backend)?,
             Some(Backend::Block(backend)) => {
                 let read_only = plan.user_of(index).is_some_and(|(_, slot)| slot.read_only);
-                if let Some(disk) = outside.disk(index, name, backend, read_only)? {
-                    machine.plug_disk(index, disk);
-                }
+                let disk = outside.disk(index, name, backend, read_only)?;
+                let plugged = machine.plug_disk(index, disk);
+                plugged.map_err(|why| anyhow!("{name}: {why}"))?;
                 None
             }
             Some(Backend::Netdev(_) | Backend::Image(_)) | None => None,

@@ -130,9 +130,20 @@ impl Machine {
         self.domain.plug(slot, sink);
     }
 
-    /// Puts a disk into a slot of the board, before the machine runs. It does what a machine that was saved had it do.
-    pub fn plug_disk(&mut self, slot: usize, disk: Box<dyn Disk>) {
-        self.domain.plug_disk(slot, disk);
+    /// Puts a disk into a slot of the board, or none, before the machine runs. It does what a machine that was saved had it do.
+    ///
+    /// # Errors
+    /// The machine was saved with another, or with what this one held before it was written to.
+    pub fn plug_disk(&mut self, slot: usize, disk: Option<Box<dyn Disk>>) -> Result<(), String> {
+        self.domain.plug_disk(slot, disk)
+    }
+
+    /// Whether the machine, which was saved, can take over the disks of another one of its board.
+    ///
+    /// # Errors
+    /// The slot, by its index in the plan, whose disk has changed since, and why.
+    pub fn suits(&self, other: &Self) -> Result<(), (usize, String)> {
+        self.domain.suits(&other.domain)
     }
 
     /// Puts another disk into a slot of the board, or none, while the machine runs: the guest sees that.

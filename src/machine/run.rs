@@ -177,7 +177,9 @@ impl Machine {
             self.aim = PACE.into();
             self.door.put(Event::Pace(PACE));
         }
-        self.domain.set_deterministic(self.door.steady);
+        // A log has no word of disks: their instants follow from guest time, and what they hold is as it was.
+        self.domain
+            .set_deterministic(self.door.steady || self.has_log());
         self.domain.try_again();
         loop {
             // Whatever ends the run finds no timer due, and what has been asked for stays to be done: a machine that is
@@ -437,7 +439,9 @@ impl Machine {
             Message::Event(Event::Done(done)) if self.domain.stops_for(&done) => {
                 return Some(End::DiskError);
             }
-            Message::Event(Event::Done(done)) if self.door.steady => self.domain.job_done(done),
+            Message::Event(Event::Done(done)) if self.door.steady || self.has_log() => {
+                self.domain.job_done(done);
+            }
             Message::Event(event) if self.door.is_repeated() => {
                 if let Event::Input(slot, bytes) = event {
                     host.taken(slot, self.amount(slot, &bytes));

@@ -168,7 +168,12 @@ impl Machine {
                 }
                 Of::Block(slot) => {
                     if let Some(drive) = self.domain.drive(slot) {
-                        out.section(path, drive);
+                        let drive = match whole {
+                            true => drive.kept(),
+                            false => Ok(drive.seen()),
+                        };
+                        let lost = |why| StateError::new(format!("{path}: {why}"));
+                        out.section(path, &drive.map_err(lost)?);
                     }
                 }
                 Of::Boot => out.section(path, &self.kernel),
@@ -225,7 +230,7 @@ impl Machine {
                 Of::Block(slot) => {
                     if let Some(drive) = self.domain.drive_mut(slot) {
                         from.section(path, drive)?;
-                        drive.check().map_err(inside)?;
+                        drive.loaded().map_err(inside)?;
                     }
                 }
                 Of::Boot => from.section(path, &mut self.kernel)?,

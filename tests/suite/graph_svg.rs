@@ -266,7 +266,7 @@ fn names_are_escaped() {
         .descendants()
         .filter_map(|node| node.text())
         .collect();
-    for expected in ["<a> & \"b\" ]]>", "</svg><script> \u{fffd}", "<&'>"] {
+    for expected in ["<a> & \"b\" ]]>", "</svg><script>  ", "<&'>"] {
         assert!(words.contains(&expected), "no {expected} in {words:?}");
     }
     assert!(

@@ -529,10 +529,9 @@ impl IdeCd {
         // A CD-ROM whose medium can be removed, of ATAPI.
         (data[0], data[1], data[3], data[4]) = (5, 0x80, 0x21, 31);
         data[8..].fill(b' ');
-        let (vendor, product) = match self.props.model.split_once(' ') {
-            Some((vendor, product)) if vendor.len() <= 8 => (vendor, product),
-            _ => ("", self.props.model.as_str()),
-        };
+        // The first word is the vendor's, of which there is room for eight letters.
+        let model = self.props.model.as_str();
+        let (vendor, product) = model.split_once(' ').unwrap_or(("", model));
         for (at, most, text) in [(8, 8, vendor), (16, 16, product), (32, 4, &self.props.ver)] {
             let len = text.len().min(most);
             data[at..at + len].copy_from_slice(&text.as_bytes()[..len]);

@@ -169,18 +169,22 @@ impl Image {
         self.writable
     }
 
-    /// A number that changes when the file may have been changed: of the file below an overlay, which stays as it is.
+    /// A number that changes when the file may have been changed: of the file below an overlay as long as nothing has been written.
     ///
     /// # Errors
     /// Those of the host.
     pub fn generation(&self) -> io::Result<u64> {
         let file = match &self.content {
             Content::Raw(file, _) | Content::Qcow2(_, file) => file,
-            Content::Overlay(overlay) => return overlay.below.generation(),
+            Content::Overlay(overlay) => {
+                let below = overlay.below.generation()?;
+                return match overlay.present.iter().all(|clusters| *clusters == 0) {
+                    true => Ok(below),
+                    false => Ok(below ^ stamp(&overlay.over)?.rotate_left(1)),
+                };
+            }
         };
-        let about = file.metadata()?;
-        let time = (about.mtime() as u64).wrapping_mul(1_000_000_000);
-        Ok(time.wrapping_add(about.mtime_nsec() as u64) ^ about.len().rotate_left(40))
+        stamp(file)
     }
 
     /// Reads a part of it.
@@ -295,6 +299,13 @@ fn open_qcow2(path: &Path, file: File, mode: Mode) -> io::Result<FormatAccess<im
         // What the gate says is plainer than what is made of it.
         Err(e) => Err(problem.take().unwrap_or(e)),
     }
+}
+
+/// When a file was written, and its length, as one number.
+fn stamp(file: &File) -> io::Result<u64> {
+    let about = file.metadata()?;
+    let time = (about.mtime() as u64).wrapping_mul(1_000_000_000);
+    Ok(time.wrapping_add(about.mtime_nsec() as u64) ^ about.len().rotate_left(40))
 }
 
 /// What is written over an image that stays as it is: clusters of it in a file without a name.

@@ -54,6 +54,8 @@ pub struct Options {
     pub snapshot: bool,
     /// It may lie on any file of the host.
     pub any_backing: bool,
+    /// A machine that was saved takes it though it has been written since.
+    pub any_change: bool,
     /// What happens where it cannot be read or written.
     pub on_error: OnError,
 }
@@ -111,6 +113,7 @@ fn file(text: &str) -> Result<Block, Wrong> {
                 options.format = Some(format.parse().map_err(Wrong::Because)?);
             }
             ("backing", "any") => options.any_backing = true,
+            ("changed", "any") => options.any_change = true,
             ("on-error", "report") => options.on_error = OnError::Report,
             ("on-error", "stop") => options.on_error = OnError::Stop,
             ("on-error", "enospc") => options.on_error = OnError::Enospc,
@@ -227,6 +230,7 @@ pub(super) fn open(
         work: Some(work),
         thread: Some(thread),
         medium,
+        any_change: options.any_change,
         on_error: options.on_error,
     })))
 }
@@ -243,6 +247,7 @@ struct Plugged {
     work: Option<Sender<Work>>,
     thread: Option<JoinHandle<()>>,
     medium: Medium,
+    any_change: bool,
     on_error: OnError,
 }
 
@@ -267,6 +272,10 @@ impl Disk for Plugged {
             OnError::Stop => true,
             OnError::Enospc => failure == Failure::NoSpace,
         }
+    }
+
+    fn may_have_changed(&self) -> bool {
+        self.any_change
     }
 
     fn identity(&self) -> Result<Identity, String> {

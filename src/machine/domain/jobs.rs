@@ -28,6 +28,8 @@ pub trait Disk {
     /// # Errors
     /// It does not get done, or cannot be looked at.
     fn identity(&self) -> Result<Identity, String>;
+    /// Whether a machine that was saved takes it though it has been changed since.
+    fn may_have_changed(&self) -> bool;
 }
 
 /// What a stream says of a disk whose machine it is.
@@ -43,8 +45,38 @@ pub struct Identity {
     pub generation: u64,
 }
 
+impl Identity {
+    /// Says what was in a slot when the machine was saved, and what is there now, if that is not the same.
+    fn check(saved: Option<&Self>, now: Option<&Self>) -> Result<(), String> {
+        let about = |it: &Self| format!("{} ({}, {} bytes)", it.name, it.format, it.bytes);
+        match (saved, now) {
+            (None, None) => Ok(()),
+            (Some(saved), None) => Err(format!(
+                "the machine was saved with {} in it, and now nothing is",
+                about(saved)
+            )),
+            (None, Some(now)) => Err(format!(
+                "the machine was saved with nothing in it, and now {} is",
+                about(now)
+            )),
+            (Some(saved), Some(now)) if (&saved.format, saved.bytes) != (&now.format, now.bytes) => {
+                Err(format!(
+                    "the machine was saved with {} in it, and now {} is",
+                    about(saved),
+                    about(now)
+                ))
+            }
+            (Some(saved), Some(now)) if saved.generation != now.generation => Err(format!(
+                "{} has been written since the machine was saved, or is not the one that was there",
+                now.name
+            )),
+            (Some(_), Some(_)) => Ok(()),
+        }
+    }
+}
+
 /// A job that its device has not heard of yet.
-#[derive(Debug, Default, State)]
+#[derive(Debug, Default, Clone, State)]
 struct Waiting {
     id: JobId,
     /// When it was made, in guest time.
@@ -62,6 +94,10 @@ pub struct Drive {
     /// The number of the next job.
     next: JobId,
     waiting: VecDeque<Waiting>,
+    /// What was in it when the machine was saved.
+    held: Option<Identity>,
+    #[state(skip = "set by a load")]
+    restored: bool,
     #[state(skip = "what a run plugs in")]
     disk: Option<Box<dyn Disk>>,
     #[state(skip = "the disk's")]
@@ -71,6 +107,43 @@ pub struct Drive {
 }
 
 impl Drive {
+    /// What a stream has of it: with what is in it now.
+    pub(in crate::machine) fn kept(&self) -> Result<Self, String> {
+        let held = match &self.disk {
+            Some(disk) => Some(disk.identity()?),
+            None if self.restored => self.held.clone(),
+            None => None,
+        };
+        Ok(Self {
+            held,
+            ..self.seen()
+        })
+    }
+
+    /// What a guest can see of it.
+    pub(in crate::machine) fn seen(&self) -> Self {
+        Self {
+            next: self.next,
+            waiting: self.waiting.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether a disk, or none, is what was in it when the machine was saved, if it was.
+    fn suits(&self, disk: Option<&dyn Disk>) -> Result<(), String> {
+        if !self.restored || disk.is_some_and(Disk::may_have_changed) {
+            return Ok(());
+        }
+        let now = disk.map(Disk::identity).transpose()?;
+        Identity::check(self.held.as_ref(), now.as_ref()).map_err(|why| {
+            let help = match disk {
+                Some(_) => "; `,changed=any` behind the file takes it as it is, and a guest that had it mounted may damage what is on it",
+                None => "",
+            };
+            format!("{why}{help}")
+        })
+    }
+
     fn start(&mut self, index: usize) {
         let Some(waiting) = self.waiting.get_mut(index) else {
             return;
@@ -106,8 +179,9 @@ impl Drive {
         }
     }
 
-    /// Refuses what no device makes.
-    pub(in crate::machine) fn check(&self) -> Result<(), StateError> {
+    /// Comes out of a stream. Refuses what no device makes.
+    pub(in crate::machine) fn loaded(&mut self) -> Result<(), StateError> {
+        self.restored = true;
         let refuse = |what: &str| Err(StateError::new(what.to_owned()));
         if self.waiting.len() > MOST_JOBS {
             return refuse("more jobs than a device has at once");
@@ -143,14 +217,30 @@ impl Domain {
         self.drives.get_mut(&slot).map(|(_, drive)| drive)
     }
 
-    /// Puts a disk into a slot before the machine runs, and has it do what waits there.
-    pub(in crate::machine) fn plug_disk(&mut self, slot: usize, disk: Box<dyn Disk>) {
+    /// Puts a disk into a slot before the machine runs, or none, and has it do what waits there.
+    pub(in crate::machine) fn plug_disk(
+        &mut self,
+        slot: usize,
+        disk: Option<Box<dyn Disk>>,
+    ) -> Result<(), String> {
         if let Some((_, drive)) = self.drives.get_mut(&slot) {
-            drive.medium = Some(disk.medium());
-            drive.disk = Some(disk);
+            drive.suits(disk.as_deref())?;
+            drive.restored = false;
+            drive.medium = disk.as_ref().map(|disk| disk.medium());
+            drive.disk = disk;
             drive.start_all();
         }
         self.plan_jobs();
+        Ok(())
+    }
+
+    /// Whether the disks of another domain of the same board are those with which this one was saved: the slot in which
+    /// one is not, and why.
+    pub(in crate::machine) fn suits(&self, other: &Self) -> Result<(), (usize, String)> {
+        for (slot, (_, drive)) in &self.drives {
+            drive.suits(other.disk(*slot)).map_err(|why| (*slot, why))?;
+        }
+        Ok(())
     }
 
     /// Puts another disk into a slot while the machine runs, or none. What the one before had to do fails.
@@ -187,6 +277,7 @@ impl Domain {
             drive.disk = before.disk.take();
             drive.medium = before.medium;
             drive.ticket = before.ticket;
+            drive.restored = false;
             drive.start_all();
         }
         self.deterministic = other.deterministic;

@@ -147,6 +147,10 @@ fn read(vm: &mut Vm<'_>, uri: &Uri) -> Result<(), state::Error> {
     let stream = Stream::open(uri, &mut |at, of| bar.at(at, of), goes_on)?;
     let own = stream.board(&Options::default())?;
     let machine = stream.build(&own.plan, &vm.loaded.plan, Fittings::default())?;
+    machine.suits(&vm.machine).map_err(|(slot, why)| {
+        let slot = vm.loaded.plan.slots.get(slot).map_or("", |s| &s.name);
+        state::Error::Misfit(format!("{slot}: {why}"))
+    })?;
     vm.machine.replace(machine);
     Ok(())
 }
