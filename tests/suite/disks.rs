@@ -95,3 +95,43 @@ fn it_boots_one_instruction_after_the_other_and_leaves_the_image_as_it_was() {
         .unwrap();
     assert_eq!(before, after);
 }
+
+#[test]
+fn a_saved_machine_goes_on_with_the_disk_that_it_had_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(PROGRAM);
+        command.args(["run", "--max-time", "10ms"]).args(args);
+        command.arg("--backend").arg("serial0=null");
+        let output = command.current_dir(&folder).output().expect("it runs");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), errors)
+    };
+    let disk = folder.path().join("a.img");
+    std::fs::write(&disk, vec![0; 1 << 20]).unwrap();
+    let saving = ["malta-disk", "--disk", "a.img"];
+    let (status, errors) = run(&[&saving[..], &["--save-on-exit", "file:a.snap"]].concat());
+    assert_eq!(status, Some(124), "{errors}");
+    let restored = |disk: &[&str]| run(&[&["--restore", "file:a.snap"], disk].concat());
+    assert_eq!(restored(&["--disk", "a.img"]).0, Some(124));
+    let refused = |disk: &[&str], why: &str| {
+        let (status, errors) = restored(disk);
+        assert_eq!(status, Some(2), "{disk:?}");
+        assert!(errors.contains(why), "{disk:?}: {errors}");
+    };
+    refused(
+        &[],
+        "was saved with a.img (raw, 1048576 bytes) in it, and now nothing is",
+    );
+    refused(
+        &["--disk", "memory:2MiB"],
+        "and now memory:2MiB (raw, 2097152 bytes) is",
+    );
+    refused(&["--disk", "memory:1MiB"], "is not the one that was there");
+    std::fs::write(&disk, vec![1; 1 << 20]).unwrap();
+    refused(
+        &["--disk", "a.img"],
+        "a.img has been written since the machine was saved",
+    );
+    assert_eq!(restored(&["--disk", "a.img,changed=any"]).0, Some(124));
+}

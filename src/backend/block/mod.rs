@@ -189,7 +189,7 @@ pub(super) fn open(
                     ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem if mode.write => {
                         "; `,snapshot` behind it keeps what the guest writes in a temporary file"
                     }
-                    ErrorKind::NotFound => "; `solderless image create` makes one",
+                    ErrorKind::NotFound => "; `truncate -s 1G FILE` makes an empty one",
                     _ => "",
                 };
                 BackendError::new(format!("{name}: cannot use {path} as a disk: {e}{help}"))

@@ -59,7 +59,9 @@ impl Identity {
                 "the machine was saved with nothing in it, and now {} is",
                 about(now)
             )),
-            (Some(saved), Some(now)) if (&saved.format, saved.bytes) != (&now.format, now.bytes) => {
+            (Some(saved), Some(now))
+                if (&saved.format, saved.bytes) != (&now.format, now.bytes) =>
+            {
                 Err(format!(
                     "the machine was saved with {} in it, and now {} is",
                     about(saved),

@@ -340,12 +340,14 @@ fn listed(program: &Program, pc: u32) -> String {
     format!("{pc:#x} ({}, {})", line(index), line(index + 1))
 }
 
-/// The registers that gdb knows, by its numbers: the place of each in the CPU's table, and its name.
+/// The registers that gdb knows of itself, by its numbers: the place of each in the CPU's table, and its name.
 fn known(cpu: &dyn Processor) -> Vec<(usize, &'static str)> {
     let registers = cpu.registers();
     let known = registers.iter().zip(0..);
     let mut known: Vec<_> = known
-        .filter_map(|(r, place)| Some((r.gdb?.number, (place, r.name))))
+        .filter_map(|(r, place)| Some((r.gdb?, (place, r.name))))
+        .filter(|(gdb, _)| gdb.feature.starts_with("org.gnu.gdb."))
+        .map(|(gdb, known)| (gdb.number, known))
         .collect();
     known.sort();
     for (expected, (number, _)) in (0..).zip(&known) {
