@@ -4,7 +4,7 @@ use std::fmt;
 
 use solderless_model::{JobId, Outcome, Pin};
 
-/// Something from outside that a guest can see. It comes through the [door](super::door), at a moment of the run.
+/// Something from outside that a guest can see. It comes through the door, at a moment of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Characters, or one frame of a network, for a board slot.

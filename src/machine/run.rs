@@ -150,7 +150,7 @@ impl Clock {
 
 impl Machine {
     /// Runs until something ends it. Where the host decides that, it is at a moment at which something could be
-    /// [let in](super::door), so that the end, too, is found again by its moment.
+    /// let in, so that the end, too, is found again by its moment.
     pub fn run(&mut self, run: Run, host: &mut dyn Host) -> End {
         let repeated = self.door.is_repeated();
         let pace = match repeated {

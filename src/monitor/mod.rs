@@ -1,5 +1,5 @@
-//! The monitor: commands to a running machine, as QEMU's. One table of them ([`commands`]), and two faces: people type words
-//! ([`people`], HMP), programs send JSON ([`programs`], QMP).
+//! The monitor: commands to a running machine, as QEMU's. One table of them (`commands`), and two faces: people type words
+//! (`people`, HMP), programs send JSON (`programs`, QMP).
 //!
 //! Commands run between two slices of the run loop, when the machine stands still and nobody else has it. One that fails
 //! says why and has changed nothing.
