@@ -19,7 +19,7 @@ use solderless::machine::{
 use solderless_model::Engine;
 use solderless_model::testing::Noise;
 use solderless_testing::emulator::Emulator;
-use solderless_testing::{Console, Endian, guests};
+use solderless_testing::{Console, Endian, guests, installed};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
 
@@ -544,6 +544,34 @@ fn debian_boots_again_with_the_same_random_numbers_and_the_same_date() {
     );
     console.run("cat /proc/interrupts /proc/stat", PROMPT);
     console.send("poweroff -f\r");
+    let ended = console.wait();
+    assert_eq!(ended.code(), Some(0), "{}", ended.errors);
+    logged.again(&[], &ended.output, &ended.errors, 0);
+}
+
+#[test]
+fn a_run_with_a_disk_is_made_again() {
+    let Some(installed) = installed::disk() else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = format!("{},snapshot", installed.disk.display());
+    let emulator = || {
+        let emulator = Emulator::ours_with(PROGRAM, "malta-disk").ram(256);
+        let emulator = emulator.args(["--disk", &disk]);
+        emulator.linux(&installed.linux, installed::APPEND)
+    };
+    let logged = Logged {
+        folder: folder.path(),
+        emulator: &emulator,
+    };
+    let mut console = logged.start(&[]);
+    console.expect("malta login: ");
+    console.send("root\r");
+    console.expect(installed::PROMPT);
+    let sums = "md5sum /bin/* | md5sum; head -c 300000 /dev/urandom > /new; sync; md5sum /new";
+    console.run(sums, installed::PROMPT);
+    console.send("poweroff\r");
     let ended = console.wait();
     assert_eq!(ended.code(), Some(0), "{}", ended.errors);
     logged.again(&[], &ended.output, &ended.errors, 0);

@@ -109,7 +109,15 @@ fn every_release_is_what_its_lock_says() {
         let said = found.report.render(false);
         assert!(found.ok() && said.is_empty(), "{said}{FROZEN}");
         let made = lock(&open(name)).expect("devices");
-        assert!(made.to_string() == *text, "{name}.lock was written in");
+        // What its files were at the time stays written there, also when a change to one moves nothing.
+        let said = |text: &str| {
+            let parts = text.split_inclusive("\n\n");
+            let kept = parts.filter(|part| !part.starts_with("[from]"));
+            kept.collect::<String>()
+        };
+        assert_eq!(text.matches("\n[from]\n").count(), 1);
+        let made = made.to_string();
+        assert!(said(&made) == said(text), "{name}.lock was written in");
     }
 }
 

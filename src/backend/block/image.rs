@@ -15,6 +15,7 @@ use solderless_model::SECTOR;
 
 use super::gate::Gate;
 use super::lock;
+use crate::visible::shown;
 
 /// How an image is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -384,7 +385,7 @@ fn nameless() -> io::Result<File> {
     let in_folder = |e: io::Error| {
         io::Error::new(
             e.kind(),
-            format!("no temporary file in {}: {e}", folder.display()),
+            format!("no temporary file in {}: {e}", shown(&folder)),
         )
     };
     let mut options = OpenOptions::new();
