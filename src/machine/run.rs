@@ -182,11 +182,6 @@ impl Machine {
             .set_deterministic(self.door.steady || self.has_log());
         self.domain.try_again();
         loop {
-            while end.is_none()
-                && let Some(message) = host.poll()
-            {
-                end = self.hear(message, host);
-            }
             // Whatever ends the run finds no timer due, and what has been asked for stays to be done: a machine that is
             // saved now goes on as this one would.
             self.domain.run_timers();
@@ -204,6 +199,11 @@ impl Machine {
                 None => {}
             }
             let before = (self.now(), clock.wall());
+            while end.is_none()
+                && let Some(message) = host.poll()
+            {
+                end = self.hear(message, host);
+            }
             self.let_in();
             if self.door.trouble().is_some() {
                 return End::Astray;
@@ -212,6 +212,11 @@ impl Machine {
                 continue;
             }
             if self.domain.waits_for_disk() && (end.is_none() || !self.at_rest()) {
+                // What has come by now is no reason to wait.
+                self.domain.run_timers();
+                if !self.domain.waits_for_disk() {
+                    continue;
+                }
                 let since = *still.get_or_insert_with(Instant::now);
                 let left = run
                     .max_time
