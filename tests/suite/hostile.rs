@@ -111,7 +111,7 @@ impl Forger {
                     (true, "bool") => now & 1,
                     // Near where it was, and near the end of time.
                     (true, "u64") if now & 0x300 == 0 => {
-                        old.wrapping_add(now & 0xff) - 0x80.min(old)
+                        old.wrapping_add(now & 0xff).wrapping_sub(0x80.min(old))
                     }
                     (true, "u64") if now & 0x300 == 0x100 => END_OF_TIME - (now & 0xff),
                     (true, _) => now,
