@@ -6,12 +6,12 @@
 #[path = "common/program.rs"]
 mod program;
 
-use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use solderless_testing::gdb::Remote;
 use solderless_testing::report::{self, median, row, verdict};
 use solderless_testing::{guests, usage};
 
@@ -27,8 +27,7 @@ const PC: usize = 37;
 /// A debugger of a machine.
 struct Gdb {
     child: Child,
-    stream: UnixStream,
-    rest: Vec<u8>,
+    remote: Remote,
 }
 
 impl Gdb {
@@ -42,47 +41,14 @@ impl Gdb {
             std::thread::sleep(Duration::from_millis(5));
             UnixStream::connect(socket).ok()
         });
-        let stream = stream.expect("it listens");
-        let mut gdb = Self {
-            child,
-            stream,
-            rest: Vec::new(),
-        };
-        gdb.ask("qSupported:swbreak+;hwbreak+;vContSupported+");
-        gdb.ask("QStartNoAckMode");
-        gdb
-    }
-
-    fn send(&mut self, text: &str) {
-        let sum = text.bytes().fold(0u8, u8::wrapping_add);
-        let packet = format!("${text}#{sum:02x}");
-        self.stream.write_all(packet.as_bytes()).expect("it runs");
-    }
-
-    fn ask(&mut self, text: &str) -> String {
-        self.send(text);
-        let mut buffer = [0; 4096];
-        loop {
-            if let Some(start) = self.rest.iter().position(|byte| *byte == b'$')
-                && let Some(end) = self.rest.iter().position(|byte| *byte == b'#')
-                && self.rest.len() >= end + 3
-            {
-                let packet: Vec<u8> = self.rest.drain(..end + 3).collect();
-                let acks = packet[..start].contains(&b'+');
-                if acks {
-                    self.stream.write_all(b"+").expect("it runs");
-                }
-                return expanded(&packet[start + 1..end]);
-            }
-            let length = self.stream.read(&mut buffer).expect("it runs");
-            assert!(length > 0, "it has hung up");
-            self.rest.extend(&buffer[..length]);
-        }
+        let mut remote = Remote::new(stream.expect("it listens"));
+        remote.ask("qSupported:swbreak+;hwbreak+;vContSupported+");
+        Self { child, remote }
     }
 
     /// The program counter, of what was said of all registers or at a stop.
     fn pc(&mut self) -> u32 {
-        let all = self.ask("g");
+        let all = self.remote.ask("g");
         let word = &all[8 * PC..8 * PC + 8];
         u32::from_str_radix(word, 16).expect("digits").swap_bytes()
     }
@@ -94,9 +60,9 @@ impl Gdb {
         for _ in 0..STEPS {
             at = (at + 1) % instructions;
             let next = from + 4 * at;
-            assert_eq!(self.ask(&format!("Z0,{next:x},4")), "OK");
-            self.ask("vCont;c");
-            assert_eq!(self.ask(&format!("z0,{next:x},4")), "OK");
+            assert_eq!(self.remote.ask(&format!("Z0,{next:x},4")), "OK");
+            self.remote.ask("vCont;c");
+            assert_eq!(self.remote.ask(&format!("z0,{next:x},4")), "OK");
             assert_eq!(self.pc(), next);
         }
         STEPS as f64 / start.elapsed().as_secs_f64()
@@ -108,22 +74,6 @@ impl Drop for Gdb {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A packet with what was left out by run-length encoding.
-fn expanded(packet: &[u8]) -> String {
-    let mut out: Vec<u8> = Vec::new();
-    let mut bytes = packet.iter();
-    while let Some(byte) = bytes.next() {
-        match (byte, out.last().copied()) {
-            (b'*', Some(last)) => {
-                let count = bytes.next().expect("a count") - 29;
-                out.extend(std::iter::repeat_n(last, count.into()));
-            }
-            _ => out.push(*byte),
-        }
-    }
-    String::from_utf8(out).expect("text")
 }
 
 fn ours(elf: &Path, socket: Option<&Path>) -> Command {
@@ -177,12 +127,12 @@ fn main() {
     let (start, loop_at): (u32, u32) = (0x8010_0000, 0x8010_0008);
     let stepped = |command: &mut Command, socket: &Path| {
         let mut gdb = Gdb::start(command, socket);
-        gdb.ask(&format!("Z0,{start:x},4"));
-        gdb.ask("vCont;c");
-        gdb.ask(&format!("z0,{start:x},4"));
-        gdb.ask(&format!("Z0,{loop_at:x},4"));
-        gdb.ask("vCont;c");
-        gdb.ask(&format!("z0,{loop_at:x},4"));
+        gdb.remote.ask(&format!("Z0,{start:x},4"));
+        gdb.remote.ask("vCont;c");
+        gdb.remote.ask(&format!("z0,{start:x},4"));
+        gdb.remote.ask(&format!("Z0,{loop_at:x},4"));
+        gdb.remote.ask("vCont;c");
+        gdb.remote.ask(&format!("z0,{loop_at:x},4"));
         assert_eq!(gdb.pc(), loop_at);
         gdb.steps(loop_at, 4)
     };
@@ -204,8 +154,8 @@ fn main() {
             let mut command = ours(&elf, Some(&at));
             command.args(["-S", "--deterministic", "--max-time", TIME]);
             let mut gdb = Gdb::start(&mut command, &at);
-            gdb.ask("Z0,80100100,4");
-            let end = gdb.ask("vCont;c");
+            gdb.remote.ask("Z0,80100100,4");
+            let end = gdb.remote.ask("vCont;c");
             assert!(end.starts_with('W'), "{end}");
             let _ = gdb.child.wait();
         } else {

@@ -17,7 +17,7 @@ use super::pcap::Record;
 use super::signals::Signals;
 use super::user::Wake;
 use super::{BackendError, Block, Chardev, Netdev, Outlet, block, chardev, netdev, terminal};
-use crate::machine::{Disk, Event, Sink, Word};
+use crate::machine::{Disk, Event, JobDone, Sink, Word};
 
 /// Characters that wait for a slot's device at most.
 const CHARACTERS: usize = 1 << 20;
@@ -31,6 +31,8 @@ const COMMANDS: usize = 1 << 16;
 pub enum Heard {
     /// For the guest.
     Event(Event),
+    /// A disk has done a job.
+    Done(JobDone),
     /// For whoever runs the machine.
     Word(Word),
     /// For the monitor, from the one with this number.
@@ -81,6 +83,10 @@ pub(super) struct Gone;
 impl Post {
     pub(super) fn event(&self, event: Event) -> Result<(), Gone> {
         self.hear(Heard::Event(event))
+    }
+
+    pub(super) fn done(&self, done: JobDone) -> Result<(), Gone> {
+        self.hear(Heard::Done(done))
     }
 
     pub(super) fn word(&self, word: Word) -> Result<(), Gone> {

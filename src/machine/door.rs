@@ -388,7 +388,6 @@ impl Machine {
             }
             Event::Reset => self.reset(),
             Event::Button(device, pin) => self.domain.pulse(DevId(device as u32), pin),
-            Event::Done(done) => self.domain.job_done(done),
             Event::Read { at, size } => answer = self.ask_bus(at, size),
         }
         self.domain.run_timers();

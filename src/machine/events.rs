@@ -17,8 +17,6 @@ pub enum Event {
     Reset,
     /// A button is pressed and let go: an input of a device, by its place among the board's, is high for an instant.
     Button(usize, Pin),
-    /// The disk in a board slot has done a job. Where guest time alone says when that is, it only has to have come by then.
-    Done(JobDone),
     /// A monitor reads from the bus, by physical address, where there is no memory: a device may act on it.
     Read {
         /// The address.
@@ -59,6 +57,9 @@ pub enum Word {
 pub enum Message {
     /// For the guest.
     Event(Event),
+    /// A disk has done a job. Where guest time alone says when the guest hears of that, as in a run with a log, it only has to
+    /// have come by then.
+    Done(JobDone),
     /// For whoever runs it.
     Word(Word),
 }

@@ -184,9 +184,6 @@ impl fmt::Display for Line<'_> {
                 let path = slots.1.get(*device).map_or("", |(path, _)| path);
                 write!(f, "button {path} {}", pin.0)
             }
-            Entry::Event(Event::Done(done)) => {
-                write!(f, "done {} {}", slots.name(done.slot), done.id.0)
-            }
             Entry::Event(Event::Read { at, size }) => write!(f, "read {at:#x} {size}"),
             Entry::End(end, hash) => {
                 let how = match end {

@@ -151,11 +151,6 @@ impl Machine {
         self.domain.change_disk(slot, disk);
     }
 
-    /// The disk in a slot of the board.
-    pub fn disk(&self, slot: usize) -> Option<&dyn Disk> {
-        self.domain.disk(slot)
-    }
-
     /// What has been sent to the slots and is not outside yet.
     pub fn backlog(&self) -> Backlog {
         self.domain.backlog()

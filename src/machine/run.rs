@@ -182,6 +182,11 @@ impl Machine {
             .set_deterministic(self.door.steady || self.has_log());
         self.domain.try_again();
         loop {
+            while end.is_none()
+                && let Some(message) = host.poll()
+            {
+                end = self.hear(message, host);
+            }
             // Whatever ends the run finds no timer due, and what has been asked for stays to be done: a machine that is
             // saved now goes on as this one would.
             self.domain.run_timers();
@@ -199,11 +204,6 @@ impl Machine {
                 None => {}
             }
             let before = (self.now(), clock.wall());
-            while end.is_none()
-                && let Some(message) = host.poll()
-            {
-                end = self.hear(message, host);
-            }
             self.let_in();
             if self.door.trouble().is_some() {
                 return End::Astray;
@@ -212,15 +212,11 @@ impl Machine {
                 continue;
             }
             if self.domain.waits_for_disk() && (end.is_none() || !self.at_rest()) {
-                // What has come by now is no reason to wait.
-                self.domain.run_timers();
-                if !self.domain.waits_for_disk() {
-                    continue;
-                }
                 let since = *still.get_or_insert_with(Instant::now);
-                let left = run
-                    .max_time
-                    .map(|limit| limit.max(STANDSTILL).saturating_sub(since.elapsed()));
+                let left = run.max_time.map(|limit| match run.pace {
+                    Pace::Deterministic => limit.max(STANDSTILL).saturating_sub(since.elapsed()),
+                    Pace::Watched | Pace::Free => limit.saturating_sub(begin.elapsed()),
+                });
                 if left == Some(Duration::ZERO) {
                     tracing::warn!(
                         "the run ends before its guest time is over: a disk does not answer"
@@ -441,12 +437,8 @@ impl Machine {
     /// Hears what comes; whether that ends the run.
     fn hear(&mut self, message: Message, host: &mut dyn Host) -> Option<End> {
         match message {
-            Message::Event(Event::Done(done)) if self.domain.stops_for(&done) => {
-                return Some(End::DiskError);
-            }
-            Message::Event(Event::Done(done)) if self.door.steady || self.has_log() => {
-                self.domain.job_done(done);
-            }
+            Message::Done(done) if self.domain.stops_for(&done) => return Some(End::DiskError),
+            Message::Done(done) => self.domain.job_done(done),
             Message::Event(event) if self.door.is_repeated() => {
                 if let Event::Input(slot, bytes) = event {
                     host.taken(slot, self.amount(slot, &bytes));

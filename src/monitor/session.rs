@@ -335,6 +335,7 @@ impl Sessions {
             Heard::Word(Word::Room) => (0..self.sessions.len()).for_each(|n| self.attend(n)),
             Heard::Word(word) => return word.into(),
             Heard::Event(event) => return event.into(),
+            Heard::Done(done) => return Message::Done(done),
             Heard::Monitor(number, said) if self.debugger == Some(number) => {
                 self.packets.push_back(said);
             }

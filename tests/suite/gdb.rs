@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use solderless::compose::{self, Loaded, Options};
 use solderless::machine::{Fittings, Kernel, KernelFiles, Machine};
 use solderless_model::Engine;
+use solderless_testing::gdb::Remote;
 use solderless_testing::{Endian, guests, usage};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
@@ -147,53 +148,27 @@ impl Drop for Server {
     }
 }
 
-/// One that speaks the protocol.
-struct Client {
-    stream: UnixStream,
-    rest: Vec<u8>,
+/// One that speaks the protocol, and knows the program's CPU.
+struct Client(Remote);
+
+impl std::ops::Deref for Client {
+    type Target = Remote;
+    fn deref(&self) -> &Remote {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Client {
+    fn deref_mut(&mut self) -> &mut Remote {
+        &mut self.0
+    }
 }
 
 impl Client {
     fn new(socket: &Path) -> Self {
         let stream = UnixStream::connect(socket).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        let mut client = Self {
-            stream,
-            rest: Vec::new(),
-        };
-        assert_eq!(client.ask("QStartNoAckMode"), "OK");
-        client
-    }
-
-    fn send(&mut self, text: &str) {
-        let sum = text.bytes().fold(0u8, u8::wrapping_add);
-        let packet = format!("${text}#{sum:02x}");
-        self.stream.write_all(packet.as_bytes()).expect("it runs");
-    }
-
-    fn answer(&mut self) -> String {
-        let mut buffer = [0; 4096];
-        loop {
-            let end = self.rest.iter().position(|byte| *byte == b'#');
-            if let Some(end) = end.filter(|end| self.rest.len() >= end + 3) {
-                let packet: Vec<u8> = self.rest.drain(..end + 3).collect();
-                let start = packet
-                    .iter()
-                    .position(|byte| *byte == b'$')
-                    .expect("a packet");
-                return expanded(&packet[start + 1..end]);
-            }
-            match self.stream.read(&mut buffer) {
-                Ok(0) => panic!("it has hung up"),
-                Ok(length) => self.rest.extend(&buffer[..length]),
-                Err(e) => panic!("no answer: {e}"),
-            }
-        }
-    }
-
-    fn ask(&mut self, text: &str) -> String {
-        self.send(text);
-        self.answer()
+        Self(Remote::new(stream))
     }
 
     fn ok(&mut self, text: &str) {
@@ -230,22 +205,6 @@ impl Client {
 const T0: usize = 8;
 const S0: usize = 16;
 const PC: usize = 37;
-
-/// A packet with what was left out by run-length encoding.
-fn expanded(packet: &[u8]) -> String {
-    let mut out: Vec<u8> = Vec::new();
-    let mut bytes = packet.iter();
-    while let Some(byte) = bytes.next() {
-        match (byte, out.last().copied()) {
-            (b'*', Some(last)) => {
-                let count = bytes.next().expect("a count") - 29;
-                out.extend(std::iter::repeat_n(last, count.into()));
-            }
-            _ => out.push(*byte),
-        }
-    }
-    String::from_utf8(out).expect("text")
-}
 
 fn unhex(text: &str) -> Vec<u8> {
     let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16);

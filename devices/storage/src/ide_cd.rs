@@ -159,7 +159,11 @@ impl Device for IdeCd {
     }
 
     fn restored(&mut self, _: &mut Cx<'_>) -> Result<(), StateError> {
-        self.regs.restored()
+        let whole = self.task != Task::Packet || self.regs.buffer.len() == PACKET;
+        match whole && self.lba.checked_add(self.left).is_some() {
+            true => self.regs.restored(),
+            false => Err(StateError::new("a packet or a place that no disc has")),
+        }
     }
 }
 
@@ -759,6 +763,24 @@ mod tests {
             5
         );
         assert_eq!(packet(&mut b, &[0x77], true, 0).1, 5);
+    }
+
+    #[test]
+    fn a_state_in_which_no_drive_is_is_refused() {
+        let mut b = drive();
+        let mut forged = |task, lba, left| {
+            b.with(|d, cx| {
+                (d.task, d.lba, d.left) = (task, lba, left);
+                d.restored(cx).is_err()
+            })
+        };
+        let found = [
+            (Task::Packet, 0, 0),
+            (Task::Read, u32::MAX, 1),
+            (Task::Read, 5, 6),
+        ]
+        .map(|(task, lba, left)| forged(task, lba, left));
+        assert_eq!(found, [true, true, false]);
     }
 
     #[test]

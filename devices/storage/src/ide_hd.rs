@@ -12,7 +12,7 @@ use solderless_model::{
     StateError, Transfer, Wires, connections,
 };
 
-use crate::ata::{ABRT, Done, Flow, Modes, TaskFile, bytes_of, put_text};
+use crate::ata::{ABRT, DRDY, DRQ, DSC, Done, Flow, Modes, TaskFile, bytes_of, put_text};
 
 /// Properties of `ide-hd`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Ranges)]
@@ -105,9 +105,8 @@ pub struct IdeHd {
     dma: bool,
     /// What is written has to last before the command is done.
     through: bool,
-    /// What it waits for, and how many jobs of a trim.
+    /// What it waits for: of a trim the last, as a disk does one job after the other.
     job: Option<JobId>,
-    trims: u32,
     /// The command addresses by cylinder, head and sector, or with 48 bits.
     chs: bool,
     extended: bool,
@@ -144,7 +143,6 @@ impl Model for IdeHd {
             dma: false,
             through: false,
             job: None,
-            trims: 0,
             chs: false,
             extended: false,
             multiple: 0,
@@ -196,7 +194,8 @@ impl Device for IdeHd {
     }
 
     fn restored(&mut self, _: &mut Cx<'_>) -> Result<(), StateError> {
-        let sane = self.heads > 0 && self.sectors > 0 && self.block > 0 && self.left <= 1 << 16;
+        let geometry = self.heads > 0 && self.sectors > 0;
+        let sane = geometry && self.block > 0 && self.left <= 1 << 16 && self.lba < 1 << 50;
         match sane {
             true => self.regs.restored(),
             false => Err(StateError::new("a geometry or a length that no disk has")),
@@ -231,17 +230,12 @@ impl IdeDevice for IdeHd {
 
 impl BlockFrontend for IdeHd {
     fn done(&mut self, cx: &mut Cx<'_>, _: SlotId, id: JobId, outcome: Outcome) {
-        if self.task == Task::Trim && self.trims > 0 {
-            // What cannot be forgotten stays; nobody needs it.
-            self.trims -= 1;
-            if self.trims == 0 {
-                self.task = Task::None;
-                self.regs.finish();
-            }
-        } else if self.job == Some(id) {
+        if self.job == Some(id) {
             self.job = None;
             match outcome {
                 Ok(data) => self.worked(cx, data),
+                // What cannot be forgotten stays; nobody needs it.
+                Err(_) if self.task == Task::Trim => self.end(),
                 Err(failure) => self.failed(failure),
             }
         }
@@ -253,18 +247,18 @@ impl IdeHd {
     /// A software reset, or that of the machine: what is going on ends.
     fn stop(&mut self) {
         self.task = Task::None;
-        (self.job, self.trims, self.left) = (None, 0, 0);
+        (self.job, self.left) = (None, 0);
         self.block = 1;
-        self.regs.reset(0, 0, crate::ata::DRDY | crate::ata::DSC);
+        self.regs.reset(0, 0, DRDY | DSC);
     }
 
     fn command(&mut self, cx: &mut Cx<'_>, medium: Medium, command: u8) {
-        if self.regs.status & crate::ata::DRQ != 0 {
+        if self.regs.status & DRQ != 0 {
             self.regs.idle();
         }
         self.task = Task::None;
         self.regs.error = 0;
-        (self.job, self.trims) = (None, 0);
+        self.job = None;
         self.extended = false;
         match command {
             0x10..=0x1f | 0x70..=0x7f => self.regs.finish(), // RECALIBRATE, SEEK
@@ -609,11 +603,10 @@ impl IdeHd {
             let (first, count) = (range & ((1 << 48) - 1), range >> 48);
             if count > 0 && first + count <= sectors {
                 let (offset, len) = (first * SECTOR, count * SECTOR);
-                cx.submit(DRIVE, Job::Discard { offset, len });
-                self.trims += 1;
+                self.job = Some(cx.submit(DRIVE, Job::Discard { offset, len }));
             }
         }
-        if self.trims == 0 {
+        if self.job.is_none() {
             self.end();
         }
     }

@@ -114,14 +114,15 @@ impl Image {
                 (Content::Qcow2(Box::new(opened), itself), bytes)
             }
         };
-        if bytes > LARGEST || bytes == 0 {
+        // What is behind the last whole sector of a qcow2 image is of no use to a guest.
+        let whole = bytes / SECTOR * SECTOR;
+        if bytes > LARGEST || whole == 0 {
             return refuse(&format!("it has {bytes} bytes"));
         }
         Ok(Self {
             content,
             format,
-            // What is behind the last whole sector of a qcow2 image is of no use to a guest.
-            bytes: bytes / SECTOR * SECTOR,
+            bytes: whole,
             writable: mode.write,
         })
     }

@@ -19,7 +19,7 @@ pub use image::{Format, Image as DiskImage, LARGEST, Mode, QCOW2_MAGIC};
 
 use super::outside::Post;
 use super::{BackendError, Form, Wrong, read};
-use crate::machine::{Disk, Event, Identity, JobDone};
+use crate::machine::{Disk, Identity, JobDone};
 use crate::visible::shown;
 
 /// A backend of a disk.
@@ -329,7 +329,7 @@ impl Worker {
                         outcome,
                     };
                     // The rest is done even if nobody hears of it.
-                    let _ = post.event(Event::Done(done));
+                    let _ = post.done(done);
                 }
                 Work::Identity(answer) => {
                     let _ = answer.send(self.identity().map_err(|e| e.to_string()));

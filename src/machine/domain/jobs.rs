@@ -12,6 +12,8 @@ use crate::machine::{Consumer, JobDone};
 
 /// Guest time that a job takes in deterministic mode, whatever the host needs.
 const JOB_NS: u64 = 100_000;
+/// Jobs of a slot with which a guest has to wait for the host: it makes them faster than a disk does them, if it gives up each.
+pub(super) const BUSY: usize = 128;
 /// Jobs that a slot has at once in what is restored: more than any device makes.
 const MOST_JOBS: usize = 1024;
 
@@ -19,7 +21,7 @@ const MOST_JOBS: usize = 1024;
 pub trait Disk {
     /// What the guest finds.
     fn medium(&self) -> Medium;
-    /// Starts a job, without waiting. [`Event::Done`](crate::machine::Event::Done) comes with the same ticket and number.
+    /// Starts a job, without waiting. [`Message::Done`](crate::machine::Message::Done) comes with the same ticket and number.
     fn start(&mut self, ticket: u64, id: JobId, job: Job);
     /// Whether the machine stands still where this happens, for somebody to mend it, and the job is then done again.
     fn stops(&self, failure: Failure) -> bool;
@@ -139,7 +141,7 @@ impl Drive {
         let now = disk.map(Disk::identity).transpose()?;
         Identity::check(self.held.as_ref(), now.as_ref()).map_err(|why| {
             let help = match disk {
-                Some(_) => "; `,changed=any` behind the file takes it as it is, and a guest that had it mounted may damage what is on it",
+                Some(_) => "; `,changed=any` behind a file takes it as it is, and a guest that had it mounted may damage what is on it",
                 None => "",
             };
             format!("{why}{help}")
@@ -393,8 +395,13 @@ impl Domain {
         true
     }
 
-    /// Whether guest time cannot go on before a disk has done what is due.
+    /// Whether guest time cannot go on before a disk has done what is due, or some of too much.
     pub(in crate::machine) fn waits_for_disk(&self) -> bool {
-        self.deterministic && self.next_job <= self.now && !self.in_round()
+        let mut drives = self.drives.values();
+        let waits = match self.deterministic {
+            true => self.next_job <= self.now,
+            false => drives.any(|(_, drive)| drive.waiting.len() >= BUSY),
+        };
+        waits && !self.in_round()
     }
 }

@@ -1,11 +1,13 @@
 //! What no device of this build needs, and a board may be promised.
 
 use solderless_model::{
-    Access, BusError, BusKind, Cx, Cycle, Device, ISA_MEMORY, NEWEST, On, Open, Pin, PortId,
-    Reader, Region, RegionId, Space, State, Writer,
+    Access, BusError, BusKind, Cx, Cycle, Device, Failure, ISA_MEMORY, Job, JobId, Medium, NEWEST,
+    On, Open, Pin, PortId, Reader, Region, RegionId, SlotId, SlotKind, Space, State, Writer,
 };
 
+use super::jobs::{BUSY, Disk, Identity};
 use super::{Domain, Fabric as _, Seating, SpaceId};
+use crate::machine::{Consumer, JobDone};
 use crate::plan::Window;
 
 /// It has as many pins as a test likes, and answers reads with its number.
@@ -193,4 +195,54 @@ fn a_cpu_reaches_the_ports_of_its_own_bus() {
         let read = domain.cycle(cpu, On::Own, Cycle::read(space, at, 1));
         assert_eq!(read, answer, "{space:?} {at:#x}");
     }
+}
+
+/// A disk that does nothing before it is told to.
+struct Slow;
+
+impl Disk for Slow {
+    fn medium(&self) -> Medium {
+        Medium {
+            bytes: 1 << 20,
+            writable: true,
+        }
+    }
+    fn start(&mut self, _: u64, _: JobId, _: Job) {}
+    fn stops(&self, _: Failure) -> bool {
+        false
+    }
+    fn identity(&self) -> Result<Identity, String> {
+        Ok(Identity::default())
+    }
+    fn may_have_changed(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_guest_that_asks_faster_than_a_disk_works_waits_for_it() {
+    let mut domain = Domain::new(0);
+    let dev = domain.add(toy(0), seating("toy", None, Vec::new(), 0));
+    let (slot, kind) = (SlotId(0), SlotKind::Block);
+    domain.add_drive(0, Consumer { dev, slot, kind });
+    domain.plug_disk(0, Some(Box::new(Slow))).unwrap();
+    let mut last = JobId::default();
+    for _ in 0..BUSY {
+        assert!(!domain.waits_for_disk());
+        last = domain.make_job(Some(0), Job::Flush);
+    }
+    assert!(domain.waits_for_disk());
+    let done = |id| JobDone {
+        slot: 0,
+        ticket: 1,
+        id,
+        outcome: Ok(Vec::new()),
+    };
+    // They are heard of in order.
+    domain.job_done(done(last));
+    domain.run_timers();
+    assert!(domain.waits_for_disk());
+    domain.job_done(done(JobId(0)));
+    domain.run_timers();
+    assert!(!domain.waits_for_disk());
 }
