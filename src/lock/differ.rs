@@ -78,12 +78,13 @@ pub fn differences(loaded: &Loaded) -> Result<Vec<Problem>, LockError> {
     let mut problems = Vec::new();
     let mut whole = BTreeSet::new();
     let mut otherwise = BTreeSet::new();
-    let paths: BTreeSet<&Path> = now.keys().chain(was.keys()).collect();
+    let other = now
+        .iter()
+        .filter(|(path, value)| was.get(*path).is_none_or(|held| held.value != **value));
+    let gone = was.keys().filter(|path| !now.contains_key(*path));
+    let paths: BTreeSet<&Path> = other.map(|(path, _)| path).chain(gone).collect();
     for path in paths {
         let (now_here, was_here) = (now.get(path), was.get(path));
-        if now_here == was_here.map(|held| &held.value) {
-            continue;
-        }
         // Of a device that is there on one side only, that is said once.
         if let [section, device, ..] = &path[..]
             && section == "dev"

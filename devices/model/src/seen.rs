@@ -50,6 +50,8 @@ const MEMORY: usize = 64;
 /// register of a CPU that is zero. The device is not what it was: reading has effects.
 pub fn seen<D: Subject>(bench: &mut Bench<D>, questions: &[Question]) -> Seen {
     let mut seen = Seen::new();
+    // Most of what is read means nothing.
+    bench.around.deaf = true;
     let interface = bench.interface.clone();
     for (pin, high) in bench.around.outputs.clone() {
         if high {
