@@ -9,10 +9,12 @@ pub struct Remote {
     /// The connection, for what is no packet.
     pub stream: UnixStream,
     rest: Vec<u8>,
+    /// Packets are acknowledged.
+    acks: bool,
 }
 
 impl Remote {
-    /// Agrees that packets are not acknowledged.
+    /// Agrees that packets are not acknowledged, if the server knows that.
     ///
     /// # Panics
     /// Nobody answers.
@@ -20,9 +22,9 @@ impl Remote {
         let mut remote = Self {
             stream,
             rest: Vec::new(),
+            acks: true,
         };
-        assert_eq!(remote.ask("QStartNoAckMode"), "OK");
-        remote.stream.write_all(b"+").expect("it runs");
+        remote.acks = remote.ask("QStartNoAckMode") != "OK";
         remote
     }
 
@@ -47,6 +49,9 @@ impl Remote {
             if let Some(end) = end.filter(|end| self.rest.len() >= end + 3) {
                 let packet: Vec<u8> = self.rest.drain(..end + 3).collect();
                 let start = packet.iter().position(|byte| *byte == b'$');
+                if self.acks {
+                    self.stream.write_all(b"+").expect("it runs");
+                }
                 return expanded(&packet[start.expect("a packet") + 1..end]);
             }
             match self.stream.read(&mut buffer) {
