@@ -33,18 +33,12 @@ const OPTIONS: &[(&[&str], &str)] = &[
     (&["monitor", "mon"], "--monitor …"),
     (&["qmp", "qmp-pretty"], "--qmp …"),
     (&["S"], "-S"),
-    (
-        &["netdev", "nic", "net"],
-        "--net user, or another network, for a board with a slot for one such as malta-net",
-    ),
+    (&["netdev", "nic", "net"], "--net user, or another network"),
     (
         &["drive", "blockdev", "hda", "hdb", "hdc", "hdd"],
-        "--disk PATH, with the options of its file behind commas, for a board with a slot for one such as malta-disk",
+        "--disk PATH, with the options of its file behind commas",
     ),
-    (
-        &["cdrom"],
-        "--cdrom PATH, for a board with a drive for one such as malta-disk",
-    ),
+    (&["cdrom"], "--cdrom PATH"),
     (
         &["fda", "fdb", "sd", "mtdblock"],
         "nothing: no board has such a drive; a memory is filled with --backend SLOT=file:PATH",
@@ -317,6 +311,11 @@ impl<'a> Wanted<'a> {
                     None => self.no(word, "a flash memory needs its file"),
                 }
             }
+            "drive" => self.drive(word, value),
+            "hda" => self.add("--backend", &format!("disk0=file:{value}")),
+            "hdb" => self.add("--backend", &format!("disk1=file:{value}")),
+            "hdd" => self.add("--backend", &format!("disk2=file:{value}")),
+            "cdrom" => self.add("--cdrom", value),
             "smp" if ["1", "cpus=1"].contains(&value) => {}
             "accel" if first == "tcg" => {}
             "display" | "vga" | "parallel" if value == "none" => {}
@@ -326,6 +325,29 @@ impl<'a> Wanted<'a> {
             "icount" => self.args.push("--deterministic".to_owned()),
             "d" => self.args.push("-vv".to_owned()),
             _ => self.known(word, name),
+        }
+    }
+
+    fn drive(&mut self, word: &str, value: &str) {
+        let (mut path, mut option, mut ours) = (None, "--disk", String::new());
+        for (key, value) in fields(value) {
+            match (key, value) {
+                ("file", file) => path = Some(file),
+                ("media", "cdrom") => option = "--cdrom",
+                ("media", "disk") | ("if", "ide") | ("id" | "cache" | "aio", _) => {}
+                ("format", "raw" | "qcow2") => ours += &format!(",format={value}"),
+                ("snapshot", "on") => ours += ",snapshot",
+                ("readonly" | "read-only", "on") => ours += ",read-only",
+                ("snapshot" | "readonly" | "read-only", "off") => {}
+                (key, value) => {
+                    let instead = format!("a disk has no {key}={value} here");
+                    return self.no(word, &instead);
+                }
+            }
+        }
+        match path {
+            Some(path) => self.add(option, &format!("{path}{ours}")),
+            None => self.no(word, "a disk needs its file"),
         }
     }
 
@@ -384,10 +406,6 @@ impl<'a> Wanted<'a> {
             self.wrong.push(super::boards::list());
         }
         if let Some(net) = self.net.take() {
-            let with = format!("{board}-net");
-            if compose::BUILT_IN.iter().any(|(name, _)| *name == with) {
-                board = with;
-            }
             self.add("--net", &net);
         }
         let mut given = Vec::new();
@@ -517,7 +535,7 @@ mod tests {
             ),
             (
                 "-M malta -nic user,hostfwd=tcp::2222-:22",
-                "run malta-net --net user,hostfwd=tcp::2222-:22",
+                "run malta --net user,hostfwd=tcp::2222-:22",
             ),
             (
                 "-M malta -bios u-boot.bin -icount shift=1",
@@ -527,13 +545,26 @@ mod tests {
                 "-M malta -drive if=pflash,file=f.bin,format=raw",
                 "run malta --firmware f.bin",
             ),
+            (
+                "-M malta -hda a.img -hdd b.img -cdrom d.iso",
+                "run malta --backend disk0=file:a.img --backend disk2=file:b.img --cdrom d.iso",
+            ),
+            (
+                "-M malta -drive file=a.img,if=ide,format=raw,snapshot=on -drive file=d.iso,media=cdrom",
+                "run malta --disk a.img,format=raw,snapshot --cdrom d.iso",
+            ),
             ("-incoming exec:cat", "run --restore exec:cat"),
         ] {
             assert_eq!(translated(theirs).as_deref(), Ok(here), "{theirs}");
         }
         for (theirs, reason) in [
             ("-m 256", "name a board"),
-            ("-M malta -hda disk.img", "-hda: "),
+            ("-M malta -hdc disk.img", "-hdc: "),
+            (
+                "-M malta -drive file=a,if=virtio",
+                "-drive: a disk has no if=virtio here",
+            ),
+            ("-M malta -drive if=ide", "-drive: a disk needs its file"),
             (
                 "-M malta -smp 4",
                 "-smp: nothing: a board says which CPUs it has",

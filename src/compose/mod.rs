@@ -37,8 +37,6 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("malta@3", include_str!("../../machines/malta@3.toml")),
     ("malta-be", include_str!("../../machines/malta-be.toml")),
     ("malta-lite", include_str!("../../machines/malta-lite.toml")),
-    ("malta-disk", include_str!("../../machines/malta-disk.toml")),
-    ("malta-net", include_str!("../../machines/malta-net.toml")),
     ("malta-quad", include_str!("../../machines/malta-quad.toml")),
     ("mipssim", include_str!("../../machines/mipssim.toml")),
     ("mipssim-be", include_str!("../../machines/mipssim-be.toml")),

@@ -26,8 +26,8 @@ use crate::compose::{self, Loaded, Options};
 use crate::diagnostics::Report;
 use crate::files;
 use crate::machine::{Fittings, Machine};
-use crate::plan::Plan;
 use crate::plan::diff::machines;
+use crate::plan::{Plan, PlannedDevice};
 use fit::{Misfit, fit};
 use stream::{About, DeviceSays};
 
@@ -205,7 +205,8 @@ pub fn misfits(layout: &Layout, from: &Plan, to: &Plan) -> Vec<String> {
 pub fn remedies(from: &Plan, to: &Loaded) -> Vec<String> {
     let mut remedies = Vec::new();
     for old in &from.devices {
-        let Some(new) = to.plan.devices.iter().find(|d| d.path == old.path) else {
+        let same = |d: &&PlannedDevice| d.path == old.path && d.entry.name == old.entry.name;
+        let Some(new) = to.plan.devices.iter().find(same) else {
             continue;
         };
         for (name, value) in old.props.all() {

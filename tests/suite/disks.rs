@@ -21,7 +21,7 @@ fn copy(of: &Installed, folder: &Path) -> PathBuf {
 }
 
 fn ours(installed: &Installed, disk: &str) -> Emulator {
-    Emulator::ours_with(PROGRAM, "malta-disk")
+    Emulator::ours_with(PROGRAM, "malta")
         .ram(256)
         .args(["--disk", disk])
         .linux(&installed.linux, APPEND)
@@ -109,7 +109,7 @@ fn a_saved_machine_goes_on_with_the_disk_that_it_had_alone() {
     };
     let disk = folder.path().join("a.img");
     std::fs::write(&disk, vec![0; 1 << 20]).unwrap();
-    let saving = ["malta-disk", "--disk", "a.img"];
+    let saving = ["malta", "--disk", "a.img"];
     let (status, errors) = run(&[&saving[..], &["--save-on-exit", "file:a.snap"]].concat());
     assert_eq!(status, Some(124), "{errors}");
     let restored = |disk: &[&str]| run(&[&["--restore", "file:a.snap"], disk].concat());

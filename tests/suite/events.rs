@@ -507,7 +507,7 @@ fn uboots_network_needs_no_backend_the_second_time() {
     fs::write(folder.path().join("kernel"), vec![0x5a; 50_000]).expect("a file");
     let net = format!("user,bootfile=kernel,tftp={}", folder.path().display());
     let emulator = || {
-        let emulator = Emulator::ours_with(PROGRAM, "malta-net").ram(256);
+        let emulator = Emulator::ours_with(PROGRAM, "malta").ram(256);
         emulator.firmware(&image, Endian::Little)
     };
     let logged = Logged {
@@ -559,7 +559,7 @@ fn a_run_with_a_disk_is_made_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let disk = format!("{},snapshot", installed.disk.display());
     let emulator = || {
-        let emulator = Emulator::ours_with(PROGRAM, "malta-disk").ram(256);
+        let emulator = Emulator::ours_with(PROGRAM, "malta").ram(256);
         let emulator = emulator.args(["--disk", &disk]);
         emulator.linux(&installed.linux, installed::APPEND)
     };

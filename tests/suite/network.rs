@@ -52,7 +52,7 @@ fn uboot_loads_files() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("kernel"), noise(300_000)).expect("a file");
     let net = format!("user,bootfile=kernel,tftp={}", folder.path().display());
-    let emulator = Emulator::ours_with(PROGRAM, "malta-net").ram(256);
+    let emulator = Emulator::ours_with(PROGRAM, "malta").ram(256);
     let emulator = emulator.firmware(&image, Endian::Little);
     let mut console = Console::start(emulator.args(["--net", &net]).command());
     console.expect(PROMPT);
@@ -83,7 +83,7 @@ fn debian_gets_an_address_and_files() {
     let sum = Command::new("md5sum").arg(&copy).output().expect("md5sum");
     let sum = String::from_utf8_lossy(&sum.stdout);
     let port = serve(content);
-    let emulator = Emulator::ours_with(PROGRAM, "malta-net")
+    let emulator = Emulator::ours_with(PROGRAM, "malta")
         .ram(256)
         .linux(&linux, "console=ttyS0 rdinit=/bin/sh")
         .args(["--net", "user"]);

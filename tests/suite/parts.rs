@@ -364,12 +364,12 @@ fn a_guest_finds_the_registers_of_a_part_and_else_an_open_bus() {
         Machine::new(&plan, Fittings::default()).expect("a machine")
     };
     for (setting, port, size, value) in [
-        // All slots but that of the host bridge and that of the PIIX4 itself; the connectors are empty.
+        // All slots but those of the host bridge, the PIIX4 itself and the Ethernet controller; the connectors are empty.
         (
             "acpi-root-pci-hotplug",
             0xae0c,
             4,
-            !(1u64 << 0x0a | 1) & 0xffff_ffff,
+            !(1u64 << 0x0b | 1 << 0x0a | 1) & 0xffff_ffff,
         ),
         ("memory-hotplug-support", 0x0a00, 4, 0),
         ("cpu-hotplug-legacy", 0xaf00, 1, 1),

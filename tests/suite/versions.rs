@@ -32,6 +32,20 @@ fn open(board: &str, set: &[(&str, &str)]) -> Loaded {
     compose::open(Some(board), &options).unwrap_or_else(|e| panic!("{}", e.render(false)))
 }
 
+/// What `malta` has and its versions have not.
+const NEW: &str = "\"dev.net\", \"dev.hda\", \"dev.hdb\", \"dev.hdc\", \"dev.hdd\", \"slot.net0\", \"slot.disk0\", \"slot.disk1\", \"slot.disk2\", \"slot.cdrom\"";
+
+/// `malta` without some of it.
+fn without(gone: &str, set: &[(&str, &str)]) -> Loaded {
+    let text = format!("[board]\nname = \"older\"\nextends = \"malta\"\ndelete = [{gone}]\n");
+    let own = |(path, value): &(&str, &str)| ((*path).to_owned(), (*value).to_owned());
+    let options = Options {
+        set: set.iter().map(own).collect(),
+        ..Options::default()
+    };
+    compose::open_text("older", &text, &options).unwrap_or_else(|e| panic!("{}", e.render(false)))
+}
+
 fn versions() -> impl Iterator<Item = &'static str> {
     BUILT_IN
         .iter()
@@ -155,11 +169,14 @@ fn a_version_loads_into_the_next_as_far_as_the_board_lets_it() {
     let newer = load("malta@1", &open("malta@2", &[ram, off])).expect("it fits");
     let older = load("malta@1", &open("malta@1", &[ram])).expect("it fits");
     assert_eq!(newer.state_hash(), older.state_hash());
-    // What has no version has all there is.
+    // What has no version has all there is, and without the devices that the versions have not takes what they have saved.
     let none = ("dev.cpu.mips32-cpu.victim-tlb", "false");
-    load("malta@1", &open("malta", &[ram, off, none])).expect("it fits");
-    load("malta@2", &open("malta", &[ram, none])).expect("it fits");
-    load("malta@3", &open("malta", &[ram])).expect("it fits");
+    load("malta@1", &without(NEW, &[ram, off, none])).expect("it fits");
+    load("malta@2", &without(NEW, &[ram, none])).expect("it fits");
+    load("malta@3", &without(NEW, &[ram])).expect("it fits");
+    let error = load("malta@3", &open("malta", &[ram])).map(drop);
+    let error = error.unwrap_err();
+    assert!(error.contains("+ device hda"), "{error}");
     // And not back: the older version's layout does not have the field.
     let error = load("malta@2", &open("malta@1", &[ram]))
         .map(drop)

@@ -247,6 +247,7 @@ impl Model for Pcnet {
         let mac = props.mac.0;
         let mut aprom = [0; APROM as usize];
         aprom[..6].copy_from_slice(&mac);
+        aprom[9] = 0x11; // what AMD's drivers look for
         aprom[14..].copy_from_slice(b"WW");
         let sum: u16 = aprom.iter().map(|byte| u16::from(*byte)).sum();
         aprom[12..14].copy_from_slice(&sum.to_le_bytes());

@@ -73,10 +73,10 @@ impl Emulator {
         }
     }
 
-    /// Debian's QEMU with Malta, without a network card. `None` as for [`Emulator::qemu_with`].
+    /// Debian's QEMU with Malta. `None` as for [`Emulator::qemu_with`].
     pub fn qemu(endian: Endian) -> Option<Self> {
         let emulator = Self::qemu_with(endian, "malta")?;
-        Some(emulator.args(["-vga", "none", "-nic", "none"]))
+        Some(emulator.args(["-vga", "none"]))
     }
 
     /// Debian's QEMU with one of its machines: no display or monitor; the first serial port is standard input and

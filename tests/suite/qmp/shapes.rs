@@ -142,7 +142,7 @@ fn qemus_client_gets_from_every_command_what_qemu_answers() {
     let file = folder.path().join("memory").display().to_string();
     let commands = commands(&file);
     let args = ["-S", "--backend", "serial0=null"];
-    let console = Console::start(machine("malta-net", &socket, &args));
+    let console = Console::start(machine("malta", &socket, &args));
     let Some((ours, events)) = drive(&socket, &commands) else {
         return;
     };

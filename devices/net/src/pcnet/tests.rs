@@ -140,8 +140,8 @@ fn it_is_what_malta_has() {
     assert_eq!(b.config_read(8, 4), 0x0200_0040);
     let prom: Vec<_> = (0..16).map(|n| b.read(IO, n, 1).unwrap() as u8).collect();
     assert_eq!(prom[..6], MAC);
-    assert_eq!(prom[14..], *b"WW");
-    let sum: u16 = MAC.iter().map(|m| u16::from(*m)).sum::<u16>() + 2 * u16::from(b'W');
+    assert_eq!((prom[9], &prom[14..]), (0x11, &b"WW"[..]));
+    let sum: u16 = MAC.iter().map(|m| u16::from(*m)).sum::<u16>() + 0x11 + 2 * u16::from(b'W');
     assert_eq!(u16::from_le_bytes([prom[12], prom[13]]), sum);
     assert_eq!([csr(&mut b, 88), csr(&mut b, 89)], [0x5003, 0x0262]);
     assert_eq!(
