@@ -8,7 +8,9 @@ use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 
 use crate::frame::{Frame, Homes, REGISTERS};
-use crate::host::{Assembler, Binary, Label, Mem, Operand, Pair, Reg, Shift, Size, T0, Width};
+use crate::host::{
+    Assembler, Binary, Extend, Label, Mem, Operand, Pair, Reg, Shift, Size, T0, Width,
+};
 
 /// Where a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +172,67 @@ impl<A: Assembler> Asm<A> {
         if !matches!(operation, Binary::Cmp | Binary::Mul) {
             self.tested = Some((to, self.here()));
         }
+    }
+
+    /// Emits an operation on the low 32 bits, whatever the width of registers; what is above them is zero then.
+    pub fn op_low(&mut self, operation: Binary, to: Reg, from: Src) {
+        let from = self.operand(from);
+        let written = (operation != Binary::Cmp).then_some(to);
+        self.setting_conditions(written, |host| {
+            host.binary(Width::W32, operation, to, from);
+        });
+    }
+
+    /// Moves the low 32 bits, unless they are there already: what is above them is anything.
+    pub fn set_low(&mut self, to: Reg, from: Src) {
+        let from = self.operand(from);
+        self.setting_conditions(Some(to), |host| host.mov(Width::W32, to, from));
+    }
+
+    /// Moves the low bytes, and fills what is above them.
+    pub fn set_extended(&mut self, size: Size, extend: Extend, to: Reg, from: Src) {
+        match self.operand(from) {
+            Operand::Reg(from) => {
+                self.setting_conditions(Some(to), |host| host.extend(size, extend, to, from));
+            }
+            Operand::Mem(from) => self.writing(Some(to), |host| host.load(size, extend, to, from)),
+            Operand::Imm(_) => {
+                self.set(to, from);
+                self.host.extend(size, extend, to, to);
+            }
+        }
+    }
+
+    /// Gives a general register what an operation makes of another one and an operand.
+    pub fn combine(&mut self, operation: Binary, a: u8, b: u8, c: Src, commutes: bool) {
+        let to = self.target(a, T0);
+        if c == Src::Reg(to) {
+            if commutes {
+                match self.src(b) {
+                    Src::Imm(_) => {
+                        let b = self.value(b, T0);
+                        self.op(operation, to, Src::Reg(b));
+                    }
+                    b => self.op(operation, to, b),
+                }
+                self.wrote(a);
+                return;
+            }
+            self.set(T0, self.src(b));
+            self.op(operation, T0, c);
+            self.put(a, T0);
+            return;
+        }
+        let (b, c) = match c {
+            // What is in the scratch register first.
+            _ if commutes && self.is_held(c) && self.place_of(b) != Src::Reg(to) => {
+                (c, self.src(b))
+            }
+            _ => (self.src(b), c),
+        };
+        self.set(to, b);
+        self.op(operation, to, c);
+        self.put(a, to);
     }
 
     /// Moves, unless it is there already.

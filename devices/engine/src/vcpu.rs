@@ -17,13 +17,14 @@ const NO_MODE: u8 = u8::MAX;
 /// Where generated code finds fields of the [`Vcpu`].
 pub(crate) mod at {
     use super::Vcpu;
-    use solderless_model::memory::layout;
+    use solderless_model::memory::{layout, wide_layout};
     use std::mem::offset_of;
 
     pub const BUDGET: i32 = offset_of!(Vcpu, budget) as i32;
     pub const CODE_KEY: i32 = offset_of!(Vcpu, code_key) as i32;
     pub const CODE_PAGES: i32 = offset_of!(Vcpu, code_pages) as i32;
     pub const VIEW: i32 = (offset_of!(Vcpu, soft) + layout::VIEW) as i32;
+    pub const WIDE_VIEW: i32 = (offset_of!(Vcpu, wide) + wide_layout::VIEW) as i32;
 }
 
 /// A virtual page of code, for finding blocks. Generated code reads it too.

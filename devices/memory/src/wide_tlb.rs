@@ -22,6 +22,28 @@ struct Entry {
     base: u64,
 }
 
+/// How a [`WideTlb`] lies in memory, for generated code: at [`VIEW`](wide_layout::VIEW) is the address of a table of entries of
+/// two to the power of [`ENTRY_BITS`](wide_layout::ENTRY_BITS) bytes. An entry has the address of the page at
+/// [`READ`](wide_layout::READ) if it may be read and at [`WRITE`](wide_layout::WRITE) if it may be written; what is at
+/// [`BASE`](wide_layout::BASE) is added to an address in it to get the host's.
+pub mod wide_layout {
+    use super::{Entry, WideTlb};
+    use std::mem::offset_of;
+
+    /// Offset of the address of the table.
+    pub const VIEW: usize = offset_of!(WideTlb, view);
+    /// Entries of a table; an address has its own by the low bits of its page's number.
+    pub const ENTRIES: usize = super::ENTRIES;
+    /// See above.
+    pub const ENTRY_BITS: u32 = size_of::<Entry>().trailing_zeros();
+    /// See above.
+    pub const READ: usize = offset_of!(Entry, read);
+    /// See above.
+    pub const WRITE: usize = offset_of!(Entry, write);
+    /// See above.
+    pub const BASE: usize = offset_of!(Entry, base);
+}
+
 const NO_ENTRY: Entry = Entry {
     read: NOTHING,
     write: NOTHING,

@@ -201,7 +201,9 @@ impl Core {
 
     /// As [`Isa::find_code`](solderless_engine::Isa::find_code).
     pub fn find_code(&mut self, cx: &Cx<'_>) -> bool {
-        let pc = self.pc;
+        // Generated code has gone past the end of an address space of 32 bits as if there was more.
+        let pc = self.address(self.pc);
+        self.pc = pc;
         if self.vcpu.budget <= 0 {
             return false;
         }

@@ -115,6 +115,13 @@ impl Inst {
         )
     }
 
+    /// Whether it goes where a register says, and is neither a call nor a return, by the registers that these use (the
+    /// unprivileged ISA, table of return-address prediction hints).
+    pub fn is_computed(&self) -> bool {
+        let link = |register: u8| matches!(register, 1 | 5);
+        self.kind == Kind::Jalr && !link(self.a) && !link(self.b)
+    }
+
     /// How far it is from the start of the block to the next instruction.
     pub fn past(&self) -> u32 {
         u32::from(self.at) + u32::from(self.size)
@@ -161,9 +168,6 @@ impl Straight for Block {
     }
 
     fn is_computed(&self) -> bool {
-        // By the registers that calls and returns use (the unprivileged ISA, table of return-address prediction hints).
-        let link = |register: u8| matches!(register, 1 | 5);
-        self.last()
-            .is_some_and(|i| i.kind == Kind::Jalr && !link(i.a) && !link(i.b))
+        self.last().is_some_and(Inst::is_computed)
     }
 }

@@ -163,7 +163,9 @@ pub enum Binary {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shift {
-    /// To the right, what leaves comes in again.
+    /// To the left, what leaves comes in again.
+    Rol,
+    /// The same to the right.
     Ror,
     Shl,
     Shr,
@@ -282,11 +284,14 @@ pub trait Assembler: Sized {
     fn swap_bytes(&mut self, size: Size, register: Reg);
     /// Reverses the bytes of both halves of 32 bits.
     fn swap_in_halves(&mut self, register: Reg);
-    /// The number of zeros above the highest bit of 32 in [`T0`], in its place; changes [`T1`].
-    fn leading_zeros(&mut self);
-    /// The quotient of 32 bits of [`T0`] and [`T1`] in [`T0`], the remainder in [`T2`]. The divisor is not zero, and the quotient
-    /// fits.
-    fn divide(&mut self, signed: bool);
+    /// The number of zeros above the highest bit in [`T0`], in its place; changes [`T1`].
+    fn leading_zeros(&mut self, width: Width);
+    /// The number of zeros below the lowest bit in [`T0`], in its place; changes [`T1`].
+    fn trailing_zeros(&mut self, width: Width);
+    /// The upper half of the product of 128 bits of [`T0`] and [`T1`] in [`T2`]; changes [`T0`].
+    fn multiply_high(&mut self, signed: bool);
+    /// The quotient of [`T0`] and [`T1`] in [`T0`], the remainder in [`T2`]. The divisor is not zero, and the quotient fits.
+    fn divide(&mut self, width: Width, signed: bool);
     /// Makes a value of 64 bits in [`T0`] of the upper half in [`T2`] and the lower one in [`T0`].
     fn join(&mut self);
     /// Inverts a bit of the 64 in [`T0`], or clears it.
@@ -337,16 +342,19 @@ pub trait Assembler: Sized {
     fn take(&mut self, instructions: u8);
     fn give_back(&mut self, instructions: u8);
     /// Finds the host's address of a guest's: a register and a displacement, or a known one. Gives the place, or goes on at `slow`
-    /// if the soft TLB does not have it or one of the `low` bits is not zero. Changes [`T1`].
+    /// if the soft TLB for addresses of this width does not have it or one of the `low` bits is not zero. Changes [`T1`], and
+    /// [`T2`] where addresses have 64 bits.
     fn reach(&mut self, access: &Reach) -> Mem;
 }
 
 /// See [`Assembler::reach`].
 #[derive(Debug, Clone, Copy)]
 pub struct Reach {
+    /// The width of addresses.
+    pub width: Width,
     pub base: Reg,
     pub by: i32,
-    /// The sum, if it is known.
+    /// The sum, if it is known, of 32 bits.
     pub known: Option<u32>,
     pub write: bool,
     /// Bits of the address that are to be zero.

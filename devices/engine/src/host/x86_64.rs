@@ -11,7 +11,7 @@
 
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, VecAssembler, dynasm};
-use solderless_model::memory::layout;
+use solderless_model::memory::{layout, wide_layout};
 
 use super::{
     Assembler, Binary, Code, Extend, Float, Freg, If, Label, Mem, Operand, Pair, Reach, Reg, Shift,
@@ -71,6 +71,7 @@ impl Shift {
     /// What it is in the encoding.
     fn code(self) -> u8 {
         match self {
+            Self::Rol => 0,
             Self::Ror => 1,
             Self::Shl => 4,
             Self::Shr => 5,
@@ -498,21 +499,48 @@ impl Assembler for Assembled {
         dynasm!(self.ops; .arch x64; bswap Rd(register.0); rol Rd(register.0), 16);
     }
 
-    fn leading_zeros(&mut self) {
-        // BSR leaves the register as it was where there is no bit: 63 ^ 31 is 32.
-        dynasm!(self.ops; .arch x64
-            ; mov ecx, 63
-            ; bsr eax, eax
-            ; cmovz eax, ecx
-            ; xor eax, 31
-        );
+    fn leading_zeros(&mut self, width: Width) {
+        // BSR says whether there is no bit: 63 ^ 31 is 32, 127 ^ 63 is 64.
+        match width {
+            Width::W32 => dynasm!(self.ops; .arch x64
+                ; mov ecx, 63
+                ; bsr eax, eax
+                ; cmovz eax, ecx
+                ; xor eax, 31
+            ),
+            Width::W64 => dynasm!(self.ops; .arch x64
+                ; mov ecx, 127
+                ; bsr rax, rax
+                ; cmovz rax, rcx
+                ; xor eax, 63
+            ),
+        }
     }
 
-    fn divide(&mut self, signed: bool) {
-        if signed {
-            dynasm!(self.ops; .arch x64; cdq; idiv ecx);
-        } else {
-            dynasm!(self.ops; .arch x64; xor edx, edx; div ecx);
+    fn trailing_zeros(&mut self, width: Width) {
+        match width {
+            Width::W32 => {
+                dynasm!(self.ops; .arch x64; mov ecx, 32; bsf eax, eax; cmovz eax, ecx);
+            }
+            Width::W64 => {
+                dynasm!(self.ops; .arch x64; mov ecx, 64; bsf rax, rax; cmovz rax, rcx);
+            }
+        }
+    }
+
+    fn multiply_high(&mut self, signed: bool) {
+        match signed {
+            true => dynasm!(self.ops; .arch x64; imul rcx),
+            false => dynasm!(self.ops; .arch x64; mul rcx),
+        }
+    }
+
+    fn divide(&mut self, width: Width, signed: bool) {
+        match (width, signed) {
+            (Width::W32, true) => dynasm!(self.ops; .arch x64; cdq; idiv ecx),
+            (Width::W32, false) => dynasm!(self.ops; .arch x64; xor edx, edx; div ecx),
+            (Width::W64, true) => dynasm!(self.ops; .arch x64; cqo; idiv rcx),
+            (Width::W64, false) => dynasm!(self.ops; .arch x64; xor edx, edx; div rcx),
         }
     }
 
@@ -685,6 +713,7 @@ impl Assembler for Assembled {
 
     fn reach(&mut self, access: &Reach) -> Mem {
         let Reach {
+            width,
             base,
             by,
             known,
@@ -692,6 +721,26 @@ impl Assembler for Assembled {
             low,
             slow,
         } = *access;
+        if width == Width::W64 {
+            use wide_layout::{BASE, ENTRIES, ENTRY_BITS, READ, WRITE};
+            const INDEX: i32 = (ENTRIES as i32 - 1) << ENTRY_BITS;
+            let tag = if write { WRITE } else { READ } as i32;
+            match by {
+                0 => self.mov(width, T1, Operand::Reg(base)),
+                _ => self.add_to(width, T1, base, by),
+            }
+            // Low bits that are to be zero stay, and differ from the page's.
+            dynasm!(self.ops; .arch x64
+                ; mov edx, ecx
+                ; shr edx, (12 - ENTRY_BITS) as i8
+                ; and edx, INDEX
+                ; and rcx, !0xfff | i32::from(low)
+                ; cmp rcx, [rbp + rdx + tag]
+            );
+            self.jump_if(If::NotEqual, slow);
+            dynasm!(self.ops; .arch x64; mov rcx, [rbp + rdx + BASE as i32]);
+            return Mem::sum(T1, base, by);
+        }
         let table = if write { layout::WRITE as i32 } else { 0 };
         if let Some(address) = known {
             let entry = (address >> 12) as i32 * 8 + table;

@@ -21,9 +21,7 @@
 
 use std::mem::offset_of;
 
-use solderless_engine::host::{
-    Assembler, Binary, Extend, If, Operand, Reach, Shift, Size, T0, T1, T2, Width,
-};
+use solderless_engine::host::{Assembler, Binary, Extend, If, Reach, Shift, Size, T0, T2, Width};
 use solderless_engine::{
     Bytes, CodeAt, Emitter, Exit, Frame, Isa, Physical, Reached, Straight, Templates, Vcpu,
 };
@@ -45,8 +43,7 @@ impl Core {
     pub fn new(pc: u64) -> Self {
         let mut vcpu = Vcpu::new(1_000_000_000);
         vcpu.set_code_key(KEY);
-        vcpu.soft.select(None, true);
-        vcpu.soft.select(Some(0), true);
+        vcpu.wide.select((0, 0));
         Self {
             r: [0; 16],
             pc,
@@ -222,7 +219,7 @@ fn execute(core: &mut Core, inst: &Inst, cx: &mut Cx<'_>) -> Done {
             let vcpu = &mut core.vcpu;
             if let Some(ram) = vcpu.memory.rams.get(index as usize) {
                 core.r[a] = ram.read_u64(at).unwrap_or(0);
-                vcpu.fill(va, va, (index, page), true);
+                vcpu.fill_wide(va, va, (index, page), (true, true), false);
             }
         }
         9 => {
@@ -240,7 +237,7 @@ fn execute(core: &mut Core, inst: &Inst, cx: &mut Cx<'_>) -> Done {
                     let past = past(core, inst);
                     return leave(core, inst, past, Exit::Event);
                 }
-                vcpu.fill(va, va, (index, page), true);
+                vcpu.fill_wide(va, va, (index, page), (true, true), false);
             }
         }
         0xa if core.r[a] == core.r[b] => {
@@ -477,12 +474,8 @@ fn emit<A: Assembler>(e: &mut Emitter<'_, Toy, A>, inst: &Inst) {
             let slow = e.slow(*inst);
             let base = e.asm.value(inst.b, T0);
             e.asm.add_number(T0, base, inst.n);
-            // What is above 4 GiB the soft TLB does not have.
-            e.asm.mov(Width::W64, T1, Operand::Reg(T0));
-            e.asm.shift(Width::W64, Shift::Shr, T1, Some(32));
-            e.asm.test(Width::W64, T1, T1);
-            e.asm.jump_if(If::NotEqual, slow.from);
             let place = e.asm.reach(&Reach {
+                width: Width::W64,
                 base: T0,
                 by: 0,
                 known: None,

@@ -67,12 +67,12 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
             asm.negate(Width::W32, to);
             asm.put(a, to);
         }
-        Kind::Addu => binary(e, a, b, e.asm.src(c), Binary::Add, true),
-        Kind::Subu => binary(e, a, b, e.asm.src(c), Binary::Sub, false),
-        Kind::And => binary(e, a, b, e.asm.src(c), Binary::And, true),
-        Kind::Or => binary(e, a, b, e.asm.src(c), Binary::Or, true),
-        Kind::Xor => binary(e, a, b, e.asm.src(c), Binary::Xor, true),
-        Kind::Mul => binary(e, a, b, e.asm.src(c), Binary::Mul, true),
+        Kind::Addu => asm.combine(Binary::Add, a, b, asm.src(c), true),
+        Kind::Subu => asm.combine(Binary::Sub, a, b, asm.src(c), false),
+        Kind::And => asm.combine(Binary::And, a, b, asm.src(c), true),
+        Kind::Or => asm.combine(Binary::Or, a, b, asm.src(c), true),
+        Kind::Xor => asm.combine(Binary::Xor, a, b, asm.src(c), true),
+        Kind::Mul => asm.combine(Binary::Mul, a, b, asm.src(c), true),
         Kind::Nor => {
             asm.set(T0, asm.src(b));
             asm.op(Binary::Or, T0, asm.src(c));
@@ -85,11 +85,11 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
                 asm.add_number(to, from, imm.cast_signed());
                 asm.put(a, to);
             }
-            _ => binary(e, a, b, imm_src, Binary::Add, true),
+            _ => asm.combine(Binary::Add, a, b, imm_src, true),
         },
-        Kind::Andi => binary(e, a, b, imm_src, Binary::And, true),
-        Kind::Ori => binary(e, a, b, imm_src, Binary::Or, true),
-        Kind::Xori => binary(e, a, b, imm_src, Binary::Xor, true),
+        Kind::Andi => asm.combine(Binary::And, a, b, imm_src, true),
+        Kind::Ori => asm.combine(Binary::Or, a, b, imm_src, true),
+        Kind::Xori => asm.combine(Binary::Xor, a, b, imm_src, true),
         Kind::Slt => compare(e, inst, e.asm.src(c), If::Less),
         Kind::Sltu => compare(e, inst, e.asm.src(c), If::Below),
         Kind::Slti => compare(e, inst, imm_src, If::Less),
@@ -113,7 +113,7 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
             if kind == Kind::Clo {
                 asm.not(Width::W32, T0);
             }
-            asm.leading_zeros();
+            asm.leading_zeros(Width::W32);
             asm.put(a, T0);
         }
         Kind::Seb | Kind::Seh => {
@@ -168,43 +168,6 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
         _ => return false,
     }
     true
-}
-
-fn binary<A: Assembler>(
-    e: &mut Emitter<'_, A>,
-    a: u8,
-    b: u8,
-    c: Src,
-    operation: Binary,
-    commutes: bool,
-) {
-    let asm = &mut e.asm;
-    let to = asm.target(a, T0);
-    if c == Src::Reg(to) {
-        if commutes {
-            match asm.src(b) {
-                Src::Imm(_) => {
-                    let b = asm.value(b, T0);
-                    asm.op(operation, to, Src::Reg(b));
-                }
-                b => asm.op(operation, to, b),
-            }
-            asm.wrote(a);
-            return;
-        }
-        asm.set(T0, asm.src(b));
-        asm.op(operation, T0, c);
-        asm.put(a, T0);
-        return;
-    }
-    let (b, c) = match c {
-        // What is in the scratch register first.
-        _ if commutes && asm.is_held(c) && asm.place_of(b) != Src::Reg(to) => (c, asm.src(b)),
-        _ => (asm.src(b), c),
-    };
-    asm.set(to, b);
-    asm.op(operation, to, c);
-    asm.put(a, to);
 }
 
 fn compare<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, c: Src, condition: If) {
@@ -470,7 +433,7 @@ fn divide<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
         asm.jump_if(If::Equal, slow.from);
     }
     asm.set(T0, asm.src(inst.b));
-    asm.divide(signed);
+    asm.divide(Width::W32, signed);
     asm.join();
     let pair = asm.pair();
     asm.put_pair(pair);

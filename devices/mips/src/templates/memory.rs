@@ -89,6 +89,7 @@ fn reach<A: Assembler>(
     slow.with(base, by);
     let known = known_address(e, inst);
     e.asm.reach(&Reach {
+        width: Width::W32,
         base,
         by,
         known,

@@ -1,64 +1,104 @@
-//! Host code for blocks that are executed often.
+//! Templates: host code for the frequent instructions, against the engine's assembler.
 //!
-//! A template is written against the engine's [`Assembler`], whose words are no host's. What has none is left to the
-//! interpreter, one instruction at a time.
+//! What is frequent is generated: arithmetic, branches, loads and stores that hit the soft TLB. Everything else, and every case
+//! that is not quickly done, is left to the interpreter's function for the instruction.
 
 use std::mem::offset_of;
 
 use solderless_engine::host::{Assembler, If, Width};
-use solderless_engine::{Emitter, Frame, Straight, Templates};
+use solderless_engine::{Emitter as Emission, Frame, Slow, Straight, Templates};
 
 use crate::core::Core;
 use crate::exec;
-use crate::inst::Block;
+use crate::inst::{Block, Inst};
 use crate::isa::Riscv;
 
-const BIAS: usize = offset_of!(Core, x);
+mod alu;
+mod flow;
+mod memory;
 
-fn home(register: u8) -> i32 {
-    i32::from(register) * 8
+/// The engine's emitter, for these templates.
+type Emitter<'a, A> = Emission<'a, Riscv, A>;
+
+/// The base of all displacements is this much into the [`Core`], so that the general registers are within a short one.
+const BIAS: usize = offset_of!(Core, x) + 128;
+
+/// The displacement of what is at an offset in the [`Core`].
+const fn place(offset: usize) -> i32 {
+    offset as i32 - BIAS as i32
+}
+
+/// The displacement of a general register's place in the core.
+const fn home(register: u8) -> i32 {
+    register as i32 * 8 - 128
 }
 
 /// The registers that compiled code uses most, in that order.
 const USUAL: [u8; 16] = [15, 14, 10, 2, 13, 8, 9, 11, 12, 1, 16, 17, 18, 19, 5, 6];
 
-// SAFETY: the interpreter does what there is to do, and there is no other way out than the emitter's.
+/// What is known while a block is emitted.
+#[derive(Debug)]
+pub struct Context {
+    /// Registers and addresses have 32 bits: those hold theirs sign-extended, these are zero above them.
+    rv32: bool,
+    /// Instructions can be at odd multiples of two.
+    compressed: bool,
+}
+
+// SAFETY: the templates below read and write fields of the `Core` by their displacements, and guest memory by `reach`; they leave by
+// the emitter's ways only.
 #[allow(unsafe_code, reason = "see the crate's documentation")]
 unsafe impl<A: Assembler> Templates<A> for Riscv {
     const FRAME: Frame = Frame {
         bias: BIAS,
         width: Width::W64,
         unit_bits: 1,
-        pc: offset_of!(Core, pc) as i32 - BIAS as i32,
-        vcpu: offset_of!(Core, vcpu) as i32 - BIAS as i32,
+        pc: place(offset_of!(Core, pc)),
+        vcpu: place(offset_of!(Core, vcpu)),
         home,
         registers: 32,
         zero: Some(0),
         pair: None,
         usual: &USUAL,
     };
-    type Known = ();
+    type Known = Context;
 
-    fn known(_: &Core) {}
+    fn known(core: &Core) -> Context {
+        Context {
+            rv32: core.identity.rv32,
+            compressed: core.identity.c,
+        }
+    }
 
-    fn begin(_: &mut Emitter<'_, Self, A>, _: &Block) {}
+    fn begin(_: &mut Emitter<'_, A>, _: &Block) {}
 
-    fn body(e: &mut Emitter<'_, Self, A>, block: &Block) {
+    fn body(e: &mut Emitter<'_, A>, block: &Block) {
         e.take();
         for inst in &block.insts {
-            e.leave_to_interpreter(exec::op(inst));
+            let done = flow::is_left_to_end(e, inst) || alu::emit(e, inst) || memory::emit(e, inst);
+            if !done {
+                e.leave_to_interpreter(exec::op(inst));
+            }
         }
     }
 
-    fn end(e: &mut Emitter<'_, Self, A>, block: &Block) {
-        // What ends a block otherwise does not come back.
-        if block.last().is_none_or(|last| !last.ends_block()) {
-            e.end_at(block.bytes());
+    fn end(e: &mut Emitter<'_, A>, block: &Block) {
+        match block.last() {
+            // What ends a block otherwise does not come back.
+            Some(last) if last.ends_block() && !flow::is_left_to_end(e, last) => {}
+            Some(last) if last.ends_block() => flow::end(e, last),
+            _ => e.end_at(block.bytes()),
         }
     }
 
-    /// No block leaves a condition to its end: branches are the interpreter's.
-    fn condition(_: &mut Emitter<'_, Self, A>, _: &Block) -> If {
-        If::Equal
+    fn condition(e: &mut Emitter<'_, A>, block: &Block) -> If {
+        block
+            .last()
+            .map_or(If::Equal, |last| flow::condition(e, last))
     }
+}
+
+/// A way to the interpreter for an instruction, and back behind what is generated for it.
+fn slow<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> Slow {
+    e.slow(exec::op(inst))
 }

@@ -117,9 +117,13 @@ fn fetch(asm: &mut Assembled, frame: &Frame, homes: &Homes) {
         let at = (frame.home)(pair);
         dynasm!(asm.ops; .arch x64; movq xmm15, [rbx + at]; pshufd xmm15, xmm15, SWAP);
     }
+    let view = match frame.width {
+        Width::W32 => at::VIEW,
+        Width::W64 => at::WIDE_VIEW,
+    };
     dynasm!(asm.ops; .arch x64
         ; mov r13, [rbx + frame.vcpu + at::BUDGET]
-        ; mov rbp, [rbx + frame.vcpu + at::VIEW]
+        ; mov rbp, [rbx + frame.vcpu + view]
     );
     for (guest, host) in homes.pairs(Assembled::HOMES) {
         asm.fill(frame, guest, host);
