@@ -228,6 +228,9 @@ pub static TYPES: &[Entry] = &[
     entry::<solderless_intc::Plic>(),
     entry::<solderless_platform::SifiveTest>(),
     entry::<solderless_acpi::SmbusEeprom>(),
+    entry::<solderless_virtio::VirtioBlkDevice>(),
+    entry::<solderless_virtio::VirtioBlkPci>(),
+    entry::<solderless_virtio::VirtioMmio>(),
 ];
 
 /// The type that had this name before.

@@ -38,6 +38,10 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("malta-be", include_str!("../../machines/malta-be.toml")),
     ("malta-lite", include_str!("../../machines/malta-lite.toml")),
     ("malta-quad", include_str!("../../machines/malta-quad.toml")),
+    (
+        "malta-virtio",
+        include_str!("../../machines/malta-virtio.toml"),
+    ),
     ("mipssim", include_str!("../../machines/mipssim.toml")),
     ("mipssim-be", include_str!("../../machines/mipssim-be.toml")),
     ("riscv-virt", include_str!("../../machines/riscv-virt.toml")),

@@ -416,7 +416,10 @@ fn every_command_has_a_manual_page() {
 #[test]
 fn remedies_name_what_can_be_written() {
     for (arguments, said) in [
-        ("run", "malta-quad  MIPS Malta with five more serial ports"),
+        (
+            "run",
+            "malta-quad    MIPS Malta with five more serial ports",
+        ),
         ("malta", "run it with `solderless run malta`"),
         ("run malta --set ram=64MiB", "did you mean `param.ram`?"),
         ("run malta --set cpu=24Kc", "did you mean `param.cpu`?"),

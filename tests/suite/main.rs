@@ -45,5 +45,6 @@ mod turns;
 mod uboot;
 mod variants;
 mod versions;
+mod virtio;
 mod watch;
 mod wren;

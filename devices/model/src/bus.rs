@@ -259,7 +259,10 @@ impl Cycle {
                     .ok()
                     .zip(device.pci())
                     .map(|(offset, function)| match write {
-                        None => function.config().get(offset, size).into(),
+                        None => {
+                            function.config_read(cx, offset, size);
+                            function.config().get(offset, size).into()
+                        }
                         Some(value) => {
                             pci::config_write(function, cx, offset, size, value);
                             0

@@ -21,6 +21,10 @@ pub const STATUS_INTX: u16 = 1 << 3;
 pub trait PciFunction {
     /// The configuration space.
     fn config(&mut self) -> &mut PciConfig;
+    /// `size` bytes at `offset` are about to be read.
+    fn config_read(&mut self, cx: &mut Cx<'_>, offset: u8, size: u8) {
+        let _ = (cx, offset, size);
+    }
     /// `size` bytes at `offset` were written; base address registers have already been applied.
     fn config_written(&mut self, cx: &mut Cx<'_>, offset: u8, size: u8) {
         let _ = (cx, offset, size);

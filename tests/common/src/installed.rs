@@ -9,9 +9,9 @@ use std::process::Command;
 
 use crate::guests::{self, Linux};
 use crate::initrd::Initrd;
-use crate::userland;
+use crate::userland::{self, MIPSEL, Port, RISCV64};
 
-/// What is on the disk, with all that it depends on.
+/// What is on the disk besides its kernel, with all that it depends on.
 const PACKAGES: &[&str] = &[
     "bash",
     "coreutils",
@@ -19,36 +19,66 @@ const PACKAGES: &[&str] = &[
     "e2fsprogs",
     "findutils",
     "grep",
-    // For its modules and itself.
-    "linux-image-4kc-malta",
     "login",
     "procps",
     "sysvinit-core",
     "util-linux",
 ];
 
-/// Modules in the order in which they are loaded: the file system's, the disk's, the CD drive's.
-const MODULES: &[&str] = &[
-    "crc16",
-    "crc32c_generic",
-    "mbcache",
-    "jbd2",
-    "ext4",
-    "ata_piix",
-    "cdrom",
-    "sr_mod",
-    "isofs",
-];
+/// Modules of the file system, in the order in which they are loaded; those of the disk follow.
+const EXT4: &[&str] = &["crc16", "crc32c_generic", "mbcache", "jbd2", "ext4"];
+
+/// A Debian system for a board.
+struct System {
+    /// What its files in the cache are called.
+    name: &'static str,
+    port: Port,
+    /// The package of its kernel.
+    kernel: &'static str,
+    /// Modules that find its disk and what else it has, and those that are loaded if the kernel's `modules=` names them.
+    modules: &'static [&'static str],
+    others: &'static [&'static str],
+}
+
+const MALTA: System = System {
+    name: "installed",
+    port: MIPSEL,
+    kernel: "linux-image-4kc-malta",
+    modules: &["ata_piix", "cdrom", "sr_mod", "isofs"],
+    others: &[
+        "virtio",
+        "virtio_ring",
+        "virtio_pci_modern_dev",
+        "virtio_pci_legacy_dev",
+        "virtio_pci",
+        "virtio_blk",
+        "failover",
+        "net_failover",
+        "virtio_net",
+    ],
+};
+
+const RISCV: System = System {
+    name: "installed-riscv64",
+    port: RISCV64,
+    kernel: "linux-image-riscv64",
+    modules: &["virtio_mmio", "virtio_blk"],
+    others: &["failover", "net_failover", "virtio_net"],
+};
 
 /// The first process of the initial RAM disk: it loads the modules and starts the system on the disk.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t devtmpfs dev /dev
-for m in MODULES; do /bin/busybox insmod /modules/$m.ko; done
 root=/dev/sda1
+more=
 for word in $(/bin/busybox cat /proc/cmdline); do
-  case $word in root=*) root=${word#root=};; esac
+  case $word in
+    root=*) root=${word#root=};;
+    modules=*) IFS=,; more=$(echo ${word#modules=}); unset IFS;;
+  esac
 done
+for m in MODULES $more; do /bin/busybox insmod /modules/$m.ko; done
 for n in 1 2 3 4 5 6 7 8 9 10; do [ -b $root ] && break; /bin/busybox sleep 1; done
 /bin/busybox mount -t ext4 -o ro $root /root || exec /bin/busybox sh
 /bin/busybox mount --move /dev /root/dev
@@ -62,7 +92,7 @@ const FILES: &[(&str, &str, bool)] = &[
     ("etc/group", "root:x:0:\ntty:x:5:\nutmp:x:43:\n", false),
     ("etc/shadow", "root::19700:0:99999:7:::\n", false),
     ("etc/hostname", "malta\n", false),
-    ("etc/issue", "Debian GNU/Linux 12 \\n \\l\n", false),
+    ("etc/issue", "Debian GNU/Linux \\n \\l\n", false),
     (
         "etc/fstab",
         "/dev/sda1 / ext4 errors=remount-ro 0 1\n",
@@ -100,6 +130,7 @@ const LEFT_OUT: &[&str] = &[
     "usr/share/man",
     "usr/share/zoneinfo",
     "usr/lib/mipsel-linux-gnu/gconv",
+    "usr/lib/riscv64-linux-gnu/gconv",
     "var/cache",
 ];
 
@@ -120,30 +151,44 @@ pub struct Installed {
     pub disk: PathBuf,
 }
 
-/// What a kernel is told to start it.
+/// What Malta's kernel is told to start it.
 pub const APPEND: &str = "root=/dev/sda1 console=ttyS0";
 
-/// The disk and its kernel, made once; `None` where the caller's test is to be skipped.
+/// The disk of a Malta board and its kernel, made once; `None` where the caller's test is to be skipped.
 ///
 /// # Panics
 /// They cannot be made, and the environment variable `CI` is set.
 pub fn disk() -> Option<Installed> {
-    if !guests::tool("mke2fs", "e2fsprogs") {
+    of(&MALTA, &userland::packages()?)
+}
+
+/// The same of a RISC-V board, Debian 13.
+///
+/// # Panics
+/// As [`disk`].
+pub fn riscv_disk() -> Option<Installed> {
+    let busybox = userland::unpacked(RISCV64, "busybox-riscv64", &["busybox-static"], false)?;
+    of(&RISCV, &busybox)
+}
+
+fn of(what: &System, static_programs: &Path) -> Option<Installed> {
+    if !guests::tool("mke2fs", "e2fsprogs") || !guests::tool("xz", "xz-utils") {
         return None;
     }
-    let system = userland::unpacked("installed", PACKAGES, true)?;
-    let static_programs = userland::packages()?;
+    let mut packages = [PACKAGES, &[what.kernel]].concat();
+    packages.sort_unstable();
+    let system = userland::unpacked(what.port, what.name, &packages, true)?;
     let _lock = guests::lock();
-    let initrd = initrd(&system, &static_programs).expect("the kernel's modules");
-    let disk = guests::cache().join("installed.img");
+    let initrd = initrd(what, &system, static_programs).expect("the kernel's modules");
+    let disk = guests::cache().join(what.name).with_extension("img");
     // What the disk has is what this file says.
-    let said = format!("{PACKAGES:?} {FILES:?} {DISK}");
+    let said = format!("{packages:?} {FILES:?} {DISK}");
     let note = disk.with_extension("txt");
     if !fs::read_to_string(&note).is_ok_and(|before| before == said) || !disk.is_file() {
         make(&system, &disk).expect("an image of a disk");
         fs::write(note, said).expect("the cache can be written to");
     }
-    let kernel = find(&system.join("boot"), "vmlinuz-").expect("the kernel's package has one");
+    let kernel = find(&system.join("boot"), "vmlinu").expect("the kernel's package has one");
     Some(Installed {
         linux: Linux { kernel, initrd },
         disk,
@@ -171,30 +216,39 @@ fn find(folder: &Path, name: &str) -> Option<PathBuf> {
     })
 }
 
-fn initrd(system: &Path, static_programs: &Path) -> io::Result<PathBuf> {
+fn initrd(what: &System, system: &Path, static_programs: &Path) -> io::Result<PathBuf> {
     let mut initrd = Initrd::new();
     for folder in ["bin", "modules", "proc", "root", "sys"] {
         initrd.folder(folder);
     }
-    initrd.program(
-        "bin/busybox",
-        &fs::read(static_programs.join("bin/busybox"))?,
-    );
-    for module in MODULES {
+    let busybox = find(static_programs, "busybox").ok_or_else(|| io::Error::other("no busybox"))?;
+    initrd.program("bin/busybox", &fs::read(busybox)?);
+    let loaded = [EXT4, what.modules].concat();
+    for module in loaded.iter().chain(what.others) {
         let file = find(&system.join("lib/modules"), &format!("{module}.ko"));
         let file = file.ok_or_else(|| io::Error::other(format!("no module {module}")))?;
-        initrd.file(&format!("modules/{module}.ko"), &fs::read(file)?);
+        initrd.file(&format!("modules/{module}.ko"), &plain(&file)?);
     }
-    initrd.program(
-        "init",
-        INIT.replace("MODULES", &MODULES.join(" ")).as_bytes(),
-    );
-    Ok(initrd.write("installed"))
+    let init = INIT.replace("MODULES", &loaded.join(" "));
+    initrd.program("init", init.as_bytes());
+    Ok(initrd.write(what.name))
+}
+
+/// A file, unpacked if it is compressed.
+fn plain(file: &Path) -> io::Result<Vec<u8>> {
+    if file.extension().is_none_or(|ending| ending != "xz") {
+        return fs::read(file);
+    }
+    let unpacked = Command::new("xz").arg("-dc").arg(file).output()?;
+    match unpacked.status.success() {
+        true => Ok(unpacked.stdout),
+        false => Err(io::Error::other(String::from_utf8_lossy(&unpacked.stderr))),
+    }
 }
 
 /// Makes the disk: a partition table, and behind it the file system that the table names.
 fn make(system: &Path, disk: &Path) -> io::Result<()> {
-    let tree = guests::cache().join("installed.tree");
+    let tree = disk.with_extension("tree");
     let _ = fs::remove_dir_all(&tree);
     let copy = Command::new("cp")
         .arg("-a")

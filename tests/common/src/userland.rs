@@ -1,5 +1,5 @@
-//! A Debian userland for the guest: packages of Debian's `mipsel` port, unpacked on the host without root and without
-//! making `mipsel` an architecture of the host.
+//! A Debian userland for the guest: packages of a port of Debian's, unpacked on the host without root and without making the
+//! port's an architecture of the host.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,26 @@ use crate::emulator::Emulator;
 use crate::guests::{self, Linux};
 use crate::initrd::Initrd;
 
-/// The Debian release that last has `mipsel`.
-const RELEASE: &str = "bookworm";
+/// What Debian's packages are of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Port {
+    /// The release.
+    pub(crate) release: &'static str,
+    /// The architecture.
+    pub(crate) architecture: &'static str,
+}
+
+/// The release that last has `mipsel`.
+pub(crate) const MIPSEL: Port = Port {
+    release: "bookworm",
+    architecture: "mipsel",
+};
+/// The release that first has `riscv64`.
+pub(crate) const RISCV64: Port = Port {
+    release: "trixie",
+    architecture: "riscv64",
+};
+
 /// Where it comes from if the host's own lists do not say.
 const MIRROR: &str = "http://deb.debian.org/debian/";
 /// What signs it: a part of every Debian system.
@@ -73,7 +91,7 @@ exec setsid cttyhack sh
 /// # Panics
 /// They cannot be had, and the environment variable `CI` is set.
 pub fn packages() -> Option<PathBuf> {
-    unpacked("userland", PACKAGES, false)
+    unpacked(MIPSEL, "userland", PACKAGES, false)
 }
 
 /// Packages, unpacked into one folder with this name; `whole` adds those that they depend on. `None` where the caller's test is to
@@ -81,7 +99,7 @@ pub fn packages() -> Option<PathBuf> {
 ///
 /// # Panics
 /// They cannot be had, and the environment variable `CI` is set.
-pub(crate) fn unpacked(name: &str, packages: &[&str], whole: bool) -> Option<PathBuf> {
+pub(crate) fn unpacked(port: Port, name: &str, packages: &[&str], whole: bool) -> Option<PathBuf> {
     let folder = guests::cache().join(name);
     let wanted = packages.join("\n");
     // Another set of packages, from before or after this one, is not this one.
@@ -93,15 +111,18 @@ pub(crate) fn unpacked(name: &str, packages: &[&str], whole: bool) -> Option<Pat
     if complete() {
         return Some(folder);
     }
-    match fetch(&folder, packages, whole) {
+    match fetch(port, &folder, packages, whole) {
         Ok(()) => Some(folder),
-        Err(e) => guests::missing(&format!("Debian's mipsel packages cannot be had: {e}")),
+        Err(e) => guests::missing(&format!(
+            "Debian's {} packages cannot be had: {e}",
+            port.architecture
+        )),
     }
 }
 
 /// Downloads the packages and unpacks them, all or nothing.
-fn fetch(folder: &Path, packages: &[&str], whole: bool) -> Result<(), String> {
-    let apt = guests::cache().join("apt");
+fn fetch(port: Port, folder: &Path, packages: &[&str], whole: bool) -> Result<(), String> {
+    let apt = guests::cache().join("apt").join(port.architecture);
     let part = folder.with_extension("part");
     let debs = apt.join("debs");
     let _ = fs::remove_dir_all(&debs);
@@ -109,7 +130,7 @@ fn fetch(folder: &Path, packages: &[&str], whole: bool) -> Result<(), String> {
     for folder in [&part, &debs, &apt.join("lists/partial"), &apt.join("cache")] {
         fs::create_dir_all(folder).map_err(|e| e.to_string())?;
     }
-    let config = configure(&apt).map_err(|e| e.to_string())?;
+    let config = configure(port, &apt).map_err(|e| e.to_string())?;
     let apt_get = || {
         let mut command = Command::new("apt-get");
         command.arg("-q").env("APT_CONFIG", &config);
@@ -142,13 +163,17 @@ fn fetch(folder: &Path, packages: &[&str], whole: bool) -> Result<(), String> {
 
 /// Writes a configuration of apt that has nothing to do with the host's packages: its own lists, its own architecture.
 /// The host's say where Debian is found and how it is reached.
-fn configure(apt: &Path) -> std::io::Result<PathBuf> {
+fn configure(port: Port, apt: &Path) -> std::io::Result<PathBuf> {
+    let Port {
+        release,
+        architecture,
+    } = port;
     let targets = ["Created-By: Packages", "Component: main", "Origin: Debian"];
     let mirror = output(
         Command::new("apt-get")
             .args(["indextargets", "--format", "$(REPO_URI)"])
             .args(targets)
-            .arg(format!("Codename: {RELEASE}")),
+            .arg(format!("Codename: {release}")),
     );
     let mirror = mirror.unwrap_or_default();
     let mirror = mirror.lines().next().unwrap_or(MIRROR);
@@ -168,18 +193,18 @@ fn configure(apt: &Path) -> std::io::Result<PathBuf> {
         ("Dir::Etc::parts", "/dev/null".into()),
         ("Dir::Etc::sourcelist", at("sources.list")),
         ("Dir::Etc::sourceparts", "/dev/null".into()),
-        ("APT::Architecture", "mipsel".into()),
+        ("APT::Architecture", architecture.into()),
         // As root, apt would give the lists to a user who may not be able to reach this folder.
         ("APT::Sandbox::User", "root".into()),
         ("Acquire::Languages", "none".into()),
     ] {
         lines.push(format!("{name} \"{value}\";"));
     }
-    lines.push("APT::Architectures { \"mipsel\"; };".into());
+    lines.push(format!("APT::Architectures {{ \"{architecture}\"; }};"));
     fs::write(apt.join("status"), "")?;
     fs::write(
         apt.join("sources.list"),
-        format!("deb [arch=mipsel signed-by={KEYRING}] {mirror} {RELEASE} main\n"),
+        format!("deb [arch={architecture} signed-by={KEYRING}] {mirror} {release} main\n"),
     )?;
     let config = apt.join("apt.conf");
     fs::write(&config, lines.join("\n"))?;

@@ -1,0 +1,72 @@
+//! Debian on virtio devices.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use solderless_testing::Console;
+use solderless_testing::emulator::Emulator;
+use solderless_testing::installed::{self, Installed, PROMPT};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
+
+/// A copy of the disk, which a guest may write to.
+fn copy(of: &Installed, folder: &Path) -> PathBuf {
+    let disk = folder.join("disk.img");
+    // Holes stay holes.
+    let mut copy = Command::new("cp");
+    let copied = copy.arg("--sparse=always").args([&of.disk, &disk]);
+    assert!(copied.status().expect("a copy").success());
+    disk
+}
+
+/// Waits for the login, and logs in.
+fn log_in(console: &mut Console) {
+    console.expect("malta login: ");
+    console.send("root\r");
+    console.expect(PROMPT);
+}
+
+/// Writes files with their checksums, and looks at them once they are on the disk alone.
+fn writes_files(console: &mut Console) {
+    const WRITE: &str = "mkdir -p /t; for n in 1 2 3; do head -c $((n * 1000001)) /dev/urandom > /t/$n; done; cp -a /usr/sbin /t; cd /t; find . -type f ! -name sums -exec md5sum {} + | sort > /t/sums; cd; sync; echo 3 > /proc/sys/vm/drop_caches; wc -l < /t/sums";
+    let files: u32 = console.run(WRITE, PROMPT).trim().parse().expect("a number");
+    assert!(files > 20, "{files}");
+    has_files(console);
+}
+
+fn has_files(console: &mut Console) {
+    const CHECK: &str = "cd /t; md5sum --quiet -c sums && echo all as written; cd";
+    assert_eq!(console.run(CHECK, PROMPT), "all as written\n");
+}
+
+/// Malta with what a driver of its connectors needs.
+fn malta(installed: &Installed, disk: &Path, options: &[&str]) -> Emulator {
+    let backend = format!("vdisk0=file:{}", disk.display());
+    let modules =
+        "virtio,virtio_ring,virtio_pci_modern_dev,virtio_pci_legacy_dev,virtio_pci,virtio_blk";
+    let append = format!("root=/dev/vda1 console=ttyS0 modules={modules}");
+    Emulator::ours_with(PROGRAM, "malta-virtio")
+        .ram(256)
+        .args(["--backend", &backend])
+        .args(options.iter().copied())
+        .linux(&installed.linux, &append)
+}
+
+#[test]
+fn debian_works_on_a_disk_in_a_connector_of_malta() {
+    let Some(installed) = installed::disk() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let disk = copy(&installed, folder.path());
+    let mut console = Console::start(malta(&installed, &disk, &[]).command());
+    log_in(&mut console);
+    writes_files(&mut console);
+    console.send("reboot\r");
+    log_in(&mut console);
+    has_files(&mut console);
+    console.send("poweroff\r");
+    let ended = console.wait();
+    assert_eq!((ended.code(), &*ended.errors), (Some(0), ""));
+    assert_eq!(installed::damage(&disk), None);
+}
