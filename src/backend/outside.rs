@@ -539,6 +539,12 @@ impl Outside {
         self.ends
     }
 
+    /// Wakes whoever waits here, from any thread.
+    pub fn waker(&self) -> impl Fn() + Send + use<> {
+        let post = self.post.clone();
+        move || drop(post.word(Word::Room))
+    }
+
     /// What has come, without waiting.
     pub fn poll(&mut self) -> Option<Heard> {
         self.early

@@ -36,7 +36,7 @@ use crate::backend;
 use crate::compose::{self, Loaded, Options};
 use crate::diagnostics::Report;
 use crate::plan::Plan;
-use crate::state::{self, Patience, Stream, Uri};
+use crate::state::{self, Description, Link, Patience, Stream, StreamError, Uri};
 use crate::visible::{name, visible};
 
 /// Compose machines from TOML, and run them.
@@ -289,34 +289,78 @@ fn resolve(board: Option<&str>, options: &Options) -> anyhow::Result<Loaded> {
     Ok(loaded)
 }
 
-/// Opens a stream, and resolves the board it goes on as: the one named, or its own, with settings over it. Also its own
-/// board's plan.
+/// A machine that was saved, or comes from another program.
+struct Restored {
+    stream: Stream,
+    /// The plan of its own board.
+    own: Plan,
+    /// The board as which it goes on.
+    loaded: Loaded,
+    /// Its source waits there.
+    link: Option<Link>,
+}
+
+/// Opens a stream, and resolves the board it goes on as: the one named, or its own, with settings over it. One of another board is
+/// refused before its memory is read.
 fn restore(
     uri: &Uri,
     board: Option<&str>,
     options: &Options,
     patience: Patience<'_>,
-) -> anyhow::Result<(Stream, Plan, Loaded)> {
+) -> anyhow::Result<Restored> {
     let mut bar = crate::progress::Bar::new("loading");
-    let stream = Stream::open(uri, &mut |done, of| bar.at(done, of), patience);
-    let stream = stream.with_context(|| uri.to_string())?;
-    let own = stream.board(&Options {
+    let (mut boards, mut refusal) = (None, None);
+    let check = &mut |description: &Description| match fits(description, board, options) {
+        Ok(fit) => {
+            boards = Some(fit);
+            Ok(())
+        }
+        Err(e) => {
+            let why = match e.downcast_ref() {
+                Some(Unbuildable(report)) => report.render(false),
+                None => format!("{e:#}"),
+            };
+            refusal = Some(e);
+            Err(StreamError::Broken(why))
+        }
+    };
+    let stream = Stream::open_if(uri, check, &mut |done, of| bar.at(done, of), patience);
+    if let Some(refusal) = refusal {
+        return Err(refusal);
+    }
+    let (stream, link) = stream.with_context(|| uri.to_string())?;
+    let (own, loaded) = boards.context("the stream was not looked at")?;
+    Ok(Restored {
+        stream,
+        own,
+        loaded,
+        link,
+    })
+}
+
+/// The plan of the board that a stream is of, and the board as which its machine goes on.
+fn fits(
+    stream: &Description,
+    board: Option<&str>,
+    options: &Options,
+) -> anyhow::Result<(Plan, Loaded)> {
+    let own = stream.resolve(&Options {
         trust: options.trust,
         ..Options::default()
     })?;
     let loaded = if board.is_some() || options.run_file.is_some() {
         resolve(board, options)?
     } else if !options.lay_over() {
-        return Ok((stream, own.plan.clone(), own));
+        return Ok((own.plan.clone(), own));
     } else {
-        stream.board(options)?
+        stream.resolve(options)?
     };
     let refusals = stream.refusals(&own.plan, &loaded.plan);
     if !refusals.is_empty() {
         let remedies = state::remedies(&own.plan, &loaded);
         return Err(state::Error::misfit(&own.plan, &loaded.plan, &refusals, &remedies).into());
     }
-    Ok((stream, own.plan, loaded))
+    Ok((own.plan, loaded))
 }
 
 /// Says why a command was not carried out, in the form that suits it.

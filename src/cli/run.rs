@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use object::ReadCache;
 use solderless_model::{Engine, Interface, RegionKind, SlotKind};
 
+use super::Restored;
 use crate::backend::{self, Backend, Block, Chardev, ExitOn, Image, LOST, Outside, To};
 use crate::compose::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
@@ -21,7 +22,7 @@ use crate::machine::{
 use crate::monitor::{Sessions, Vm};
 use crate::plan::{BoardSlot, Boot, Plan};
 use crate::registry;
-use crate::state::{self, Description, Stream, Uri, snapshots};
+use crate::state::{self, Description, Link, Stream, Uri, snapshots};
 use crate::visible::{shown, visible};
 
 /// Calendar time at power-on in deterministic mode: 2024-01-01 00:00:00 UTC.
@@ -73,7 +74,7 @@ pub struct Args {
     #[arg(long, value_name = "DISC", value_hint = clap::ValueHint::FilePath)]
     cdrom: Vec<String>,
     /// Go on from a saved machine: file:PATH, exec:COMMAND, unix:PATH, tcp:HOST:PORT or fd:N; a board that is named too must be the saved one's
-    #[arg(long, value_name = "URI", conflicts_with_all = ["firmware", "kernel", "initrd", "append"], add = super::complete::snapshots())]
+    #[arg(long, visible_alias = "incoming", value_name = "URI", conflicts_with_all = ["firmware", "kernel", "initrd", "append"], add = super::complete::snapshots())]
     restore: Option<Uri>,
     /// Save the machine where the run ends, to a place as for --restore
     #[arg(long, value_name = "URI")]
@@ -212,7 +213,7 @@ fn prepare_and_run(args: &Args) -> Result<u8> {
     match &args.restore {
         None => {
             let loaded = super::resolve(board, &options)?;
-            start(&with_run_file(args, &loaded)?, &loaded, None)
+            start(&with_run_file(args, &loaded)?, &loaded, None, &mut None)
         }
         Some(uri) => {
             let limit = args.max_time.map(|limit| limit.max(LOAD_PATIENCE));
@@ -234,9 +235,19 @@ fn prepare_and_run(args: &Args) -> Result<u8> {
                 complain(&format!("error: {e:#}"));
                 return Ok(TIME_UP);
             }
-            let (stream, own, loaded) = restored?;
-            let args = with_run_file(args, &loaded)?;
-            start(&args, &loaded, Some((stream, own)))
+            let Restored {
+                stream,
+                own,
+                loaded,
+                mut link,
+            } = restored?;
+            let args = with_run_file(args, &loaded);
+            let status =
+                args.and_then(|args| start(&args, &loaded, Some((stream, own)), &mut link));
+            if let (Err(e), Some(link)) = (&status, link) {
+                link.refuse(&format!("{e:#}"));
+            }
+            status
         }
     }
 }
@@ -289,8 +300,14 @@ fn refuse(loaded: &Loaded, problems: Vec<Problem>) -> Result<(), super::Unbuilda
     Err(super::Unbuildable(Report::new(sources, problems)))
 }
 
-/// Runs a board's machine: a new one, or one from a stream, which comes with its own board's plan.
-fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<u8> {
+/// Runs a board's machine: a new one, or one from a stream, which comes with its own board's plan, and whose source may wait at
+/// the link for what becomes of it.
+fn start(
+    args: &Args,
+    loaded: &Loaded,
+    saved: Option<(Stream, Plan)>,
+    link: &mut Option<Link>,
+) -> Result<u8> {
     let plan = &loaded.plan;
     let monitors = monitors(args)?;
     let debugger = args.gdb.as_deref().or(args.gdb_1234.then_some("tcp::1234"));
@@ -307,6 +324,7 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
     let stdio = stdio(plan, &backends, &monitors)?;
     let (door, header) = door(args, plan, saved.is_some())?;
     let (deterministic, replays) = (header.deterministic, args.replay_events.is_some());
+    let stands = saved.as_ref().is_some_and(|(stream, _)| stream.stands);
     let mut machine = match saved {
         Some((stream, own)) => {
             let fittings = Fittings {
@@ -383,9 +401,12 @@ fn start(args: &Args, loaded: &Loaded, saved: Option<(Stream, Plan)>) -> Result<
         max_time: args.max_time,
     };
     let mut vm = Vm::new(machine, loaded, run, &args.snapshots, sessions);
-    vm.paused = args.stopped;
+    vm.paused = args.stopped || stands;
     let plugged = backends.iter().map(|b| b.as_ref().map(Backend::to_string));
     vm.plugged = plugged.map(Option::unwrap_or_default).collect();
+    if let Some(link) = link.take() {
+        link.take_over()?;
+    }
     let (mut machine, end) = vm.drive();
     if let Err(e) = machine.conclude(end) {
         bail!(of_log(args, &e));

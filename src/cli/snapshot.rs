@@ -138,7 +138,7 @@ fn number(text: &str) -> Option<u64> {
 fn verify(file: &Path) -> Result<String> {
     let mut bar = crate::progress::Bar::new("reading");
     let uri = Uri::File(file.to_owned());
-    let stream = uri.read(&mut forever, |from| {
+    let stream = uri.read(&mut forever, |from, _| {
         Stream::read(from, &mut |done, of| bar.at(done, of))
     });
     let stream = stream.with_context(|| shown(file))?;

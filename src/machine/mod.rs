@@ -28,7 +28,7 @@ pub use events::{Event, JobDone, Message, Moment, Word};
 pub use log::{Header, Journal, LogError, Script, Source};
 pub use run::{End, Host, Pace, Run};
 pub use sections::{CLOCK, Kept, Of, memories};
-pub use watch::Watch;
+pub use watch::{Watch, Watched};
 
 use crate::plan::{Address, Bus, Plan};
 use domain::turns::Limit;

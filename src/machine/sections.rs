@@ -143,10 +143,28 @@ impl Machine {
         self.sections(version, true)
     }
 
+    /// The same without what is as it was when the machine was built: what a reset writes to memory, which can be large.
+    ///
+    /// # Errors
+    /// As for [`Machine::save`].
+    pub fn save_what_changes(&self, version: u32) -> Result<Vec<Section>, StateError> {
+        let changes = self.kept.iter().filter(|kept| kept.of != Of::Boot);
+        self.sections_of(changes, version, true)
+    }
+
     /// The same, or what a guest can see of it: without what is not let in yet, and where the run was stopped last.
     pub(super) fn sections(&self, version: u32, whole: bool) -> Result<Vec<Section>, StateError> {
+        self.sections_of(self.kept.iter(), version, whole)
+    }
+
+    fn sections_of<'a>(
+        &self,
+        kept: impl Iterator<Item = &'a Kept>,
+        version: u32,
+        whole: bool,
+    ) -> Result<Vec<Section>, StateError> {
         let mut out = Writer::new(version);
-        for Kept { path, of } in &self.kept {
+        for Kept { path, of } in kept {
             match *of {
                 Of::Device(index) => {
                     if let Some(device) = self.domain.at_rest(DevId(index as u32)) {

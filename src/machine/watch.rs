@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use solderless_model::memory::Dirty;
-use solderless_model::{NEWEST, StateError};
+use solderless_model::{NEWEST, Section, StateError};
 
 use super::Machine;
 
@@ -12,11 +12,11 @@ use super::Machine;
 ///
 /// It is of the memory that the machine has now: one that is [replaced](Machine::replace) is another.
 #[derive(Debug)]
-pub struct Watch(Vec<Block>);
+pub struct Watch(Vec<Watched>);
 
 /// A block of memory that is state.
 #[derive(Debug)]
-struct Block {
+pub struct Watched {
     /// Whose it is, and which of its blocks.
     place: (String, usize),
     dirty: Dirty,
@@ -28,20 +28,28 @@ impl Machine {
     /// # Errors
     /// As for [`Machine::save`].
     pub fn watch(&self) -> Result<Watch, StateError> {
-        let sections = self.save(NEWEST)?;
-        let blocks = sections.into_iter().flat_map(|section| {
-            let path = section.path;
-            let blocks = section.memory.into_iter().enumerate();
-            blocks.map(move |(number, ram)| Block {
-                place: (path.clone(), number),
-                dirty: ram.dirty(),
-            })
-        });
-        Ok(Watch(blocks.collect()))
+        Ok(Watch::of(&self.save(NEWEST)?))
     }
 }
 
 impl Watch {
+    /// Watches the memory of a machine's sections.
+    pub fn of(sections: &[Section]) -> Self {
+        let blocks = sections.iter().flat_map(|section| {
+            let blocks = section.memory.iter().enumerate();
+            blocks.map(move |(number, ram)| Watched {
+                place: (section.path.clone(), number),
+                dirty: ram.dirty(),
+            })
+        });
+        Self(blocks.collect())
+    }
+
+    /// The blocks, in the order of the sections.
+    pub fn blocks(&self) -> &[Watched] {
+        &self.0
+    }
+
     /// The pages that were written since this was asked last, by their section, which of its blocks, and their numbers.
     pub fn written(&self) -> Vec<(&str, usize, BTreeSet<u32>)> {
         let blocks = self.0.iter().map(|block| {
@@ -51,5 +59,12 @@ impl Watch {
         blocks
             .filter(|block: &(_, _, BTreeSet<_>)| !block.2.is_empty())
             .collect()
+    }
+}
+
+impl Watched {
+    /// The pages of it that were written since this was asked last.
+    pub fn written(&self) -> BTreeSet<u32> {
+        self.dirty.written()
     }
 }

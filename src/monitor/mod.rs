@@ -22,6 +22,7 @@ use serde_json::json;
 
 use crate::compose::Loaded;
 use crate::machine::{End, Machine, Pace, Run};
+use crate::state::Travelled;
 
 pub use commands::JobInfo;
 pub use gdb::Debugger;
@@ -51,7 +52,9 @@ pub struct Vm<'a> {
     pub started: bool,
     /// It stands still because somebody goes on in its place.
     pub moved: bool,
-    /// What became of the last save by `migrate`.
+    /// It stands still because somebody is about to.
+    pub handing_over: bool,
+    /// What became of the last `migrate`.
     pub migration: Option<Migration>,
     /// What programs have started and not dismissed.
     pub jobs: Vec<JobInfo>,
@@ -63,13 +66,15 @@ pub struct Vm<'a> {
     pub debugger: Debugger<'a>,
 }
 
-/// What became of a save.
+/// What became of a machine that was to go on elsewhere.
 #[derive(Debug, Clone)]
 pub struct Migration {
-    /// `completed` or `failed`.
+    /// `completed`, `failed` or `cancelled`.
     pub status: &'static str,
-    /// How long it took.
-    pub time: Duration,
+    /// How far it came.
+    pub travelled: Travelled,
+    /// The machine ran meanwhile.
+    pub live: bool,
     /// Why it failed.
     pub reason: Option<String>,
 }
@@ -93,6 +98,7 @@ impl<'a> Vm<'a> {
             paused: false,
             started: false,
             moved: false,
+            handing_over: false,
             migration: None,
             jobs: Vec::new(),
             end: None,
@@ -112,6 +118,7 @@ impl<'a> Vm<'a> {
         let known = self.known();
         self.sessions.know(known);
         let end = self.until_end();
+        self.give_up_migration();
         let (guest, reason) = match (end, self.end) {
             (_, Some((_, reason))) => (false, reason),
             (End::PowerOff | End::Exit(_), None) => (true, "guest-shutdown"),
@@ -158,9 +165,10 @@ impl<'a> Vm<'a> {
                 }
                 Pace::Watched | Pace::Free => limit.saturating_sub(begin.elapsed()),
             });
-            self.sessions.runs(!self.paused);
+            let still = self.paused || self.handing_over;
+            self.sessions.runs(!still);
             self.machine.step_cpu(self.debugger.stepping());
-            let end = match (self.paused, self.run.pace) {
+            let end = match (still, self.run.pace) {
                 (false, _) => self.machine.run(self.run, &mut self.sessions),
                 // Guest time stands still too.
                 (true, Pace::Deterministic) => self.machine.hold(None, &mut self.sessions),
@@ -177,6 +185,7 @@ impl<'a> Vm<'a> {
                 }
                 end => return end,
             }
+            self.attend_migration();
             while let Some((session, given)) = self.sessions.command() {
                 let begin = Instant::now();
                 match given {

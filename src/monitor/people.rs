@@ -154,16 +154,16 @@ const COMMANDS_OF_QEMU: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "migrate_cancel",
             "migrate_continue",
-            "migrate_incoming",
             "migrate_pause",
             "migrate_recover",
-            "migrate_set_capability",
-            "migrate_set_parameter",
             "migrate_start_postcopy",
         ],
-        "nothing: migrate saves the machine while it stands still, and `run --restore` loads it",
+        "nothing: migrate -d sends all memory before the machine goes on elsewhere, and migrate_cancel gives it up",
+    ),
+    (
+        &["migrate_incoming"],
+        "an option when the program starts: run --incoming URI",
     ),
     (
         &[

@@ -156,13 +156,17 @@ const FOREIGN: &[(&[&str], &str)] = &[
         "there are no disks",
     ),
     (
+        &["migrate-incoming"],
+        "a machine comes where a program is started with `run --incoming URI`",
+    ),
+    (
         &[
-            "migrate-incoming",
-            "migrate_cancel",
-            "migrate-set-parameters",
-            "migrate-set-capabilities",
+            "migrate-continue",
+            "migrate-pause",
+            "migrate-recover",
+            "migrate-start-postcopy",
         ],
-        "migrate saves a machine that stands still, and `run --restore` loads it",
+        "all memory is sent before the machine goes on elsewhere",
     ),
     (
         &[

@@ -15,6 +15,7 @@ use super::people::{self, Known};
 use super::programs::{self, Framer};
 use crate::backend::{Face, Heard, Outlet, Outside, PATIENCE, Said, To};
 use crate::machine::{Backlog, End, Host, Machine, Message, Sink, Word};
+use crate::state::{Limits, Outgoing, Step};
 use crate::visible::visible;
 
 /// What stands before a line.
@@ -46,6 +47,15 @@ pub struct Sessions {
     share: Share,
     /// Somebody's words were not looked at, because the share was used up.
     late: bool,
+    /// The machine is on its way to another program, within these limits.
+    outgoing: Option<Outgoing>,
+    limits: Limits,
+    /// Programs are told how far it is.
+    told: bool,
+    /// What has become of that, until it is asked for.
+    step: Step,
+    /// When the machine went on last.
+    went_on: Instant,
 }
 
 /// A command that was given.
@@ -169,7 +179,74 @@ impl Sessions {
             known: Known::default(),
             share: Share::new(),
             late: false,
+            outgoing: None,
+            limits: Limits::default(),
+            told: false,
+            step: Step::Goes,
+            went_on: Instant::now(),
         }
+    }
+
+    /// Wakes the machine's thread.
+    pub fn waker(&self) -> impl Fn() + Send + use<> {
+        self.outside.waker()
+    }
+
+    /// The machine on its way to another program, if it is; and what the way may take.
+    pub fn migration(&mut self) -> (&mut Option<Outgoing>, &mut Limits) {
+        (&mut self.outgoing, &mut self.limits)
+    }
+
+    /// Tells programs how far it is, if they want to know.
+    pub fn tell_migration(&mut self, status: &str) {
+        if self.told {
+            let data = serde_json::json!({ "status": status });
+            self.event("MIGRATION", Some(data));
+        }
+    }
+
+    /// Whether they do.
+    pub fn is_migration_told(&self) -> bool {
+        self.told
+    }
+
+    /// Has them be told, or not.
+    pub fn tells_migration(&mut self, told: bool) {
+        self.told = told;
+    }
+
+    /// What is to be done about it.
+    pub fn step(&mut self) -> Step {
+        std::mem::replace(&mut self.step, Step::Goes)
+    }
+
+    /// Sends as much of the machine as the wire takes. Whether something is to be done about it.
+    fn pump(&mut self) -> bool {
+        if let Some(outgoing) = &mut self.outgoing
+            && self.step == Step::Goes
+        {
+            let was_ready = outgoing.is_ready();
+            self.step = outgoing.pump(&self.limits);
+            if outgoing.is_ready() != was_ready {
+                self.tell_migration("active");
+            }
+        }
+        self.step != Step::Goes
+    }
+
+    /// Holds up a machine that writes memory faster than the wire takes it.
+    fn hold_up(&mut self) {
+        let ran = self.went_on.elapsed();
+        let time = self.outgoing.as_ref().map(|o| o.hold_up(ran));
+        let until = Instant::now() + time.unwrap_or_default();
+        while !self.pump() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            std::thread::sleep(left.min(Duration::from_millis(2)));
+        }
+        self.went_on = Instant::now();
     }
 
     /// Where those are that are on no console's terminal, as it is written.
@@ -420,7 +497,10 @@ impl Sessions {
 
 impl Host for Sessions {
     fn poll(&mut self) -> Option<Message> {
-        if self.due() == Ok(true) {
+        if self.outgoing.is_some() {
+            self.hold_up();
+        }
+        if self.step != Step::Goes || self.due() == Ok(true) {
             return Some(Word::Pause.into());
         }
         let heard = self.outside.poll()?;
@@ -428,13 +508,22 @@ impl Host for Sessions {
     }
 
     fn wait(&mut self, time: Option<Duration>) -> Option<Message> {
+        if self.pump() {
+            return Some(Word::Pause.into());
+        }
+        let sooner = |time: Option<Duration>, other| time.map_or(other, |time| time.min(other));
         let time = match self.due() {
             Ok(true) => return Some(Word::Pause.into()),
             Ok(false) => time,
             // Those who wait for their share are looked at when it has come.
-            Err(wait) => Some(time.map_or(wait, |time| time.min(wait))),
+            Err(wait) => Some(sooner(time, wait)),
         };
-        match self.outside.wait(time) {
+        let due = self.outgoing.as_ref().and_then(Outgoing::due);
+        let time = due.map_or(time, |due| Some(sooner(time, due)));
+        let heard = self.outside.wait(time);
+        // It has not run meanwhile.
+        self.went_on = Instant::now();
+        match heard {
             Some(heard) => Some(self.sort(heard)),
             None if self.due() == Ok(true) => Some(Word::Pause.into()),
             None => None,

@@ -5,6 +5,7 @@
 
 pub mod fit;
 pub mod layout;
+mod live;
 pub mod payload;
 mod runs;
 pub mod snapshots;
@@ -18,6 +19,7 @@ use serde_json::Value as Json;
 use solderless_model::StateError;
 
 pub use layout::Layout;
+pub use live::{Limits, Link, Outgoing, Step, Travelled};
 pub use stream::{Description, Progress, Stream, StreamError};
 pub use uri::{Patience, Uri, forever};
 
@@ -107,6 +109,25 @@ impl Description {
             },
         }
     }
+
+    /// Resolves the board, with settings over it.
+    ///
+    /// # Errors
+    /// This program cannot build the board.
+    pub fn resolve(&self, options: &Options) -> Result<Loaded, Error> {
+        let devices = self.about.devices.iter();
+        let saved = devices.map(|(name, says)| (name.clone(), says.properties.clone()));
+        let board = &self.board;
+        let loaded = compose::open_saved("the stream's board", board, &saved.collect(), options);
+        loaded.map_err(|report| Error::Board(Box::new(report)))
+    }
+
+    /// Why a machine of this description cannot become one of this plan; `board` is its own, as this program resolves it.
+    pub fn refusals(&self, board: &Plan, plan: &Plan) -> Vec<String> {
+        let mut all = drift(&self.about.devices, board);
+        all.extend(misfits(&self.about.layout, board, plan));
+        all
+    }
 }
 
 /// Saves a machine that stands still. `description` is that of its board. Returns the length of the stream.
@@ -122,7 +143,7 @@ pub fn save(
     patience: Patience<'_>,
 ) -> Result<u64, Error> {
     let sections = machine.save(description.about.state)?;
-    to.write(patience, |out| {
+    to.write(patience, |out, _| {
         Ok(stream::write(out, description, &sections, progress)?)
     })
 }
@@ -133,9 +154,29 @@ impl Stream {
     /// # Errors
     /// It cannot be read, is none, or is damaged; or `patience` with its place is over.
     pub fn open(from: &Uri, progress: Progress<'_>, patience: Patience<'_>) -> Result<Self, Error> {
+        Self::open_if(from, &mut |_| Ok(()), progress, patience).map(|(stream, _)| stream)
+    }
+
+    /// The same, unless `check` says that no machine of this description is to be had: it is asked before any memory comes. A source
+    /// whose machine runs meanwhile waits at the link for what became of it.
+    ///
+    /// # Errors
+    /// As [`Stream::open`]; or `check` says no.
+    pub fn open_if(
+        from: &Uri,
+        check: &mut dyn FnMut(&Description) -> Result<(), StreamError>,
+        progress: Progress<'_>,
+        patience: Patience<'_>,
+    ) -> Result<(Self, Option<Link>), Error> {
         match from {
-            Uri::File(path) if fs::metadata(path)?.is_file() => Ok(Self::map(&files::open(path)?)?),
-            other => other.read(patience, |from| Ok(Self::read(from, progress)?)),
+            Uri::File(path) if fs::metadata(path)?.is_file() => {
+                let stream = Self::map(&files::open(path)?)?;
+                check(&stream.description)?;
+                Ok((stream, None))
+            }
+            other => other.read(patience, |from, back| {
+                Ok(Self::arrive(from, back, check, progress)?)
+            }),
         }
     }
 
@@ -144,18 +185,12 @@ impl Stream {
     /// # Errors
     /// This program cannot build the board.
     pub fn board(&self, options: &Options) -> Result<Loaded, Error> {
-        let devices = self.description.about.devices.iter();
-        let saved = devices.map(|(name, says)| (name.clone(), says.properties.clone()));
-        let board = &self.description.board;
-        let loaded = compose::open_saved("the stream's board", board, &saved.collect(), options);
-        loaded.map_err(|report| Error::Board(Box::new(report)))
+        self.description.resolve(options)
     }
 
     /// Why the stream cannot be loaded into a machine of this plan; `board` is its own, as this program resolves it.
     pub fn refusals(&self, board: &Plan, plan: &Plan) -> Vec<String> {
-        let mut all = drift(&self.description.about.devices, board);
-        all.extend(misfits(&self.description.about.layout, board, plan));
-        all
+        self.description.refusals(board, plan)
     }
 
     /// Builds a machine of a plan from the stream; `board` is its own, as this program resolves it, and `fittings` has

@@ -12,24 +12,24 @@ use solderless_model::memory::{PAGE, Ram};
 use solderless_model::{Section, Size, Type};
 
 use super::layout::Layout;
+use super::live::{self, LIVE, Link};
 use super::runs::{BUFFER, Content, Run, fill, read_padded, runs, write_padded};
 use crate::plan::MOST_MEMORY;
 use crate::visible::name;
 
 /// What a stream starts with.
-const MAGIC: [u8; 8] = *b"\x93SOLDER\n";
+pub(super) const MAGIC: [u8; 8] = *b"\x93SOLDER\n";
 /// What it ends with, behind the checksum of all that stands before.
 const END: [u8; 8] = *b"\x93SOLEND\n";
-/// The newest format of the header and what it points to; it also says that sections are encoded by bincode 2 with
-/// fixed-width little-endian integers.
-const FORMAT: u32 = 2;
-/// From this format on, runs of memory may be repeated. A stream without such runs has the format before.
+/// The newest format of streams of a machine that stands still, from which on runs of memory may be repeated; a stream without such
+/// runs has the format before. Both also say that sections are encoded by bincode 2 with fixed-width little-endian integers, as
+/// they are in those of a machine that runs ([`LIVE`]).
 const REPEATS: u32 = 2;
 
 /// The most bytes of what a stream says of itself: its board, which has few, and the devices and layout of that.
-const MOST_DESCRIPTION: u64 = 64 << 20;
+pub(super) const MOST_DESCRIPTION: u64 = 64 << 20;
 /// The most bytes of sections, which hold a kernel and its initial RAM disk: as much as half of what a CPU of 32 bits reaches.
-const MOST_SECTIONS: u64 = 2 << 30;
+pub(super) const MOST_SECTIONS: u64 = 2 << 30;
 /// The most bytes of the table: as many as if each page that there can be were a run.
 const MOST_TABLE: u64 = 64 << 20;
 
@@ -51,7 +51,7 @@ pub enum StreamError {
     Broken(String),
 }
 
-fn broken<T>(reason: impl Into<String>) -> Result<T, StreamError> {
+pub(super) fn broken<T>(reason: impl Into<String>) -> Result<T, StreamError> {
     Err(StreamError::Broken(reason.into()))
 }
 
@@ -100,6 +100,8 @@ pub struct Stream {
     pub length: u64,
     /// How many bytes of guest memory it carries.
     pub carried: u64,
+    /// The machine stood still, and is to stand still where it goes on.
+    pub stands: bool,
 }
 
 /// Filled runs are mapped from a piece of memory of this size: a longer one takes longer to fill than it saves mappings.
@@ -126,11 +128,17 @@ struct Header {
     memory: Extent,
 }
 
+/// What every stream begins with: what it is, its format and flags.
+pub(super) fn start_of(format: u32, flags: u32) -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
+    out.extend(format.to_le_bytes());
+    out.extend(flags.to_le_bytes());
+    out
+}
+
 impl Header {
     fn encode(&self) -> Vec<u8> {
-        let mut out = MAGIC.to_vec();
-        out.extend(self.format.to_le_bytes());
-        out.extend(0u32.to_le_bytes());
+        let mut out = start_of(self.format, 0);
         out.extend(self.total.to_le_bytes());
         for extent in [self.description, self.sections, self.table, self.memory] {
             out.extend(extent.at.to_le_bytes());
@@ -147,9 +155,9 @@ impl Header {
             return broken("this is no stream of a machine's state");
         }
         let format = from.u32()?;
-        if format > FORMAT {
+        if format > LIVE {
             return broken(format!(
-                "the stream has format {format}, this program reads up to {FORMAT}: a newer program wrote it"
+                "the stream has format {format}, this program reads up to {LIVE}: a newer program wrote it"
             ));
         }
         check(bytes, "header")?;
@@ -222,7 +230,7 @@ fn check<'a>(bytes: &'a [u8], what: &str) -> Result<&'a [u8], StreamError> {
 }
 
 /// What is left to decode.
-struct Bytes<'a>(&'a [u8]);
+pub(super) struct Bytes<'a>(pub &'a [u8]);
 
 impl<'a> Bytes<'a> {
     fn take(&mut self, len: u64) -> Result<&'a [u8], StreamError> {
@@ -238,16 +246,16 @@ impl<'a> Bytes<'a> {
         }
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], StreamError> {
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], StreamError> {
         let bytes = self.take(N as u64)?;
         bytes.try_into().or_else(|_| broken("it ends early"))
     }
 
-    fn u32(&mut self) -> Result<u32, StreamError> {
+    pub fn u32(&mut self) -> Result<u32, StreamError> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Result<u64, StreamError> {
+    pub fn u64(&mut self) -> Result<u64, StreamError> {
         self.array().map(u64::from_le_bytes)
     }
 
@@ -255,6 +263,73 @@ impl<'a> Bytes<'a> {
         let len = self.u64()?;
         let bytes = self.take(len)?.to_vec();
         String::from_utf8(bytes).or_else(|_| broken(format!("the {what} is no text")))
+    }
+
+    /// What a stream says of itself.
+    pub fn description(&mut self) -> Result<Description, StreamError> {
+        let board = self.text("board")?;
+        let about = self.text("layout")?;
+        // JSON has no end of a line in a text but as an escape, and our names have none.
+        if about.contains('\\') && serde_json::from_str(&about).is_ok_and(|about| breaks(&about)) {
+            return broken("a name in its description has more than one line");
+        }
+        let about: About = serde_json::from_str(&about)
+            .map_err(|e| StreamError::Broken(format!("the description makes no sense: {e}")))?;
+        Ok(Description { board, about })
+    }
+}
+
+/// Writes what a stream says of itself.
+pub(super) fn put_description(out: &mut Vec<u8>, description: &Description) -> io::Result<()> {
+    put_text(out, &description.board);
+    put_text(out, &serde_json::to_string(&description.about)?);
+    Ok(())
+}
+
+/// The memory blocks of a stream, as they are said to be.
+pub(super) struct Memories {
+    /// The sizes of those that each section has.
+    says: Vec<Vec<Option<u64>>>,
+    total: u64,
+}
+
+impl Memories {
+    pub fn of(layout: &Layout) -> Self {
+        let says = layout.sections.iter().map(|says| {
+            let content = layout.content(says);
+            content.map(Type::memories).unwrap_or_default()
+        });
+        Self {
+            says: says.collect(),
+            total: 0,
+        }
+    }
+
+    /// Makes the next block of this section.
+    pub fn block(
+        &mut self,
+        sections: &mut [Section],
+        section: u64,
+        size: u64,
+    ) -> Result<Ram, StreamError> {
+        let index = usize::try_from(section).unwrap_or(usize::MAX);
+        let (Some(section), Some(says)) = (sections.get_mut(index), self.says.get(index)) else {
+            return broken("memory of a section that there is not");
+        };
+        if !says.contains(&Some(size)) && !says.contains(&None) {
+            return broken(format!(
+                "the section {} has {} of memory, which is not what its layout says",
+                section.path,
+                Size(size)
+            ));
+        }
+        self.total = self.total.saturating_add(size.next_multiple_of(PAGE));
+        if self.total > MOST_MEMORY {
+            return broken(format!("it has more than {} of memory", Size(MOST_MEMORY)));
+        }
+        let block = Ram::new(size).map_err(|e| StreamError::Broken(e.to_string()))?;
+        section.memory.push(block.clone());
+        Ok(block)
     }
 }
 
@@ -292,9 +367,7 @@ pub fn write(
     let runs = runs(&blocks)?;
 
     let mut text = Vec::new();
-    put_text(&mut text, &description.board);
-    let about = serde_json::to_string(&description.about).map_err(io::Error::from)?;
-    put_text(&mut text, &about);
+    put_description(&mut text, description)?;
     seal(&mut text, 0);
 
     let mut body = (sections.len() as u32).to_le_bytes().to_vec();
@@ -445,8 +518,29 @@ impl Stream {
     /// # Errors
     /// It cannot be read, is none, or is damaged.
     pub fn read(from: &mut dyn Read, progress: Progress<'_>) -> Result<Self, StreamError> {
+        Self::arrive(from, None, &mut |_| Ok(()), progress).map(|(stream, _)| stream)
+    }
+
+    /// The same. `check` says whether a machine of this description can be taken, before any of its memory comes. Where the
+    /// machine runs meanwhile, and its source can be answered by `back`, it waits for that.
+    ///
+    /// # Errors
+    /// As [`Stream::read`]; or `check` says no.
+    pub fn arrive(
+        from: &mut dyn Read,
+        back: Option<File>,
+        check: &mut dyn FnMut(&Description) -> Result<(), StreamError>,
+        progress: Progress<'_>,
+    ) -> Result<(Self, Option<Link>), StreamError> {
         let mut from = Summed { from, sum: 0 };
-        let (header, mut stream, runs) = Self::start(&mut from)?;
+        let mut start = [0; live::START];
+        from.exact(&mut start)?;
+        let mut parts = Bytes(&start);
+        if parts.take(8)? == MAGIC && parts.u32()? == LIVE {
+            return live::receive(&mut from, parts.u32()?, back, check, progress);
+        }
+        let (header, mut stream, runs) = Self::start(&mut from, &start)?;
+        check(&stream.description)?;
         let mut done = header.memory.at;
         let mut mapper = Mapper::default();
         let mut buffer = vec![0; BUFFER];
@@ -488,11 +582,11 @@ impl Stream {
             return broken("the stream is damaged (its checksum is wrong)");
         }
         stream.length = header.total;
-        Ok(stream)
+        Ok((stream, None))
     }
 
     /// Takes a stream from a file without reading its memory: the pages are mapped, privately. Their checksum is not
-    /// looked at; those of all else are.
+    /// looked at; those of all else are. One that was sent while its machine ran is read.
     ///
     /// # Errors
     /// As [`Stream::read`].
@@ -503,18 +597,28 @@ impl Stream {
             from: &mut reader,
             sum: 0,
         };
-        let (header, mut stream, runs) = Self::start(&mut from)?;
-        if length != header.total {
-            return broken(format!(
-                "the file has {length} bytes, its stream {}: it is {}",
-                header.total,
-                if length < header.total {
+        let whole = |total| match length == total {
+            true => Ok(()),
+            false => broken(format!(
+                "the file has {length} bytes, its stream {total}: it is {}",
+                if length < total {
                     "cut short"
                 } else {
                     "too long"
                 }
-            ));
+            )),
+        };
+        let mut start = [0; live::START];
+        from.exact(&mut start)?;
+        let mut parts = Bytes(&start);
+        if parts.take(8)? == MAGIC && parts.u32()? == LIVE {
+            let (check, progress) = (&mut |_: &_| Ok(()), &mut |_, _| {});
+            let (stream, _) = live::receive(&mut from, parts.u32()?, None, check, progress)?;
+            whole(stream.length)?;
+            return Ok(stream);
         }
+        let (header, mut stream, runs) = Self::start(&mut from, &start)?;
+        whole(header.total)?;
         let mut trailer = [0; TRAILER as usize];
         file.read_exact_at(&mut trailer, length - TRAILER)?;
         Self::end(&trailer)?;
@@ -560,57 +664,36 @@ impl Stream {
         }
     }
 
-    /// Reads everything in front of the memory.
-    fn start(from: &mut Summed<'_>) -> Result<(Header, Self, Vec<Block>), StreamError> {
+    /// Reads everything in front of the memory, from behind the start.
+    fn start(
+        from: &mut Summed<'_>,
+        start: &[u8; live::START],
+    ) -> Result<(Header, Self, Vec<Block>), StreamError> {
         let mut header = [0; HEADER];
-        from.exact(&mut header)?;
+        let (first, rest) = header.split_at_mut(live::START);
+        first.copy_from_slice(start);
+        from.exact(rest)?;
         let header = Header::decode(&header)?;
 
         let bytes = from.claimed(header.description.len)?;
         let mut text = Bytes(check(&bytes, "description")?);
-        let board = text.text("board")?;
-        let about = text.text("layout")?;
+        let description = text.description()?;
         if !text.0.is_empty() {
             return broken("the description has bytes left over");
         }
-        // JSON has no end of a line in a text but as an escape, and our names have none.
-        if about.contains('\\') && serde_json::from_str(&about).is_ok_and(|about| breaks(&about)) {
-            return broken("a name in its description has more than one line");
-        }
-        let about: About = serde_json::from_str(&about)
-            .map_err(|e| StreamError::Broken(format!("the description makes no sense: {e}")))?;
+        let layout = &description.about.layout;
 
         let bytes = from.claimed(header.sections.len)?;
-        let mut sections = sections(&bytes, &about.layout)?;
-        let memories = about.layout.sections.iter().map(|says| {
-            let content = about.layout.content(says);
-            content.map(Type::memories).unwrap_or_default()
-        });
-        let memories: Vec<_> = memories.collect();
+        let mut sections = sections(&bytes, layout)?;
+        let mut memories = Memories::of(layout);
 
         let bytes = from.claimed(header.table.len)?;
         let mut table = Bytes(check(&bytes, "table of memory")?);
         let mut runs = Vec::new();
-        let (mut carried, mut total) = (0u64, 0u64);
+        let mut carried = 0u64;
         for _ in 0..table.u64()? {
             let (section, size, count) = (table.u64()?, table.u64()?, table.u64()?);
-            let index = usize::try_from(section).unwrap_or(usize::MAX);
-            let (Some(section), Some(says)) = (sections.get_mut(index), memories.get(index)) else {
-                return broken("memory of a section that there is not");
-            };
-            if !says.contains(&Some(size)) && !says.contains(&None) {
-                return broken(format!(
-                    "the section {} has {} of memory, which is not what its layout says",
-                    section.path,
-                    Size(size)
-                ));
-            }
-            total = total.saturating_add(size.next_multiple_of(PAGE));
-            if total > MOST_MEMORY {
-                return broken(format!("it has more than {} of memory", Size(MOST_MEMORY)));
-            }
-            let block = Ram::new(size).map_err(|e| StreamError::Broken(e.to_string()))?;
-            section.memory.push(block.clone());
+            let block = memories.block(&mut sections, section, size)?;
             let mut of_block = Vec::new();
             let mut next = 0;
             for _ in 0..count {
@@ -647,11 +730,12 @@ impl Stream {
             return broken("there is something between the parts of the stream");
         }
         let stream = Self {
-            description: Description { board, about },
+            description,
             sections,
             format: header.format,
             length: 0,
             carried: header.memory.len,
+            stands: false,
         };
         Ok((header, stream, runs))
     }
@@ -712,20 +796,20 @@ fn sections(bytes: &[u8], layout: &Layout) -> Result<Vec<Section>, StreamError> 
 }
 
 /// A reader that sums up what it reads.
-struct Summed<'a> {
+pub(super) struct Summed<'a> {
     from: &'a mut dyn Read,
-    sum: u32,
+    pub sum: u32,
 }
 
 impl Summed<'_> {
-    fn exact(&mut self, out: &mut [u8]) -> Result<(), StreamError> {
+    pub fn exact(&mut self, out: &mut [u8]) -> Result<(), StreamError> {
         self.from.read_exact(out).map_err(short)?;
         self.sum = crc32c::crc32c_append(self.sum, out);
         Ok(())
     }
 
     /// Reads so many bytes, taking memory only as they come: the number is but a claim.
-    fn claimed(&mut self, len: u64) -> Result<Vec<u8>, StreamError> {
+    pub fn claimed(&mut self, len: u64) -> Result<Vec<u8>, StreamError> {
         let mut bytes = Vec::new();
         self.from.take(len).read_to_end(&mut bytes)?;
         if bytes.len() as u64 != len {

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal};
 use rustix::process::{getpid, kill_process, pidfd_getfd, pidfd_open};
@@ -97,31 +98,40 @@ impl fmt::Display for Uri {
 }
 
 impl Uri {
+    /// Whether a stream becomes a file there, which has to be whole before it has its name.
+    pub fn is_plain_file(&self) -> bool {
+        let plain = |path: &PathBuf| fs::metadata(path).is_ok_and(|there| there.is_file());
+        match self {
+            Self::File(path) => plain(path) || !path.exists(),
+            _ => false,
+        }
+    }
+
     /// Has a stream written there by `write`. A file is replaced in one step once its content is on the disk: a save that
-    /// is killed, or that fails, leaves what was there.
+    /// is killed, or that fails, leaves what was there. Where the other end can answer, `write` is given the way back.
     ///
     /// # Errors
     /// It cannot be opened or written, `write` fails, the command does, or `patience` is over.
     pub fn write<E: From<io::Error>>(
         &self,
         patience: Patience<'_>,
-        write: impl FnOnce(&mut dyn Write) -> Result<u64, E>,
+        write: impl FnOnce(&mut dyn Write, Option<File>) -> Result<u64, E>,
     ) -> Result<u64, E> {
         match self {
             Self::File(path) if fs::metadata(path).is_ok_and(|there| !there.is_file()) => {
                 let path = path.clone();
                 let open = || File::options().write(true).open(path);
                 let pipe = patiently(patience, open)?;
-                write(&mut Peer::new(pipe, patience))
+                write(&mut Peer::new(pipe, patience), None)
             }
-            Self::File(path) => replace(path, write),
+            Self::File(path) => replace(path, |out| write(out, None)),
             Self::Exec(command) => {
                 let mut child = shell(command).stdin(Stdio::piped()).spawn()?;
                 let Some(pipe) = child.stdin.take() else {
                     return Err(io::Error::from(ErrorKind::BrokenPipe).into());
                 };
                 let mut peer = Peer::new(pipe, &mut *patience);
-                let result = write(&mut peer);
+                let result = write(&mut peer, None);
                 if peer.given_up {
                     terminate(child);
                     return result;
@@ -140,28 +150,35 @@ impl Uri {
             Self::Unix(path) => {
                 let path = path.clone();
                 let stream = patiently(patience, || UnixStream::connect(path))?;
-                write(&mut Peer::new(stream, patience))
+                let back = back(&stream)?;
+                write(&mut Peer::new(stream, patience), back)
             }
             Self::Tcp(address) => {
                 let address = address.clone();
                 let stream = patiently(patience, || TcpStream::connect(address))?;
-                write(&mut Peer::new(stream, patience))
+                let back = back(&stream)?;
+                write(&mut Peer::new(stream, patience), back)
             }
-            Self::Fd(number) => write(&mut Peer::new(descriptor(*number)?, patience)),
+            Self::Fd(number) => {
+                let file = descriptor(*number)?;
+                let back = back(&file)?;
+                write(&mut Peer::new(file, patience), back)
+            }
         }
     }
 
-    /// Has a stream read from there by `read`; a plain file is better mapped.
+    /// Has a stream read from there by `read`; a plain file is better mapped. Where the other end can be answered, `read` is given
+    /// the way back.
     ///
     /// # Errors
     /// It cannot be opened or read, `read` fails, the command does, or `patience` is over.
     pub fn read<T, E: From<io::Error>>(
         &self,
         patience: Patience<'_>,
-        read: impl FnOnce(&mut dyn Read) -> Result<T, E>,
+        read: impl FnOnce(&mut dyn Read, Option<File>) -> Result<T, E>,
     ) -> Result<T, E> {
         match self {
-            Self::File(path) => read(&mut Peer::reader(files::open(path)?, patience)),
+            Self::File(path) => read(&mut Peer::reader(files::open(path)?, patience), None),
             Self::Exec(command) => {
                 let mut child = shell(command)
                     .stdin(Stdio::null())
@@ -171,7 +188,7 @@ impl Uri {
                     return Err(io::Error::from(ErrorKind::BrokenPipe).into());
                 };
                 let mut reader = Peer::reader(pipe, patience);
-                let result = read(&mut reader);
+                let result = read(&mut reader, None);
                 if reader.get_ref().given_up {
                     terminate(child);
                     return result;
@@ -198,21 +215,35 @@ impl Uri {
                 let peer = peer.and_then(|()| listener.io.accept());
                 // The name has served its purpose.
                 let _ = fs::remove_file(path);
-                read(&mut Peer::reader(peer?.0, patience))
+                let peer = peer?.0;
+                let back = back(&peer)?;
+                read(&mut Peer::reader(peer, patience), back)
             }
             Self::Tcp(address) => {
                 let mut listener = Peer::new(TcpListener::bind(address)?, &mut *patience);
                 listener.ready(PollFlags::IN)?;
                 let (peer, _) = listener.io.accept()?;
-                read(&mut Peer::reader(peer, patience))
+                let back = back(&peer)?;
+                read(&mut Peer::reader(peer, patience), back)
             }
-            Self::Fd(number) => read(&mut Peer::reader(descriptor(*number)?, patience)),
+            Self::Fd(number) => {
+                let file = descriptor(*number)?;
+                let back = back(&file)?;
+                read(&mut Peer::reader(file, patience), back)
+            }
         }
     }
 }
 
+/// The way back along a socket; there is none along what is no socket.
+fn back(io: &impl AsFd) -> io::Result<Option<File>> {
+    let copy = io.as_fd().try_clone_to_owned()?;
+    let kind = FileType::from_raw_mode(fstat(&copy)?.st_mode);
+    Ok((kind == FileType::Socket).then(|| File::from(copy)))
+}
+
 /// The other end of a stream, which may take or give nothing for ever.
-struct Peer<'a, T> {
+pub(super) struct Peer<'a, T> {
     io: T,
     patience: Patience<'a>,
     /// How long it was waited for since it had taken or given enough, and what it has since then, in bytes.
@@ -223,7 +254,7 @@ struct Peer<'a, T> {
 }
 
 impl<'a, T: AsFd> Peer<'a, T> {
-    fn new(io: T, patience: Patience<'a>) -> Self {
+    pub fn new(io: T, patience: Patience<'a>) -> Self {
         Self {
             io,
             patience,
@@ -234,7 +265,7 @@ impl<'a, T: AsFd> Peer<'a, T> {
     }
 
     /// For those who read few bytes at a time.
-    fn reader(io: T, patience: Patience<'a>) -> io::BufReader<Self>
+    pub fn reader(io: T, patience: Patience<'a>) -> io::BufReader<Self>
     where
         T: Read,
     {
@@ -393,7 +424,7 @@ mod tests {
         for text in [STUCK, &fifo("out"), &unix] {
             let start = Instant::now();
             let uri: Uri = text.parse().unwrap();
-            let result: io::Result<u64> = uri.write(&mut for_time(most), |out| {
+            let result: io::Result<u64> = uri.write(&mut for_time(most), |out, _| {
                 out.write_all(&vec![0; 16 << 20]).map(|()| 0)
             });
             assert_eq!(result.unwrap_err().to_string(), "enough", "{text}");
@@ -403,13 +434,13 @@ mod tests {
         let free = format!("unix:{}", folder.path().join("free").display());
         for text in [STUCK, &fifo("in"), &free, "tcp:127.0.0.1:0"] {
             let uri: Uri = text.parse().unwrap();
-            let result = uri.read(&mut for_time(most), |from| from.read_exact(&mut [0; 10]));
+            let result = uri.read(&mut for_time(most), |from, _| from.read_exact(&mut [0; 10]));
             assert_eq!(result.unwrap_err().to_string(), "enough", "{text}");
         }
         assert!(!folder.path().join("free").exists(), "a name is left");
         // One that has taken all has not done all.
         let uri: Uri = "exec:cat >/dev/null; exec sleep 600".parse().unwrap();
-        let result: io::Result<u64> = uri.write(&mut for_time(most), |out| {
+        let result: io::Result<u64> = uri.write(&mut for_time(most), |out, _| {
             out.write_all(&vec![0; 1 << 20]).map(|()| 0)
         });
         assert_eq!(result.unwrap_err().to_string(), "enough");
@@ -421,14 +452,14 @@ mod tests {
         let uri: Uri = "exec:while head -c 4096 >/dev/null; do sleep 0.05; done"
             .parse()
             .unwrap();
-        let result: io::Result<u64> = uri.write(&mut soon, |out| {
+        let result: io::Result<u64> = uri.write(&mut soon, |out, _| {
             out.write_all(&vec![0; 1 << 20]).map(|()| 0)
         });
         assert_eq!(result.unwrap_err().to_string(), "enough");
         let uri: Uri = "exec:while head -c 4096 /dev/zero; do sleep 0.05; done"
             .parse()
             .unwrap();
-        let result = uri.read(&mut soon, |from| from.read_exact(&mut [0; 1 << 20]));
+        let result = uri.read(&mut soon, |from, _| from.read_exact(&mut [0; 1 << 20]));
         assert_eq!(result.unwrap_err().to_string(), "enough");
     }
 
@@ -443,7 +474,7 @@ mod tests {
         let uri: Uri = uri.parse().unwrap();
         let content: Vec<u8> = (0..1_000_000u32).map(|n| (n / 7) as u8).collect();
         let most = Duration::from_secs(30);
-        let result: io::Result<u64> = uri.write(&mut for_time(most), |out| {
+        let result: io::Result<u64> = uri.write(&mut for_time(most), |out, _| {
             out.write_all(&content).map(|()| 0)
         });
         result.unwrap();

@@ -23,6 +23,7 @@ mod instants;
 mod linux;
 mod locks;
 mod lockstep;
+mod migration;
 mod mipssim;
 mod models;
 mod monitor;

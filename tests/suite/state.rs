@@ -517,7 +517,7 @@ fn what_a_stream_claims_is_not_believed() {
     let bytes = tiny();
     // A newer format.
     let mut newer = bytes.clone();
-    newer[8] = 3;
+    newer[8] = 4;
     assert!(refusal(&newer).contains("a newer program wrote it"));
     // Another file.
     assert!(refusal(&[b"QEVM".as_slice(), &bytes].concat()).contains("no stream"));

@@ -7,6 +7,7 @@ mod devices;
 mod help;
 mod jobs;
 mod memory;
+mod migration;
 mod run;
 mod saved;
 
@@ -33,7 +34,12 @@ pub static COMMANDS: &[Command] = &[
     command!("", ["info registers"], "the registers of the CPU by groups, or those of these names and groups", memory::registers, memory::say_registers),
     command!("", ["info snapshots"], "the snapshots that there are", saved::list, saved::say_list),
     command!("", ["info time"], "guest time since power-on", about::time, about::say_time),
+    command!("", ["info migrate_capabilities"], "what a migration is to do", migration::capabilities, migration::say_capabilities),
+    command!("", ["info migrate_parameters"], "what a migration may take", migration::parameters, migration::say_parameters),
     command!("", ["loadvm"], "go on from the snapshot NAME", saved::load, silent),
+    command!("", ["migrate"], "have the machine go on elsewhere: at file:PATH, exec:COMMAND, unix:PATH, tcp:HOST:PORT or fd:N", migration::migrate, silent),
+    command!("", ["migrate_set_capability"], "set whether a migration is to do something", migration::set_capability, silent),
+    command!("", ["migrate_set_parameter"], "set what a migration may take", migration::set_parameter, silent),
     command!("", ["print", "p"], "print a number: an expression with registers, such as $sp+16", memory::print, memory::say_printed),
     command!("", ["savevm"], "save the machine as the snapshot NAME", saved::save, silent),
     command!("", ["x"], "print memory by virtual address: /4xw is four words in hexadecimal", memory::logical, memory::say_dumped),
@@ -44,7 +50,10 @@ pub static COMMANDS: &[Command] = &[
     command!("inject-nmi", ["nmi"], "give every CPU a non-maskable interrupt", run::nmi, silent),
     command!("job-dismiss", [], "forget a job that has come to its end", jobs::dismiss),
     command!("memsave", ["memsave"], "write memory to a file, by virtual address", memory::memsave, silent),
-    command!("migrate", ["migrate"], "save the machine to URI, and have it stand still: file:PATH, exec:COMMAND, unix:PATH, tcp:HOST:PORT or fd:N", saved::migrate, silent),
+    command!("migrate", [], "have the machine go on elsewhere", migration::migrate_detached),
+    command!("migrate-set-capabilities", [], "set what a migration is to do", migration::set_capabilities),
+    command!("migrate-set-parameters", [], "set what a migration may take", migration::set_parameters),
+    command!("migrate_cancel", ["migrate_cancel"], "have the machine stay here after all", migration::cancel, silent),
     command!("pmemsave", ["pmemsave"], "write memory to a file, by physical address", memory::pmemsave, silent),
     command!("qom-get", ["qom-get"], "a property of a device", devices::qom_get, devices::say_value),
     command!("qom-list", ["qom-list"], "the devices, or the properties of one", devices::qom_list, devices::say_properties),
@@ -58,7 +67,9 @@ pub static COMMANDS: &[Command] = &[
     command!("query-kvm", [], "whether KVM executes the guest: never", about::kvm),
     command!("query-machines", ["info boards"], "the boards that come with the program", about::machines, about::say_machines),
     command!("query-memory-size-summary", ["info memory_size_summary"], "how much memory the machine has", about::memory_size, about::say_memory_size),
-    command!("query-migrate", ["info migrate"], "what became of the last save by migrate", saved::migration, saved::say_migration),
+    command!("query-migrate", ["info migrate"], "how far a migration is, or what became of the last", migration::migration, migration::say_migration),
+    command!("query-migrate-capabilities", [], "what a migration is to do", migration::capabilities),
+    command!("query-migrate-parameters", [], "what a migration may take", migration::parameters),
     command!("query-name", [], "the machine's name", about::name),
     command!("query-named-block-nodes", [], "the nodes of disks: there are none", devices::blocks),
     command!("query-pci", ["info pci"], "the functions on PCI buses", devices::pci, devices::say_pci),

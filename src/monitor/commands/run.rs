@@ -19,6 +19,8 @@ pub enum RunState {
     Paused,
     /// It stands still and has not run yet.
     Prelaunch,
+    /// It stands still because it is about to go on elsewhere.
+    FinishMigrate,
     /// It stands still because it was saved to go on elsewhere.
     Postmigrate,
 }
@@ -36,6 +38,7 @@ pub struct StatusInfo {
 
 pub fn status(vm: &mut Vm<'_>, _: Nothing) -> Result<StatusInfo, Error> {
     let status = match vm.paused {
+        _ if vm.handing_over => RunState::FinishMigrate,
         false => RunState::Running,
         true if vm.moved => RunState::Postmigrate,
         true if !vm.started => RunState::Prelaunch,
@@ -69,7 +72,16 @@ pub fn cont(vm: &mut Vm<'_>, _: Nothing) -> Result<Nothing, Error> {
     Ok(Nothing {})
 }
 
+/// Fails while what the machine is has been sent to whoever goes on in its place.
+fn is_here(vm: &Vm<'_>) -> Result<(), Error> {
+    match vm.handing_over {
+        true => Err("the machine is about to go on elsewhere; once more in a moment".into()),
+        false => Ok(()),
+    }
+}
+
 pub fn reset(vm: &mut Vm<'_>, _: Nothing) -> Result<Nothing, Error> {
+    is_here(vm)?;
     const REASON: &str = "host-qmp-system-reset";
     if vm.run.no_reboot {
         vm.machine.request(Request::Reset);
@@ -99,6 +111,7 @@ pub fn nmi(vm: &mut Vm<'_>, _: Nothing) -> Result<Nothing, Error> {
 
 /// Has the inputs of this name of all devices high for an instant.
 fn press(vm: &mut Vm<'_>, name: &str, none: &str) -> Result<Nothing, Error> {
+    is_here(vm)?;
     let devices = vm.loaded.plan.devices.iter().enumerate();
     let pins = devices.filter_map(|(index, device)| {
         let inputs = &device.interface.inputs;

@@ -1,95 +1,15 @@
 //! Commands that save and load the machine.
 
-use std::time::Instant;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::Vm;
 use super::super::table::{Error, Nothing};
-use super::super::{Migration, Vm};
-use super::run::stop;
+use super::migration::not_under_way;
 use crate::compose::Options;
 use crate::machine::Fittings;
 use crate::progress::Bar;
 use crate::state::{self, Description, Stream, Uri, snapshots};
-
-/// Where the machine is saved to.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Migrate {
-    /// The place: file:PATH, exec:COMMAND, unix:PATH, tcp:HOST:PORT or fd:N.
-    uri: String,
-    /// Nothing: the answer comes when the machine is saved.
-    #[serde(default)]
-    detach: Option<bool>,
-}
-
-/// Whoever loads the stream goes on in the machine's place, so it then stands still.
-pub fn migrate(vm: &mut Vm<'_>, args: Migrate) -> Result<Nothing, Error> {
-    let _ = args.detach;
-    let uri = args.uri.parse()?;
-    let begin = Instant::now();
-    let result = write(vm, &uri);
-    let word = if result.is_ok() {
-        "completed"
-    } else {
-        "failed"
-    };
-    vm.migration = Some(Migration {
-        status: word,
-        time: begin.elapsed(),
-        reason: result.as_ref().err().map(|e| e.reason.clone()),
-    });
-    if result.is_ok() {
-        stop(vm, Nothing {})?;
-        vm.moved = true;
-    }
-    result.map(|()| Nothing {})
-}
-
-/// What became of the last save by `migrate`.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub struct MigrationInfo {
-    /// `completed` or `failed`; nothing if there was none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<&'static str>,
-    /// Milliseconds that it took.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    total_time: Option<u64>,
-    /// Milliseconds of those in which the machine stood still: all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    downtime: Option<u64>,
-    /// Why it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error_desc: Option<String>,
-}
-
-pub fn migration(vm: &mut Vm<'_>, _: Nothing) -> Result<MigrationInfo, Error> {
-    let last = vm.migration.as_ref();
-    let time = |m: &Migration| u64::try_from(m.time.as_millis()).ok();
-    let completed = last.filter(|m| m.reason.is_none());
-    Ok(MigrationInfo {
-        status: last.map(|m| m.status),
-        total_time: completed.and_then(time),
-        downtime: completed.and_then(time),
-        error_desc: last.and_then(|m| m.reason.clone()),
-    })
-}
-
-pub fn say_migration(info: &MigrationInfo) -> String {
-    let Some(status) = info.status else {
-        return "nothing was saved by migrate\n".to_owned();
-    };
-    let mut text = format!("Migration status: {status}\n");
-    if let Some(time) = info.total_time {
-        text += &format!("total time: {time} ms\n");
-    }
-    if let Some(reason) = &info.error_desc {
-        text += &format!("error: {reason}\n");
-    }
-    text
-}
 
 /// Which snapshot.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -112,7 +32,8 @@ pub fn save(vm: &mut Vm<'_>, args: Snapshot) -> Result<Nothing, Error> {
     write(vm, &uri).map(|()| Nothing {})
 }
 
-fn write(vm: &mut Vm<'_>, uri: &Uri) -> Result<(), Error> {
+/// Saves the machine, which stands still meanwhile.
+pub fn write(vm: &mut Vm<'_>, uri: &Uri) -> Result<(), Error> {
     let description = Description::new(vm.loaded);
     let mut bar = Bar::new("saving");
     let Vm {
@@ -131,6 +52,7 @@ fn write(vm: &mut Vm<'_>, uri: &Uri) -> Result<(), Error> {
 
 /// Goes on from a snapshot: a machine is built of it, and takes the place of the one that runs.
 pub fn load(vm: &mut Vm<'_>, args: Snapshot) -> Result<Nothing, Error> {
+    not_under_way(vm)?;
     if vm.machine.has_log() {
         let reason = "the run has a log of its events, which goes on with this machine alone";
         return Err(format!("{} was not loaded: {reason}", args.name).into());

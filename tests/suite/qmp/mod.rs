@@ -309,12 +309,21 @@ fn what_happens_is_told() {
     console.expect(ROM);
     client.execute("system_reset", json!({}));
     console.expect(ROM);
-    let failed = client.ask(&json!({ "execute": "migrate", "arguments": { "uri": "exec:false" } }));
-    assert!(failed.get("error").is_some(), "{failed}");
-    assert_eq!(
-        client.execute("query-migrate", json!({}))["status"],
-        "failed"
-    );
+    let events = json!({ "capabilities": [{ "capability": "events", "state": true }] });
+    client.execute("migrate-set-capabilities", events);
+    client.execute("migrate", json!({ "uri": "unix:/no/such/socket" }));
+    let failed = loop {
+        let info = client.execute("query-migrate", json!({}));
+        if !["setup", "active", "device"]
+            .iter()
+            .any(|s| info["status"] == *s)
+        {
+            break info;
+        }
+    };
+    assert_eq!(failed["status"], "failed");
+    let why = failed["error-desc"].as_str().expect("a reason");
+    assert!(why.contains("No such file"), "{why}");
     assert_eq!(status(&mut client), "running");
     console.send("reset\r");
     console.expect(ROM);
@@ -331,8 +340,9 @@ fn what_happens_is_told() {
                 time["seconds"].is_u64() && time["microseconds"].is_u64(),
                 "{event}"
             );
-            let reason = event["data"]["reason"].as_str().unwrap_or("");
-            (event["event"].as_str().expect("a name"), reason)
+            let data = &event["data"];
+            let said = data["reason"].as_str().or(data["status"].as_str());
+            (event["event"].as_str().expect("a name"), said.unwrap_or(""))
         })
         .collect();
     assert_eq!(
@@ -342,6 +352,8 @@ fn what_happens_is_told() {
             ("STOP", ""),
             ("RESUME", ""),
             ("RESET", "host-qmp-system-reset"),
+            ("MIGRATION", "setup"),
+            ("MIGRATION", "failed"),
             ("RESET", "guest-reset"),
             ("SHUTDOWN", "guest-shutdown"),
         ]
