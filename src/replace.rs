@@ -2,13 +2,14 @@
 
 use std::fs::{self, File, Permissions};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::visible::shown;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, renameat_with};
+use rustix::io::Errno;
 
 /// Has a file written by `write`, which is there as a whole once its content is on the disk (`fsync`), or not at all: whoever
 /// ends the program finds what was there before or the new content. A new file is its owner's alone to read and write; one
@@ -22,10 +23,25 @@ pub fn replace<T, E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<T, E>,
 ) -> Result<T, E> {
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return write(&mut File::options().write(true).open(path)?);
+    }
+    put(path, true, |mut file| write(&mut file))
+}
+
+/// As [`replace`], with the file itself, for a path where nothing is or, with `over`, a file.
+///
+/// # Errors
+/// As [`replace`]; something is there that is not to be replaced, or no file.
+pub fn put<T, E: From<io::Error>>(
+    path: &Path,
+    over: bool,
+    write: impl FnOnce(&File) -> Result<T, E>,
+) -> Result<T, E> {
+    let taken = || io::Error::new(io::ErrorKind::AlreadyExists, "it is there already");
     let old = match fs::metadata(path) {
-        Ok(there) if !there.is_file() => {
-            return write(&mut File::options().write(true).open(path)?);
-        }
+        Ok(_) if !over => return Err(taken().into()),
+        Ok(there) if !there.is_file() => return Err(io::Error::other("it is no file").into()),
         // Who may not write to it may not replace it; and the host decides whether the links to it are to be followed.
         Ok(_) => Some(File::options().write(true).open(path)?.metadata()?),
         Err(e) if e.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
@@ -60,9 +76,7 @@ pub fn replace<T, E: From<io::Error>>(
         if let Some(old) = &old {
             keep(old, &file)?;
         }
-        let mut out = BufWriter::with_capacity(0, &file);
-        let written = write(&mut out)?;
-        drop(out);
+        let written = write(&file)?;
         file.sync_all()?;
         let name = match part.take() {
             Some(name) => name,
@@ -72,7 +86,17 @@ pub fn replace<T, E: From<io::Error>>(
                 named(&path, link)?.1
             }
         };
-        fs::rename(part.insert(name), &path)?;
+        let name = part.insert(name);
+        match over {
+            true => fs::rename(name, &path)?,
+            // Nor is what has come there meanwhile replaced.
+            false => match renameat_with(CWD, &*name, CWD, &path, RenameFlags::NOREPLACE) {
+                Err(Errno::EXIST) => return Err(taken().into()),
+                // Not every file system can.
+                Err(Errno::INVAL) => fs::rename(name, &path)?,
+                renamed => renamed.map_err(io::Error::from)?,
+            },
+        }
         Ok(written)
     })();
     if let (Err(_), Some(part)) = (&result, part) {
@@ -136,6 +160,27 @@ mod tests {
         whole(&path, b"newer").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"newer");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_there_is_replaced_if_it_may_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let put = |over, text: &[u8]| -> io::Result<()> {
+            put(&path, over, |mut file| file.write_all(text))
+        };
+        put(false, b"first").unwrap();
+        let refused = put(false, b"second").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        put(true, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        // Somebody else is faster.
+        let other = folder.path().join("y");
+        let late: io::Result<()> = super::put(&other, false, |_| fs::write(&other, "theirs"));
+        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&other).unwrap(), b"theirs");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

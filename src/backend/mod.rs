@@ -1,7 +1,7 @@
 //! What plugs into the slots of a board: the terminal, files, sockets, images. Each kind of slot has one enum of backends and
 //! one table of how they are written; a specification is parsed once, here.
 
-mod block;
+pub mod block;
 mod chardev;
 mod exit_on;
 mod image;

@@ -10,6 +10,7 @@ mod dtb;
 mod explain;
 mod fix;
 mod graph;
+mod image;
 mod layout;
 mod lock;
 mod man;
@@ -77,6 +78,8 @@ enum Command {
     Compat(Late<compat::Args>),
     /// Look into saved machines, by the layout that each carries
     Snapshot(Late<snapshot::Args>),
+    /// Make images of disks, and look at, check and copy them
+    Image(Late<image::Args>),
     /// Rewrite deprecated names in boards, chips and overlays; comments and layout stay
     Fix(Late<fix::Args>),
     /// Write a new board's file, which extends another board and says in comments what it can change
@@ -159,6 +162,7 @@ impl Cli {
             Command::Layout(args) => layout::run(&args.0),
             Command::Compat(args) => compat::run(&args.0),
             Command::Snapshot(args) => snapshot::run(&args.0),
+            Command::Image(args) => image::run(&args.0),
             Command::Fix(args) => fix::run(&args.0),
             Command::New(args) => new::run(&args.0),
             Command::Devices(args) => devices::run(&args.0),

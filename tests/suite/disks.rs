@@ -135,3 +135,40 @@ fn a_saved_machine_goes_on_with_the_disk_that_it_had_alone() {
     );
     assert_eq!(restored(&["--disk", "a.img,changed=any"]).0, Some(124));
 }
+
+#[test]
+fn a_guest_makes_no_qcow2_image_of_a_raw_one() {
+    let Some(installed) = installed::disk() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let [raw, given] = ["a.img", "b.img"].map(|name| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, vec![0; 1 << 20]).unwrap();
+        path
+    });
+    let root = format!("{},snapshot", installed.disk.display());
+    let given_raw = format!("{},format=raw", given.display());
+    let more = ["--disk", raw.to_str().unwrap(), "--disk", &given_raw];
+    let mut console = Console::start(ours(&installed, &root).args(more).command());
+    log_in(&mut console);
+    let write = |disk: &str, at: u32| {
+        let to = format!("of=/dev/{disk} bs=4096 seek={at} conv=notrunc,fsync");
+        format!("printf 'QFI\\373' | dd {to} 2> /dev/null && echo written || echo failed")
+    };
+    for (disk, at, said) in [
+        ("sdb", 1, "written"),
+        ("sdb", 0, "failed"),
+        ("sdc", 0, "written"),
+    ] {
+        let answer = console.run(&write(disk, at), PROMPT);
+        assert_eq!(answer.trim(), said, "{disk} {at}");
+    }
+    console.send("poweroff\r");
+    let ended = console.wait();
+    let told = "the guest makes a qcow2 image of a raw one; `,format=raw` lets it";
+    assert!(ended.errors.contains(told), "{}", ended.errors);
+    let begins =
+        |path: &Path, at: usize| std::fs::read(path).unwrap()[at..].starts_with(b"QFI\xfb");
+    assert!(begins(&raw, 4096) && !begins(&raw, 0) && begins(&given, 0));
+}

@@ -19,6 +19,7 @@ mod graph_svg;
 mod guide;
 mod hostile;
 mod hotplug_vs_qemu;
+mod images;
 mod instants;
 mod linux;
 mod locks;

@@ -18,7 +18,7 @@ const DEPTH: u32 = 64;
 
 /// Opens the backing files of an image.
 pub struct Gate {
-    folder: PathBuf,
+    image: PathBuf,
     any: bool,
     left: u32,
     /// Why it has refused one.
@@ -28,9 +28,8 @@ pub struct Gate {
 impl Gate {
     /// For the image at this path; `any` lets it name every file of the host.
     pub fn new(image: &Path, any: bool, problem: Rc<RefCell<Option<io::Error>>>) -> Self {
-        let folder = image.parent().filter(|f| !f.as_os_str().is_empty());
         Self {
-            folder: folder.unwrap_or(Path::new(".")).to_owned(),
+            image: image.to_owned(),
             any,
             left: DEPTH,
             problem,
@@ -43,6 +42,30 @@ impl Gate {
     }
 }
 
+/// Whether the image at this path may lie on that one: it is in the same folder or below it, or `any` lets it.
+///
+/// # Errors
+/// It may not, or one of them is not there.
+pub fn allowed(image: &Path, below: &Path, any: bool) -> io::Result<PathBuf> {
+    let folder = image.parent().filter(|f| !f.as_os_str().is_empty());
+    let named = shown(below);
+    let found = folder.unwrap_or(Path::new(".")).canonicalize();
+    let (folder, whole) = match (found, below.canonicalize()) {
+        (Ok(folder), Ok(whole)) => (folder, whole),
+        (_, Err(e)) | (Err(e), _) => {
+            return Err(io::Error::other(format!(
+                "it lies on {named}, which cannot be opened: {e}"
+            )));
+        }
+    };
+    match any || whole.starts_with(&folder) {
+        true => Ok(whole),
+        false => Err(io::Error::other(format!(
+            "it lies on {named}, which is not in its folder or below it; `,backing=any` lets it"
+        ))),
+    }
+}
+
 impl ImplicitOpenGate<File> for Gate {
     fn open_format<F: FormatDriverBuilder<File>>(
         &mut self,
@@ -52,7 +75,7 @@ impl ImplicitOpenGate<File> for Gate {
             return Err(self.refuse(format!("more than {DEPTH} images lie on one another")));
         };
         let gate = Self {
-            folder: self.folder.clone(),
+            image: self.image.clone(),
             any: self.any,
             left,
             problem: self.problem.clone(),
@@ -65,17 +88,8 @@ impl ImplicitOpenGate<File> for Gate {
             return Err(self.refuse("it lies on something without a name".to_owned()));
         };
         let named = shown(&path);
-        let (folder, whole) = match (self.folder.canonicalize(), path.canonicalize()) {
-            (Ok(folder), Ok(whole)) => (folder, whole),
-            (_, Err(e)) | (Err(e), _) => {
-                return Err(self.refuse(format!("it lies on {named}, which cannot be opened: {e}")));
-            }
-        };
-        if !self.any && !whole.starts_with(&folder) {
-            return Err(self.refuse(format!(
-                "it lies on {named}, which is not in its folder or below it; `,backing=any` lets it"
-            )));
-        }
+        let whole = allowed(&self.image, &path, self.any);
+        let whole = whole.map_err(|e| self.refuse(e.to_string()))?;
         let open = || {
             let file = std::fs::File::open(&whole)?;
             if !file.metadata()?.is_file() {

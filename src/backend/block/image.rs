@@ -8,11 +8,14 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use imago::format::PreallocateMode;
 use imago::qcow2::Qcow2;
-use imago::{FormatAccess, FormatDriverBuilder, StorageOpenOptions};
-use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
+use imago::{FormatAccess, FormatDriverBuilder, Mapping, StorageOpenOptions};
+use rustix::fs::{FallocateFlags, MemfdFlags, SeekFrom as SeekTo, fallocate, memfd_create, seek};
+use rustix::io::Errno;
 use solderless_model::SECTOR;
 
+use super::check::check;
 use super::gate::Gate;
 use super::lock;
 use crate::visible::shown;
@@ -52,7 +55,7 @@ pub const QCOW2_MAGIC: &[u8] = b"QFI\xfb";
 /// The most bytes that a disk has: what 48 bits of sector numbers reach is more than any file has.
 pub const LARGEST: u64 = 1 << 60;
 /// What an overlay copies at once.
-const CLUSTER: u64 = 1 << 16;
+pub(super) const CLUSTER: u64 = 1 << 16;
 
 /// An image that is open.
 #[derive(Debug)]
@@ -109,6 +112,12 @@ impl Image {
             Format::Raw => (Content::Raw(file, len), len.next_multiple_of(SECTOR)),
             Format::Qcow2 => {
                 let itself = file.try_clone()?;
+                // Who writes by tables that do not agree writes over what is there.
+                if mode.write && check(&itself, &mut |_, _| {})?.errors > 0 {
+                    return refuse(
+                        "its tables do not agree, so that writing to it would damage it; `solderless image check` says more, and `qemu-img check -r all` mends it",
+                    );
+                }
                 let opened = open_qcow2(path, file, mode)?;
                 let bytes = opened.size();
                 (Content::Qcow2(Box::new(opened), itself), bytes)
@@ -140,6 +149,70 @@ impl Image {
             bytes,
             writable: true,
         })
+    }
+
+    /// A raw image that is open to be written.
+    pub(super) fn raw(file: File, len: u64) -> Self {
+        Self {
+            content: Content::Raw(file, len),
+            format: Format::Raw,
+            bytes: len.next_multiple_of(SECTOR),
+            writable: true,
+        }
+    }
+
+    /// A qcow2 image that is open to be written.
+    pub(super) fn qcow2(image: FormatAccess<imago::file::File>, file: File) -> Self {
+        Self {
+            bytes: image.size() / SECTOR * SECTOR,
+            content: Content::Qcow2(Box::new(image), file),
+            format: Format::Qcow2,
+            writable: true,
+        }
+    }
+
+    /// Has it so long.
+    ///
+    /// # Errors
+    /// Those of the host; it is a disk of the host, which is as long as it is.
+    pub(super) fn grow(&mut self, bytes: u64) -> io::Result<()> {
+        match &mut self.content {
+            Content::Raw(file, len) => {
+                file.set_len(bytes)?;
+                *len = bytes;
+            }
+            Content::Qcow2(image, _) => {
+                image.resize_grow(bytes, PreallocateMode::None)?;
+            }
+            Content::Overlay(_) => return Err(io::Error::from(ErrorKind::Unsupported)),
+        }
+        self.bytes = bytes / SECTOR * SECTOR;
+        Ok(())
+    }
+
+    /// Whether there may be something but zeroes at a place, and for how many of so many bytes that is so.
+    ///
+    /// # Errors
+    /// Those of the host.
+    pub(super) fn extent(&self, offset: u64, len: u64) -> io::Result<(bool, u64)> {
+        match &self.content {
+            Content::Raw(file, _) => match seek(file, SeekTo::Data(offset)) {
+                Ok(data) if data > offset => Ok((false, len.min(data - offset))),
+                Ok(_) => match seek(file, SeekTo::Hole(offset)) {
+                    Ok(hole) if hole > offset => Ok((true, len.min(hole - offset))),
+                    _ => Ok((true, len)),
+                },
+                Err(Errno::NXIO) => Ok((false, len)),
+                // Not every file system knows.
+                Err(_) => Ok((true, len)),
+            },
+            Content::Qcow2(image, _) => {
+                let (mapping, there) = image.get_mapping(offset, len)?;
+                let zero = matches!(mapping, Mapping::Zero { .. });
+                Ok((!zero, if there == 0 { len } else { there.min(len) }))
+            }
+            Content::Overlay(_) => Ok((true, len)),
+        }
     }
 
     /// The image with a file over it that takes what is written, and is gone with it.
@@ -280,7 +353,7 @@ impl Image {
 }
 
 /// What a file is by what it begins with.
-fn probe(file: &File) -> io::Result<Format> {
+pub(super) fn probe(file: &File) -> io::Result<Format> {
     let mut magic = [0; 4];
     match file.read_exact_at(&mut magic, 0) {
         Ok(()) if magic == QCOW2_MAGIC => Ok(Format::Qcow2),
@@ -362,7 +435,10 @@ impl Overlay {
 }
 
 /// The parts of a piece that lie in one cluster each: where, and which bytes of it.
-fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, std::ops::Range<usize>)> {
+pub(super) fn pieces(
+    offset: u64,
+    len: usize,
+) -> impl Iterator<Item = (u64, std::ops::Range<usize>)> {
     let mut done = 0;
     std::iter::from_fn(move || {
         let at = offset + done as u64;

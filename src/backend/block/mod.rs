@@ -2,12 +2,16 @@
 //!
 //! A disk has a thread of its own, which does one job after the other and says what became of each in the machine's queue.
 
+mod check;
 mod gate;
+mod header;
 mod image;
 mod lock;
+mod whole;
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -15,7 +19,10 @@ use std::time::Duration;
 
 use solderless_model::{Failure, Job, JobId, Medium, SECTOR, Size};
 
+pub use check::{Found, check};
+pub use header::{CORRUPT, DIRTY, Header};
 pub use image::{Format, Image as DiskImage, LARGEST, Mode, QCOW2_MAGIC};
+pub use whole::{Committed, Shape, commit, copy, free};
 
 use super::outside::Post;
 use super::{BackendError, Form, Wrong, read};
@@ -189,7 +196,9 @@ pub(super) fn open(
                     ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem if mode.write => {
                         "; `,snapshot` behind it keeps what the guest writes in a temporary file"
                     }
-                    ErrorKind::NotFound => "; `truncate -s 1G FILE` makes an empty one",
+                    ErrorKind::NotFound => {
+                        "; `solderless image create FILE 8GiB` makes an empty one"
+                    }
                     _ => "",
                 };
                 BackendError::new(format!("{name}: cannot use {path} as a disk: {e}{help}"))
@@ -220,6 +229,7 @@ pub(super) fn open(
         called,
         image,
         slot,
+        broken: false,
         told: 0,
     };
     let thread = thread::Builder::new().name(name.chars().take(15).collect());
@@ -308,6 +318,7 @@ struct Worker {
     image: DiskImage,
     slot: usize,
     guard: bool,
+    broken: bool,
     /// Errors that were told.
     told: u32,
 }
@@ -320,7 +331,7 @@ impl Worker {
         for work in jobs {
             match work {
                 Work::Job(ticket, id, job) => {
-                    let outcome = self.job(&job).map_err(|e| self.failed(&job, &e));
+                    let outcome = self.guarded(&job).map_err(|e| self.failed(&job, &e));
                     let slot = self.slot;
                     let done = JobDone {
                         slot,
@@ -336,9 +347,21 @@ impl Worker {
                 }
             }
         }
-        if let Err(e) = self.image.hand_over() {
+        let ended = catch_unwind(AssertUnwindSafe(|| self.image.hand_over()));
+        if let Ok(Err(e)) = ended {
             tracing::warn!("{}: {} is not whole: {e}", self.name, self.called);
         }
+    }
+
+    /// Does a job. A disk whose image has the code that reads it panic is no more.
+    fn guarded(&mut self, job: &Job) -> io::Result<Vec<u8>> {
+        if self.broken {
+            return Err(io::Error::other("its image cannot be understood"));
+        }
+        catch_unwind(AssertUnwindSafe(|| self.job(job))).unwrap_or_else(|_| {
+            self.broken = true;
+            Err(io::Error::other("its image cannot be understood"))
+        })
     }
 
     fn job(&mut self, job: &Job) -> io::Result<Vec<u8>> {
