@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use signal_hook::iterator::Signals as Incoming;
@@ -38,6 +39,9 @@ const ENDING: &[Signal] = &[
 /// The real-time signals, whose default is the same. The C library keeps those below for itself.
 const REAL_TIME: RangeInclusive<i32> = 34..=64;
 
+/// When those are taken over, after the others.
+const LATER: Duration = Duration::from_millis(20);
+
 /// What a signal means now.
 #[derive(Debug)]
 pub(super) struct Signals {
@@ -59,7 +63,9 @@ impl Signals {
                 Err(e) => return drop(say.send(Err(e))),
             };
             let _ = say.send(Ok(()));
-            // Nobody waits for these: to take them over takes longer than all the others, and nothing sends them unasked.
+            // Nobody waits for these: to take them over takes longer than all the others, and nothing sends them unasked. A guest
+            // has begun by then.
+            std::thread::sleep(LATER);
             for number in REAL_TIME {
                 // Some C libraries keep the first of them too.
                 let _ = incoming.add_signal(number);
