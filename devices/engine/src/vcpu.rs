@@ -353,22 +353,22 @@ impl Vcpu {
         }
     }
 
-    /// The same with an address of 64 bits, for reading and for writing as `rights` say; `large` if the page is a part of a
-    /// larger one.
+    /// The same with an address of 64 bits, for reading and for writing as `rights` say, of a page of `span` bytes.
     pub fn fill_wide(
         &mut self,
         va: u64,
         pa: u64,
         (ram, offset): (u32, u64),
         (readable, writable): (bool, bool),
-        large: bool,
+        span: u64,
     ) {
         if self.halts.watches() && self.halts.watches_page(va, pa) {
             return;
         }
         if let Some(ram) = self.memory.rams.get(ram as usize) {
             let writable = writable && !ram.is_watched((offset / PAGE) as u32);
-            self.wide.fill(va, ram, offset, (readable, writable), large);
+            let rights = (readable, writable);
+            self.wide.fill((va, pa), (ram, offset), rights, span);
         }
     }
 

@@ -24,7 +24,7 @@ mod watch;
 mod wide_tlb;
 pub use soft_tlb::{SoftTlb, layout};
 pub use watch::{Dirty, Reservation, Watcher};
-pub use wide_tlb::{WideTlb, wide_layout};
+pub use wide_tlb::{Hull, WideTlb, wide_layout};
 
 /// Size in bytes of the pages that [`SoftTlb`] and [`Watcher`] work in.
 pub const PAGE: u64 = 4096;

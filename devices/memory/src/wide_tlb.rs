@@ -12,14 +12,15 @@ const SPACES: usize = 16;
 /// No address looks like this once its low bits are cleared.
 const NOTHING: u64 = u64::MAX;
 
-/// What is known of a page: the page if it may be read, and if it may be written, and what is added to an address of it to get
-/// the host's.
+/// What is known of a page: the page if it may be read, and if it may be written, what is added to an address of it to get the
+/// host's, and its physical address.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(32))]
 struct Entry {
     read: u64,
     write: u64,
     base: u64,
+    physical: u64,
 }
 
 /// How a [`WideTlb`] lies in memory, for generated code: at [`VIEW`](wide_layout::VIEW) is the address of a table of entries of
@@ -48,6 +49,7 @@ const NO_ENTRY: Entry = Entry {
     read: NOTHING,
     write: NOTHING,
     base: 0,
+    physical: 0,
 };
 
 /// The table of an address space that has none.
@@ -58,8 +60,34 @@ struct Space {
     /// What it is selected by.
     key: Key,
     entries: Box<[Entry; ENTRIES]>,
-    /// It has pages that are parts of a larger one, so that forgetting one address forgets all.
-    large: bool,
+    /// Those that are parts of a larger page, so that forgetting one forgets all.
+    large: Hull,
+}
+
+/// Addresses that lie among the larger pages which were added: between the first and the last of each half of all addresses.
+#[derive(Debug, Clone, Copy)]
+pub struct Hull([(u64, u64); 2]);
+
+impl Default for Hull {
+    fn default() -> Self {
+        Self([(u64::MAX, 0); 2])
+    }
+}
+
+impl Hull {
+    /// Adds the page of so many bytes, a power of two, that holds an address.
+    pub fn add(&mut self, va: u64, span: u64) {
+        let (first, last) = &mut self.0[(va >> 63) as usize];
+        *first = (*first).min(va & !(span - 1));
+        *last = (*last).max(va | (span - 1));
+    }
+
+    /// Whether an address lies there.
+    #[must_use]
+    pub fn contains(&self, va: u64) -> bool {
+        let (first, last) = self.0[(va >> 63) as usize];
+        (first..=last).contains(&va)
+    }
 }
 
 /// What pages are found by besides their address: any two numbers that say all that a translation depends on.
@@ -148,6 +176,16 @@ impl WideTlb {
     access!(read_u32, write_u32, u32);
     access!(read_u64, write_u64, u64);
 
+    /// The physical address of a naturally aligned value of so many bytes that may be read, or written; `None` is a miss.
+    #[inline(always)]
+    #[must_use]
+    pub fn physical(&self, va: u64, size: u8, write: bool) -> Option<u64> {
+        // SAFETY: a view has as many entries as there are places.
+        let entry = unsafe { &*self.view.add(place(va)) };
+        let tag = if write { entry.write } else { entry.read };
+        (tag == va & !(PAGE - u64::from(size))).then(|| entry.physical | va & (PAGE - 1))
+    }
+
     /// Has accesses from now on be those of an address space and of what else a translation depends on.
     pub fn select(&mut self, key: Key) {
         if key == self.key && self.current.is_some() {
@@ -168,12 +206,12 @@ impl WideTlb {
             self.next = (self.next + 1) % SPACES;
             if let Some(space) = self.spaces.get_mut(place) {
                 space.entries.fill(NO_ENTRY);
-                (space.key, space.large) = (self.key, false);
+                (space.key, space.large) = (self.key, Hull::default());
             } else {
                 self.spaces.push(Space {
                     key: self.key,
                     entries: Box::new([NO_ENTRY; ENTRIES]),
-                    large: false,
+                    large: Hull::default(),
                 });
             }
             self.current = Some(place);
@@ -182,9 +220,16 @@ impl WideTlb {
         self.spaces.get_mut(self.current?)
     }
 
-    /// Enters the page of `ram` that holds `offset` for the virtual page that holds `va`, in place of what is entered
-    /// there, to be read and written as `rights` say; `large` if it is a part of a larger page.
-    pub fn fill(&mut self, va: u64, ram: &Ram, offset: u64, rights: (bool, bool), large: bool) {
+    /// Enters the page of `ram` that holds `offset`, which is at the physical page that holds `pa`, for the virtual page that
+    /// holds `va`, in place of what is entered there, to be read and written as `rights` say. It is forgotten with any address
+    /// of a page of `span` bytes around it.
+    pub fn fill(
+        &mut self,
+        (va, pa): (u64, u64),
+        (ram, offset): (&Ram, u64),
+        rights: (bool, bool),
+        span: u64,
+    ) {
         let Some(at) = ram.page(offset) else {
             return;
         };
@@ -196,20 +241,23 @@ impl WideTlb {
         let Some(space) = self.space() else {
             return;
         };
-        space.large |= large;
+        if span > PAGE {
+            space.large.add(va, span);
+        }
         space.entries[place(va)] = Entry {
             read: tag(rights.0),
             write: tag(rights.1),
             base: (at as u64).wrapping_sub(page),
+            physical: pa & !(PAGE - 1),
         };
     }
 
     /// Forgets what is known of a virtual page in every address space.
     pub fn forget(&mut self, va: u64) {
         for space in &mut self.spaces {
-            if space.large {
+            if space.large.contains(va) {
                 space.entries.fill(NO_ENTRY);
-                space.large = false;
+                space.large = Hull::default();
             } else {
                 space.entries[place(va)] = NO_ENTRY;
             }
@@ -234,7 +282,7 @@ impl WideTlb {
     pub fn clear(&mut self) {
         for space in &mut self.spaces {
             space.entries.fill(NO_ENTRY);
-            space.large = false;
+            space.large = Hull::default();
         }
     }
 }
@@ -251,9 +299,12 @@ mod tests {
         let mut tlb = WideTlb::default();
         tlb.select((7, 1));
         assert_eq!(tlb.read_u32(HIGH + 8), None);
-        tlb.fill(HIGH, &ram, PAGE, (true, false), false);
+        tlb.fill((HIGH, PAGE), (&ram, PAGE), (true, false), PAGE);
         assert_eq!(tlb.read_u64(HIGH + 8), Some(0x1122_3344_5566_7788));
         assert_eq!(tlb.read_u16(HIGH + 10), Some(0x5566));
+        assert_eq!(tlb.physical(HIGH + 8, 8, false), Some(PAGE + 8));
+        assert_eq!(tlb.physical(HIGH + 12, 8, false), None);
+        assert_eq!(tlb.physical(HIGH + 8, 8, true), None);
         assert_eq!(tlb.read_u32(HIGH + 10), None);
         assert!(!tlb.write_u32(HIGH + 8, 0));
         // Another page at the same place.
@@ -262,7 +313,7 @@ mod tests {
         assert_eq!(tlb.read_u64(HIGH + 8), None);
         tlb.select((7, 1));
         assert_eq!(tlb.read_u8(HIGH + 15), Some(0x11));
-        tlb.fill(HIGH, &ram, PAGE, (false, true), false);
+        tlb.fill((HIGH, PAGE), (&ram, PAGE), (false, true), PAGE);
         assert_eq!(tlb.read_u8(HIGH + 15), None);
         assert!(tlb.write_u8(HIGH + 15, 5));
         assert_eq!(ram.read_u8(PAGE + 15), Ok(5));
@@ -272,14 +323,23 @@ mod tests {
 
     #[test]
     fn a_page_of_a_larger_one_takes_the_others_with_it() {
+        const HIGH: u64 = 0xffff_ffff_8000_0000;
         let ram = Ram::new(4 * PAGE).unwrap();
-        for (large, left) in [(false, true), (true, false)] {
-            let mut tlb = WideTlb::default();
-            tlb.fill(0, &ram, 0, (true, true), large);
-            tlb.fill(PAGE, &ram, PAGE, (true, true), large);
-            tlb.forget(0);
-            assert_eq!(tlb.read_u8(0), None);
-            assert_eq!(tlb.read_u8(PAGE).is_some(), left);
+        for (span, forgotten, left) in [
+            (PAGE, 0, true),
+            (1 << 21, 0, false),
+            (1 << 21, (1 << 21) - 1, false),
+            (1 << 21, 1 << 21, true),
+            (1 << 21, HIGH, true),
+        ] {
+            for base in [0, HIGH] {
+                let mut tlb = WideTlb::default();
+                tlb.fill((base + PAGE, PAGE), (&ram, PAGE), (true, true), span);
+                tlb.fill((base + 2 * PAGE, PAGE), (&ram, PAGE), (true, true), span);
+                tlb.forget(base ^ forgotten);
+                let there = [1, 2].map(|n| tlb.read_u8(base + n * PAGE).is_some());
+                assert_eq!(there, [left; 2], "{span:#x} {forgotten:#x}");
+            }
         }
     }
 
@@ -290,7 +350,7 @@ mod tests {
         for space in 0..=SPACES as u64 {
             tlb.select((space, 0));
             assert_eq!(tlb.read_u8(0), None, "{space}");
-            tlb.fill(0, &ram, 0, (true, true), false);
+            tlb.fill((0, 0), (&ram, 0), (true, true), PAGE);
             assert_eq!(tlb.read_u8(0), Some(0));
         }
         tlb.select((0, 0));

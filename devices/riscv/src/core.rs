@@ -1,7 +1,7 @@
 //! The registers of the CPU, and what the executing code needs at hand.
 
 use solderless_engine::{CodeAt, Physical, Vcpu};
-use solderless_model::memory::{PAGE, Reservation};
+use solderless_model::memory::{Hull, PAGE, Reservation};
 use solderless_model::{Cx, Describe, Describer, Persist, Reader, State, StateError, Type, Writer};
 
 use crate::csr::{Csr, MACHINE, satp, status};
@@ -90,6 +90,8 @@ pub struct Core {
     pub data_privilege: u8,
     #[state(skip = "derived: what code is looked up with, besides its page")]
     pub code_key: u64,
+    #[state(skip = "derived: where code is known of pages that are parts of larger ones")]
+    pub large_code: Hull,
     #[state(skip = "derived: address spaces that have a key")]
     code_spaces: [u64; SPACES],
     #[state(skip = "derived: addresses of code are physical, and all of them can be fetched")]
@@ -128,6 +130,7 @@ impl Core {
             unaligned_code: if identity.c { 0 } else { 2 },
             data_privilege: MACHINE,
             code_key: MACHINE_KEY,
+            large_code: Hull::default(),
             code_spaces: [NO_SPACE; SPACES],
             direct: false,
             identity,
@@ -181,7 +184,7 @@ impl Core {
                     && *known != space
                 {
                     *known = space;
-                    self.vcpu.forget_code_pages();
+                    self.forget_code_pages();
                 }
                 (2 * place) | u64::from(privilege & 1)
             }
@@ -234,6 +237,13 @@ impl Core {
     /// Forgets what is known of pages, and what their keys stand for.
     pub fn forget_pages(&mut self) {
         self.vcpu.forget_pages();
+        self.large_code = Hull::default();
+    }
+
+    /// Forgets where code is.
+    pub fn forget_code_pages(&mut self) {
+        self.vcpu.forget_code_pages();
+        self.large_code = Hull::default();
     }
 
     /// An LR has read so many bytes at a physical address.

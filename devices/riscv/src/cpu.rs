@@ -98,6 +98,7 @@ impl Device for RiscvCpu {
             return Err(StateError::new("pc: no address of an instruction"));
         }
         self.engine.clear(core);
+        core.pmp.changed();
         core.mode_changed();
         core.sample(cx);
         core.arm_timer(cx);

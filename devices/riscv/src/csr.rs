@@ -2,6 +2,8 @@
 //!
 //! The Privileged ISA (1.12), chapters 2 to 4; Sstc (1.0.0). Values are as an rv64 holds them; an rv32 sees their halves.
 
+use std::mem::offset_of;
+
 use solderless_model::{Cx, State, TimerId};
 
 use crate::core::Core;
@@ -120,8 +122,38 @@ pub struct Csr {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     None,
-    /// Look whether there is an interrupt, and at the mode, before the next instruction.
+    /// Look whether there is an interrupt before the next instruction.
+    Interrupts,
+    /// The same, and at all else that the next instruction depends on, and when the next thing happens.
     Check,
+}
+
+/// What a register takes that has no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writable {
+    /// Every value.
+    All,
+    /// Addresses where instructions can be.
+    Code,
+    /// Not every value, or there is more to do.
+    Nothing,
+}
+
+/// The place in a [`Csr`] of a register that rv64 has in whole and that is read without more, and what it takes; `None` of all
+/// others.
+pub fn plain(csr: u32) -> Option<(usize, Writable)> {
+    Some(match csr {
+        STVEC => (offset_of!(Csr, stvec), Writable::Nothing),
+        SSCRATCH => (offset_of!(Csr, sscratch), Writable::All),
+        SEPC => (offset_of!(Csr, sepc), Writable::Code),
+        SCAUSE => (offset_of!(Csr, scause), Writable::All),
+        STVAL => (offset_of!(Csr, stval), Writable::All),
+        MSCRATCH => (offset_of!(Csr, mscratch), Writable::All),
+        MEPC => (offset_of!(Csr, mepc), Writable::Code),
+        MCAUSE => (offset_of!(Csr, mcause), Writable::All),
+        MTVAL => (offset_of!(Csr, mtval), Writable::All),
+        _ => return None,
+    })
 }
 
 /// Values of the registers that exist, by number.
@@ -500,11 +532,11 @@ impl Core {
             }
             SSTATUS => {
                 self.set_status(value, Self::SSTATUS);
-                return Effect::Check;
+                return Effect::Interrupts;
             }
             SIE => {
                 c.mie = c.mie & !c.mideleg | value & c.mideleg;
-                return Effect::Check;
+                return Effect::Interrupts;
             }
             STVEC if value & 2 == 0 => c.stvec = value,
             SCOUNTEREN => c.scounteren = value & counters,
@@ -516,7 +548,7 @@ impl Core {
             SIP => {
                 let part = c.mideleg & SSIP;
                 c.mip = c.mip & !part | value & part;
-                return Effect::Check;
+                return Effect::Interrupts;
             }
             STIMECMP | STIMECMPH => {
                 c.stimecmp = whole(c.stimecmp, csr == STIMECMPH);
@@ -535,16 +567,16 @@ impl Core {
             MSTATUS => {
                 let part = if rv32 { counters } else { u64::MAX };
                 self.set_status(value, part);
-                return Effect::Check;
+                return Effect::Interrupts;
             }
             MEDELEG => c.medeleg = value & DELEGABLE,
             MIDELEG => {
                 c.mideleg = value & supervisor;
-                return Effect::Check;
+                return Effect::Interrupts;
             }
             MIE => {
                 c.mie = value & (MACHINE_INTERRUPTS | supervisor);
-                return Effect::Check;
+                return Effect::Interrupts;
             }
             MTVEC if value & 2 == 0 => c.mtvec = value,
             MCOUNTEREN => c.mcounteren = value & counters,
@@ -576,7 +608,7 @@ impl Core {
                 };
                 let part = (SSIP | SEIP | timer) & supervisor;
                 self.csr.mip = self.csr.mip & !part | value & part;
-                return Effect::Check;
+                return Effect::Interrupts;
             }
             PMPCFG0..=PMPCFG15 => {
                 let entries = self.pmp_entries(csr - PMPCFG0).into_iter().flatten();

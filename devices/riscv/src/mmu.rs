@@ -4,6 +4,7 @@
 
 use solderless_engine::Physical;
 use solderless_model::Cx;
+use solderless_model::memory::PAGE;
 
 use crate::core::Core;
 use crate::csr::{MACHINE, SUPERVISOR, USER, envcfg, satp, status};
@@ -31,8 +32,8 @@ pub struct Mapping {
     /// What else may be done at its page without anything to be noted.
     pub readable: bool,
     pub writable: bool,
-    /// It is a part of a larger page.
-    pub large: bool,
+    /// Bytes of the page that it is in, as page tables have it.
+    pub span: u64,
 }
 
 /// How a page table is built.
@@ -60,7 +61,7 @@ impl Core {
                 pa: va,
                 readable: true,
                 writable: true,
-                large: false,
+                span: PAGE,
             },
         };
         let allowed = self.protected(mapping.pa, privilege);
@@ -71,6 +72,9 @@ impl Core {
         };
         if allowed & needed == 0 {
             return Err(Fault::Access);
+        }
+        if access == Access::Fetch && mapping.span > PAGE {
+            self.large_code.add(va, mapping.span);
         }
         mapping.readable &= allowed & pmp::READ != 0;
         mapping.writable &= allowed & pmp::WRITE != 0;
@@ -176,7 +180,7 @@ impl Core {
                 pa: page | va & within,
                 readable,
                 writable: is(pte::W) && wanted & pte::D != 0,
-                large: level > 0,
+                span: within + 1,
             });
         }
         Err(Fault::Page)
@@ -239,7 +243,10 @@ impl Core {
         match va {
             Some(va) => {
                 self.vcpu.wide.forget(va);
-                self.vcpu.forget_code_page(va);
+                match self.large_code.contains(va) {
+                    true => self.forget_code_pages(),
+                    false => self.vcpu.forget_code_page(va),
+                }
             }
             None => self.forget_pages(),
         }

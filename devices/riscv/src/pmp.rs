@@ -2,6 +2,8 @@
 //!
 //! The grain of a page (G = 10) is what makes the answer the same for all of a page, so that it need not be asked for each access.
 
+use std::cell::Cell;
+
 use solderless_model::State;
 
 use crate::csr::MACHINE;
@@ -21,13 +23,45 @@ const LOCK: u8 = 1 << 7;
 const GRAIN: u64 = (1 << 10) - 1;
 
 /// The registers.
-#[derive(Debug, State, Default)]
+#[derive(Debug, State)]
 pub struct Pmp {
     config: [u8; ENTRIES],
     address: [u64; ENTRIES],
+    #[state(skip = "derived: what was last asked for")]
+    last: Cell<Answer>,
+}
+
+/// From the first address to the last, this entry decides; none, where it is beyond them.
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    first: u64,
+    last: u64,
+    entry: usize,
+}
+
+/// Not known of any address.
+const NO_ANSWER: Answer = Answer {
+    first: u64::MAX,
+    last: 0,
+    entry: ENTRIES,
+};
+
+impl Default for Pmp {
+    fn default() -> Self {
+        Self {
+            config: [0; ENTRIES],
+            address: [0; ENTRIES],
+            last: Cell::new(NO_ANSWER),
+        }
+    }
 }
 
 impl Pmp {
+    /// The registers have changed.
+    pub fn changed(&mut self) {
+        self.last.set(NO_ANSWER);
+    }
+
     /// A byte of pmpcfg.
     pub fn config(&self, entry: usize) -> u8 {
         self.config.get(entry).copied().unwrap_or(0)
@@ -61,6 +95,7 @@ impl Pmp {
                 value &= !WRITE;
             }
             *config = value;
+            self.changed();
         }
     }
 
@@ -72,6 +107,7 @@ impl Pmp {
         }
         if let Some(address) = self.address.get_mut(entry) {
             *address = value;
+            self.changed();
         }
     }
 
@@ -100,15 +136,42 @@ impl Pmp {
 
     /// What may be done at a physical address in a mode.
     pub fn allowed(&self, pa: u64, privilege: u8) -> u8 {
-        let matching = (0..ENTRIES).find(|entry| {
-            let region = self.region(*entry);
-            region.is_some_and(|(start, last)| (start..=last).contains(&pa))
-        });
-        match matching {
-            Some(entry) if privilege != MACHINE || self.locked(entry) => self.config(entry) & ALL,
-            None if privilege != MACHINE => 0,
+        let mut answer = self.last.get();
+        if !(answer.first..=answer.last).contains(&pa) {
+            answer = self.decide(pa);
+            self.last.set(answer);
+        }
+        let matching = answer.entry < ENTRIES;
+        match answer.entry {
+            entry if matching && (privilege != MACHINE || self.locked(entry)) => {
+                self.config(entry) & ALL
+            }
+            _ if !matching && privilege != MACHINE => 0,
             _ => ALL,
         }
+    }
+
+    /// Which entry decides about a physical address, and about which around it.
+    fn decide(&self, pa: u64) -> Answer {
+        let mut answer = Answer {
+            first: 0,
+            last: u64::MAX,
+            entry: ENTRIES,
+        };
+        for entry in 0..ENTRIES {
+            match self.region(entry) {
+                Some((start, last)) if (start..=last).contains(&pa) => {
+                    answer.first = answer.first.max(start);
+                    answer.last = answer.last.min(last);
+                    answer.entry = entry;
+                    break;
+                }
+                Some((start, _)) if start > pa => answer.last = answer.last.min(start - 1),
+                Some((_, last)) => answer.first = answer.first.max(last + 1),
+                None => {}
+            }
+        }
+        answer
     }
 
     /// Whether M mode may not do everything everywhere.

@@ -2,6 +2,8 @@
 //!
 //! The RISC-V Instruction Set Manual, volume II (Privileged, 1.12 and 1.13), 3.1.6 to 3.1.16 and 4.1.
 
+use solderless_engine::Exit;
+
 use crate::core::Core;
 use crate::csr::{MACHINE, SUPERVISOR, USER, status};
 
@@ -122,11 +124,11 @@ impl Core {
         self.mode_changed();
     }
 
-    /// Takes an interrupt that is pending and enabled, if there is one.
-    pub fn interrupt(&mut self) {
+    /// The interrupts that are pending and that the CPU's mode takes: those for M mode, and those for S mode.
+    fn due(&self) -> (u64, u64) {
         let ready = self.pending() & self.csr.mie;
         if ready == 0 {
-            return;
+            return (0, 0);
         }
         let enabled = |mode: u8, bit: u64| {
             self.privilege < mode || self.privilege == mode && self.csr.status & bit != 0
@@ -139,6 +141,20 @@ impl Core {
             true => ready & self.csr.mideleg,
             false => 0,
         };
+        (machine, supervisor)
+    }
+
+    /// How an instruction is left that may have enabled an interrupt: what has happened is looked at if there is one.
+    pub fn exit_for_interrupts(&self, otherwise: Exit) -> Exit {
+        match self.due() {
+            (0, 0) => otherwise,
+            _ => Exit::Event,
+        }
+    }
+
+    /// Takes an interrupt that is pending and enabled, if there is one.
+    pub fn interrupt(&mut self) {
+        let (machine, supervisor) = self.due();
         let first = |set: u64| BY_PRIORITY.into_iter().find(|code| set >> code & 1 != 0);
         if let Some(code) = first(machine) {
             self.go_to_handler(false, true, code, 0, self.pc);

@@ -191,6 +191,19 @@ pub enum Float {
     Sqrt,
 }
 
+/// What becomes of a product and a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fused {
+    /// Their sum.
+    Add,
+    /// The product less the number.
+    Sub,
+    /// The number less the product.
+    NegatedAdd,
+    /// The opposite of their sum.
+    NegatedSub,
+}
+
 /// A place in code that is jumped to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Label(pub u32);
@@ -318,10 +331,13 @@ pub trait Assembler: Sized {
     fn float(&mut self, operation: Float, double: bool);
     /// [`Freg::F0`] made of [`Freg::F1`]: a double of a single, or a single of a double.
     fn convert(&mut self, to_double: bool);
-    /// [`Freg::F0`] made of a signed integer of 32 bits.
-    fn float_of(&mut self, from: Mem);
-    /// A signed integer of 32 bits in [`T0`], of [`Freg::F0`] without its fraction; 0x80000000 if it does not fit.
-    fn truncate(&mut self, double: bool);
+    /// [`Freg::F0`] becomes its product with [`Freg::F1`], or the opposite of that, and a number added or subtracted, rounded once;
+    /// changes [`T0`]. False, and nothing is emitted, if the host has no such instruction.
+    fn multiply_add(&mut self, fused: Fused, double: bool, with: Mem) -> bool;
+    /// [`Freg::F0`] made of a signed integer.
+    fn float_of(&mut self, double: bool, width: Width, from: Operand);
+    /// A signed integer in [`T0`], of [`Freg::F0`] without its fraction; the least one if it does not fit.
+    fn truncate(&mut self, width: Width, double: bool);
     /// The bits of a floating point register.
     fn float_bits(&mut self, to: Reg, double: bool, from: Freg);
     /// Compares [`Freg::F0`] with memory, or with itself. Then [`If::Below`], [`If::Equal`], [`If::BelowOrEqual`] and, which is to be

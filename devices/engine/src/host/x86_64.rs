@@ -14,8 +14,8 @@ use dynasmrt::{DynasmApi, VecAssembler, dynasm};
 use solderless_model::memory::{layout, wide_layout};
 
 use super::{
-    Assembler, Binary, Code, Extend, Float, Freg, If, Label, Mem, Operand, Pair, Reach, Reg, Shift,
-    Size, T0, T1, T2, TableJump, Width,
+    Assembler, Binary, Code, Extend, Float, Freg, Fused, If, Label, Mem, Operand, Pair, Reach, Reg,
+    Shift, Size, T0, T1, T2, TableJump, Width,
 };
 use crate::frame::{Frame, Homes};
 
@@ -650,16 +650,52 @@ impl Assembler for Assembled {
         }
     }
 
-    fn float_of(&mut self, from: Mem) {
-        dynasm!(self.ops; .arch x64; xorps xmm0, xmm0);
-        self.ops.extend([0xf2]);
-        self.encode(0, &[0x0f, 0x2a], 0, Rm::Mem(from));
+    fn multiply_add(&mut self, fused: Fused, double: bool, with: Mem) -> bool {
+        if !std::arch::is_x86_feature_detected!("fma") {
+            return false;
+        }
+        self.address(T0, with);
+        match (fused, double) {
+            (Fused::Add, true) => dynasm!(self.ops; .arch x64; vfmadd213sd xmm0, xmm1, [rax]),
+            (Fused::Add, false) => dynasm!(self.ops; .arch x64; vfmadd213ss xmm0, xmm1, [rax]),
+            (Fused::Sub, true) => dynasm!(self.ops; .arch x64; vfmsub213sd xmm0, xmm1, [rax]),
+            (Fused::Sub, false) => dynasm!(self.ops; .arch x64; vfmsub213ss xmm0, xmm1, [rax]),
+            (Fused::NegatedAdd, true) => {
+                dynasm!(self.ops; .arch x64; vfnmadd213sd xmm0, xmm1, [rax]);
+            }
+            (Fused::NegatedAdd, false) => {
+                dynasm!(self.ops; .arch x64; vfnmadd213ss xmm0, xmm1, [rax]);
+            }
+            (Fused::NegatedSub, true) => {
+                dynasm!(self.ops; .arch x64; vfnmsub213sd xmm0, xmm1, [rax]);
+            }
+            (Fused::NegatedSub, false) => {
+                dynasm!(self.ops; .arch x64; vfnmsub213ss xmm0, xmm1, [rax]);
+            }
+        }
+        true
     }
 
-    fn truncate(&mut self, double: bool) {
-        match double {
-            true => dynasm!(self.ops; .arch x64; cvttsd2si eax, xmm0),
-            false => dynasm!(self.ops; .arch x64; cvttss2si eax, xmm0),
+    fn float_of(&mut self, double: bool, width: Width, from: Operand) {
+        dynasm!(self.ops; .arch x64; xorps xmm0, xmm0);
+        let from = match from {
+            Operand::Reg(from) => Rm::Reg(from),
+            Operand::Mem(from) => Rm::Mem(from),
+            Operand::Imm(_) => {
+                self.mov(width, T0, from);
+                Rm::Reg(T0)
+            }
+        };
+        self.ops.extend([if double { 0xf2 } else { 0xf3 }]);
+        self.encode(rex(width), &[0x0f, 0x2a], 0, from);
+    }
+
+    fn truncate(&mut self, width: Width, double: bool) {
+        match (width, double) {
+            (Width::W32, true) => dynasm!(self.ops; .arch x64; cvttsd2si eax, xmm0),
+            (Width::W32, false) => dynasm!(self.ops; .arch x64; cvttss2si eax, xmm0),
+            (Width::W64, true) => dynasm!(self.ops; .arch x64; cvttsd2si rax, xmm0),
+            (Width::W64, false) => dynasm!(self.ops; .arch x64; cvttss2si rax, xmm0),
         }
     }
 

@@ -25,6 +25,7 @@ use solderless_engine::host::{Assembler, Binary, Extend, If, Reach, Shift, Size,
 use solderless_engine::{
     Bytes, CodeAt, Emitter, Exit, Frame, Isa, Physical, Reached, Straight, Templates, Vcpu,
 };
+use solderless_model::memory::PAGE;
 use solderless_model::{Cx, Stop};
 
 pub const VECTOR: u64 = 0x8800;
@@ -219,7 +220,7 @@ fn execute(core: &mut Core, inst: &Inst, cx: &mut Cx<'_>) -> Done {
             let vcpu = &mut core.vcpu;
             if let Some(ram) = vcpu.memory.rams.get(index as usize) {
                 core.r[a] = ram.read_u64(at).unwrap_or(0);
-                vcpu.fill_wide(va, va, (index, page), (true, true), false);
+                vcpu.fill_wide(va, va, (index, page), (true, true), PAGE);
             }
         }
         9 => {
@@ -237,7 +238,7 @@ fn execute(core: &mut Core, inst: &Inst, cx: &mut Cx<'_>) -> Done {
                     let past = past(core, inst);
                     return leave(core, inst, past, Exit::Event);
                 }
-                vcpu.fill_wide(va, va, (index, page), (true, true), false);
+                vcpu.fill_wide(va, va, (index, page), (true, true), PAGE);
             }
         }
         0xa if core.r[a] == core.r[b] => {

@@ -6,7 +6,7 @@
 
 use solderless_engine::Src;
 use solderless_engine::host::{
-    Assembler, Binary, Extend, Float, Freg, If, Label, Mem, Shift, Size, T0, T1, Width,
+    Assembler, Binary, Extend, Float, Freg, If, Label, Mem, Operand, Shift, Size, T0, T1, Width,
 };
 
 use super::memory::{fpr, fpr64};
@@ -82,7 +82,8 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
             }
         }
         Kind::Fp(Fp::ToD, Fmt::W) => {
-            e.asm.float_of(fpr(inst.b));
+            let from = Operand::Mem(fpr(inst.b));
+            e.asm.float_of(true, Width::W32, from);
             e.asm.store_float(Freg::F0, true, fpr64(inst.a));
             raised_nothing(e);
         }
@@ -243,7 +244,7 @@ fn truncate<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, double: bool) {
     let slow = slow(e);
     let fmt = if double { Fmt::D } else { Fmt::S };
     get(e, Freg::F0, inst.b, double);
-    e.asm.truncate(double);
+    e.asm.truncate(Width::W32, double);
     // Zero can be of a subnormal number, 0x80000000 is of what does not fit.
     e.asm.sum(Width::W32, T1, T0, T0);
     e.asm.test_zero(T1);

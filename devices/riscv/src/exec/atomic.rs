@@ -94,9 +94,34 @@ fn amo<const SIZE: u8>(
     }
 }
 
+/// Reads what the soft TLB has.
+#[inline(always)]
+fn quick_read<const SIZE: u8>(core: &Core, va: u64) -> Option<u64> {
+    match SIZE {
+        4 => core.vcpu.wide.read_u32(va).map(u64::from),
+        _ => core.vcpu.wide.read_u64(va),
+    }
+}
+
+/// Writes what the soft TLB has, or does not.
+#[inline(always)]
+fn quick_write<const SIZE: u8>(core: &mut Core, va: u64, value: u64) -> bool {
+    match SIZE {
+        4 => core.vcpu.wide.write_u32(va, value as u32),
+        _ => core.vcpu.wide.write_u64(va, value),
+    }
+}
+
 pub fn load_reserved(size: u8) -> Handler {
     fn run<const SIZE: u8>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
         let va = core.address(core.x[op.b]);
+        if let Some(pa) = core.vcpu.wide.physical(va, SIZE, false)
+            && let Some(value) = quick_read::<SIZE>(core, va)
+        {
+            core.reserve(pa, SIZE);
+            core.x[op.a] = signed(value, SIZE);
+            return next(core, rest, cx);
+        }
         if va & (u64::from(SIZE) - 1) != 0 {
             return core.raise(op, Trap::new(cause::LOAD_MISALIGNED, va));
         }
@@ -121,10 +146,15 @@ pub fn load_reserved(size: u8) -> Handler {
 pub fn store_conditional(size: u8) -> Handler {
     fn run<const SIZE: u8>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
         let va = core.address(core.x[op.b]);
+        let value = core.x[op.c];
+        if let Some(pa) = core.vcpu.wide.physical(va, SIZE, true) {
+            let taken = core.take_reservation(pa, SIZE) && quick_write::<SIZE>(core, va, value);
+            core.x[op.a] = u64::from(!taken);
+            return next(core, rest, cx);
+        }
         if va & (u64::from(SIZE) - 1) != 0 {
             return core.raise(op, Trap::new(cause::STORE_MISALIGNED, va));
         }
-        let value = core.x[op.c];
         let place = match core.place(cx, va, Access::Store) {
             Ok(place) => place,
             Err(trap) => return core.raise(op, trap),

@@ -49,7 +49,7 @@ impl Core {
             let rights = (mapping.readable, writable && mapping.writable);
             let there = (index, offset);
             self.vcpu
-                .fill_wide(va, mapping.pa, there, rights, mapping.large);
+                .fill_wide(va, mapping.pa, there, rights, mapping.span);
         }
         Ok(place)
     }
@@ -66,10 +66,13 @@ impl Core {
     /// Writes so many bytes that are in one page; says whether somebody watches it. `None` if it is no memory that can be
     /// written.
     fn write_place(&mut self, place: Place, size: u8, value: u64) -> Option<bool> {
+        self.write_bytes(place, value.to_le_bytes().get(..usize::from(size))?)
+    }
+
+    fn write_bytes(&mut self, place: Place, bytes: &[u8]) -> Option<bool> {
         let (index, at) = place.memory.filter(|_| place.writable)?;
         let ram = self.vcpu.memory.rams.get(index as usize)?;
-        let bytes = value.to_le_bytes();
-        ram.write(at, bytes.get(..usize::from(size))?).ok()?;
+        ram.write(at, bytes).ok()?;
         Some(ram.news())
     }
 
@@ -452,18 +455,23 @@ fn cbo_zero(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     }
     let va = core.address(core.x[op.b]);
     let start = va & !(CACHE_BLOCK - 1);
+    let words = (start..).step_by(8).take(CACHE_BLOCK as usize / 8);
+    if words.fold(true, |all, at| all && core.vcpu.wide.write_u64(at, 0)) {
+        return next(core, rest, cx);
+    }
     if let Err(exit) = core.stop_before(op, cx, start, CACHE_BLOCK as u8, true) {
         return exit;
     }
-    let mut event = false;
-    for at in (start..).step_by(8).take(CACHE_BLOCK as usize / 8) {
-        match core.change_memory(cx, at, 8, |_| 0) {
-            Ok(watched) => event |= watched,
-            // What it was asked for is what the exception tells of.
-            Err(trap) => return core.raise(op, Trap { value: va, ..trap }),
-        }
+    let place = core.place(cx, start, Access::Store);
+    let written = place.and_then(|place| {
+        let written = core.write_bytes(place, &[0; CACHE_BLOCK as usize]);
+        written.ok_or_else(|| Fault::Access.of(Access::Store, va))
+    });
+    match written {
+        Ok(event) => finish(core, op, rest, cx, event),
+        // What it was asked for is what the exception tells of.
+        Err(trap) => core.raise(op, Trap { value: va, ..trap }),
     }
-    finish(core, op, rest, cx, event)
 }
 
 fn cbo_manage(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>, field: u64) -> Exit {

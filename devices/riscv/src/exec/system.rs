@@ -30,9 +30,9 @@ pub fn mret(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
     if core.privilege != MACHINE {
         return core.illegal(op);
     }
-    let exit = core.leave(op, core.pc, Exit::Event);
+    core.leave(op, core.pc, Exit::Goto);
     core.machine_return();
-    exit
+    core.exit_for_interrupts(Exit::Goto)
 }
 
 pub fn sret(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
@@ -40,9 +40,9 @@ pub fn sret(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
     if core.privilege == USER || core.privilege == SUPERVISOR && trapped {
         return core.illegal(op);
     }
-    let exit = core.leave(op, core.pc, Exit::Event);
+    core.leave(op, core.pc, Exit::Goto);
     core.supervisor_return();
-    exit
+    core.exit_for_interrupts(Exit::Goto)
 }
 
 pub fn wfi(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
@@ -118,8 +118,13 @@ pub fn csr(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
         effect = core.write_csr(number, new, executed, cx);
     }
     core.x[op.a] = value;
-    match effect {
-        Effect::None => next(core, rest, cx),
-        Effect::Check => core.after(op, Exit::Event),
+    let exit = match effect {
+        Effect::None => Exit::Next,
+        Effect::Interrupts => core.exit_for_interrupts(Exit::Next),
+        Effect::Check => Exit::Event,
+    };
+    match exit {
+        Exit::Next => next(core, rest, cx),
+        exit => core.after(op, exit),
     }
 }

@@ -29,7 +29,7 @@ fn size(bytes: u8) -> Size {
 }
 
 /// The bits of an address of an access of a size that must be zero.
-fn alignment(size: Size) -> u8 {
+pub fn alignment(size: Size) -> u8 {
     match size {
         Size::B1 => 0,
         Size::B2 => 1,
@@ -38,12 +38,13 @@ fn alignment(size: Size) -> u8 {
     }
 }
 
-/// Gives the place in the host's memory, or goes on at `slow`. `by` is added to the base register.
-fn reach<A: Assembler>(
+/// Gives the place in the host's memory, or goes on at `slow`. `by` is added to the base register; of the sum, the bits in `low`
+/// must be zero.
+pub fn reach<A: Assembler>(
     e: &mut Emitter<'_, A>,
     inst: &Inst,
     by: i32,
-    size: Size,
+    low: u8,
     write: bool,
     slow: &Slow,
 ) -> Mem {
@@ -62,7 +63,7 @@ fn reach<A: Assembler>(
         by,
         known: None,
         write,
-        low: alignment(size),
+        low,
         slow: slow.from,
     })
 }
@@ -78,7 +79,7 @@ fn load<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, load: Load) {
         Load::Wu => (Size::B4, Extend::Zero),
     };
     let mut slow = slow(e, inst);
-    let place = reach(e, inst, inst.imm, size, false, &slow);
+    let place = reach(e, inst, inst.imm, alignment(size), false, &slow);
     let to = e.asm.target(inst.a, T0);
     e.asm.load(size, extend, to, place);
     if inst.a != SINK {
@@ -92,7 +93,7 @@ fn load<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, load: Load) {
 
 fn store<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, size: Size) {
     let slow = slow(e, inst);
-    let place = reach(e, inst, inst.imm, size, true, &slow);
+    let place = reach(e, inst, inst.imm, alignment(size), true, &slow);
     match e.asm.src(inst.c) {
         Src::Imm(value) => e.asm.store_imm(size, value, place),
         Src::Reg(from) => e.asm.store(size, from, place),
@@ -107,7 +108,7 @@ fn store<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, size: Size) {
 /// CPUs take turns, so nobody comes between the load and the store. What may be written may be read.
 fn amo<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, amo: Amo, size: Size) {
     let slow = slow(e, inst);
-    let place = reach(e, inst, 0, size, true, &slow);
+    let place = reach(e, inst, 0, alignment(size), true, &slow);
     e.asm.address(T1, place);
     let place = Mem::at(T1, 0);
     e.asm.load(size, Extend::SignWide, T2, place);

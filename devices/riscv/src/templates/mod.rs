@@ -1,7 +1,7 @@
 //! Templates: host code for the frequent instructions, against the engine's assembler.
 //!
-//! What is frequent is generated: arithmetic, branches, loads and stores that hit the soft TLB. Everything else, and every case
-//! that is not quickly done, is left to the interpreter's function for the instruction.
+//! What is frequent is generated: arithmetic, branches, loads and stores that hit the soft TLB, floating point with ordinary
+//! numbers. Everything else, and every case that is not quickly done, is left to the interpreter's function for the instruction.
 
 use std::mem::offset_of;
 
@@ -10,12 +10,14 @@ use solderless_engine::{Emitter as Emission, Frame, Slow, Straight, Templates};
 
 use crate::core::Core;
 use crate::exec;
-use crate::inst::{Block, Inst};
+use crate::inst::{Block, Inst, Kind};
 use crate::isa::Riscv;
 
 mod alu;
 mod flow;
+mod fp;
 mod memory;
+mod system;
 
 /// The engine's emitter, for these templates.
 type Emitter<'a, A> = Emission<'a, Riscv, A>;
@@ -43,6 +45,10 @@ pub struct Context {
     rv32: bool,
     /// Instructions can be at odd multiples of two.
     compressed: bool,
+    /// There is S mode.
+    supervisor: bool,
+    /// A CSR was written, perhaps.
+    csr_written: bool,
 }
 
 // SAFETY: the templates below read and write fields of the `Core` by their displacements, and guest memory by `reach`; they leave by
@@ -67,17 +73,26 @@ unsafe impl<A: Assembler> Templates<A> for Riscv {
         Context {
             rv32: core.identity.rv32,
             compressed: core.identity.c,
+            supervisor: core.identity.s,
+            csr_written: false,
         }
     }
 
     fn begin(_: &mut Emitter<'_, A>, _: &Block) {}
 
     fn body(e: &mut Emitter<'_, A>, block: &Block) {
+        e.known.csr_written = false;
+        fp::check(e, block);
         e.take();
         for inst in &block.insts {
-            let done = flow::is_left_to_end(e, inst) || alu::emit(e, inst) || memory::emit(e, inst);
+            let done = flow::is_left_to_end(e, inst)
+                || alu::emit(e, inst)
+                || memory::emit(e, inst)
+                || fp::emit(e, inst)
+                || system::emit(e, inst);
             if !done {
                 e.leave_to_interpreter(exec::op(inst));
+                e.known.csr_written |= inst.kind == Kind::Csr;
             }
         }
     }
