@@ -183,7 +183,7 @@ impl WideTlb {
         // SAFETY: a view has as many entries as there are places.
         let entry = unsafe { &*self.view.add(place(va)) };
         let tag = if write { entry.write } else { entry.read };
-        (tag == va & !(PAGE - u64::from(size))).then(|| entry.physical | va & (PAGE - 1))
+        (tag == va & !(PAGE - u64::from(size))).then_some(entry.physical | va & (PAGE - 1))
     }
 
     /// Has accesses from now on be those of an address space and of what else a translation depends on.

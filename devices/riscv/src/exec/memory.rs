@@ -455,8 +455,8 @@ fn cbo_zero(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     }
     let va = core.address(core.x[op.b]);
     let start = va & !(CACHE_BLOCK - 1);
-    let words = (start..).step_by(8).take(CACHE_BLOCK as usize / 8);
-    if words.fold(true, |all, at| all && core.vcpu.wide.write_u64(at, 0)) {
+    let mut words = (start..).step_by(8).take(CACHE_BLOCK as usize / 8);
+    if words.all(|at| core.vcpu.wide.write_u64(at, 0)) {
         return next(core, rest, cx);
     }
     if let Err(exit) = core.stop_before(op, cx, start, CACHE_BLOCK as u8, true) {
