@@ -231,6 +231,8 @@ pub static TYPES: &[Entry] = &[
     entry::<solderless_virtio::VirtioBlkDevice>(),
     entry::<solderless_virtio::VirtioBlkPci>(),
     entry::<solderless_virtio::VirtioMmio>(),
+    entry::<solderless_virtio::VirtioNetDevice>(),
+    entry::<solderless_virtio::VirtioNetPci>(),
 ];
 
 /// The type that had this name before.

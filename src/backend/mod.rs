@@ -174,7 +174,7 @@ mod tests {
         );
         assert_eq!(
             error(SlotKind::Netdev, "tap:x"),
-            "unknown backend \"tap:x\" for a network; there are null, user[,OPTION=…], udp:HOST:PORT,peer=HOST:PORT and unix:PATH,peer=PATH"
+            "unknown backend \"tap:x\" for a network; there are null, user[,OPTION=…], udp:HOST:PORT,peer=HOST:PORT, unix:PATH,peer=PATH and stream:unix:PATH[,server]"
         );
         assert_eq!(
             error(SlotKind::Image, "http://x"),

@@ -1,21 +1,30 @@
 //! What plugs into a netdev slot.
 //!
-//! A wire is a pair of datagram sockets, one frame to a datagram: what QEMU's `-netdev dgram` speaks, so that the other
-//! end can be another machine here or one of QEMU's.
+//! A wire is a pair of datagram sockets, one frame to a datagram: what QEMU's `-netdev dgram` speaks; or a stream, in which the length
+//! of each frame stands before it, as its `-netdev stream` does. The other end can be another machine here or one of QEMU's. On a
+//! wire of one host a frame is lost only where nobody takes it: the machine stands still while the other end is busy, but for no longer
+//! than a second.
 
 use std::fmt;
-use std::net::UdpSocket;
-use std::os::unix::net::UnixDatagram;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
+use rtrb::{Producer, RingBuffer};
 use rustix::net::{SendFlags, send};
 
+use super::outlet::PATIENCE;
 use super::outside::{Feed, spawn};
 use super::pcap::{Record, Recorded};
 use super::user::{self, User};
 use super::{BackendError, Form, Wrong, read, socket};
-use crate::machine::Sink;
+use crate::machine::{Backlog, Sink};
 use crate::visible::shown;
 
 /// The shortest frame on a network, and the shortest that says what it is: the header.
@@ -31,10 +40,30 @@ pub enum Netdev {
     Udp(String, String),
     /// Unix datagram sockets: the own one, which is made, and the other end's.
     Unix(PathBuf, PathBuf),
+    /// A stream: where it is, and whether this end waits for the other.
+    Stream(Address, bool),
     /// A network behind which the host's is.
     User(Box<User>),
     /// One whose frames are written to a file as well.
     Recorded(Box<Netdev>, PathBuf),
+}
+
+/// Where the end of a stream is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A host and a port.
+    Tcp(String),
+    /// A socket with a name in the file system.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp:{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", shown(path)),
+        }
+    }
 }
 
 impl fmt::Display for Netdev {
@@ -43,6 +72,10 @@ impl fmt::Display for Netdev {
             Self::Null => f.write_str("null"),
             Self::Udp(own, peer) => write!(f, "udp:{own},peer={peer}"),
             Self::Unix(own, peer) => write!(f, "unix:{},peer={}", shown(own), shown(peer)),
+            Self::Stream(address, server) => {
+                let server = if *server { ",server" } else { "" };
+                write!(f, "stream:{address}{server}")
+            }
             Self::User(_) => f.write_str("user"),
             Self::Recorded(netdev, path) => write!(f, "{netdev},pcap={}", shown(path)),
         }
@@ -82,6 +115,23 @@ pub(super) const FORMS: &[Form<Netdev>] = &[
         parse: |rest| {
             let (own, peer) = ends(rest).ok_or(Wrong::Form)?;
             Ok(Netdev::Unix(own.into(), peer.into()))
+        },
+    },
+    Form {
+        name: "stream",
+        args: ":unix:PATH[,server]",
+        about: "frames through a connection, to a socket or, with `tcp:HOST:PORT`, a port; `server` waits there for the other end",
+        parse: |rest| {
+            let (rest, server) = match rest.strip_suffix(",server") {
+                Some(rest) => (rest, true),
+                None => (rest, false),
+            };
+            let address = match rest.split_once(':').ok_or(Wrong::Form)? {
+                ("unix", path) if !path.is_empty() => Address::Unix(path.into()),
+                ("tcp", to) if to.contains(':') => Address::Tcp(to.into()),
+                _ => return Err(Wrong::Form),
+            };
+            Ok(Netdev::Stream(address, server))
         },
     },
 ];
@@ -132,11 +182,32 @@ pub(super) fn open(
         Netdev::Unix(own, peer) => {
             let at = || format!("listen at {}", shown(own));
             let from = socket::datagrams(own).map_err(|e| failed(at(), e))?;
-            // A socket of its own: a peer that does not read must not hold the machine.
-            let to = UnixDatagram::unbound().and_then(|to| to.set_nonblocking(true).map(|()| to));
+            let to = UnixDatagram::unbound();
+            let to = to.and_then(|to| to.set_write_timeout(Some(PATIENCE)).map(|()| to));
             let to = to.map_err(|e| failed("make a socket".to_owned(), e))?;
             spawn(name, move || take(|buffer| from.recv(buffer), &feed))?;
-            Some(Box::new(Unix(to, peer.clone())))
+            let peer = peer.clone();
+            // Nobody may be there yet.
+            Some(Box::new(Wire::new(name, move |frame| {
+                let _ = to.send_to(frame, &peer);
+            })?))
+        }
+        Netdev::Stream(address, server) => {
+            let (post, peers) = channel();
+            let mut ends = Ends::new(address, *server)
+                .map_err(|e| failed(format!("{} {address}", Ends::verb(*server)), e))?;
+            spawn(name, move || {
+                while let Some(end) = ends.next() {
+                    let Ok(out) = end.another() else { continue };
+                    if post.send(out).is_err() || read_frames(end, &feed).is_err() {
+                        return;
+                    }
+                }
+            })?;
+            let mut out = None;
+            Some(Box::new(Wire::new(name, move |frame| {
+                write_frame(&mut out, &peers, frame);
+            })?))
         }
         Netdev::User(network) => Some(Box::new(user::open(name, network, feed)?)),
         Netdev::Recorded(network, file) => {
@@ -157,29 +228,216 @@ impl Sink for Udp {
     }
 }
 
-struct Unix(UnixDatagram, PathBuf);
+/// Frames that wait for a wire at most.
+const KEPT: usize = 1024;
+/// The machine stands still while there is room for fewer: more than what the guest can send before it does.
+const MARGIN: usize = 256;
 
-impl Sink for Unix {
-    fn send(&mut self, frame: &[u8]) {
-        let _ = self.0.send_to(frame, &self.1);
+/// The machine's end of a wire, on which a thread puts what waits.
+struct Wire {
+    frames: Producer<Vec<u8>>,
+    /// Frames that were given to the thread, and those that it has done with; they wrap.
+    given: usize,
+    taken: Arc<AtomicUsize>,
+    /// Since when it has taken none, and how many it had taken then.
+    stalled: Option<(Instant, usize)>,
+    // Dropped after the ring, which the thread then finds abandoned.
+    thread: Waker,
+}
+
+/// Wakes a thread for the last time.
+struct Waker(Thread);
+
+impl Drop for Waker {
+    fn drop(&mut self) {
+        self.0.unpark();
     }
 }
 
-/// Passes on every frame, padded to the length that a network has, until nobody wants them.
-fn take(receive: impl Fn(&mut [u8]) -> std::io::Result<usize>, feed: &Feed) {
+impl Wire {
+    fn new(name: &str, mut put: impl FnMut(&[u8]) + Send + 'static) -> Result<Self, BackendError> {
+        let (frames, mut waiting) = RingBuffer::<Vec<u8>>::new(KEPT);
+        let taken = Arc::new(AtomicUsize::new(0));
+        let count = taken.clone();
+        let thread = spawn(name, move || {
+            loop {
+                match waiting.pop() {
+                    Ok(frame) => {
+                        put(&frame);
+                        count.fetch_add(1, SeqCst);
+                    }
+                    Err(_) if waiting.is_abandoned() => return,
+                    Err(_) => thread::park(),
+                }
+            }
+        })?;
+        Ok(Self {
+            frames,
+            given: 0,
+            taken,
+            stalled: None,
+            thread: Waker(thread),
+        })
+    }
+}
+
+impl Sink for Wire {
+    fn send(&mut self, frame: &[u8]) {
+        // One for which there is no room is lost, as on any network.
+        if self.frames.push(frame.to_vec()).is_ok() {
+            self.given = self.given.wrapping_add(1);
+            self.thread.0.unpark();
+        }
+    }
+
+    fn wait(&mut self) -> Option<Duration> {
+        if self.frames.slots() >= MARGIN {
+            self.stalled = None;
+            return None;
+        }
+        let taken = self.taken.load(SeqCst);
+        let since = match self.stalled {
+            Some((since, before)) if before == taken => since,
+            _ => self.stalled.insert((Instant::now(), taken)).0,
+        };
+        (since.elapsed() < PATIENCE).then_some(Duration::from_millis(1))
+    }
+
+    fn backlog(&self) -> Backlog {
+        Backlog {
+            bytes: self.given.wrapping_sub(self.taken.load(SeqCst)),
+            patient: false,
+        }
+    }
+}
+
+/// One end of a stream.
+enum End {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl End {
+    /// The same, for the thread that writes. A peer that takes nothing for too long is let go.
+    fn another(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(stream) => {
+                stream.set_nodelay(true)?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                Self::Tcp(stream.try_clone()?)
+            }
+            Self::Unix(stream) => {
+                stream.set_write_timeout(Some(PATIENCE))?;
+                Self::Unix(stream.try_clone()?)
+            }
+        })
+    }
+
+    fn read_exact(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.read_exact(bytes),
+            Self::Unix(stream) => stream.read_exact(bytes),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.write_all(bytes),
+            Self::Unix(stream) => stream.write_all(bytes),
+        }
+    }
+}
+
+/// Where ends of a stream come from.
+enum Ends {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+    /// The one that there is.
+    One(Option<End>),
+}
+
+impl Ends {
+    fn verb(server: bool) -> &'static str {
+        if server { "listen at" } else { "connect to" }
+    }
+
+    fn new(address: &Address, server: bool) -> io::Result<Self> {
+        Ok(match (address, server) {
+            (Address::Tcp(to), true) => Self::Tcp(TcpListener::bind(to)?),
+            (Address::Tcp(to), false) => Self::One(Some(End::Tcp(TcpStream::connect(to)?))),
+            (Address::Unix(path), true) => Self::Unix(socket::listen(path)?),
+            (Address::Unix(path), false) => Self::One(Some(End::Unix(UnixStream::connect(path)?))),
+        })
+    }
+
+    /// The next peer; a server has one after the other.
+    fn next(&mut self) -> Option<End> {
+        match self {
+            Self::Tcp(at) => at.accept().ok().map(|(stream, _)| End::Tcp(stream)),
+            Self::Unix(at) => at.accept().ok().map(|(stream, _)| End::Unix(stream)),
+            Self::One(end) => end.take(),
+        }
+    }
+}
+
+/// Nobody takes what comes any more.
+struct Ended;
+
+/// Passes on what comes in a stream until its peer goes, or says what cannot be a frame.
+fn read_frames(mut from: End, feed: &Feed) -> Result<(), Ended> {
+    while feed.allowance(&|| false).is_some() {
+        let mut length = [0; 4];
+        if from.read_exact(&mut length).is_err() {
+            return Ok(());
+        }
+        let length = u32::from_be_bytes(length) as usize;
+        let mut frame = vec![0; length.min(LONGEST)];
+        if length > LONGEST || from.read_exact(&mut frame).is_err() {
+            return Ok(());
+        }
+        pass(&frame, feed)?;
+    }
+    Ok(())
+}
+
+/// Puts a frame into the stream of the peer that came last. One that nobody takes is lost.
+fn write_frame(out: &mut Option<End>, peers: &Receiver<End>, frame: &[u8]) {
+    while let Ok(peer) = peers.try_recv() {
+        *out = Some(peer);
+    }
+    let bytes = [&(frame.len() as u32).to_be_bytes(), frame].concat();
+    if out
+        .as_mut()
+        .is_some_and(|out| out.write_all(&bytes).is_err())
+    {
+        // Half a frame may be there.
+        *out = None;
+    }
+}
+
+/// The longest frame that comes through a stream.
+const LONGEST: usize = 1 << 16;
+
+/// Passes on a frame, padded to the length that a network has.
+fn pass(frame: &[u8], feed: &Feed) -> Result<(), Ended> {
+    if frame.len() < HEADER {
+        return Ok(());
+    }
+    let mut padded = frame.to_vec();
+    padded.resize(frame.len().max(SHORTEST), 0);
+    feed.frame(padded).map_err(|_| Ended)
+}
+
+/// Passes on every frame until nobody wants them.
+fn take(receive: impl Fn(&mut [u8]) -> io::Result<usize>, feed: &Feed) {
     let mut buffer = [0; 1 << 16];
-    // Those for which there is no room wait in the socket, and are lost where that is full.
+    // Those for which there is no room wait in the socket.
     while feed.allowance(&|| false).is_some() {
         // An error tells that an earlier frame was lost, because the other end was not there.
         let Ok(length) = receive(&mut buffer) else {
             continue;
         };
-        if length < HEADER {
-            continue;
-        }
-        let mut frame = buffer[..length].to_vec();
-        frame.resize(length.max(SHORTEST), 0);
-        if feed.frame(frame).is_err() {
+        if pass(&buffer[..length], feed).is_err() {
             return;
         }
     }
@@ -190,8 +448,74 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::backend::{Heard, Outside};
+    use crate::backend::{Heard, Outside, To};
     use crate::machine::Event;
+
+    /// Waits until what was sent is on the wire.
+    fn settle(sink: &dyn Sink) {
+        while sink.backlog().bytes > 0 {
+            thread::yield_now();
+        }
+    }
+
+    /// Frames that are numbered, from one end to the other and back, all of them in their order.
+    fn all_arrive(backends: [Netdev; 2]) {
+        const FRAMES: u32 = 100_000;
+        let mut outside = Outside::new().unwrap();
+        let mut open = |slot, backend: &Netdev| {
+            let sink = outside.connect(slot, "net", backend);
+            sink.unwrap().expect("it is plugged in")
+        };
+        let mut sinks = [open(0, &backends[0]), open(1, &backends[1])];
+        // A server has its peer once a frame of that has come.
+        let (mut sent, mut came) = ([0; 2], [0; 2]);
+        while came != [FRAMES; 2] {
+            for (end, sink) in sinks.iter_mut().enumerate() {
+                let ready = end == 1 || came[0] > 0;
+                for _ in 0..64 {
+                    if ready && sent[end] < FRAMES && sink.wait().is_none() {
+                        sink.send(&[sent[end].to_be_bytes().repeat(25)].concat());
+                        sent[end] += 1;
+                    }
+                }
+            }
+            while let Some(heard) = outside.poll() {
+                let Heard::Event(Event::Input(slot, frame)) = heard else {
+                    panic!("{heard:?}");
+                };
+                assert_eq!(frame, came[slot].to_be_bytes().repeat(25), "{slot}");
+                came[slot] += 1;
+                outside.taken(To::Slot(slot), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn no_frame_is_lost_or_doubled_on_a_wire_of_one_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let (one, other) = (path("one"), path("other"));
+        all_arrive([
+            Netdev::Unix(one.clone(), other.clone()),
+            Netdev::Unix(other, one),
+        ]);
+        let at = || Address::Unix(path("stream"));
+        all_arrive([Netdev::Stream(at(), true), Netdev::Stream(at(), false)]);
+    }
+
+    #[test]
+    fn streams_are_written_as_they_are_shown() {
+        for text in [
+            "stream:unix:/a",
+            "stream:unix:/a,server",
+            "stream:tcp:h:1,server",
+        ] {
+            assert_eq!(Netdev::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["stream", "stream:unix:", "stream:tcp:1", "stream:x:y"] {
+            assert!(Netdev::parse(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn two_ends_exchange_frames() {
@@ -208,6 +532,7 @@ mod tests {
         };
         let mut first = open(1, &one, &other).unwrap();
         first.send(&[1; 20]);
+        settle(&*first);
         let mut second = open(2, &other, &one).unwrap();
         first.send(&[2; 13]);
         first.send(&[3; 20]);

@@ -75,6 +75,27 @@ fn uboot_loads_files() {
 
 #[test]
 fn debian_gets_an_address_and_files() {
+    let words = [
+        "PCnet/FAST III 79C973 at ",
+        "52:54:00:12:34:56",
+        "link up, 100Mbps, full-duplex",
+    ];
+    gets_an_address_and_files(
+        Emulator::ours_with(PROGRAM, "malta").args(["--net", "user"]),
+        "pcnet32",
+        &words,
+    );
+}
+
+#[test]
+fn so_it_does_on_a_virtio_card_in_a_connector() {
+    let emulator = Emulator::ours_with(PROGRAM, "malta-virtio");
+    let emulator = emulator.args(["--backend", "vnet0=user"]);
+    gets_an_address_and_files(emulator, "virtio_net", &[]);
+}
+
+/// Debian on a network card with a driver that says these words.
+fn gets_an_address_and_files(emulator: Emulator, module: &str, words: &[&str]) {
     let Some(linux) = guests::linux() else { return };
     let content = noise(4 << 20);
     let folder = tempfile::tempdir().expect("a folder");
@@ -83,25 +104,24 @@ fn debian_gets_an_address_and_files() {
     let sum = Command::new("md5sum").arg(&copy).output().expect("md5sum");
     let sum = String::from_utf8_lossy(&sum.stdout);
     let port = serve(content);
-    let emulator = Emulator::ours_with(PROGRAM, "malta")
+    let emulator = emulator
         .ram(256)
-        .linux(&linux, "console=ttyS0 rdinit=/bin/sh")
-        .args(["--net", "user"]);
+        .linux(&linux, "console=ttyS0 rdinit=/bin/sh");
     let mut console = Console::start(emulator.command());
     console.expect(PROMPT);
+    let load = match module.starts_with("virtio") {
+        true => "modprobe virtio_pci && ",
+        false => "",
+    };
     for command in [
         "stty columns 400; dmesg -n 1",
         "mount -t proc p /proc; mount -t sysfs s /sys",
-        "modprobe pcnet32 && ip link set eth0 up",
+        &format!("{load}modprobe {module} && ip link set eth0 up"),
     ] {
         assert_eq!(console.run(command, PROMPT), "", "{command}");
     }
-    let driver = console.run("dmesg | grep pcnet32", PROMPT);
-    for words in [
-        "PCnet/FAST III 79C973 at ",
-        "52:54:00:12:34:56",
-        "link up, 100Mbps, full-duplex",
-    ] {
+    let driver = console.run(&format!("dmesg | grep {module}"), PROMPT);
+    for words in words {
         assert!(driver.contains(words), "{words}: {driver}");
     }
     let lease = console.run("udhcpc -n -q -i eth0 2>&1", PROMPT);

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use solderless_testing::Console;
 use solderless_testing::emulator::Emulator;
 use solderless_testing::installed::{self, Installed, PROMPT};
+use solderless_testing::{Console, guests};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
 
@@ -68,5 +68,28 @@ fn debian_works_on_a_disk_in_a_connector_of_malta() {
     console.send("poweroff\r");
     let ended = console.wait();
     assert_eq!((ended.code(), &*ended.errors), (Some(0), ""));
+    assert_eq!(installed::damage(&disk), None);
+}
+
+#[test]
+fn debian_works_on_a_disk_behind_a_transport_of_the_riscv_board() {
+    let (Some(installed), Some(riscv)) = (installed::riscv_disk(), guests::riscv()) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let disk = copy(&installed, folder.path());
+    let emulator = Emulator::ours_with(PROGRAM, "riscv-virt")
+        .ram(256)
+        .args(["--disk", &format!("file:{}", disk.display())])
+        .args(["--firmware", riscv.fw_dynamic.to_str().unwrap()])
+        .linux(&installed.linux, "root=/dev/vda1 console=ttyS0");
+    let mut console = Console::start(emulator.command());
+    log_in(&mut console);
+    assert_eq!(
+        console.run("echo kept > /kept; sync; echo $?", PROMPT),
+        "0\n"
+    );
+    console.send("poweroff\r");
+    assert_eq!(console.wait().code(), Some(0));
     assert_eq!(installed::damage(&disk), None);
 }

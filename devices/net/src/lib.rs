@@ -4,6 +4,7 @@
 
 mod mac;
 mod mipsnet;
+pub mod offload;
 mod pcnet;
 
 pub use mac::Mac;

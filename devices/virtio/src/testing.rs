@@ -63,7 +63,8 @@ pub fn set_up<F: Function>(b: &mut Device<F>, features: u64, size: u16) -> Vec<D
     let mut drivers = Vec::new();
     for queue in 0.. {
         put(b, 0x30, queue);
-        if get(b, 0x34) == 0 {
+        let size = size.min(get(b, 0x34) as u16);
+        if size == 0 {
             break;
         }
         let driver = Driver {
