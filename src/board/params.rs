@@ -11,7 +11,7 @@ use super::gone::Gone;
 use super::tree::{Node, Table, Value};
 use crate::diagnostics::{Problem, Span, suggest};
 
-/// The parameters with their values; `None` for one whose trouble has been reported.
+/// The parameters with their values. For a value that is none, which has been reported, another stands; `None` if there is no other.
 pub type Params = BTreeMap<String, Option<Param>>;
 
 /// A parameter's value.
@@ -134,11 +134,38 @@ fn one(
     };
     let min = bound("min", &section.min, problems);
     let max = bound("max", &section.max, problems);
+    let choices = section.choices.as_deref();
+    let is_choice = |got: &Rank| {
+        choices.is_none_or(|all| all.iter().any(|c| rank(kind, c).as_ref() == Some(got)))
+    };
+    // What stands for a value that is none, so that nothing is said of what depends on it: as near to it as there is one.
+    let stand_in = |nearest: Option<&Json>, span: Span| {
+        let limits = [&min, &max].map(|limit| limit.as_ref().map(|(_, value)| value));
+        let first = choices.and_then(<[_]>::first);
+        let mut all = [nearest, section.default.as_ref()]
+            .into_iter()
+            .chain(limits)
+            .chain([first]);
+        let is_one = |value: &&Json| {
+            rank(kind, value).is_some_and(|got| {
+                let small = min.as_ref().is_some_and(|(least, _)| got < *least);
+                let large = max.as_ref().is_some_and(|(most, _)| got > *most);
+                !small && !large && is_choice(&got)
+            })
+        };
+        let value = all.find_map(|value| value.filter(is_one))?.clone();
+        Some(Param {
+            kind,
+            value,
+            span,
+            outer: None,
+        })
+    };
     let (value, span) = match (setting, &section.default) {
         (Some(setting), _) => match &setting.value {
             Given::Text(text) => (typed(kind, text), setting.span),
             // Its trouble has been reported.
-            Given::Node(node) if node.any(Json::is_null) => return None,
+            Given::Node(node) if node.any(Json::is_null) => return stand_in(None, setting.span),
             Given::Node(node) => (node.to_json(), setting.span),
         },
         (None, Some(default)) => (default.clone(), table["default"].node.span),
@@ -157,34 +184,34 @@ fn one(
                     let problem = problem.at(*at, "not set here").at(key, "the param");
                     Some(problem.help(help(name)))
                 }
-                Whose::Alone => None,
+                Whose::Alone => return None,
             });
-            return None;
+            return stand_in(None, key);
         }
     };
     let Some(got) = rank(kind, &value) else {
         problems.push(misfit(&what, kind, span));
-        return None;
+        return stand_in(None, span);
     };
     let small = min
+        .as_ref()
         .filter(|(least, _)| got < *least)
         .map(|(_, least)| ("at least", "min", least));
     let large = max
+        .as_ref()
         .filter(|(most, _)| got > *most)
         .map(|(_, most)| ("at most", "max", most));
     if let Some((relation, key, limit)) = small.or(large) {
         problems.push(
             Problem::error("out-of-range", format!("{what} is out of range"))
-                .at(span, format!("expected {relation} {}", plain(&limit)))
+                .at(span, format!("expected {relation} {}", plain(limit)))
                 .at(table[key].node.span, "the limit")
                 .over(weaker(table, setting)),
         );
-        return None;
+        return stand_in(Some(limit), span);
     }
-    if let Some(choices) = &section.choices
-        && !choices
-            .iter()
-            .any(|c| rank(kind, c).is_some_and(|c| c == got))
+    if let Some(choices) = choices
+        && !is_choice(&got)
     {
         let list = choices.iter().map(plain).collect::<Vec<_>>().join(", ");
         problems.push(
@@ -196,7 +223,7 @@ fn one(
             .at(table["enum"].node.span, "the values allowed")
             .over(weaker(table, setting)),
         );
-        return None;
+        return stand_in(None, span);
     }
     let outer = setting.and_then(|setting| match &setting.value {
         Given::Node(node) if node.param.is_some() => Some(Box::new(node.clone())),

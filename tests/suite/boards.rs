@@ -455,6 +455,33 @@ fn every_snippet_of_the_documentation_resolves() {
     }
 }
 
+/// A parameter that is set to what it does not take is all that is said: what depends on it is as with a value that it takes.
+#[test]
+fn of_a_wrong_parameter_nothing_follows() {
+    let mut tried = 0;
+    for (board, _) in BUILT_IN {
+        let (plan, _) = compose::load(board, &Options::default()).expect("a good board");
+        for (param, _) in &plan.params {
+            for value in ["many", "-1", "0", "9", "99999", "1KiB", "16TiB", "maybe"] {
+                let options = Options {
+                    set: vec![(format!("param.{param}"), value.to_owned())],
+                    ..Options::default()
+                };
+                if let Err(report) = compose::load(board, &options) {
+                    let said = report.render(false);
+                    assert_eq!(
+                        report.problems.len(),
+                        1,
+                        "{board}, {param} = {value}: {said}"
+                    );
+                    tried += 1;
+                }
+            }
+        }
+    }
+    assert!(tried > 100, "{tried}");
+}
+
 #[test]
 fn settings_reach_parameters_and_properties_by_either_path() {
     let get = |path: &str, value: &str, device: &str, property: &str| {
