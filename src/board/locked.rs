@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::format::KEYS;
+use super::parse;
 use super::tree::{self, Entry, Node, Table, Value};
-use crate::diagnostics::{Problem, Span};
+use crate::diagnostics::{FileId, Problem, Span};
 use crate::registry::{self, Entry as Type};
 
 /// The form of locks.
@@ -18,7 +19,7 @@ pub const FORMAT: u64 = 1;
 pub struct Locked {
     /// Its file, as shown in messages.
     pub name: String,
-    /// All that stands in it.
+    /// What stands in it before the devices. The rest is read where the board is not to the letter what it was.
     pub tree: Table,
     /// Its start.
     pub whole: Span,
@@ -27,6 +28,35 @@ pub struct Locked {
 }
 
 impl Locked {
+    /// Reads as much of a lock as a board is resolved on.
+    pub fn read(
+        name: String,
+        file: FileId,
+        text: &str,
+        own: bool,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let whole = Span {
+            file,
+            start: 0,
+            end: 0,
+        };
+        Self {
+            name,
+            tree: parse::parse(file, head(text), problems),
+            whole,
+            own,
+        }
+    }
+
+    /// The same with all that stands in it.
+    pub fn with_all(&self, text: &str, problems: &mut Vec<Problem>) -> Self {
+        Self {
+            tree: parse::parse(self.whole.file, text, problems),
+            ..self.clone()
+        }
+    }
+
     /// Whether the program can read it and give what it needs. What is wrong is reported.
     pub fn fits(&self, problems: &mut Vec<Problem>) -> bool {
         let format = tree::get(&self.tree, &["lock", "format"]);
@@ -157,6 +187,20 @@ impl Locked {
             }
         }
         under
+    }
+}
+
+/// What stands in a lock before the devices; all of it if anything else than what a lock has is behind that.
+fn head(text: &str) -> &str {
+    const BEHIND: [&str; 5] = ["[dev.", "[lines]", "[slot]", "[boot]", "[layout]"];
+    let end = text.find("\n[dev.").unwrap_or(text.len());
+    let (head, rest) = text.split_at(end);
+    let mut headers = rest
+        .lines()
+        .filter(|line| line.trim_start().starts_with('['));
+    match headers.all(|line| BEHIND.iter().any(|known| line.starts_with(known))) {
+        true => head,
+        false => text,
     }
 }
 

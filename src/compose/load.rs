@@ -363,18 +363,9 @@ impl Loader {
                 let before = self.problems.len();
                 let file = self.sources.add(&found.name, found.text.as_str());
                 self.origins.push(found.origin);
-                let tree = parse::parse(file, &found.text, &mut self.problems);
+                let lock = Locked::read(found.name, file, &found.text, own, &mut self.problems);
                 self.unreadable |= self.problems.len() > before;
-                self.lock = Some(Locked {
-                    name: found.name,
-                    tree,
-                    whole: Span {
-                        file,
-                        start: 0,
-                        end: 0,
-                    },
-                    own,
-                });
+                self.lock = Some(lock);
             }
             Err(problem) => {
                 self.unreadable = true;

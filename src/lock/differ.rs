@@ -71,11 +71,21 @@ pub fn differences(loaded: &Loaded) -> Result<Vec<Problem>, LockError> {
     let Some(held) = &loaded.lock else {
         return Ok(Vec::new());
     };
-    let now = leaves(&lock(loaded)?);
+    let now = lock(loaded)?;
+    // A board that is what it was is so to the letter.
+    let text = loaded.report.sources.text(held.whole.file);
+    if without_from(&now.to_string()) == without_from(&text) {
+        return Ok(Vec::new());
+    }
+    let mut problems = Vec::new();
+    let held = &held.with_all(&text, &mut problems);
+    if !problems.is_empty() {
+        return Ok(problems);
+    }
+    let now = leaves(&now);
     let mut was = BTreeMap::new();
     holds(&held.tree, &mut Vec::new(), &mut was);
     was.retain(|path, _| !is_about(path));
-    let mut problems = Vec::new();
     let mut whole = BTreeSet::new();
     let mut otherwise = BTreeSet::new();
     let other = now
@@ -119,6 +129,12 @@ pub fn differences(loaded: &Loaded) -> Result<Vec<Problem>, LockError> {
         }
     }
     Ok(problems)
+}
+
+/// A lock's text before and behind the table `[from]`.
+fn without_from(text: &str) -> (&str, &str) {
+    let (before, rest) = text.split_once("\n[from]\n").unwrap_or((text, ""));
+    (before, rest.split_once("\n\n").map_or("", |(_, rest)| rest))
 }
 
 fn is_about(path: &Path) -> bool {
@@ -353,7 +369,7 @@ fn facts(leaves: BTreeMap<Path, Json>) -> BTreeMap<(u8, String), BTreeMap<(u8, S
                 ((1, format!("device {device}")), 4, format!("reset {name}"))
             }
             ["dev", device, name] => {
-                let order = if name == "windows" {
+                let order = if ["windows", "regions"].contains(&name) {
                     3
                 } else {
                     u8::from(name != "type")
@@ -377,7 +393,7 @@ fn facts(leaves: BTreeMap<Path, Json>) -> BTreeMap<(u8, String), BTreeMap<(u8, S
                         "boot" => format!("{name} {n:02}: {item}"),
                         "lock" => item,
                         _ if path[path.len() - 1] == "parts" => format!("part {item}"),
-                        _ if path[path.len() - 1] == "windows" => item,
+                        _ if ["windows", "regions"].contains(&path[path.len() - 1]) => item,
                         _ => format!("{name}[{n}]: {item}"),
                     };
                     facts.insert((order, fact), String::new());

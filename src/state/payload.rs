@@ -221,17 +221,20 @@ fn elements(
     let bytes = from.bytes(len.saturating_mul(size))?;
     let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
     let used = used.next_multiple_of(size as usize);
-    let mut text = String::from("[");
+    let mut text = String::with_capacity(2 + 3 * used);
+    text.push('[');
     for (index, number) in bytes[..used].chunks(size as usize).enumerate() {
-        let space = if index > 0 { " " } else { "" };
-        let mut value = [0; 8];
-        value[..number.len()].copy_from_slice(number);
-        let width = 2 * number.len();
-        // Writing into a string has no way to fail.
-        let _ = write!(text, "{space}{:0width$x}", u64::from_le_bytes(value));
+        if index > 0 {
+            text.push(' ');
+        }
+        let digit = |four: u8| char::from_digit(four.into(), 16).unwrap_or_default();
+        for byte in number.iter().rev() {
+            text.extend([digit(byte >> 4), digit(byte & 15)]);
+        }
     }
     if used < bytes.len() {
         let space = if used > 0 { " " } else { "" };
+        // Writing into a string has no way to fail.
         let _ = write!(text, "{space}0 × {}", (bytes.len() - used) as u64 / size);
     }
     lines.push(path.to_owned(), text + "]", from)
