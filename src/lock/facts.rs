@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json, json};
 use solderless_model::testing::Bench;
-use solderless_model::{Field, Type, Wires, Writer, seen};
+use solderless_model::{Field, Region, RegionKind, Type, Wires, Writer, seen};
 
 use super::LockError;
 use crate::board::locked::FORMAT;
@@ -199,6 +199,18 @@ fn connected(plan: &Plan, device: &PlannedDevice) -> Map<String, Json> {
     let windows: Vec<_> = windows.collect();
     if !windows.is_empty() {
         add("windows", windows.into());
+    }
+    // Where the guest places it, it has a size.
+    let placed = |region: &&Region| device.windows.iter().any(|w| w.region == region.id);
+    let regions =
+        device.interface.regions.iter().filter(|region| {
+            matches!(region.kind, RegionKind::Registers { .. }) && !placed(region)
+        });
+    let regions: Vec<_> = regions
+        .map(|region| format!("region {}: {:#x} bytes", region.name, region.size))
+        .collect();
+    if !regions.is_empty() {
+        add("regions", regions.into());
     }
     let parts = device.interface.parts.iter().filter(|part| part.present);
     let parts: Vec<_> = parts.map(|part| part.name).collect();

@@ -1,12 +1,20 @@
 //! Ten mistakes that made saved machines of a well-known emulator useless, made here in a small device or board, and what stops
 //! each (docs/compatibility.md). What the compiler stops is in `compiler`, and tried by devices/model/tests/compiler.rs.
 
+#[path = "../mutants/src/constants.rs"]
+mod constants;
+
+use std::collections::BTreeMap;
+
 use solderless::state::fit::fit;
 use solderless::state::layout::SectionLayout;
 use solderless::state::{Layout, Stream};
 use solderless_model::{Describe, Parts, State, contents};
 
+use solderless_testing::guests;
+
 use crate::locks::Folder;
+use constants::{Constant, constants, is_name};
 
 /// What a device of some parts saves.
 type Saves = fn(&Parts) -> solderless_model::Contents;
@@ -261,4 +269,82 @@ fn fields_are_found_by_name() {
     let saved = layout(&[("chip", "chip", of::<Chip>)], 1);
     assert!(refusals(&saved, &layout(&[("chip", "chip", of::<Turned>)], 1)).is_empty());
     let _: fn(&Stream) -> &Layout = |stream| &stream.description.about.layout;
+}
+
+/// Of every constant in the code that a check of a release goes through it is known what becomes of the release if it is another, and the
+/// list of that is of the code as it is.
+#[test]
+fn every_constant_of_a_reset_is_answered_for() {
+    const MADE: &str = "tests/compatibility/mutants.txt is not of this code: tests/mutants/run makes it anew, and git shows what has changed";
+    let repository = guests::repository();
+    let read = |path: &str| std::fs::read_to_string(repository.join(path));
+    let list = read("tests/compatibility/mutants.txt").expect("the list");
+    let (mut path, mut now) = ("", BTreeMap::<String, Vec<Constant>>::new());
+    let mut marks = BTreeMap::new();
+    for line in list
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+    {
+        let Some(line) = line.strip_prefix("  ") else {
+            (path, now) = (line, BTreeMap::new());
+            let text = read(path).unwrap_or_else(|e| panic!("{path}: {e}: {MADE}"));
+            for constant in constants(&text) {
+                now.entry(constant.within.clone())
+                    .or_default()
+                    .push(constant);
+            }
+            continue;
+        };
+        let (within, all) = line.split_once(": ").expect("a function");
+        let mut listed = Vec::new();
+        for word in all.split(' ') {
+            let text = match is_name(word) {
+                true => word,
+                false => {
+                    let (text, mark) = word.split_at(word.len() - 1);
+                    assert!("!x=.~-".contains(mark), "{path}: {within}: {word}");
+                    *marks.entry(mark.to_owned()).or_insert(0) += 1;
+                    text
+                }
+            };
+            listed.push(text);
+        }
+        let found = now.get(within).map_or(&[][..], Vec::as_slice);
+        let found: Vec<_> = found
+            .iter()
+            .map(|constant| constant.text.as_str())
+            .collect();
+        assert_eq!(listed, found, "{within} in {path}: {MADE}");
+    }
+    assert!(marks["!"] > 500 && marks["="] > 10, "{marks:?}");
+}
+
+#[test]
+fn constants_are_found_where_they_stand() {
+    let text = "#![allow(x = 1)]\n//! 2\nconst A: [u8; 3] = [4, B_C]; struct S { f: [u8; 5] }\n\
+                impl<const N: usize> T<6> for S<7> { const D: u8 = 8; fn f<'a>(&'a self) -> u8 { self.0 + 9 + b'1' as u8 - 0..10u8 } }\n\
+                /* 11 */ fn g() { let s = \"12\\\"13\"; h(|x| { 0x1_4 }, true, ISA) } #[cfg(test)] mod tests { const E: u8 = 15; }\n\
+                connections! { fn connections(_: &P) on I; region R1 = Region::ports(\"r\", 16); }";
+    let found = constants(text);
+    let found: Vec<_> = found
+        .iter()
+        .map(|c| format!("{} {}", c.within, c.text))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "A 3",
+            "A 4",
+            "A B_C",
+            "S::D 8",
+            "S::f 9",
+            "S::f 0",
+            "S::f 10u8",
+            "g 0x1_4",
+            "g true",
+            "g ISA",
+            "connections R1",
+            "connections 16"
+        ]
+    );
 }

@@ -194,6 +194,11 @@ impl PciConfig {
         bars.filter_map(|(index, bar)| bar.map(|bar| (index, bar.space, bar.size)))
     }
 
+    /// Which bits a guest can set, and which it clears by writing one.
+    pub fn masks(&self) -> [(&'static str, &[u8; 256]); 2] {
+        [("writable", &self.writable), ("clearable", &self.clearable)]
+    }
+
     /// The address in a base address register, if its space is enabled and it has been set.
     pub fn bar_address(&self, index: u8) -> Option<u64> {
         let bar = self.bars.get(usize::from(index)).copied().flatten()?;

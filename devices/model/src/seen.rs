@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::registers::{Register, Value};
 use crate::testing::{Bench, Subject};
-use crate::{Cycle, I2c, Pins, RegionId, RegionKind};
+use crate::{Cycle, I2c, Pins, RegionId, RegionKind, Space};
 
 /// Something that a guest finds out about a device by more than the reading of a register: a [`Model`](crate::Model) lists
 /// them, as far as the answer is no state of the device.
@@ -37,7 +37,8 @@ pub enum Ask {
     Wait(u64),
 }
 
-/// What was found, by name: `config.00` or `registers.1f` with the offset, `cpu.prid`, `output.irq`, or a question's name. Values
+/// What was found, by name: `config.00` or `registers.1f` with the offset, `writable.04` with the bits of `config.04` that a guest can set,
+/// `cpu.prid`, `output.irq`, or a question's name. Values
 /// are hexadecimal; `-` is no answer.
 pub type Seen = Vec<(String, String)>;
 
@@ -79,6 +80,24 @@ pub fn seen<D: Subject>(bench: &mut Bench<D>, questions: &[Question]) -> Seen {
             write: None,
         });
         run.next(&mut seen, "config", offset.into(), value, 4);
+    }
+    if let Some(function) = bench.dev.device_mut().pci() {
+        let config = function.config();
+        for (name, mask) in config.masks() {
+            for (offset, bytes) in (0..).step_by(4).zip(mask.as_chunks().0) {
+                let mask = u32::from_le_bytes(*bytes);
+                if mask != 0 {
+                    seen.push((format!("{name}.{offset:02x}"), hex(Some(mask.into()), 4)));
+                }
+            }
+        }
+        for (index, space, size) in config.bars() {
+            let space = match space {
+                Space::Io => "I/O",
+                Space::Memory => "memory",
+            };
+            seen.push((format!("bar.{index}"), format!("{space}, {size:#x} bytes")));
+        }
     }
     i2c(bench, &mut seen);
     for (id, (at, size, target)) in bench.around.mapped.clone() {
