@@ -474,8 +474,10 @@ fn the_matrix_says_what_the_load_does() {
             assert!(!own || reasons.is_empty(), "{name}: {reasons:?}{FROZEN}");
         }
     }
+    // One that was kept of a board without a version fits none of them.
+    let unreleased = said.rows.iter().filter(|(name, _)| !name.contains('@'));
     assert!(
-        loads + 1 >= said.rows.len() && refusals > 0,
+        loads + unreleased.count() >= said.rows.len() && refusals > 0,
         "{loads} {refusals}"
     );
 }
