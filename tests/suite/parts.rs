@@ -1,11 +1,10 @@
 //! Builds without the code of some parts: a board that wants a part that is not there is refused before anything
 //! starts, and any other board is the same machine in every build.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::LazyLock;
 
 use solderless::compose::Options;
 use solderless::machine::{Fittings, Machine};
@@ -20,7 +19,7 @@ const FEATURES: [&str; 3] = ["cpu-hotplug", "memory-hotplug", "pci-hotplug"];
 /// The parts that they bring.
 const PARTS: [&str; 4] = ["pcihp", "acpi-index", "memhp", "cpuhp"];
 
-/// A build of the program with some of the features, by the bits of its number.
+/// A build of the program with some of the features.
 struct Build {
     features: BTreeSet<&'static str>,
     program: PathBuf,
@@ -28,12 +27,7 @@ struct Build {
 
 impl Build {
     /// Builds it. What does not depend on the features is taken from the builds that are there.
-    fn new(bits: usize) -> Self {
-        let on = FEATURES.iter().enumerate();
-        let features: BTreeSet<_> = on
-            .filter(|(n, _)| bits >> n & 1 != 0)
-            .map(|(_, name)| *name)
-            .collect();
+    fn new(features: BTreeSet<&'static str>) -> Self {
         if features.len() == FEATURES.len() {
             return Self {
                 features,
@@ -41,8 +35,13 @@ impl Build {
             };
         }
         let target = guests::repository().join("target");
-        let folder = target.join("parts").join(bits.to_string());
         let list: Vec<_> = features.iter().copied().collect();
+        let name = if list.is_empty() {
+            "none"
+        } else {
+            &list.join("+")
+        };
+        let folder = target.join("parts").join(name);
         let status = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--locked", "--bin", "solderless"])
             .args(["--no-default-features", "--features", &list.join(",")])
@@ -83,9 +82,29 @@ impl Build {
     }
 }
 
-/// Every subset of the features; the last is the whole program.
-static BUILDS: LazyLock<Vec<Build>> =
-    LazyLock::new(|| (0..1 << FEATURES.len()).map(Build::new).collect());
+/// Builds without any of the features and without each; the last is the whole program.
+fn builds() -> Vec<Build> {
+    let without = |left_out: &str| {
+        FEATURES
+            .into_iter()
+            .filter(|name| *name != left_out)
+            .collect()
+    };
+    let mut all = vec![Build::new(BTreeSet::new())];
+    all.extend(FEATURES.map(|name| Build::new(without(name))));
+    all.push(Build::new(BTreeSet::from(FEATURES)));
+    all
+}
+
+/// All that is tried of the builds, by one test: while they are made, another can run.
+#[test]
+fn builds_without_parts() {
+    let builds = builds();
+    a_part_that_is_not_built_is_said_to_be(&builds);
+    a_board_that_is_refused_is_told_why(&builds);
+    a_board_is_refused_or_the_same_in_every_build(&builds);
+    the_matrix_of_every_build_says_what_its_loads_do(&builds);
+}
 
 /// A board, and the parts of its devices that not every build has.
 struct Board {
@@ -266,9 +285,8 @@ fn every_feature_is_one_of_the_program_and_forwarded() {
     }
 }
 
-#[test]
-fn a_board_is_refused_or_the_same_in_every_build() {
-    let whole = BUILDS.last().expect("the whole program");
+fn a_board_is_refused_or_the_same_in_every_build(builds: &[Build]) {
+    let whole = builds.last().expect("the whole program");
     let folder = tempfile::tempdir().expect("a folder");
     let (file, again) = (folder.path().join("a.snap"), folder.path().join("b.snap"));
     let restore = format!("file:{}", file.display());
@@ -287,7 +305,7 @@ fn a_board_is_refused_or_the_same_in_every_build() {
             of.is_some_and(|part| PARTS.contains(&part))
         });
         assert_eq!(parts.count(), board.wants.len(), "{sections:?}");
-        for build in BUILDS.iter() {
+        for build in builds {
             let missing = board
                 .wants
                 .iter()
@@ -350,6 +368,128 @@ fn a_board_is_refused_or_the_same_in_every_build() {
     }
 }
 
+/// Releases, each with the properties that ask for its parts and the features that bring them.
+const RELEASES: [(&str, &[&str], &[&str]); 5] = [
+    ("plain", &[], &[]),
+    ("pci", &["acpi-root-pci-hotplug"], &["pci-hotplug"]),
+    ("memory", &["memory-hotplug-support"], &["memory-hotplug"]),
+    ("cpu", &["cpu-hotplug-legacy"], &["cpu-hotplug"]),
+    (
+        "all",
+        &[
+            "acpi-root-pci-hotplug",
+            "memory-hotplug-support",
+            "cpu-hotplug-legacy",
+        ],
+        &FEATURES,
+    ),
+];
+
+/// What `compat --matrix` says: for each row and each board whether it loads.
+fn said(text: &str) -> BTreeMap<(String, String), bool> {
+    let mut lines = text.lines().take_while(|line| !line.is_empty());
+    let boards: Vec<_> = lines.next().expect("a head").split_whitespace().collect();
+    let mut all = BTreeMap::new();
+    for line in lines {
+        let mut words = line.split_whitespace();
+        let row = words.next().expect("a name");
+        for (board, word) in boards.iter().zip(words) {
+            all.insert((row.to_owned(), (*board).to_owned()), word == "loads");
+        }
+    }
+    all
+}
+
+/// Every release, and every machine of one, into every other in every build: what `compat` says is what the load does. A build saves what
+/// the whole program saves, so that what loads here loads there.
+fn the_matrix_of_every_build_says_what_its_loads_do(builds: &[Build]) {
+    let whole = builds.last().expect("the whole program");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let save_as = |build: &Build, name: &str, to: &str| {
+        let board = path(&format!("{name}@1.toml"));
+        save(build, &["run", &board], "5ms", Path::new(&path(to)))
+    };
+    let mut kept = BTreeMap::new();
+    for (name, properties, _) in RELEASES {
+        let head = format!(
+            "[board]\nname = \"{name}\"\nextends = \"malta\"\n[param.ram]\ndefault = \"16MiB\"\n"
+        );
+        let asked = properties
+            .iter()
+            .map(|property| format!("{property} = true\n"));
+        let asked: String = asked.collect();
+        let text = format!("{head}[chip.piix4.dev.pm.PIIX4_PM]\n{asked}");
+        fs::write(path(&format!("{name}.toml")), text).expect("a file");
+        whole.prints(&["release", &path(&format!("{name}.toml"))]);
+        kept.insert(name, save_as(whole, name, &format!("{name}.snap")));
+    }
+    // Of a board that has no version, and modules plugged in.
+    let hotplug = guests::repository().join("tests/streams/malta-hotplug.snap.gz");
+    fs::copy(&hotplug, path("malta-hotplug.snap.gz")).expect("a copy");
+
+    let has = |build: &Build, name: &str| {
+        let (_, _, features) = RELEASES.iter().find(|(known, ..)| *known == name)?;
+        Some(features.iter().all(|f| build.features.contains(f)))
+    };
+    let (mut loads, mut refusals) = (0, 0);
+    for (number, build) in builds.iter().enumerate() {
+        let text = build.prints(&["compat", "--matrix", &path("")]);
+        let said = said(&text);
+        assert_eq!(said.len(), (2 * RELEASES.len() + 1) * RELEASES.len());
+        for ((row, board), fits) in said {
+            let (of, is_stream) = match row.split_once(['@', '.']) {
+                Some((of, rest)) => (of, rest.starts_with("snap")),
+                None => (row.as_str(), false),
+            };
+            let into = board.trim_end_matches("@1");
+            if let Some(there) = has(build, of) {
+                let wanted = of == into && there;
+                assert_eq!(
+                    fits, wanted,
+                    "{row} into {board}, {:?}: {text}",
+                    build.features
+                );
+            }
+            if !fits {
+                assert!(
+                    text.contains(&format!("{row} does not load into {board}:\n  ")),
+                    "{text}"
+                );
+            }
+            if !is_stream {
+                continue;
+            }
+            let from = match row.ends_with(".gz") {
+                true => format!("exec:gzip -dc '{}'", path(&row)),
+                false => format!("file:{}", path(&row)),
+            };
+            let into = path(&format!("{board}.toml"));
+            let output = build.run(&["run", "--restore", &from, &into, "--max-time", "1ms"]);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            let status = output.status.code();
+            assert_eq!(
+                status,
+                Some(if fits { 124 } else { 2 }),
+                "{row} into {board}: {errors}"
+            );
+            *if fits { &mut loads } else { &mut refusals } += 1;
+        }
+        for (name, expected) in &kept {
+            if has(build, name) == Some(true) && number + 1 < builds.len() {
+                assert!(
+                    save_as(build, name, "other") == *expected,
+                    "{name}, {:?}",
+                    build.features
+                );
+            }
+        }
+    }
+    // Each feature is in three of the builds, and all in one.
+    assert_eq!(loads, 5 + 3 * 3 + 1);
+    assert!(refusals > 100, "{refusals}");
+}
+
 #[test]
 fn a_guest_finds_the_registers_of_a_part_and_else_an_open_bus() {
     /// Where the host bridge shows PCI's I/O space after reset.
@@ -382,14 +522,13 @@ fn a_guest_finds_the_registers_of_a_part_and_else_an_open_bus() {
 }
 
 /// `UPDATE=1 cargo test` rewrites what is expected.
-#[test]
-fn a_board_that_is_refused_is_told_why() {
+fn a_board_that_is_refused_is_told_why(builds: &[Build]) {
     let mut said = String::new();
     for args in [
         &["tests/boards/defaults.toml"][..],
         &["malta", "--set", "pm.memory-hotplug-support=true"],
     ] {
-        let output = BUILDS[0].run(&[&["check"], args].concat());
+        let output = builds[0].run(&[&["check"], args].concat());
         said += &String::from_utf8(output.stderr).expect("text");
     }
     let path = guests::repository().join("tests/boards/part-not-built.txt");
@@ -403,12 +542,11 @@ fn a_board_that_is_refused_is_told_why() {
     );
 }
 
-#[test]
-fn a_part_that_is_not_built_is_said_to_be() {
+fn a_part_that_is_not_built_is_said_to_be(builds: &[Build]) {
     let said = |build: &Build| build.prints(&["devices", "PIIX4_PM"]);
-    let without = said(&BUILDS[0]);
+    let without = said(&builds[0]);
     assert_eq!(without.matches("not built into this program").count(), 4);
-    let whole = said(&BUILDS[BUILDS.len() - 1]);
+    let whole = said(&builds[builds.len() - 1]);
     assert!(!whole.contains("not built"), "{whole}");
     assert_eq!(without.replace("; not built into this program", ""), whole);
 }
