@@ -36,6 +36,7 @@ mod parts;
 mod peers;
 mod qmp;
 mod restore;
+mod riscv;
 mod rom;
 mod schemas;
 mod serial;
