@@ -13,6 +13,7 @@ mod pcap;
 mod signals;
 mod socket;
 mod terminal;
+mod traced;
 mod user;
 
 use std::fmt;
@@ -28,6 +29,7 @@ pub use netdev::Netdev;
 pub use outlet::{Outlet, PATIENCE};
 pub use outside::{Face, Heard, Outside, Said, To};
 pub use socket::listen;
+pub use traced::traced;
 
 /// The status of a run whose result is lost: the machine could not be saved at its end, or the console's output not written.
 pub const LOST: u8 = 3;

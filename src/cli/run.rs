@@ -17,9 +17,9 @@ use crate::diagnostics::{Problem, Report, Span};
 use crate::files;
 use crate::machine::{
     self, Door, End, Fittings, Header, Journal, Kernel, KernelFiles, LONGEST_NS, LogError, Machine,
-    Pace, QUANTUM_NS, Run, Script,
+    Pace, QUANTUM_NS, Run, Script, Trace,
 };
-use crate::monitor::{Sessions, Vm};
+use crate::monitor::{Sessions, Symbols, Vm};
 use crate::plan::{BoardSlot, Boot, Plan};
 use crate::registry;
 use crate::state::{self, Description, Link, Stream, Uri, snapshots};
@@ -95,6 +95,15 @@ pub struct Args {
     /// The folder of the snapshots that the monitor saves and loads by name
     #[arg(long, value_name = "FOLDER", default_value = snapshots::FOLDER)]
     snapshots: PathBuf,
+    /// An ELF file whose symbols the monitor knows, again for another; it knows those of --kernel and --firmware without this
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    symbols: Vec<PathBuf>,
+    /// Trace points: DEVICE.read, DEVICE.write, CPU.exception, irq, parted by commas; * stands for any text. The monitor's `info trace` lists them
+    #[arg(long, value_name = "POINTS")]
+    trace: Vec<String>,
+    /// Where traces go: a file, which is made anew; in JSON, a line for each, if its name ends with .json. Without this to standard error
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    trace_to: Option<PathBuf>,
     /// End the program when the guest prints this on a serial port, with status 1, or as in 0:PASS with another
     #[arg(long, value_name = "[STATUS:]TEXT")]
     exit_on: Vec<ExitOn>,
@@ -309,6 +318,17 @@ fn start(
     link: &mut Option<Link>,
 ) -> Result<u8> {
     let plan = &loaded.plan;
+    for path in &args.symbols {
+        let tried = Symbols::try_file(path);
+        tried.map_err(|e| anyhow!("--symbols {}: {e}", shown(path)))?;
+    }
+    let traced = match args.trace.is_empty() {
+        true => None,
+        false => {
+            let chosen = machine::select(plan, &args.trace.join(","));
+            Some(chosen.map_err(|e| anyhow!("--trace {}: {e}", args.trace.join(",")))?)
+        }
+    };
     let monitors = monitors(args)?;
     let debugger = args.gdb.as_deref().or(args.gdb_1234.then_some("tcp::1234"));
     let debugger = debugger.map(debugger_place).transpose()?;
@@ -402,8 +422,21 @@ fn start(
     };
     let mut vm = Vm::new(machine, loaded, run, &args.snapshots, sessions);
     vm.paused = args.stopped || stands;
+    let files = [&args.kernel, &args.firmware].into_iter().flatten();
+    vm.symbols = Symbols::of(files.chain(&args.symbols).cloned().collect());
     let plugged = backends.iter().map(|b| b.as_ref().map(Backend::to_string));
     vm.plugged = plugged.map(Option::unwrap_or_default).collect();
+    if traced.is_some() || args.trace_to.is_some() {
+        let keep = backend::traced(args.trace_to.as_deref());
+        let keep = keep.with_context(|| {
+            let path = args.trace_to.as_deref().map(shown);
+            format!("--trace-to {}", path.unwrap_or_default())
+        })?;
+        match traced {
+            Some(points) => vm.machine.set_trace(Some(Trace::new(points, keep))),
+            None => vm.trace = Some(keep),
+        }
+    }
     if let Some(link) = link.take() {
         link.take_over()?;
     }

@@ -30,6 +30,7 @@ use self::turns::Turns;
 use super::Consumer;
 use super::run::Pending;
 use super::space::{Behind, Rank, Space, SpaceId, Target, Window, resolve};
+use super::trace::{Field, Trace};
 use crate::plan;
 
 /// A guest page is mapped by pointer only in whole pages of this size.
@@ -160,6 +161,8 @@ pub struct Domain {
     /// What the CPU is asking the bus.
     access: Option<Master>,
     errors: GuestErrors,
+    /// What is traced.
+    pub(super) trace: Option<Box<Trace>>,
 }
 
 impl fmt::Debug for Domain {
@@ -215,6 +218,7 @@ impl Domain {
             pc: 0,
             access: None,
             errors: GuestErrors::default(),
+            trace: None,
         };
         domain.add_bus(BusKind::System, None, 0);
         domain
@@ -756,9 +760,51 @@ impl Domain {
             size,
         };
         let write = write.map(|value| value & mask);
-        self.visit(dev, |d, cx| d.access(cx, access, write))
+        let result = self
+            .visit(dev, |d, cx| d.access(cx, access, write))
             .unwrap_or(Err(BusError))
-            .map(|value| value & mask)
+            .map(|value| value & mask);
+        if self.trace.is_some() {
+            self.trace_access(dev, access, write, result);
+        }
+        result
+    }
+
+    /// Tells of an access to a device, if that is wanted to be known.
+    #[cold]
+    fn trace_access(
+        &mut self,
+        dev: DevId,
+        access: Access,
+        write: Option<u64>,
+        result: Result<u64, BusError>,
+    ) {
+        let (now, pc) = (self.now, self.pc);
+        let place = &self.places[dev.0 as usize];
+        let Some(trace) = &mut self.trace else {
+            return;
+        };
+        if !trace.wants_access(dev, write.is_some()) {
+            return;
+        }
+        let way = if write.is_some() { "write" } else { "read" };
+        let region = place.region(access.region).map_or("", |r| r.region.name);
+        let mut fields = vec![
+            ("region", Field::Text(region)),
+            ("offset", Field::Number(access.offset)),
+            ("size", Field::Count(access.size.into())),
+        ];
+        fields.push(match (write, result) {
+            (Some(value), Ok(_)) | (None, Ok(value)) => ("value", Field::Number(value)),
+            (_, Err(BusError)) => ("error", Field::Text("bus")),
+        });
+        fields.push(("pc", Field::Number(pc)));
+        trace.tell(now, &format!("{}.{way}", place.path), fields);
+    }
+
+    /// The name of a device.
+    pub(super) fn path(&self, dev: DevId) -> &str {
+        &self.places[dev.0 as usize].path
     }
 
     /// An access to the bus begins: the guest's, if no device is being called.

@@ -9,6 +9,7 @@ mod log;
 mod run;
 mod sections;
 mod space;
+mod trace;
 mod watch;
 
 use solderless_model::boot::Protocol;
@@ -28,6 +29,7 @@ pub use events::{Event, JobDone, Message, Moment, Word};
 pub use log::{Header, Journal, LogError, Script, Source};
 pub use run::{End, Host, Pace, Run};
 pub use sections::{CLOCK, Kept, Of, memories};
+pub use trace::{Field, Keep, Record, Trace, points, select};
 pub use watch::{Watch, Watched};
 
 use crate::plan::{Address, Bus, Plan};
@@ -170,7 +172,9 @@ impl Machine {
         other.door = std::mem::take(&mut self.door).anew();
         other.stops = std::mem::take(&mut self.stops);
         let semihosting = self.semihosting;
+        let trace = self.take_trace();
         *self = other;
+        self.set_trace(trace);
         self.set_stops_again();
         self.set_semihosting(semihosting);
     }

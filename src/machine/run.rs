@@ -292,6 +292,9 @@ impl Machine {
                 step: self.stepping,
             };
             let stop = self.domain.run_cpus(until, limit);
+            if self.domain.trace.is_some() {
+                self.domain.trace_exceptions();
+            }
             if let Some((cpu, stop @ (Stop::Limit | Stop::Break(_) | Stop::Watch(_)))) = stop
                 && (stop != Stop::Limit || self.stepping == Some(cpu))
             {

@@ -12,6 +12,7 @@ mod people;
 mod programs;
 mod reference;
 mod session;
+mod symbols;
 mod table;
 mod words;
 
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::compose::Loaded;
-use crate::machine::{End, Machine, Pace, Run};
+use crate::machine::{End, Keep, Machine, Pace, Run};
 use crate::state::Travelled;
 
 pub use commands::JobInfo;
@@ -30,9 +31,9 @@ pub use people::Known;
 pub use reference::reference;
 use session::Given;
 pub use session::Sessions;
+pub use symbols::Symbols;
 
 /// A machine with what its monitor can change.
-#[derive(Debug)]
 pub struct Vm<'a> {
     /// The machine.
     pub machine: Machine,
@@ -40,6 +41,10 @@ pub struct Vm<'a> {
     pub loaded: &'a Loaded,
     /// What is plugged into each of its slots, as it is written; empty for nothing.
     pub plugged: Vec<String>,
+    /// The symbols of what the guest runs.
+    pub symbols: Symbols,
+    /// Where traces go, while there are none.
+    pub trace: Option<Keep>,
     /// How it runs.
     pub run: Run,
     /// The folder of named snapshots.
@@ -79,6 +84,12 @@ pub struct Migration {
     pub reason: Option<String>,
 }
 
+impl std::fmt::Debug for Vm<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Vm({})", self.loaded.plan.name)
+    }
+}
+
 impl<'a> Vm<'a> {
     /// A machine, and those who talk to its monitor.
     pub fn new(
@@ -92,6 +103,8 @@ impl<'a> Vm<'a> {
             machine,
             loaded,
             plugged: Vec::new(),
+            symbols: Symbols::default(),
+            trace: None,
             run,
             snapshots,
             cpu: 0,
@@ -136,6 +149,14 @@ impl<'a> Vm<'a> {
         (self.machine, end)
     }
 
+    /// Has it stand still, or go on, which programs are told.
+    pub fn pause(&mut self, paused: bool) {
+        if std::mem::replace(&mut self.paused, paused) != paused {
+            let event = if paused { "STOP" } else { "RESUME" };
+            self.sessions.event(event, None);
+        }
+    }
+
     /// The names that a line can be completed to.
     fn known(&mut self) -> Known {
         let registers = self.machine.cpu().map(|cpu| cpu.registers());
@@ -178,7 +199,7 @@ impl<'a> Vm<'a> {
                 End::Paused => {}
                 End::Stopped(cpu, stop) => self.debugger_stopped(cpu, stop),
                 End::DiskError => {
-                    self.paused = true;
+                    self.pause(true);
                     tracing::warn!(
                         "the machine stands still until the monitor's command `cont`, which tries it again"
                     );

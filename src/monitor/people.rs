@@ -132,8 +132,12 @@ const COMMANDS_OF_QEMU: &[(&[&str], &str)] = &[
         "an option when the program starts: --backend SLOT=…; Ctrl-A b sends a break",
     ),
     (
-        &["log", "logfile", "trace-event", "trace-file"],
-        "an option when the program starts: -v or -vv",
+        &["trace-event"],
+        "trace PATTERN [on|off]; info trace lists the points",
+    ),
+    (
+        &["log", "logfile", "trace-file"],
+        "an option when the program starts: -v or -vv, or --trace PATTERN --trace-to FILE",
     ),
     (
         &[
@@ -228,10 +232,6 @@ const INFO_OF_QEMU: &[(&[&str], &str)] = &[
         "nothing: no machine has one",
     ),
     (&["roms"], "info qtree: a memory with an image has a slot"),
-    (
-        &["migrate_parameters", "migrate_capabilities"],
-        "nothing: see info migrate",
-    ),
     (&["history"], "the arrow keys"),
     (&["opcount", "profile", "sync-profile"], "info jit"),
     (&["ramblock"], "info mtree"),
@@ -300,14 +300,17 @@ fn arguments(
 
 /// What an expression comes to, with the registers of the CPU that is looked at.
 fn number(vm: &mut Vm<'_>, text: &str) -> Result<u64, Error> {
-    let cpu = vm.machine.cpu_at(vm.cpu);
+    let Vm {
+        machine, symbols, ..
+    } = vm;
+    let cpu = machine.cpu_at(vm.cpu);
     let cpu = cpu.as_deref();
     let mut name = |name: expr::Name<'_>| match name {
         expr::Name::Register(name) => {
             let cpu = cpu?;
             Some(cpu.register(cpu.named(name)?)?.low())
         }
-        expr::Name::Symbol(_) => None,
+        expr::Name::Symbol(name) => symbols.named(name),
     };
     Ok(expr::value(text, &mut name)?)
 }

@@ -604,6 +604,8 @@ fn every_command_of_the_document_runs() {
             "URI" => Some("file:moved"),
             "CAPABILITY" => Some("events"),
             "STATE" => Some("on"),
+            "PATTERN" => Some("irq"),
+            "[STATE]" => Some("off"),
             "PARAMETER" => Some("downtime-limit"),
             "[COMMAND]" | "[WHAT]" | "[NAME...]" => None,
             "[-a]" | "[-d]" => Some(&word[1..3]),

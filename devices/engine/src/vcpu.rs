@@ -1,7 +1,7 @@
 //! What the engine keeps for each CPU besides the guest's registers: time, and what it knows of pages.
 
 use solderless_model::memory::{PAGE, SoftTlb, Watcher, WideTlb};
-use solderless_model::{Cx, Page, State, StateError};
+use solderless_model::{Cx, Page, State, StateError, Taken};
 
 use crate::halts::{Halts, Reached};
 
@@ -180,6 +180,8 @@ pub struct Vcpu {
     code_pages: [CodePage; CODE_PAGES],
     #[state(skip = "a debugger's: where to stop")]
     pub halts: Halts,
+    #[state(skip = "a trace's: exceptions that were taken, if anybody wants to know")]
+    pub taken: Option<Vec<Taken>>,
     #[state(skip = "within a run: instructions of the block that runs")]
     pub len: u32,
     #[state(skip = "within a run: instructions that may still be executed")]
@@ -202,10 +204,21 @@ impl Vcpu {
             memory: Memory::default(),
             code_pages: [NO_CODE; CODE_PAGES],
             halts: Halts::default(),
+            taken: None,
             len: 0,
             budget: 0,
             granted: 0,
         }
+    }
+
+    /// Keeps exceptions from now on, or no longer.
+    pub fn keep_taken(&mut self, on: bool) {
+        self.taken = on.then(Vec::new);
+    }
+
+    /// What was kept.
+    pub fn take_taken(&mut self) -> Vec<Taken> {
+        self.taken.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Has so many instructions be executed in a cycle, 1 or more.

@@ -10,13 +10,15 @@
 use solderless_engine::Engine;
 use solderless_model::registers::{Register, Value};
 use solderless_model::{
-    self as model, BuildError, BusKind, Cpu, Cx, Device, EngineInfo, Interface, Model, Pin, Pins,
-    Place, Processor, PropError, State, StateError, Stop, Stops, TimerId, Wires, connections,
+    self as model, BuildError, BusKind, Cpu, Cx, Device, Disassembled, EngineInfo, Interface,
+    Model, Pin, Pins, Place, Processor, PropError, State, StateError, Stop, Stops, Taken, TimerId,
+    Wires, connections,
 };
 
 use crate::boot;
 use crate::core::Core;
 use crate::cp0::COUNTER;
+use crate::disasm::disassemble;
 use crate::isa::Mips;
 use crate::model::{Identity, Props};
 use crate::registers;
@@ -77,11 +79,13 @@ impl Device for Mips32Cpu {
         }
         let notices = std::mem::take(&mut self.core.notices);
         let halts = std::mem::take(&mut self.core.vcpu.halts);
+        let taken = self.core.vcpu.taken.take();
         let semihosting = self.core.semihosting;
         *self.core = Core::new(self.core.identity, victims);
         self.core.vcpu.instructions = instructions;
         self.core.notices = notices;
         self.core.vcpu.halts = halts;
+        self.core.vcpu.taken = taken;
         self.core.semihosting = semihosting;
         self.core.notices.begin(cx.now());
         self.core.sample(cx);
@@ -191,6 +195,24 @@ impl Processor for Mips32Cpu {
 
     fn look(&self, va: u64) -> Option<u64> {
         self.core.look(va as u32).map(u64::from)
+    }
+
+    fn trace_exceptions(&mut self, on: bool) -> bool {
+        self.core.vcpu.keep_taken(on);
+        true
+    }
+
+    fn exceptions(&mut self) -> Vec<Taken> {
+        self.core.vcpu.take_taken()
+    }
+
+    fn disassemble(&self, at: u64, bytes: &[u8]) -> Option<Disassembled> {
+        let bytes = *bytes.first_chunk()?;
+        let word = match self.core.identity.big_endian {
+            true => u32::from_be_bytes(bytes),
+            false => u32::from_le_bytes(bytes),
+        };
+        Some(disassemble(at as u32, word))
     }
 
     fn pc(&self) -> u64 {

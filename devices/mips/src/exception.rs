@@ -3,6 +3,7 @@
 //! MIPS32 Architecture volume III (MD00090), chapter "Interrupts and Exceptions".
 
 use solderless_engine::Exit;
+use solderless_model::Taken;
 
 use crate::core::Core;
 use crate::cp0::{cause, status};
@@ -79,6 +80,33 @@ impl Exception {
     }
 }
 
+impl Exception {
+    /// What the manual calls it ("Cause Register ExcCode Field"). An entry of the TLB that is missing and one that is not valid have
+    /// the same code, and handlers of their own.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Interrupt => "Int",
+            Self::Memory(Fault::Modified, ..) => "Mod",
+            Self::Memory(Fault::Refill, Access::Store, _) => "TLBS refill",
+            Self::Memory(Fault::Refill, ..) => "TLBL refill",
+            Self::Memory(Fault::Invalid, Access::Store, _) => "TLBS",
+            Self::Memory(Fault::Invalid, ..) => "TLBL",
+            Self::Memory(Fault::Address, Access::Store, _) => "AdES",
+            Self::Memory(Fault::Address, ..) => "AdEL",
+            Self::Memory(Fault::Bus, Access::Fetch, _) => "IBE",
+            Self::Memory(Fault::Bus, ..) => "DBE",
+            Self::Syscall => "Sys",
+            Self::Breakpoint => "Bp",
+            Self::Reserved => "RI",
+            Self::Unusable(_) => "CpU",
+            Self::Overflow => "Ov",
+            Self::Trap => "Tr",
+            Self::FloatingPoint => "FPE",
+            Self::MachineCheck => "MCheck",
+        }
+    }
+}
+
 impl Core {
     /// Takes an exception of the instruction of a step.
     pub fn raise(&mut self, op: &Op, exception: Exception) -> Exit {
@@ -136,7 +164,27 @@ impl Core {
             false => c.ebase & 0xffff_f000,
         };
         self.pc = base.wrapping_add(offset);
+        if self.vcpu.taken.is_some() {
+            self.keep_taken(exception, pc);
+        }
         self.mode_changed();
+    }
+
+    /// Keeps for a trace what was taken.
+    #[cold]
+    fn keep_taken(&mut self, exception: Exception, pc: u32) {
+        let address = match exception {
+            Exception::Memory(_, _, address) => Some(address.into()),
+            _ => None,
+        };
+        let taken = Taken {
+            instructions: self.vcpu.instructions,
+            pc: pc.into(),
+            cause: exception.name(),
+            address,
+            handler: self.pc.into(),
+        };
+        self.vcpu.taken.get_or_insert_default().push(taken);
     }
 
     /// Where an interrupt goes, from the base: with vectors by the highest that is pending.

@@ -14,6 +14,7 @@ mod core;
 mod cp0;
 mod cpu;
 mod decode;
+mod disasm;
 mod exception;
 mod exec;
 pub mod fpu;

@@ -17,7 +17,7 @@ const MORE: &str = "org.solderless.mips.cp0";
 const FPU: &str = "org.gnu.gdb.mips.fpu";
 
 /// The general registers, by number: as the assembler and as gdb names them.
-const GENERAL: [(&str, &str); 32] = [
+pub const GENERAL: [(&str, &str); 32] = [
     ("zero", "r0"),
     ("at", "r1"),
     ("v0", "r2"),

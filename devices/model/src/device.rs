@@ -15,7 +15,7 @@ use crate::stops::{Place, Stops, Watched};
 use crate::{
     BlockFrontend, Cycle, Describe, Engine, EngineInfo, Fitted, Interface, Job, JobId, Medium, On,
     Part, Parts, Persist, Pin, PinLevels, PortId, PropError, RegionId, SlotId, Space, State,
-    StateError, TimerId, Transfer,
+    StateError, Taken, TimerId, Transfer,
 };
 
 /// A device type: its properties, what it connects to, and how one is made.
@@ -373,6 +373,17 @@ pub enum Stop {
     Watch(Watched),
 }
 
+/// An instruction as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disassembled {
+    /// As binutils' objdump writes it, with a tab behind the name; what is no instruction is a `.word` or the like.
+    pub text: String,
+    /// How many bytes it has.
+    pub length: u64,
+    /// Where it leads, if it says that itself.
+    pub target: Option<u64>,
+}
+
 /// A CPU.
 pub trait Processor {
     /// Runs until the deadline, a wait, or `limit` instructions, advancing guest time with [`Cx::advance`]. A
@@ -407,6 +418,19 @@ pub trait Processor {
     }
     /// The physical address of a virtual one as a debugger sees it: whatever the privilege, and with no effect on the CPU.
     fn look(&self, _va: u64) -> Option<u64> {
+        None
+    }
+    /// Keeps what exceptions and interrupts are taken from now on, or keeps them no longer; false, with nothing changed, where it cannot.
+    fn trace_exceptions(&mut self, _on: bool) -> bool {
+        false
+    }
+    /// Those that were taken since this was asked last.
+    fn exceptions(&mut self) -> Vec<Taken> {
+        Vec::new()
+    }
+    /// What the instruction at a virtual address is, of which these are the first bytes in memory, or more. `None` where they are too
+    /// few, or nobody here takes this CPU's instructions apart.
+    fn disassemble(&self, _at: u64, _bytes: &[u8]) -> Option<Disassembled> {
         None
     }
     /// Address of the next instruction.

@@ -57,3 +57,18 @@ pub struct EngineInfo {
     /// Times that all decoded and generated code was thrown away.
     pub flushes: u64,
 }
+
+/// An exception or interrupt that a CPU has taken, as a trace has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Instructions that the CPU had executed before the block in which it came.
+    pub instructions: u64,
+    /// Where execution can go on.
+    pub pc: u64,
+    /// What it is, as the manuals call it.
+    pub cause: &'static str,
+    /// The address that it is about, if it is about one.
+    pub address: Option<u64>,
+    /// Where its handler begins.
+    pub handler: u64,
+}

@@ -36,11 +36,11 @@ pub use describe::{
     contents, scalar_size,
 };
 pub use device::{
-    Access, Backing, BuildError, BusError, CharFrontend, Cx, DevId, Device, END_OF_TIME, Fabric,
-    I2c, I2cTarget, Ide, IdeDevice, IdeSignals, Model, NetFrontend, Page, Processor, Request, Stop,
-    Wires, lanes, merge,
+    Access, Backing, BuildError, BusError, CharFrontend, Cx, DevId, Device, Disassembled,
+    END_OF_TIME, Fabric, I2c, I2cTarget, Ide, IdeDevice, IdeSignals, Model, NetFrontend, Page,
+    Processor, Request, Stop, Wires, lanes, merge,
 };
-pub use engine::{Engine, EngineInfo, Tier};
+pub use engine::{Engine, EngineInfo, Taken, Tier};
 pub use interface::{
     Cpu, Interface, PartDecl, Pin, PinLevels, Pins, Placement, Port, PortId, PropError, Region,
     RegionId, RegionKind, Slot, SlotId, SlotKind, TimerId,

@@ -3,13 +3,16 @@
 use solderless_engine::Engine;
 use solderless_model::registers::{Register, Value};
 use solderless_model::{
-    self as model, BuildError, BusKind, Cpu, Cx, Device, EngineInfo, Interface, Model, Pin, Pins,
-    Processor, PropError, State, StateError, Stop, Stops, TimerId, Wires, connections, tree,
+    self as model, BuildError, BusKind, Cpu, Cx, Device, Disassembled, EngineInfo, Interface,
+    Model, Pin, Pins, Processor, PropError, State, StateError, Stop, Stops, Taken, TimerId, Wires,
+    connections, tree,
 };
 
 use crate::boot::Riscv;
 use crate::core::Core;
 use crate::csr::{MEIP, MSIP, MTIP, SEIP, TIMER};
+use crate::decode::is_long;
+use crate::disasm::disassemble;
 use crate::exec::CACHE_BLOCK;
 use crate::isa;
 use crate::model::{Identity, Props};
@@ -70,9 +73,11 @@ impl Device for RiscvCpu {
         let instructions = self.core.vcpu.instructions;
         self.engine.clear(&mut self.core);
         let halts = std::mem::take(&mut self.core.vcpu.halts);
+        let taken = self.core.vcpu.taken.take();
         *self.core = Core::new(self.core.identity);
         self.core.vcpu.instructions = instructions;
         self.core.vcpu.halts = halts;
+        self.core.vcpu.taken = taken;
         self.core.sample(cx);
     }
 
@@ -197,6 +202,25 @@ impl Processor for RiscvCpu {
 
     fn look(&self, va: u64) -> Option<u64> {
         self.core.look(va)
+    }
+
+    fn trace_exceptions(&mut self, on: bool) -> bool {
+        self.core.vcpu.keep_taken(on);
+        true
+    }
+
+    fn exceptions(&mut self) -> Vec<Taken> {
+        self.core.vcpu.take_taken()
+    }
+
+    fn disassemble(&self, at: u64, bytes: &[u8]) -> Option<Disassembled> {
+        let half = *bytes.first_chunk()?;
+        let bits = match bytes.first_chunk() {
+            Some(word) => u32::from_le_bytes(*word),
+            None => u16::from_le_bytes(half).into(),
+        };
+        let long = is_long(bits as u16);
+        (!long || bytes.len() >= 4).then(|| disassemble(at, bits, self.core.identity.rv32))
     }
 
     fn pc(&self) -> u64 {

@@ -45,7 +45,7 @@ fn illegal(raw: u32, size: u8) -> Inst {
 }
 
 /// The instruction of 32 bits that a compressed one stands for; `None` if it is reserved.
-fn expand(half: u32, rv32: bool) -> Option<u32> {
+pub fn expand(half: u32, rv32: bool) -> Option<u32> {
     let bit = |n: u32| half >> n & 1;
     let field = |high: u32, low: u32| half >> low & ((1 << (high - low + 1)) - 1);
     let i = |imm: u32, rs1: u32, funct: u32, rd: u32, opcode: u32| {

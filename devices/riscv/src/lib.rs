@@ -14,6 +14,7 @@ mod core;
 mod cpu;
 mod csr;
 mod decode;
+mod disasm;
 mod exec;
 mod inst;
 mod isa;

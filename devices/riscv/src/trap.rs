@@ -3,6 +3,7 @@
 //! The RISC-V Instruction Set Manual, volume II (Privileged, 1.12 and 1.13), 3.1.6 to 3.1.16 and 4.1.
 
 use solderless_engine::Exit;
+use solderless_model::Taken;
 
 use crate::core::Core;
 use crate::csr::{MACHINE, SUPERVISOR, USER, status};
@@ -75,6 +76,40 @@ impl Fault {
     }
 }
 
+/// What the privileged specification calls interrupts and exceptions, by code (3.1.15).
+const INTERRUPTS: [&str; 12] = [
+    "reserved",
+    "supervisor software interrupt",
+    "reserved",
+    "machine software interrupt",
+    "reserved",
+    "supervisor timer interrupt",
+    "reserved",
+    "machine timer interrupt",
+    "reserved",
+    "supervisor external interrupt",
+    "reserved",
+    "machine external interrupt",
+];
+const EXCEPTIONS: [&str; 16] = [
+    "instruction address misaligned",
+    "instruction access fault",
+    "illegal instruction",
+    "breakpoint",
+    "load address misaligned",
+    "load access fault",
+    "store/AMO address misaligned",
+    "store/AMO access fault",
+    "environment call from U-mode",
+    "environment call from S-mode",
+    "reserved",
+    "environment call from M-mode",
+    "instruction page fault",
+    "load page fault",
+    "reserved",
+    "store/AMO page fault",
+];
+
 /// The interrupts, from the one that is taken first (3.1.9): external, software, timer; M's, then S's.
 const BY_PRIORITY: [u32; 6] = [11, 3, 7, 9, 1, 5];
 
@@ -121,7 +156,28 @@ impl Core {
             1 if interrupt => self.address(base.wrapping_add(4 * u64::from(code))),
             _ => self.address(base),
         };
+        if self.vcpu.taken.is_some() {
+            self.keep_taken(interrupt, code, value, pc);
+        }
         self.mode_changed();
+    }
+
+    /// Keeps for a trace what was taken.
+    #[cold]
+    fn keep_taken(&mut self, interrupt: bool, code: u32, value: u64, pc: u64) {
+        let names = if interrupt {
+            &INTERRUPTS[..]
+        } else {
+            &EXCEPTIONS[..]
+        };
+        let taken = Taken {
+            instructions: self.vcpu.instructions,
+            pc,
+            cause: names.get(code as usize).copied().unwrap_or("reserved"),
+            address: (!interrupt).then_some(value),
+            handler: self.pc,
+        };
+        self.vcpu.taken.get_or_insert_default().push(taken);
     }
 
     /// The interrupts that are pending and that the CPU's mode takes: those for M mode, and those for S mode.

@@ -47,6 +47,12 @@ impl Fabric for Domain {
             return;
         }
         output.high = high;
+        if let Some(trace) = &mut self.trace
+            && trace.wants_lines()
+        {
+            let path = &self.places[dev.0 as usize].path;
+            trace.tell_line(self.now, path, pin.0.into(), high);
+        }
         for index in 0..self.places[dev.0 as usize].outputs[usize::from(pin.0)]
             .sinks
             .len()

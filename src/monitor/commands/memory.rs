@@ -39,6 +39,17 @@ pub struct Dumped {
     /// How many digits an address has.
     #[serde(skip)]
     digits: usize,
+    /// What is there, as instructions, if that was asked for.
+    #[serde(skip)]
+    instructions: Vec<Instruction>,
+}
+
+/// An instruction in memory.
+#[derive(Debug)]
+struct Instruction {
+    address: u64,
+    symbol: Option<String>,
+    text: String,
 }
 
 pub fn physical(vm: &mut Vm<'_>, args: Dump) -> Result<Dumped, Error> {
@@ -51,15 +62,10 @@ pub fn logical(vm: &mut Vm<'_>, args: Dump) -> Result<Dumped, Error> {
 
 fn dump(vm: &mut Vm<'_>, args: &Dump, place: fn(u64) -> Place) -> Result<Dumped, Error> {
     let format = Format::parse(args.format.as_deref().unwrap_or_default())?;
+    let wide = wide(vm);
     if format.base == 'i' {
-        return Err("instructions are not taken apart yet: print them with /x".into());
+        return instructions(vm, args.address, format, place, wide);
     }
-    let wide = vm.machine.cpu_at(vm.cpu).is_some_and(|cpu| {
-        let pc = cpu
-            .named("pc")
-            .and_then(|at| cpu.registers().get(at).copied());
-        pc.is_some_and(|pc| pc.bits > 32)
-    });
     let is_virtual = matches!(place(0), Place::Virtual(_));
     let mut values = Vec::new();
     for index in 0..u64::from(format.count) {
@@ -79,7 +85,64 @@ fn dump(vm: &mut Vm<'_>, args: &Dump, place: fn(u64) -> Place) -> Result<Dumped,
         values,
         format: Some(format),
         digits: if is_virtual && !wide { 8 } else { 16 },
+        instructions: Vec::new(),
     })
+}
+
+/// Whether addresses of the CPU that is looked at have more than 32 bits.
+fn wide(vm: &mut Vm<'_>) -> bool {
+    vm.machine.cpu_at(vm.cpu).is_some_and(|cpu| {
+        let pc = cpu
+            .named("pc")
+            .and_then(|at| cpu.registers().get(at).copied());
+        pc.is_some_and(|pc| pc.bits > 32)
+    })
+}
+
+/// Takes the instructions from an address on apart.
+fn instructions(
+    vm: &mut Vm<'_>,
+    address: u64,
+    format: Format,
+    place: fn(u64) -> Place,
+    wide: bool,
+) -> Result<Dumped, Error> {
+    let narrow = |at: u64| if wide { at } else { at & u64::from(u32::MAX) };
+    let mut dumped = Dumped {
+        address: narrow(address),
+        values: Vec::new(),
+        format: Some(format),
+        digits: if wide { 16 } else { 8 },
+        instructions: Vec::new(),
+    };
+    let mut at = dumped.address;
+    for _ in 0..format.count {
+        // As many bytes as there are: the next page may not be.
+        let mut bytes = [0; 16];
+        let lengths = [16, 8, 4, 2, 1];
+        let there = lengths.into_iter().find(|length| {
+            vm.machine
+                .peek(vm.cpu, place(at), &mut bytes[..*length])
+                .is_ok()
+        });
+        let there = there.ok_or_else(|| format!("no memory is seen at {at:#x}"))?;
+        let cpu = vm.machine.cpu_at(vm.cpu);
+        let cpu = cpu.ok_or_else(|| cpus_there_are(0))?;
+        let taken = cpu.disassemble(at, &bytes[..there]);
+        let taken = taken.ok_or("nobody here takes this CPU's instructions apart")?;
+        let mut text = taken.text;
+        let leads = taken.target.and_then(|to| vm.symbols.at(to, wide));
+        if let Some(name) = leads {
+            text += &format!(" <{name}>");
+        }
+        dumped.instructions.push(Instruction {
+            address: at,
+            symbol: vm.symbols.at(at, wide),
+            text,
+        });
+        at = narrow(at.wrapping_add(taken.length));
+    }
+    Ok(dumped)
 }
 
 /// Reads memory with no effect on anything, and a device's registers as the CPU would.
@@ -124,6 +187,18 @@ pub fn say_dumped(dumped: &Dumped) -> String {
         return String::new();
     };
     let mut out = String::new();
+    for Instruction {
+        address,
+        symbol,
+        text,
+    } in &dumped.instructions
+    {
+        let digits = dumped.digits;
+        let _ = match symbol {
+            Some(name) => writeln!(out, "{address:0digits$x} <{name}>:\t{text}"),
+            None => writeln!(out, "{address:0digits$x}:\t{text}"),
+        };
+    }
     let size = usize::from(format.size);
     let lines = dumped.values.chunks(LINE / size);
     for (values, line) in lines.zip(0u64..) {
@@ -227,6 +302,9 @@ pub struct Shown {
     headings: Vec<String>,
     #[serde(skip)]
     values: Vec<Vec<(Register, Value)>>,
+    /// Where addresses in them lead in the program, a line for each CPU.
+    #[serde(skip)]
+    places: Vec<String>,
 }
 
 pub fn registers(vm: &mut Vm<'_>, args: Registers) -> Result<Shown, Error> {
@@ -242,7 +320,9 @@ pub fn registers(vm: &mut Vm<'_>, args: Registers) -> Result<Shown, Error> {
     let mut shown = Shown {
         headings: Vec::new(),
         values: Vec::new(),
+        places: Vec::new(),
     };
+    let wide = wide(vm);
     for index in asked {
         let Some(cpu) = vm.machine.cpu_at(index) else {
             continue;
@@ -257,7 +337,14 @@ pub fn registers(vm: &mut Vm<'_>, args: Registers) -> Result<Shown, Error> {
             |r: &Register| names.is_empty() || names.iter().any(|n| r.name == n || r.group == n);
         let values = table.iter().zip(0..).filter(|(r, _)| asked(r));
         let values = values.map(|(r, at)| (*r, cpu.register(at).unwrap_or_default()));
-        shown.values.push(values.collect());
+        let values: Vec<_> = values.collect();
+        let places = values.iter().filter(|(r, _)| may_lead(r));
+        let places = places.filter_map(|(r, value)| {
+            let symbol = vm.symbols.at(value.low(), wide)?;
+            Some(format!("{} <{symbol}>", r.name))
+        });
+        shown.places.push(places.collect::<Vec<_>>().join(", "));
+        shown.values.push(values);
         shown.headings.push(match args.all {
             Some(true) => format!("CPU #{index}: {}\n", all[index]),
             _ => String::new(),
@@ -279,7 +366,8 @@ fn no_register(table: &[Register], name: &str) -> String {
 
 pub fn say_registers(shown: &Shown) -> String {
     let mut out = String::new();
-    for (heading, values) in shown.headings.iter().zip(&shown.values) {
+    let rows = shown.headings.iter().zip(&shown.values).zip(&shown.places);
+    for ((heading, values), places) in rows {
         out += heading;
         for group in values.chunk_by(|(a, _), (b, _)| a.group == b.group) {
             let _ = writeln!(out, "{}:", group[0].0.group);
@@ -291,8 +379,17 @@ pub fn say_registers(shown: &Shown) -> String {
                 out.push('\n');
             }
         }
+        if !places.is_empty() {
+            let _ = writeln!(out, "symbols:\n  {places}");
+        }
     }
     out
+}
+
+/// Whether an address may be in a register.
+fn may_lead(register: &Register) -> bool {
+    let code = register.gdb.is_some_and(|gdb| gdb.kind == "code_ptr");
+    code || register.group == "general"
 }
 
 /// Memory to be written to a file.

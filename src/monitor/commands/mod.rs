@@ -10,6 +10,7 @@ mod memory;
 mod migration;
 mod run;
 mod saved;
+mod traces;
 
 pub use about::own_version;
 pub use jobs::JobInfo;
@@ -36,12 +37,14 @@ pub static COMMANDS: &[Command] = &[
     command!("", ["info time"], "guest time since power-on", about::time, about::say_time),
     command!("", ["info migrate_capabilities"], "what a migration is to do", migration::capabilities, migration::say_capabilities),
     command!("", ["info migrate_parameters"], "what a migration may take", migration::parameters, migration::say_parameters),
+    command!("", ["info trace"], "the points that can be traced, and whether they are", traces::list, traces::say_list),
     command!("", ["loadvm"], "go on from the snapshot NAME", saved::load, silent),
     command!("", ["migrate"], "have the machine go on elsewhere: at file:PATH, exec:COMMAND, unix:PATH, tcp:HOST:PORT or fd:N", migration::migrate, silent),
     command!("", ["migrate_set_capability"], "set whether a migration is to do something", migration::set_capability, silent),
     command!("", ["migrate_set_parameter"], "set what a migration may take", migration::set_parameter, silent),
     command!("", ["print", "p"], "print a number: an expression with registers, such as $sp+16", memory::print, memory::say_printed),
     command!("", ["savevm"], "save the machine as the snapshot NAME", saved::save, silent),
+    command!("", ["trace"], "trace points from now on, or no longer", traces::trace, silent),
     command!("", ["x"], "print memory by virtual address: /4xw is four words in hexadecimal", memory::logical, memory::say_dumped),
     command!("", ["xp"], "print memory by physical address: /4xw is four words in hexadecimal", memory::physical, memory::say_dumped),
     command!("cont", ["cont", "c"], "let the machine go on", run::cont, silent),

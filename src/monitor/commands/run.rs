@@ -57,18 +57,14 @@ pub fn say_status(info: &StatusInfo) -> String {
 }
 
 pub fn stop(vm: &mut Vm<'_>, _: Nothing) -> Result<Nothing, Error> {
-    if !std::mem::replace(&mut vm.paused, true) {
-        vm.sessions.event("STOP", None);
-    }
+    vm.pause(true);
     Ok(Nothing {})
 }
 
 pub fn cont(vm: &mut Vm<'_>, _: Nothing) -> Result<Nothing, Error> {
     vm.moved = false;
     vm.started = true;
-    if std::mem::replace(&mut vm.paused, false) {
-        vm.sessions.event("RESUME", None);
-    }
+    vm.pause(false);
     Ok(Nothing {})
 }
 

@@ -175,7 +175,7 @@ impl<'a> Vm<'a> {
             _ => return,
         };
         self.debugger.cpu = cpu;
-        self.paused = true;
+        self.pause(true);
         self.tell_debugger(reason);
     }
 
@@ -213,7 +213,7 @@ impl<'a> Vm<'a> {
         };
         let Some(mut stub) = work(self, *stub) else {
             tracing::warn!("gdb: a packet that is none of the protocol's ends the session");
-            self.paused = self.debugger.was_paused;
+            self.pause(self.debugger.was_paused);
             self.forget_debugger();
             self.sessions.reply(&packet("E16"));
             return;
@@ -266,7 +266,7 @@ impl<'a> Vm<'a> {
                         tid: tid(vm.debugger.cpu),
                         signal: Signal::SIGINT,
                     };
-                    vm.paused |= ran;
+                    vm.pause(vm.paused || ran);
                     // One that crosses the answer that it stands still is not meant for the next run.
                     stub.interrupt_handled(vm, ran.then_some(reason)).ok()
                 }
@@ -275,7 +275,7 @@ impl<'a> Vm<'a> {
         });
         if let Some(Stub::Disconnected(stub)) = self.debugger.stub.as_deref() {
             if stub.get_reason() == DisconnectReason::Disconnect {
-                self.paused = false;
+                self.pause(false);
             }
             self.forget_debugger();
         }
@@ -324,7 +324,7 @@ impl<'a> Vm<'a> {
         self.debugger.stub = Some(stub.into());
         self.debugger.description = self.description();
         self.debugger.was_paused = self.paused;
-        self.paused = true;
+        self.pause(true);
         tracing::info!("gdb: a debugger is there");
         true
     }
@@ -332,7 +332,7 @@ impl<'a> Vm<'a> {
     /// Whoever leaves without a word leaves the machine as it was found.
     fn leave_debugger(&mut self) {
         if self.debugger.stub.is_some() {
-            self.paused = self.debugger.was_paused;
+            self.pause(self.debugger.was_paused);
         }
         self.forget_debugger();
     }

@@ -352,7 +352,7 @@ impl MultiThreadResume for Vm<'_> {
         if !enough && wanted != *set {
             self.machine.set_stops(wanted);
         }
-        self.paused = false;
+        self.pause(false);
         Ok(())
     }
 
