@@ -703,6 +703,41 @@ fn the_guide_shows_what_gdb_prints() {
 }
 
 #[test]
+fn programs_are_told_when_a_debugger_stops_the_machine() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = folder.path().join("qmp");
+    let at = format!("unix:{},server", place.display());
+    let args = ["--qmp", &at, "--backend", "serial0=null"];
+    let server = Server::start("malta", &args);
+    let mut program = UnixStream::connect(&place).expect("it listens");
+    program.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    program
+        .write_all(b"{\"execute\": \"qmp_capabilities\"}")
+        .expect("it is read");
+    let mut said = String::new();
+    let mut heard = |what: &str| {
+        let mut buffer = [0; 1024];
+        while !said.contains(what) {
+            let length = program.read(&mut buffer).expect("it says something");
+            assert!(length > 0, "{said}");
+            said += &String::from_utf8_lossy(&buffer[..length]);
+        }
+        said.clear();
+    };
+    heard("\"return\"");
+    let mut client = server.client();
+    client.ask("?");
+    heard("\"STOP\"");
+    client.send("vCont;c");
+    heard("\"RESUME\"");
+    client.stream.write_all(b"\x03").expect("it runs");
+    client.answer();
+    heard("\"STOP\"");
+    client.ok("D");
+    heard("\"RESUME\"");
+}
+
+#[test]
 fn what_cannot_be_is_said() {
     let run = |args: &[&str]| {
         let mut command = Command::new(PROGRAM);

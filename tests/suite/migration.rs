@@ -373,3 +373,49 @@ fn a_machine_that_writes_faster_than_the_wire_is_slowed_down() {
     destination.works();
     destination.quit();
 }
+
+/// Debian goes on elsewhere in the middle of its work, and finds its files as they were.
+#[test]
+fn debian_works_on_elsewhere() {
+    const SHELL: &str = "~ # ";
+    let Some(linux) = guests::linux() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let command = Emulator::ours(PROGRAM, Endian::Little)
+        .ram(256)
+        .linux(&linux, "console=ttyS0 rdinit=/bin/sh")
+        .command();
+    let mut source = Host::start(folder.path(), "first", command);
+    source.console.expect(SHELL);
+    source
+        .console
+        .run("dmesg -n 1; stty columns 400; mkdir -p /t", SHELL);
+    let files = "cat /bin/busybox /lib/*.so* | md5sum";
+    let sum = source.console.run(files, SHELL);
+    assert_eq!(sum.len(), 36, "{sum}");
+    // It writes memory and takes the sum, again and again.
+    let work = format!(
+        "(while :; do cp /bin/busybox /t/f; cat /t/f /t/f > /t/g; {files}; done > /t/sums) & worker=$!"
+    );
+    source.console.run(&work, SHELL);
+    for round in 0..amount("DEBIAN_MIGRATIONS", 2) {
+        let path = folder.path().join(format!("wire{round}"));
+        let uri = format!("unix:{}", path.display());
+        let mut next = Host::waits(folder.path(), &format!("host{round}"), &uri);
+        while !path.exists() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let count = "cat /t/sums | wc -l";
+        let before = source.console.run(count, SHELL);
+        assert_eq!(source.ask(&format!("migrate -d {uri}")), "");
+        let outcome = source.outcome();
+        assert!(outcome.contains("status: completed"), "{outcome}");
+        source.quit();
+        let lines = |text: &str| text.trim().parse::<u64>().expect("a number");
+        while lines(&next.console.run(count, SHELL)) < lines(&before) + 3 {}
+        source = next;
+    }
+    source.console.run("kill $worker; wait", SHELL);
+    let all = source.console.run("sort -u /t/sums", SHELL);
+    assert_eq!(all, sum);
+    source.quit();
+}
