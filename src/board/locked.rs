@@ -71,11 +71,17 @@ impl Locked {
             }
         }
         let needs = tree::get(&self.tree, &["lock", "needs"]);
-        let needs = match needs.map(|node| &node.value) {
-            Some(Value::Array(items)) => &items[..],
-            _ => &[],
-        };
         let before = problems.len();
+        let needs = match needs.map(|node| (&node.value, node.span)) {
+            Some((Value::Array(items), _)) => &items[..],
+            Some((_, span)) => {
+                let message = format!("{} does not say what it needs", self.name);
+                let problem = Problem::error("wrong-lock", message);
+                problems.push(problem.at(span, "expected a list of cargo features"));
+                &[]
+            }
+            None => &[],
+        };
         for need in needs {
             let name = need.as_str().unwrap_or_default();
             let problem = match given(name) {

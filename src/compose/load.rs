@@ -146,6 +146,11 @@ pub fn find(board: &str, by: &Origin) -> Result<Found, Problem> {
         [] => suggest(board, "boards", names),
         _ => format!("its versions are {}", versions.join(", ")),
     };
+    let file = format!("{board}.toml");
+    let help = match by.path.is_none() && !by.in_program() && Path::new(&file).is_file() {
+        true => format!("the file here is `./{file}`; {help}"),
+        false => help,
+    };
     Err(
         Problem::error("unknown-board", format!("there is no board `{board}`")).help(format!(
             "{help}\na file's name has a `/` or ends in `.toml`"

@@ -226,6 +226,10 @@ fn a_lock_that_is_none_is_refused() {
             "[lock]\nformat = 1\nneeds = [\"cpu.vector\"]\n",
             "needs `cpu.vector`, of which this program knows nothing",
         ),
+        (
+            "[lock]\nformat = 1\nneeds = \"x\"\n",
+            "expected a list of cargo features",
+        ),
     ] {
         folder.write("my.lock", text);
         for command in [
@@ -534,6 +538,8 @@ fn a_release_is_the_board_whole_and_says_what_is_new() {
         ),
         (&["compat", "--matrix", "none"], "cannot read none"),
         (&["compat", "malta"], "required arguments"),
+        // A name without a folder is one in the program.
+        (&["diff", "malta@3", "mine@2", "--guest"], "`./mine@2.toml`"),
     ] {
         let (status, out, said) = folder.run(args);
         assert_eq!((status, out.as_str()), (Some(2), ""), "{args:?}");
