@@ -194,18 +194,23 @@ pub fn draft07() -> schemars::SchemaGenerator {
 
 /// Every device type, in the alphabetical order of their names.
 pub static TYPES: &[Entry] = &[
+    entry::<solderless_pci::Piix3Isa>(),
     entry::<solderless_acpi::Piix4Pm>(),
     entry::<solderless_storage::Pflash>(),
     entry::<solderless_platform::Exit>(),
+    entry::<solderless_platform::FwCfg>(),
     entry::<solderless_timer::GoldfishRtc>(),
     entry::<solderless_pci::Gt64120>(),
+    entry::<solderless_pci::I440Fx>(),
     entry::<solderless_input::I8042>(),
     entry::<solderless_dma::I8257>(),
     entry::<solderless_storage::IdeCd>(),
     entry::<solderless_storage::IdeHd>(),
+    entry::<solderless_platform::Debugcon>(),
     entry::<solderless_intc::I8259>(),
     entry::<solderless_platform::IsaMmio>(),
     entry::<solderless_timer::I8254>(),
+    entry::<solderless_platform::IsaRom>(),
     entry::<solderless_serial::IsaSerial>(),
     entry::<solderless_platform::MaltaFpga>(),
     entry::<solderless_timer::Mc146818>(),
@@ -233,6 +238,7 @@ pub static TYPES: &[Entry] = &[
     entry::<solderless_virtio::VirtioMmio>(),
     entry::<solderless_virtio::VirtioNetDevice>(),
     entry::<solderless_virtio::VirtioNetPci>(),
+    entry::<solderless_x86::X86Cpu>(),
 ];
 
 /// The type that had this name before.
@@ -247,8 +253,11 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 }
 
 /// The architectures of the CPUs among the types.
-pub static ARCHITECTURES: &[&dyn Architecture] =
-    &[&solderless_mips::boot::Mips, &solderless_riscv::boot::Riscv];
+pub static ARCHITECTURES: &[&dyn Architecture] = &[
+    &solderless_mips::boot::Mips,
+    &solderless_riscv::boot::Riscv,
+    &solderless_x86::boot::X86,
+];
 
 /// The architecture with this name.
 pub fn architecture(name: &str) -> Option<&'static dyn Architecture> {

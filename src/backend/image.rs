@@ -64,6 +64,7 @@ const ROMS: &[(&str, &[u8])] = &[
         "mipssim-rom-le",
         include_bytes!("../../machines/rom/mipssim-rom-le.bin"),
     ),
+    ("pc-rom", include_bytes!("../../machines/rom/pc-rom.bin")),
     (
         "wren-rom-be",
         include_bytes!("../../machines/rom/wren-rom-be.bin"),

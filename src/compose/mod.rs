@@ -44,13 +44,16 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ),
     ("mipssim", include_str!("../../machines/mipssim.toml")),
     ("mipssim-be", include_str!("../../machines/mipssim-be.toml")),
+    ("pc", include_str!("../../machines/pc.toml")),
     ("riscv-virt", include_str!("../../machines/riscv-virt.toml")),
     ("wren", include_str!("../../machines/wren.toml")),
 ];
 
 /// The chips in the program, by name: those in `machines/chips/`.
-pub const BUILT_IN_CHIPS: &[(&str, &str)] =
-    &[("piix4", include_str!("../../machines/chips/piix4.toml"))];
+pub const BUILT_IN_CHIPS: &[(&str, &str)] = &[
+    ("piix3", include_str!("../../machines/chips/piix3.toml")),
+    ("piix4", include_str!("../../machines/chips/piix4.toml")),
+];
 
 /// The locks of the boards in the program, by the board's name.
 pub const BUILT_IN_LOCKS: &[(&str, &str)] = &[

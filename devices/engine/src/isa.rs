@@ -187,7 +187,7 @@ pub trait Isa: Sized + 'static {
     /// Looks at the inputs, between two runs of blocks.
     fn sample(core: &mut Self::Core, cx: &mut Cx<'_>);
     /// Takes what is due at an instruction's boundary, such as an interrupt; a reason to stop if there is one.
-    fn poll(core: &mut Self::Core) -> Option<Stop>;
+    fn poll(core: &mut Self::Core, cx: &mut Cx<'_>) -> Option<Stop>;
     /// The run is over: what was put off is done.
     fn settle(_core: &mut Self::Core) {}
     /// Forgets what is known of virtual pages, by [`Vcpu::forget_pages`] and beyond.

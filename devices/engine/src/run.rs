@@ -94,8 +94,16 @@ impl<I: Guest> Engine<I> {
         if now >= deadline {
             return Some(Stop::Deadline);
         }
-        if let Some(stop) = I::poll(core) {
+        if let Some(stop) = I::poll(core, cx) {
             return Some(stop);
+        }
+        // What was taken may have written to memory, and have taken time.
+        if I::vcpu(core).memory.rams.iter().any(|ram| ram.news()) {
+            return self.attend(core, cx, end);
+        }
+        let (now, deadline) = (cx.now(), cx.deadline());
+        if now >= deadline {
+            return Some(Stop::Deadline);
         }
         I::vcpu_mut(core).grant(deadline - now, end - instructions);
         None

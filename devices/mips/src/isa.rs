@@ -181,7 +181,7 @@ impl Isa for Mips {
         core.tell_returning(cx);
     }
 
-    fn poll(core: &mut Core) -> Option<Stop> {
+    fn poll(core: &mut Core, _: &mut Cx<'_>) -> Option<Stop> {
         if core.nmi {
             core.nmi = false;
             core.waiting = false;

@@ -1,9 +1,13 @@
-//! PIIX4 PCI-to-ISA bridge, function 0 of the 82371AB (Intel 82371AB datasheet 290562, chapter 4).
+//! PIIX3 and PIIX4 PCI-to-ISA bridges, function 0 of the 82371SB (Intel 82371FB/82371SB datasheet 290550, chapter 2) and of the
+//! 82371AB (Intel 82371AB datasheet 290562, chapter 4).
 //!
 //! The function decodes I/O subtractively: what no other function or card claims goes to the ISA bus. The
 //! devices on that bus (interrupt, DMA and timer controllers, real-time clock) are models of their own. The
 //! NMI status and control port 61h and the fast reset port 92h are left unclaimed, as on QEMU's Malta: the
 //! board has neither speaker nor NMI, and its guests see all ones there.
+//!
+//! On a PC the CPU starts at the end of 4 GiB, from a ROM on the ISA bus: the PIIX3 passes the last 16 MiB there, as many as ISA has
+//! addresses.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,7 +24,7 @@ use solderless_model::{
 pub struct Piix4IsaProps {}
 
 connections! {
-    fn connections(_: &Piix4IsaProps) on BusKind::Pci;
+    fn connections(chip: u8) on BusKind::Pci;
     region ISA_IO = Region::bridge("isa", ISA_PORTS, ISA, Space::Io)
         .io()
         .placed(Placement::Fixed(0))
@@ -29,6 +33,9 @@ connections! {
     region ISA_SPACE = Region::bridge("isa-memory", ISA_MEMORY, ISA, Space::Memory)
         .placed(Placement::Fixed(0))
         .background();
+    region BIOS = Region::bridge("bios", ISA_MEMORY, ISA, Space::Memory)
+        .placed(Placement::Fixed((1 << 32) - ISA_MEMORY))
+        .background(), if chip == 3;
     port ISA = Port::new("isa", BusKind::Isa).wait(ISA_WAIT_NS);
     input PIRQ[PIRQ_COUNT as u16] = Pins::named("pirq").optional();
     output IRQ[IRQ_COUNT] = Pins::named("irq");
@@ -71,9 +78,19 @@ const CONFIG: [(u8, u8, u32, u32); 15] = [
 ];
 const RTCCFG: u8 = 0xcb;
 
-/// Function 0 of a PIIX4.
+/// The same of a PIIX3.
+const CONFIG_PIIX3: [(u8, u8, u32, u32); 6] = [
+    (0x4c, 1, 0x4d, 0xff),     // IORT
+    (0x4e, 2, 0x0003, 0x01ff), // XBCS
+    (0x69, 1, 0x02, 0xfe),     // TOM
+    (0x6a, 2, 0x0000, 0x00d7), // MSTAT
+    (0x70, 2, 0x8080, 0xefef), // MBIRQ0, MBIRQ1
+    (0x76, 2, 0x0c0c, 0x8787), // MBDMA0, MBDMA1
+];
+
+/// Function 0 of a PIIX3 or PIIX4.
 #[derive(Debug, State)]
-pub struct Piix4Isa {
+pub struct PiixIsa<const CHIP: u8> {
     config: PciConfig,
     /// PIRQA to PIRQD as they are driven, a bit each.
     pirq: u8,
@@ -81,28 +98,40 @@ pub struct Piix4Isa {
     rc: u8,
 }
 
-impl Model for Piix4Isa {
-    const TYPE: &'static str = "piix4-isa";
-    const SUMMARY: &'static str =
-        "PIIX4 PCI-to-ISA bridge with interrupt routing (82371AB function 0)";
+/// Function 0 of a PIIX3.
+pub type Piix3Isa = PiixIsa<3>;
+/// Function 0 of a PIIX4.
+pub type Piix4Isa = PiixIsa<4>;
+
+impl<const CHIP: u8> Model for PiixIsa<CHIP> {
+    const TYPE: &'static str = match CHIP {
+        3 => "PIIX3",
+        _ => "piix4-isa",
+    };
+    const SUMMARY: &'static str = match CHIP {
+        3 => "PIIX3 PCI-to-ISA bridge with interrupt routing (82371SB function 0)",
+        _ => "PIIX4 PCI-to-ISA bridge with interrupt routing (82371AB function 0)",
+    };
     type Props = Piix4IsaProps;
 
-    fn interface(props: &Piix4IsaProps) -> Result<Interface, PropError> {
-        Ok(connections(props))
+    fn interface(_: &Piix4IsaProps) -> Result<Interface, PropError> {
+        Ok(connections(CHIP))
     }
 
     fn build(_: Piix4IsaProps, _: Wires<'_>) -> Result<Self, BuildError> {
         let id = PciId {
             vendor: 0x8086,
-            device: 0x7110,
+            device: if CHIP == 3 { 0x7000 } else { 0x7110 },
             revision: 0,
             class: 0x06_0100,
             subsystem: (0x1af4, 0x1100),
             header_type: 0x80,
             interrupt_pin: 0,
         };
-        let config = CONFIG
-            .into_iter()
+        let registers: &[_] = if CHIP == 3 { &CONFIG_PIIX3 } else { &CONFIG };
+        let config = registers
+            .iter()
+            .copied()
             .fold(
                 PciConfig::new(id),
                 |config, (offset, size, reset, writable)| {
@@ -113,7 +142,7 @@ impl Model for Piix4Isa {
             )
             .initial(STATUS, 2, 0x0200)
             .clearable(0x6a, 2, 0x8000)
-            .writable(RTCCFG, 1, 0x3f)
+            .writable(RTCCFG, 1, if CHIP == 3 { 0 } else { 0x3f })
             .initial(PIRQRC, 4, 0x8080_8080)
             .writable(PIRQRC, 4, 0x8f8f_8f8f);
         Ok(Self {
@@ -124,7 +153,7 @@ impl Model for Piix4Isa {
     }
 }
 
-impl Device for Piix4Isa {
+impl<const CHIP: u8> Device for PiixIsa<CHIP> {
     fn reset(&mut self, cx: &mut Cx<'_>) {
         self.config.reset();
         self.rc = 0;
@@ -173,7 +202,7 @@ impl Device for Piix4Isa {
     }
 }
 
-impl PciFunction for Piix4Isa {
+impl<const CHIP: u8> PciFunction for PiixIsa<CHIP> {
     fn config(&mut self) -> &mut PciConfig {
         &mut self.config
     }
@@ -187,7 +216,7 @@ fn pirq_levels(cx: &Cx<'_>) -> u8 {
     cx.levels(PIRQ, PIRQ_COUNT.into()) as u8
 }
 
-impl Piix4Isa {
+impl<const CHIP: u8> PiixIsa<CHIP> {
     /// The interrupt that a PIRQ is routed to, as a bit.
     fn target(&self, pirq: u8) -> u16 {
         let route = self.config.get(PIRQRC + pirq, 1) as u8;

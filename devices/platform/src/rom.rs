@@ -1,7 +1,8 @@
 //! Read-only memory: a mask ROM or a socketed EPROM as the CPU sees it.
 //!
 //! There is no datasheet: such parts have no register that a CPU can see (JEDEC standard 21-C has their pins). What lies
-//! behind the end of the image reads as zero. Writes are ignored.
+//! behind the end of the image reads as zero. Writes are ignored. On an ISA bus it is a PC's BIOS: an image that is shorter lies at
+//! its end, where the CPU starts.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,12 +13,12 @@ use solderless_model::{
 };
 
 connections! {
-    fn connections(size: u64) on BusKind::System;
+    fn connections((bus, size): (BusKind, u64)) on bus;
     region ROM = Region::memory("rom", size);
     slot IMAGE = Slot::new("image", SlotKind::Image);
 }
 
-/// Properties of `rom`.
+/// Properties of `rom` and `isa-rom`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RomProps {
@@ -35,13 +36,21 @@ impl Default for RomProps {
 
 /// Memory that the image plugged in fills once and for all.
 #[derive(Debug, State)]
-pub struct Rom {
+pub struct RomOn<const ISA: bool> {
     content: Block,
 }
 
-impl Model for Rom {
-    const TYPE: &'static str = "rom";
-    const SUMMARY: &'static str = "Read-only memory with an image";
+/// The same on a CPU's bus.
+pub type Rom = RomOn<false>;
+/// The same on an ISA bus.
+pub type IsaRom = RomOn<true>;
+
+impl<const ISA: bool> Model for RomOn<ISA> {
+    const TYPE: &'static str = if ISA { "isa-rom" } else { "rom" };
+    const SUMMARY: &'static str = match ISA {
+        true => "Read-only memory with an image, on an ISA bus",
+        false => "Read-only memory with an image",
+    };
     type Props = RomProps;
 
     fn interface(props: &RomProps) -> Result<Interface, PropError> {
@@ -52,13 +61,16 @@ impl Model for Rom {
                 format!("{} is not a multiple of {}", props.size, Size(PAGE)),
             ));
         }
-        Ok(connections(size))
+        let bus = if ISA { BusKind::Isa } else { BusKind::System };
+        Ok(connections((bus, size)))
     }
 
     fn build(props: RomProps, wires: Wires<'_>) -> Result<Self, BuildError> {
         let content = Block::new(props.size.0).map_err(|e| BuildError(e.to_string()))?;
         if let Some(image) = wires.image(IMAGE) {
-            content.write(0, image).map_err(|_| {
+            let room = props.size.0.saturating_sub(image.len() as u64);
+            let at = if ISA { room } else { 0 };
+            content.write(at, image).map_err(|_| {
                 BuildError(format!(
                     "the image has {} bytes, the ROM only {}",
                     image.len(),
@@ -70,7 +82,7 @@ impl Model for Rom {
     }
 }
 
-impl Device for Rom {
+impl<const ISA: bool> Device for RomOn<ISA> {
     fn reset(&mut self, _: &mut Cx<'_>) {}
 
     fn memory(&self, region: RegionId) -> Option<Backing> {

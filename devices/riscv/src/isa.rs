@@ -125,7 +125,7 @@ impl Isa for Riscv {
         core.sample(cx);
     }
 
-    fn poll(core: &mut Core) -> Option<Stop> {
+    fn poll(core: &mut Core, _: &mut Cx<'_>) -> Option<Stop> {
         if core.waiting {
             if core.pending() & core.csr.mie == 0 {
                 return Some(Stop::Wait);

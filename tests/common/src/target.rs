@@ -32,7 +32,7 @@ const MIPS: Target = Target {
 };
 
 /// All of them.
-pub static TARGETS: [Target; 3] = [
+pub static TARGETS: [Target; 4] = [
     MIPS,
     Target {
         endian: Endian::Big,
@@ -48,6 +48,15 @@ pub static TARGETS: [Target; 3] = [
         bare: &["-mcmodel=medany"],
         qemu: "qemu-system-riscv64",
         qemu_package: "qemu-system-misc",
+    },
+    Target {
+        architecture: "x86",
+        endian: Endian::Little,
+        toolchain: "i686-linux-gnu",
+        flags: &["-march=i486"],
+        bare: &["-fno-pic"],
+        qemu: "qemu-system-i386",
+        qemu_package: "qemu-system-x86",
     },
 ];
 

@@ -2,6 +2,7 @@
 
 mod mips;
 mod riscv;
+mod x86;
 
 use std::collections::BTreeSet;
 
@@ -30,7 +31,7 @@ pub struct Architecture {
 }
 
 /// All of them.
-pub static ARCHITECTURES: &[Architecture] = &[mips::MIPS, riscv::RISCV];
+pub static ARCHITECTURES: &[Architecture] = &[mips::MIPS, riscv::RISCV, x86::X86];
 
 /// The architecture with this name.
 pub fn named(name: &str) -> &'static Architecture {

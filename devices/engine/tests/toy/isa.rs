@@ -371,7 +371,7 @@ impl Isa for Toy {
         core.vcpu.budget > 0 && core.pc >= DIRECT_END && core.vcpu.know_code(cx, code)
     }
     fn sample(_: &mut Core, _: &mut Cx<'_>) {}
-    fn poll(_: &mut Core) -> Option<Stop> {
+    fn poll(_: &mut Core, _: &mut Cx<'_>) -> Option<Stop> {
         None
     }
     fn check_op(core: &Core, op: &Inst, _: &dyn Fn(u32) -> Option<u32>) {
