@@ -34,6 +34,7 @@ mod notices;
 mod outside;
 mod pace;
 mod parts;
+mod pc;
 mod peers;
 mod qmp;
 mod restore;

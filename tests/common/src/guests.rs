@@ -50,6 +50,14 @@ pub fn uboot() -> Option<PathBuf> {
     packaged("u-boot-qemu", "usr/lib/u-boot/maltael/u-boot.bin")
 }
 
+/// SeaBIOS, a PC's firmware; `None` if it cannot be had, and the test is to be skipped.
+///
+/// # Panics
+/// It is missing, and the environment variable `CI` is set.
+pub fn seabios() -> Option<PathBuf> {
+    packaged("seabios", "usr/share/seabios/bios-256k.bin")
+}
+
 /// What a RISC-V board boots.
 #[derive(Debug, Clone)]
 pub struct Riscv {
