@@ -61,30 +61,40 @@ pub(super) const FORMS: &[Form<Chardev>] = &[
         name: "console",
         args: "",
         about: "the terminal, or standard input and output",
+        example: "--backend serial1=console",
+        options: Vec::new,
         parse: |_| Ok(Chardev::Stdio),
     },
     Form {
         name: "stdio",
         args: "",
         about: "the same",
+        example: "--backend serial1=stdio",
+        options: Vec::new,
         parse: |_| Ok(Chardev::Stdio),
     },
     Form {
         name: "null",
         args: "",
         about: "nothing",
+        example: "--backend serial0=null",
+        options: Vec::new,
         parse: |_| Ok(Chardev::Null),
     },
     Form {
         name: "pty",
         args: "",
         about: "a new pseudo-terminal, its name printed",
+        example: "--backend serial1=pty",
+        options: Vec::new,
         parse: |_| Ok(Chardev::Pty),
     },
     Form {
         name: "file",
         args: ":PATH",
         about: "output goes to a file",
+        example: "--backend serial1=file:serial.log",
+        options: Vec::new,
         parse: |path| match path {
             "" => Err(Wrong::Form),
             path => Ok(Chardev::File(path.into())),
@@ -94,6 +104,8 @@ pub(super) const FORMS: &[Form<Chardev>] = &[
         name: "unix",
         args: ":PATH[,server]",
         about: "connects to a Unix socket, or listens at it, for one peer after another",
+        example: "--backend serial1=unix:serial.sock,server",
+        options: Vec::new,
         parse: |rest| {
             let (path, server) = address(rest).ok_or(Wrong::Form)?;
             Ok(Chardev::Unix(path.into(), server))
@@ -103,6 +115,8 @@ pub(super) const FORMS: &[Form<Chardev>] = &[
         name: "tcp",
         args: ":HOST:PORT[,server]",
         about: "connects to a TCP address, or listens at it, for one peer after another",
+        example: "--backend serial1=tcp::4000,server",
+        options: Vec::new,
         parse: |rest| {
             let address = address(rest).filter(|(address, _)| address.contains(':'));
             let (address, server) = address.ok_or(Wrong::Form)?;

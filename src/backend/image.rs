@@ -11,6 +11,8 @@ use crate::visible::shown;
 pub enum Image {
     /// A file's.
     File(PathBuf),
+    /// A file's, which has what the guest writes.
+    Written(PathBuf),
     /// A ROM's that ships with the program.
     Rom(String),
 }
@@ -19,6 +21,7 @@ impl fmt::Display for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "file:{}", shown(path)),
+            Self::Written(path) => write!(f, "file:{},write", shown(path)),
             Self::Rom(name) => write!(f, "rom:{name}"),
         }
     }
@@ -28,17 +31,22 @@ impl fmt::Display for Image {
 pub(super) const FORMS: &[Form<Image>] = &[
     Form {
         name: "file",
-        args: ":PATH",
-        about: "what a file has",
-        parse: |path| match path {
-            "" => Err(Wrong::Form),
-            path => Ok(Image::File(path.into())),
+        args: ":PATH[,write]",
+        about: "what a file has; with `write` it has what the guest writes",
+        example: "--backend bios=file:flash.img,write",
+        options: Vec::new,
+        parse: |text| match (text, text.strip_suffix(",write")) {
+            ("", _) | (_, Some("")) => Err(Wrong::Form),
+            (_, Some(path)) => Ok(Image::Written(path.into())),
+            (path, None) => Ok(Image::File(path.into())),
         },
     },
     Form {
         name: "rom",
         args: ":NAME",
         about: "a ROM that ships with the program",
+        example: "--backend bios=rom:malta-rom-le",
+        options: Vec::new,
         parse: |name| match name {
             "" => Err(Wrong::Form),
             name => Ok(Image::Rom(name.to_owned())),

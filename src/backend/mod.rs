@@ -15,6 +15,7 @@ mod socket;
 mod terminal;
 mod traced;
 mod user;
+mod written;
 
 use std::fmt;
 
@@ -30,6 +31,7 @@ pub use outlet::{Outlet, PATIENCE};
 pub use outside::{Face, Heard, Outside, Said, To};
 pub use socket::listen;
 pub use traced::traced;
+pub use written::Forgotten;
 
 /// The status of a run whose result is lost: the machine could not be saved at its end, or the console's output not written.
 pub const LOST: u8 = 3;
@@ -73,10 +75,28 @@ impl fmt::Display for Backend {
     }
 }
 
+/// What a form of backends is to a user.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct About {
+    /// How it is written.
+    pub form: String,
+    pub about: &'static str,
+    /// An option of `run` that plugs one in.
+    pub example: &'static str,
+    /// What can follow behind commas, and what that does.
+    pub options: Vec<(String, &'static str)>,
+}
+
 /// How the backends of a kind are written, and what each is.
-pub fn forms(kind: SlotKind) -> Vec<(String, &'static str)> {
-    fn list<T>(forms: &[Form<T>]) -> Vec<(String, &'static str)> {
-        forms.iter().map(|f| (f.to_string(), f.about)).collect()
+pub fn forms(kind: SlotKind) -> Vec<About> {
+    fn list<T>(forms: &[Form<T>]) -> Vec<About> {
+        let about = |form: &Form<T>| About {
+            form: form.to_string(),
+            about: form.about,
+            example: form.example,
+            options: (form.options)(),
+        };
+        forms.iter().map(about).collect()
     }
     match kind {
         SlotKind::Chardev => list(chardev::FORMS),
@@ -88,7 +108,7 @@ pub fn forms(kind: SlotKind) -> Vec<(String, &'static str)> {
 
 /// The forms in a row, as a line of help has them.
 pub fn usage(kind: SlotKind) -> String {
-    let forms: Vec<_> = forms(kind).into_iter().map(|(form, _)| form).collect();
+    let forms: Vec<_> = forms(kind).into_iter().map(|about| about.form).collect();
     forms.join("|")
 }
 
@@ -100,6 +120,10 @@ struct Form<T> {
     args: &'static str,
     /// What it is.
     about: &'static str,
+    /// An option of `run` that plugs one in.
+    example: &'static str,
+    /// What can follow it behind commas, and what that does.
+    options: fn() -> Vec<(String, &'static str)>,
     /// Reads what follows the colon or the comma.
     parse: fn(&str) -> Result<T, Wrong>,
 }
@@ -180,7 +204,7 @@ mod tests {
         );
         assert_eq!(
             error(SlotKind::Image, "http://x"),
-            "unknown backend \"http://x\" for an image; there are file:PATH and rom:NAME"
+            "unknown backend \"http://x\" for an image; there are file:PATH[,write] and rom:NAME"
         );
         for (kind, text, form) in [
             (SlotKind::Chardev, "file", "file:PATH"),
@@ -191,6 +215,46 @@ mod tests {
         ] {
             let message = format!("\"{text}\" is no backend: write {form}");
             assert_eq!(error(kind, text), message);
+        }
+    }
+
+    #[test]
+    fn what_is_listed_can_be_written() {
+        for kind in [
+            SlotKind::Chardev,
+            SlotKind::Netdev,
+            SlotKind::Block,
+            SlotKind::Image,
+        ] {
+            for about in forms(kind) {
+                let (option, text) = about.example.split_once(' ').unwrap();
+                let text = match option {
+                    "--backend" => text.split_once('=').unwrap().1.to_owned(),
+                    "--disk" => Block::disk(text).map(|_| text.to_owned()).unwrap(),
+                    _ => text.to_owned(),
+                };
+                if option != "--disk" {
+                    Backend::parse(kind, &text).unwrap();
+                }
+                // A value in capitals stands for one.
+                for (option, _) in about.options {
+                    let name = about.form.split([':', '[']).next().unwrap();
+                    let text = match kind {
+                        SlotKind::Block => format!("{name}:a,{option}"),
+                        _ => format!("{name},{option}"),
+                    };
+                    let given = option.chars().any(char::is_uppercase);
+                    let error = Backend::parse(kind, &text).err().map(|e| e.to_string());
+                    let known = error.is_none_or(|e| given && !e.contains("there is no"));
+                    assert!(known, "{text}");
+                    if kind == SlotKind::Block {
+                        let plain = Backend::parse(kind, &format!("{name}:a")).unwrap();
+                        let set = Backend::parse(kind, &text).unwrap();
+                        let default = option == "on-error=enospc";
+                        assert_eq!(plain == set, default, "{text}");
+                    }
+                }
+            }
         }
     }
 

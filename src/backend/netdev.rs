@@ -88,12 +88,16 @@ pub(super) const FORMS: &[Form<Netdev>] = &[
         name: "null",
         args: "",
         about: "a network with nobody else on it",
+        example: "--net null",
+        options: Vec::new,
         parse: |_| Ok(Netdev::Null),
     },
     Form {
         name: "user",
         args: "[,OPTION=…]",
         about: "the host's network, by address translation: no privilege is needed",
+        example: "--net user,hostfwd=tcp:127.0.0.1:2222-:22",
+        options: user::options,
         parse: |words| match User::parse(words) {
             Ok(user) => Ok(Netdev::User(Box::new(user))),
             Err(why) => Err(Wrong::Because(why)),
@@ -103,6 +107,8 @@ pub(super) const FORMS: &[Form<Netdev>] = &[
         name: "udp",
         args: ":HOST:PORT,peer=HOST:PORT",
         about: "frames as UDP datagrams: received at the first address, sent to the second",
+        example: "--net udp:127.0.0.1:5001,peer=127.0.0.1:5002",
+        options: Vec::new,
         parse: |rest| {
             let (own, peer) = ends(rest).ok_or(Wrong::Form)?;
             Ok(Netdev::Udp(own.into(), peer.into()))
@@ -112,6 +118,8 @@ pub(super) const FORMS: &[Form<Netdev>] = &[
         name: "unix",
         args: ":PATH,peer=PATH",
         about: "the same with Unix datagram sockets",
+        example: "--net unix:a.sock,peer=b.sock",
+        options: Vec::new,
         parse: |rest| {
             let (own, peer) = ends(rest).ok_or(Wrong::Form)?;
             Ok(Netdev::Unix(own.into(), peer.into()))
@@ -121,6 +129,8 @@ pub(super) const FORMS: &[Form<Netdev>] = &[
         name: "stream",
         args: ":unix:PATH[,server]",
         about: "frames through a connection, to a socket or, with `tcp:HOST:PORT`, a port; `server` waits there for the other end",
+        example: "--net stream:unix:wire.sock,server",
+        options: Vec::new,
         parse: |rest| {
             let (rest, server) = match rest.strip_suffix(",server") {
                 Some(rest) => (rest, true),

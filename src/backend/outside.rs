@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -16,7 +17,9 @@ use super::exit_on::{ExitOn, Watched};
 use super::pcap::Record;
 use super::signals::Signals;
 use super::user::Wake;
-use super::{BackendError, Block, Chardev, Netdev, Outlet, block, chardev, netdev, terminal};
+use super::{
+    BackendError, Block, Chardev, Netdev, Outlet, block, chardev, netdev, terminal, written,
+};
 use crate::machine::{Disk, Event, JobDone, Sink, Word};
 
 /// Characters that wait for a slot's device at most.
@@ -454,6 +457,19 @@ impl Outside {
         read_only: bool,
     ) -> Result<Option<Box<dyn Disk>>, BackendError> {
         block::open(name, backend, read_only, slot, self.post.clone())
+    }
+
+    /// Opens the file that a memory was filled from, which keeps what the guest writes; the memory has this content.
+    ///
+    /// # Errors
+    /// It cannot be written, or has something else.
+    pub fn written(
+        &self,
+        name: &str,
+        path: &Path,
+        content: &[u8],
+    ) -> Result<Box<dyn Sink>, BackendError> {
+        written::open(name, path, content)
     }
 
     /// Takes in what standard input has before the machine starts: all of it, or as much as may wait, if that comes within

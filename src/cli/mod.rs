@@ -1,5 +1,6 @@
 //! The command line.
 
+mod backends;
 mod boards;
 mod check;
 mod compat;
@@ -56,6 +57,8 @@ enum Command {
     Qemu(Late<qemu::Args>),
     /// List the boards that come with the program
     Boards(Late<boards::Args>),
+    /// List what can be plugged into the slots of boards, with examples
+    Backends(Late<backends::Args>),
     /// Check boards and print every problem
     Check(Late<check::Args>),
     /// Print a board's graph: its buses, devices, parts, lines and slots
@@ -151,6 +154,7 @@ impl Cli {
             Command::Boards(args) => boards::run(&args.0),
             Command::Run(args) => run::run(&args.0),
             Command::Qemu(args) => qemu::run(&args.0),
+            Command::Backends(args) => backends::run(&args.0),
             Command::Check(args) => check::run(&args.0),
             Command::Graph(args) => graph::run(&args.0),
             Command::Dtb(args) => dtb::run(&args.0),

@@ -11,7 +11,7 @@ use object::ReadCache;
 use solderless_model::{Engine, Interface, RegionKind, SlotKind};
 
 use super::Restored;
-use crate::backend::{self, Backend, Block, Chardev, ExitOn, Image, LOST, Outside, To};
+use crate::backend::{self, Backend, Block, Chardev, ExitOn, Forgotten, Image, LOST, Outside, To};
 use crate::compose::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::files;
@@ -384,6 +384,15 @@ fn start(
                 let plugged = machine.plug_disk(index, disk);
                 plugged.map_err(|why| anyhow!("{name}: {why}"))?;
                 None
+            }
+            Some(Backend::Image(Image::Written(path))) if !replays => {
+                let content = machine.image(index).ok_or_else(|| {
+                    anyhow!("{name}: nothing that the guest writes there can be kept; without `,write` the memory is filled")
+                })?;
+                Some(outside.written(name, path, &content)?)
+            }
+            _ if plan.slots[index].kind == SlotKind::Image && !replays => {
+                Some(Box::new(Forgotten::new(name)) as Box<dyn machine::Sink>)
             }
             Some(Backend::Netdev(_) | Backend::Image(_)) | None => None,
         };
@@ -816,12 +825,7 @@ fn most(plan: &Plan, slot: usize) -> u64 {
 /// The content of the memory whose slot this is.
 fn content(image: &Image, plan: &Plan, slot: usize) -> Result<Vec<u8>> {
     match image {
-        Image::File(path) => {
-            tracing::info!(
-                "{}: {} as it is now; what the guest writes there is not written back",
-                plan.slots[slot].name,
-                shown(path)
-            );
+        Image::File(path) | Image::Written(path) => {
             let of = format!("{} for the slot {}", shown(path), plan.slots[slot].name);
             files::read(path, most(plan, slot)).with_context(|| format!("cannot read {of}"))
         }

@@ -45,6 +45,14 @@ pub trait Sink {
     /// Takes it all, or drops it if nobody listens. It never waits.
     fn send(&mut self, bytes: &[u8]);
 
+    /// Takes what has become of a part of a memory.
+    fn store(&mut self, _offset: u64, _bytes: &[u8]) {}
+
+    /// Whether it keeps what it takes of a memory.
+    fn stores(&self) -> bool {
+        false
+    }
+
     /// While it has too little room, the machine stands still, until [`Word::Room`](super::Word::Room) or for this long;
     /// then it is asked again.
     fn wait(&mut self) -> Option<Duration> {
@@ -347,10 +355,25 @@ impl Domain {
         }
     }
 
+    /// What the memory has that a slot of the board fills, if its device tells.
+    pub(super) fn image(&self, slot: usize) -> Option<Vec<u8>> {
+        self.places.iter().find_map(|place| {
+            let own = place.slots.iter().position(|of| *of == Some(slot))?;
+            place.device.as_ref()?.image(SlotId(own as u8))
+        })
+    }
+
     /// Takes over what is plugged into another domain of the same board.
     pub(super) fn take_plugged(&mut self, other: &mut Self) {
         self.sinks = std::mem::take(&mut other.sinks);
         self.take_disks(other);
+        for slot in 0..self.sinks.len() {
+            if self.sinks[slot].stores()
+                && let Some(image) = self.image(slot)
+            {
+                self.sinks[slot].store(0, &image);
+            }
+        }
         self.full = other.full;
     }
 

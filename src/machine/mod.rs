@@ -15,8 +15,8 @@ mod watch;
 use solderless_model::boot::Protocol;
 use solderless_model::memory::PAGE;
 use solderless_model::{
-    BusError, DevId, Device, Engine, Fabric, NEWEST, Pin, Processor, Request, SlotId, SlotKind,
-    Stop, Stops, Wires,
+    BusError, DevId, Device, Engine, Fabric, Medium, NEWEST, Pin, Processor, Request, SlotId,
+    SlotKind, Stop, Stops, Tray, Wires,
 };
 
 pub use boot::{Firmware, Kernel, KernelFiles, firmware_image, main_memory};
@@ -148,6 +148,17 @@ impl Machine {
         self.domain.suits(&other.domain)
     }
 
+    /// What is in a slot of the board for a disk, and how that is stored.
+    pub fn medium(&self, slot: usize) -> Option<(Medium, String)> {
+        let disk = self.domain.disk(slot)?;
+        Some((disk.medium(), disk.format()))
+    }
+
+    /// The tray of the drive whose slot of the board this is; `None` of a disk.
+    pub fn tray(&mut self, slot: usize) -> Option<Tray> {
+        self.domain.tray(slot)
+    }
+
     /// Puts another disk into a slot of the board, or none, while the machine runs: the guest sees that.
     pub fn change_disk(&mut self, slot: usize, disk: Option<Box<dyn Disk>>) {
         self.domain.change_disk(slot, disk);
@@ -179,6 +190,11 @@ impl Machine {
         self.set_semihosting(semihosting);
     }
 
+    /// What the memory has that a slot of the board fills, if its device tells.
+    pub fn image(&self, slot: usize) -> Option<Vec<u8>> {
+        self.domain.image(slot)
+    }
+
     fn build(plan: &Plan, fittings: Fittings) -> Result<Self, BuildError> {
         let mut domain = Domain::new(fittings.epoch);
         let mut consumers = vec![None; plan.slots.len()];
@@ -203,13 +219,7 @@ impl Machine {
                 Address::I2c(address) | Address::Ide(address) => Some(address),
                 Address::None | Address::Number(_) => None,
             });
-            let slots = planned
-                .interface
-                .slots
-                .iter()
-                .zip(&planned.backends)
-                .map(|(slot, backend)| (*backend).filter(|_| slot.kind != SlotKind::Image));
-            let slots: Vec<_> = slots.collect();
+            let slots = planned.backends.clone();
             let id = domain.add(
                 device,
                 Seating {
@@ -244,6 +254,7 @@ impl Machine {
                 };
                 match slot.kind {
                     SlotKind::Block => domain.add_drive(backend, consumer),
+                    SlotKind::Image => {}
                     _ => consumers[backend] = Some(consumer),
                 }
             }

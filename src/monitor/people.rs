@@ -105,18 +105,18 @@ const COMMANDS_OF_QEMU: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "drive_add",
             "drive_backup",
-            "drive_del",
             "drive_mirror",
             "block_resize",
             "block_stream",
             "commit",
             "snapshot_blkdev",
-            "eject",
-            "change",
         ],
-        "nothing: there are no disks",
+        "`solderless image`, for an image that no machine has",
+    ),
+    (
+        &["drive_add", "drive_del"],
+        "an option when the program starts, --disk; `change` has another disc in a drive",
     ),
     (
         &["hostfwd_add", "hostfwd_remove"],
@@ -205,7 +205,7 @@ const INFO_OF_QEMU: &[(&[&str], &str)] = &[
         "info device NAME, by an interrupt controller's name; info irq has the lines",
     ),
     (&["qom-tree"], "info qtree"),
-    (&["blockstats", "block-jobs"], "nothing: there are no disks"),
+    (&["blockstats", "block-jobs"], "info block"),
     (&["machines"], "info boards"),
     (
         &[

@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::editor::Editor;
 use super::people::{self, Known};
 use super::programs::{self, Framer};
-use crate::backend::{Face, Heard, Outlet, Outside, PATIENCE, Said, To};
-use crate::machine::{Backlog, End, Host, Machine, Message, Sink, Word};
+use crate::backend::{BackendError, Block, Face, Heard, Outlet, Outside, PATIENCE, Said, To};
+use crate::machine::{Backlog, Disk, End, Host, Machine, Message, Sink, Word};
 use crate::state::{Limits, Outgoing, Step};
 use crate::visible::visible;
 
@@ -267,6 +267,20 @@ impl Sessions {
     /// A command has taken so long.
     pub fn spent(&mut self, time: Duration) {
         self.share.spend(time);
+    }
+
+    /// Opens what is put into a slot for a disk, whose device writes to it or only reads.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn disk(
+        &self,
+        slot: usize,
+        name: &str,
+        backend: &Block,
+        read_only: bool,
+    ) -> Result<Option<Box<dyn Disk>>, BackendError> {
+        self.outside.disk(slot, name, backend, read_only)
     }
 
     /// Tells every program that is ready of something that has happened.

@@ -1,5 +1,7 @@
 //! Debian on a disk: it boots to a login, what it writes is there after a reboot and in QEMU, and nothing is damaged.
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use solderless_testing::emulator::Emulator;
@@ -171,4 +173,60 @@ fn a_guest_makes_no_qcow2_image_of_a_raw_one() {
     let begins =
         |path: &Path, at: usize| std::fs::read(path).unwrap()[at..].starts_with(b"QFI\xfb");
     assert!(begins(&raw, 4096) && !begins(&raw, 0) && begins(&given, 0));
+}
+
+#[test]
+fn discs_are_read_changed_and_taken_out() {
+    let Some(installed) = installed::disk() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let disc = |name: &str, byte: u8| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, vec![byte; 300 << 11]).unwrap();
+        path.display().to_string()
+    };
+    let (first, second) = (disc("a.iso", b'a'), disc("b.iso", b'b'));
+    let root = format!("{},snapshot", installed.disk.display());
+    let socket = folder.path().join("monitor");
+    let place = format!("unix:{},server", socket.display());
+    let more = ["--cdrom", &first, "--monitor", &place];
+    let mut console = Console::start(ours(&installed, &root).args(more).command());
+    log_in(&mut console);
+    let monitor = UnixStream::connect(&socket).unwrap();
+    let mut answers = BufReader::new(monitor.try_clone().unwrap());
+    let mut ask = |command: &str| {
+        writeln!(&monitor, "{command}\nprint 7177").unwrap();
+        let mut said = String::new();
+        while !said.contains("0x1c09") {
+            assert!(answers.read_line(&mut said).unwrap() > 0, "{said}");
+        }
+        said
+    };
+    let read = "cat /dev/sr0 | tr -d '\\0' | cut -c1-3; blockdev --getsz /dev/sr0";
+    assert_eq!(console.run(read, PROMPT), "aaa\n1200\n");
+    let said = ask("info block");
+    for words in [
+        "cdrom: ",
+        "a.iso (raw, read-only)",
+        "Removable device",
+        "disk0: ",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let said = ask("eject disk0");
+    assert!(said.contains("Device 'disk0' is not removable"), "{said}");
+    let said = ask("change cdrom nothing.iso");
+    assert!(said.contains("nothing.iso"), "{said}");
+    ask(&format!("change cdrom {second}"));
+    assert_eq!(console.run(read, PROMPT), "bbb\n1200\n");
+    ask("eject hdc");
+    let said = ask("info block");
+    assert!(said.contains("cdrom: [not inserted]"), "{said}");
+    let gone = console.run("cat /dev/sr0 2>&1 | tail -n 1", PROMPT);
+    assert!(gone.contains("No medium found"), "{gone}");
+    ask(&format!("change cdrom {first}"));
+    assert_eq!(console.run(read, PROMPT), "aaa\n1200\n");
+    console.send("poweroff\r");
+    assert_eq!(console.wait().code(), Some(0));
 }

@@ -277,7 +277,7 @@ fn the_backends_of_the_guide_are_those_that_there_are() {
     let expected = [Chardev, Netdev, Block, Image].map(|kind| {
         let rows = forms(kind).into_iter();
         let rows: Vec<_> = rows
-            .map(|(form, about)| format!("| `{form}` | {about} |"))
+            .map(|it| format!("| `{}` | {} |", it.form, it.about))
             .collect();
         rows.join("\n")
     });

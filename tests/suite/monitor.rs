@@ -180,7 +180,7 @@ fn bad_commands_say_why_and_change_nothing() {
         ("info device nobody", "Error: Device 'nobody' not found"),
         ("x 0x100", "Error: nothing translates the address 0x100"),
         ("info usernet", "here it is info network"),
-        ("drive_add 0 x", "there are no disks"),
+        ("drive_add 0 x", "--disk; `change` has another disc"),
         ("info \"status", "Error: unterminated string"),
         ("help bogus", "Error: unknown command: 'bogus'"),
         ("", ""),

@@ -147,3 +147,105 @@ fn both_word_orders_of_an_image_boot() {
     console.expect(PROMPT);
     std::fs::remove_file(path).expect("the file is there");
 }
+
+/// A memory with an image of U-Boot, in either order of its words.
+fn flash(image: &std::path::Path, folder: &std::path::Path, turned: bool) -> std::path::PathBuf {
+    let mut bytes = std::fs::read(image).expect("an image");
+    if turned {
+        bytes.chunks_exact_mut(4).for_each(<[u8]>::reverse);
+    }
+    let flash = folder.join("flash.img");
+    std::fs::write(&flash, bytes).expect("a file");
+    flash
+}
+
+#[test]
+fn what_is_saved_to_flash_is_there_the_next_time_if_that_is_wanted() {
+    let Some(image) = guests::uboot() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    for turned in [false, true] {
+        let flash = flash(&image, folder.path(), turned);
+        let run = |options: &str, commands: &[&str]| {
+            let backend = format!("bios=file:{}{options}", flash.display());
+            let emulator = Emulator::ours(PROGRAM, Endian::Little).ram(256);
+            let mut console = Console::start(emulator.args(["--backend", &backend]).command());
+            console.expect(PROMPT);
+            let answers = commands.iter().map(|c| console.run(c, PROMPT)).collect();
+            console.signal(rustix::process::Signal::TERM);
+            let ended = console.wait();
+            let answers: Vec<String> = answers;
+            (answers, ended.errors)
+        };
+        let before = std::fs::read(&flash).expect("it is there");
+        let save = ["setenv greeting good morning", "saveenv"];
+        let (_, errors) = run("", &save);
+        assert_eq!(std::fs::read(&flash).expect("it is there"), before);
+        let told = "`--backend bios=file:PATH,write` keeps it in the file";
+        assert_eq!(errors.matches(told).count(), 1, "{errors}");
+        let (_, errors) = run(",write", &save);
+        assert_eq!(errors, "");
+        let after = std::fs::read(&flash).expect("it is there");
+        assert!(after.starts_with(&before) && after.len() > before.len());
+        let (answers, errors) = run(",write", &["printenv greeting"]);
+        assert_eq!((&*answers[0], &*errors), ("greeting=good morning\n", ""));
+        assert_eq!(std::fs::read(&flash).expect("it is there"), after);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_keep_what_flash_has_is_refused() {
+    let Some(image) = guests::uboot() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let flash = flash(&image, folder.path(), false);
+    let bios = format!("bios=file:{},write", flash.display());
+    let snap = format!("file:{}", folder.path().join("a.snap").display());
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(PROGRAM);
+        command
+            .args(["run", "malta", "--max-time", "10ms"])
+            .args(args);
+        command.args(["--backend", "serial0=null", "--backend", &bios]);
+        let output = command.output().expect("it runs");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), errors)
+    };
+    assert_eq!(run(&["--save-on-exit", &snap]).0, Some(124));
+    assert_eq!(run(&["--restore", &snap]).0, Some(124));
+    let mut other = std::process::Command::new(PROGRAM);
+    other.args([
+        "run",
+        "malta",
+        "--backend",
+        "serial0=pty",
+        "--backend",
+        &bios,
+    ]);
+    let other = other
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped());
+    let mut other = other.spawn().expect("it runs");
+    // It says where the terminal is once it has the file.
+    let said = other.stderr.as_mut().expect("a pipe");
+    std::io::Read::read_exact(said, &mut [0]).expect("it says so");
+    let (status, errors) = run(&[]);
+    assert_eq!(status, Some(2));
+    assert!(errors.contains("another machine has it"), "{errors}");
+    other.kill().expect("it runs");
+    other.wait().expect("it ends");
+    // What is there is not what the saved machine has.
+    let mut bytes = std::fs::read(&flash).expect("it is there");
+    bytes[1000] ^= 1;
+    std::fs::write(&flash, &bytes).expect("a file");
+    let (status, errors) = run(&["--restore", &snap]);
+    assert_eq!(status, Some(2));
+    assert!(
+        errors.contains("has not what the machine has there"),
+        "{errors}"
+    );
+    assert_eq!(std::fs::read(&flash).expect("it is there"), bytes);
+    let gone = format!("bios=file:{}/gone,write", folder.path().display());
+    let output = std::process::Command::new(PROGRAM)
+        .args(["run", "malta", "--backend", &gone])
+        .output();
+    assert_eq!(output.expect("it runs").status.code(), Some(2));
+}

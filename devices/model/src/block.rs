@@ -81,10 +81,24 @@ impl Medium {
     }
 }
 
+/// The tray of a drive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tray {
+    pub open: bool,
+    /// The guest does not let it be opened.
+    pub locked: bool,
+}
+
 /// A device that works with a disk of the host.
 pub trait BlockFrontend {
     /// A job of [`Cx::submit`] is done. After a reset nothing is heard of those from before it.
     fn done(&mut self, cx: &mut Cx<'_>, slot: SlotId, id: JobId, outcome: Outcome);
+
+    /// What the guest has done with the tray of a drive whose medium can be changed; `None` of a disk.
+    fn tray(&self, slot: SlotId) -> Option<Tray> {
+        let _ = slot;
+        None
+    }
 
     /// Another medium is in the slot, or none any more: [`Cx::medium`] says what. Jobs with the one before fail.
     fn medium_changed(&mut self, cx: &mut Cx<'_>, slot: SlotId) {

@@ -217,6 +217,12 @@ pub trait Device: Persist {
         None
     }
 
+    /// The image with which a slot of kind [`SlotKind::Image`](crate::SlotKind::Image) would have filled its memory as it is now,
+    /// of a device that tells what becomes of it ([`Cx::store`]).
+    fn image(&self, _slot: SlotId) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Its face towards the disks in its slots of kind [`SlotKind::Block`](crate::SlotKind::Block).
     fn blockdev(&mut self) -> Option<&mut dyn BlockFrontend> {
         None
@@ -512,6 +518,7 @@ pub trait Fabric {
     fn map_generation(&self) -> u64;
     fn occupied_slots(&mut self, dev: DevId) -> u32;
     fn send(&mut self, dev: DevId, slot: SlotId, bytes: &[u8]);
+    fn store(&mut self, dev: DevId, slot: SlotId, offset: u64, bytes: &[u8]);
     fn give_back(&mut self, dev: DevId, slot: SlotId, characters: &[u8]);
     fn medium(&self, dev: DevId, slot: SlotId) -> Option<Medium>;
     fn submit(&mut self, dev: DevId, slot: SlotId, job: Job) -> JobId;
@@ -668,6 +675,12 @@ impl<'a> Cx<'a> {
     /// nothing is plugged in.
     pub fn send(&mut self, slot: SlotId, bytes: &[u8]) {
         self.fabric.send(self.dev, slot, bytes);
+    }
+
+    /// Says what has become of a part of the memory that the image in a slot of kind [`SlotKind::Image`](crate::SlotKind::Image)
+    /// filled. It is kept where the user has asked for that.
+    pub fn store(&mut self, slot: SlotId, offset: u64, bytes: &[u8]) {
+        self.fabric.store(self.dev, slot, offset, bytes);
     }
 
     /// Gives back characters from a slot that the device took and the guest has not seen: they come again, before what

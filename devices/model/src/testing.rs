@@ -68,6 +68,8 @@ pub struct Surroundings {
     pub disks: BTreeMap<SlotId, Vec<u8>>,
     /// The disks cannot be written.
     pub read_only: bool,
+    /// What it said has become of memory that images filled: the slot, the offset, and the bytes.
+    pub stored: Vec<(SlotId, u64, Vec<u8>)>,
     /// Jobs it made that are not done, in order.
     pub jobs: VecDeque<(SlotId, JobId, Job)>,
     /// How many jobs it made.
@@ -227,6 +229,9 @@ impl Fabric for Surroundings {
     fn give_back(&mut self, _: DevId, slot: SlotId, characters: &[u8]) {
         let given_back = self.given_back.entry(slot).or_default();
         given_back.extend_from_slice(characters);
+    }
+    fn store(&mut self, _: DevId, slot: SlotId, offset: u64, bytes: &[u8]) {
+        self.stored.push((slot, offset, bytes.to_vec()));
     }
     fn medium(&self, _: DevId, slot: SlotId) -> Option<Medium> {
         self.disks.get(&slot).map(|disk| Medium {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use solderless_model::{
     BlockFrontend, BuildError, BusKind, Cx, Device, Ide, IdeDevice, Interface, Job, JobId,
     LONGEST_JOB, Model, Outcome, PropError, Ranges, Slot, SlotId, SlotKind, State, StateError,
-    Transfer, Wires, connections,
+    Transfer, Tray, Wires, connections,
 };
 
 use crate::ata::{ABRT, DRDY, DRQ, DSC, Done, ERR, Flow, Modes, TaskFile, bytes_of, put_text};
@@ -206,6 +206,13 @@ impl BlockFrontend for IdeCd {
             }
         }
         self.regs.show(cx, self.number);
+    }
+
+    fn tray(&self, _: SlotId) -> Option<Tray> {
+        Some(Tray {
+            open: self.open,
+            locked: self.locked,
+        })
     }
 
     fn medium_changed(&mut self, cx: &mut Cx<'_>, slot: SlotId) {

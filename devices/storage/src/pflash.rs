@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use solderless_model::memory::PAGE;
 use solderless_model::{
     Access, Ask, Backing, BuildError, BusError, BusKind, Cx, Device, Interface, Model, PropError,
-    Question, Ranges, Region, RegionId, Size, Slot, SlotKind, State, StateError, Wires,
+    Question, Ranges, Region, RegionId, Size, Slot, SlotId, SlotKind, State, StateError, Wires,
     connections, tree,
 };
 
@@ -298,6 +298,10 @@ impl Device for Pflash {
         })
     }
 
+    fn image(&self, slot: SlotId) -> Option<Vec<u8>> {
+        (slot == IMAGE).then(|| self.array.content())
+    }
+
     fn read(&mut self, cx: &mut Cx<'_>, at: Access) -> Result<u64, BusError> {
         let mut bytes = [0; 8];
         let wanted = bytes.get_mut(..usize::from(at.size)).ok_or(BusError)?;
@@ -413,8 +417,8 @@ impl Pflash {
         let command = number as u8;
         match std::mem::take(&mut self.step) {
             Step::Command => self.command(cx, offset, command),
-            Step::EraseConfirm if command == CONFIRM => self.erase(offset),
-            Step::ProgramData => self.program(offset, lanes),
+            Step::EraseConfirm if command == CONFIRM => self.erase(cx, offset),
+            Step::ProgramData => self.program(cx, offset, lanes),
             Step::LockConfirm if matches!(command, LOCK | CONFIRM) => {
                 let block = usize::try_from(self.block(offset)).ok();
                 if let Some(bit) = block.and_then(|b| self.locked.get_mut(b)) {
@@ -453,7 +457,7 @@ impl Pflash {
                 let buffer = self.buffer.clone();
                 let room = usize::try_from(self.array.size().saturating_sub(start));
                 let len = room.unwrap_or(BUFFER).min(BUFFER);
-                self.program(start, buffer.get(..len).unwrap_or(&[]));
+                self.program(cx, start, buffer.get(..len).unwrap_or(&[]));
             }
             Step::EraseConfirm | Step::LockConfirm | Step::BufferConfirm { .. } => {
                 cx.guest_error(format_args!(
@@ -491,20 +495,21 @@ impl Pflash {
         self.set_mode(cx, mode);
     }
 
-    fn erase(&mut self, offset: u64) {
+    fn erase(&mut self, cx: &mut Cx<'_>, offset: u64) {
         let block = self.block(offset);
         if self.is_locked(block) {
             self.status |= STATUS_ERASE_ERROR | STATUS_LOCKED;
             return;
         }
         let length = self.props.sector_length.0;
-        if self.array.erase(block * length, length).is_err() {
-            self.status |= STATUS_ERASE_ERROR;
+        match self.array.erase(block * length, length) {
+            Ok(()) => cx.store(IMAGE, block * length, &vec![0xff; length as usize]),
+            Err(_) => self.status |= STATUS_ERASE_ERROR,
         }
     }
 
     /// Programming takes bits from one to zero, never back.
-    fn program(&mut self, offset: u64, data: &[u8]) {
+    fn program(&mut self, cx: &mut Cx<'_>, offset: u64, data: &[u8]) {
         if self.is_locked(self.block(offset)) {
             self.status |= STATUS_PROGRAM_ERROR | STATUS_LOCKED;
             return;
@@ -514,11 +519,9 @@ impl Pflash {
         for (old, new) in bytes.iter_mut().zip(data) {
             *old &= new;
         }
-        if read
-            .and_then(|()| self.array.write(offset, &bytes))
-            .is_err()
-        {
-            self.status |= STATUS_PROGRAM_ERROR;
+        match read.and_then(|()| self.array.write(offset, &bytes)) {
+            Ok(()) => cx.store(IMAGE, offset, &bytes),
+            Err(_) => self.status |= STATUS_PROGRAM_ERROR,
         }
     }
 

@@ -6,7 +6,7 @@ mod check;
 mod gate;
 mod header;
 mod image;
-mod lock;
+pub(super) mod lock;
 mod whole;
 
 use std::fmt;
@@ -25,7 +25,7 @@ pub use image::{Format, Image as DiskImage, LARGEST, Mode, QCOW2_MAGIC};
 pub use whole::{Committed, Shape, commit, copy, free};
 
 use super::outside::Post;
-use super::{BackendError, Form, Wrong, read};
+use super::{BackendError, Form, Wrong, and, read};
 use crate::machine::{Disk, Identity, JobDone};
 use crate::visible::shown;
 
@@ -85,12 +85,16 @@ pub(super) const FORMS: &[Form<Block>] = &[
         name: "null",
         args: "",
         about: "no disk, or nothing in the drive",
+        example: "--backend disk0=null",
+        options: Vec::new,
         parse: |_| Ok(Block::Null),
     },
     Form {
         name: "memory",
         args: ":SIZE",
         about: "an empty disk in memory, which is gone with the machine",
+        example: "--disk memory:64MiB",
+        options: Vec::new,
         parse: |size| match size.parse::<Size>() {
             Ok(Size(bytes)) if (1..=LARGEST).contains(&bytes) && bytes % SECTOR == 0 => {
                 Ok(Block::Memory(bytes))
@@ -105,7 +109,69 @@ pub(super) const FORMS: &[Form<Block>] = &[
         name: "file",
         args: ":PATH[,OPTION…]",
         about: "an image, raw or qcow2, or a disk of the host",
+        example: "--disk root.qcow2,snapshot",
+        options: || {
+            OPTIONS
+                .iter()
+                .map(|o| (o.word.to_owned(), o.about))
+                .collect()
+        },
         parse: file,
+    },
+];
+
+/// An option of a file, and what it does.
+struct Choice {
+    word: &'static str,
+    about: &'static str,
+    set: fn(&mut Options),
+}
+
+const OPTIONS: &[Choice] = &[
+    Choice {
+        word: "snapshot",
+        about: "what the guest writes goes to a temporary file; the image stays as it is",
+        set: |options| options.snapshot = true,
+    },
+    Choice {
+        word: "read-only",
+        about: "the image is not written to: for a drive that only reads, or with snapshot",
+        set: |options| options.read_only = true,
+    },
+    Choice {
+        word: "format=raw",
+        about: "it is raw, whatever it begins with",
+        set: |options| options.format = Some(Format::Raw),
+    },
+    Choice {
+        word: "format=qcow2",
+        about: "it is qcow2",
+        set: |options| options.format = Some(Format::Qcow2),
+    },
+    Choice {
+        word: "backing=any",
+        about: "it may lie on any file of the host, not only on one in its folder or below it",
+        set: |options| options.any_backing = true,
+    },
+    Choice {
+        word: "changed=any",
+        about: "a machine that was saved takes it though it has been written since",
+        set: |options| options.any_change = true,
+    },
+    Choice {
+        word: "on-error=enospc",
+        about: "the machine stands still where the host has no room left, else the guest is told; so it is without it",
+        set: |options| options.on_error = OnError::Enospc,
+    },
+    Choice {
+        word: "on-error=report",
+        about: "the guest is told of every error",
+        set: |options| options.on_error = OnError::Report,
+    },
+    Choice {
+        word: "on-error=stop",
+        about: "the machine stands still at every error, until the monitor's cont",
+        set: |options| options.on_error = OnError::Stop,
     },
 ];
 
@@ -113,23 +179,21 @@ pub(super) const FORMS: &[Form<Block>] = &[
 fn file(text: &str) -> Result<Block, Wrong> {
     let (mut path, mut options) = (text, Options::default());
     while let Some((before, word)) = path.rsplit_once(',') {
-        match word.split_once('=').unwrap_or((word, "")) {
-            ("snapshot", "") => options.snapshot = true,
-            ("read-only", "") => options.read_only = true,
-            ("format", format) => {
-                options.format = Some(format.parse().map_err(Wrong::Because)?);
+        match OPTIONS.iter().find(|option| option.word == word) {
+            Some(option) => (option.set)(&mut options),
+            None => {
+                let key = word.split_once('=').map(|(key, _)| format!("{key}="));
+                let alike = OPTIONS.iter().map(|option| option.word.to_owned());
+                let alike: Vec<_> = alike
+                    .filter(|known| key.as_ref().is_some_and(|key| known.starts_with(key)))
+                    .collect();
+                if !alike.is_empty() {
+                    let there = and(&alike);
+                    return Err(Wrong::Because(format!("{word}: there is {there}")));
+                }
+                // What is no option belongs to the path.
+                break;
             }
-            ("backing", "any") => options.any_backing = true,
-            ("changed", "any") => options.any_change = true,
-            ("on-error", "report") => options.on_error = OnError::Report,
-            ("on-error", "stop") => options.on_error = OnError::Stop,
-            ("on-error", "enospc") => options.on_error = OnError::Enospc,
-            ("on-error", _) => {
-                let why = format!("{word}: there are report, stop and enospc");
-                return Err(Wrong::Because(why));
-            }
-            // What is no option belongs to the path.
-            _ => break,
         }
         path = before;
     }
@@ -196,7 +260,7 @@ pub(super) fn open(
                     ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem if mode.write => {
                         "; `,snapshot` behind it keeps what the guest writes in a temporary file"
                     }
-                    ErrorKind::NotFound => {
+                    ErrorKind::NotFound if !reads_only => {
                         "; `solderless image create FILE 8GiB` makes an empty one"
                     }
                     _ => "",
@@ -221,6 +285,7 @@ pub(super) fn open(
         bytes: image.bytes(),
         writable: image.writable(),
     };
+    let format = image.format();
     let (work, jobs) = channel();
     let worker = Worker {
         // What a guest writes must not make another format of a raw image, for the next run to find.
@@ -237,6 +302,7 @@ pub(super) fn open(
         .spawn(move || worker.work(&jobs, &post))
         .map_err(|e| failed("cannot start a thread".to_owned(), e))?;
     Ok(Some(Box::new(Plugged {
+        format,
         work: Some(work),
         thread: Some(thread),
         medium,
@@ -254,6 +320,7 @@ enum Work {
 
 /// The machine's end of a disk.
 struct Plugged {
+    format: Format,
     work: Option<Sender<Work>>,
     thread: Option<JoinHandle<()>>,
     medium: Medium,
@@ -265,6 +332,10 @@ struct Plugged {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Disk for Plugged {
+    fn format(&self) -> String {
+        self.format.to_string()
+    }
+
     fn medium(&self) -> Medium {
         self.medium
     }

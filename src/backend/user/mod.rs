@@ -27,8 +27,8 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use self::link::Guest;
 use self::net::Net;
 pub(super) use self::net::Wake;
-use super::BackendError;
 use super::outside::{Feed, spawn};
+use super::{BackendError, and};
 use crate::machine::Sink;
 use crate::visible::shown;
 
@@ -95,6 +95,49 @@ impl Default for User {
 /// A number of bits of an address.
 fn mask(prefix: u8) -> u32 {
     u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
+}
+
+/// The options: name, value, and what each does.
+const OPTIONS: &[(&str, &str, &str)] = &[
+    (
+        "net",
+        "ADDRESS/BITS",
+        "another network than 10.0.2.0/24, of 8 to 27 bits",
+    ),
+    ("host", "ADDRESS", "the host's address there"),
+    ("dns", "ADDRESS", "the name server's"),
+    ("dhcpstart", "ADDRESS", "the first guest's"),
+    ("hostname", "NAME", "what DHCP calls the guest"),
+    ("domainname", "NAME", "what DHCP calls its domain"),
+    (
+        "hostfwd",
+        "tcp:[ADDRESS]:PORT-[GUEST]:PORT",
+        "a port of the host that leads to one of the guest, udp: for datagrams; may be given again",
+    ),
+    (
+        "restrict",
+        "on",
+        "the guest reaches nothing outside but what is named here",
+    ),
+    (
+        "tftp",
+        "FOLDER",
+        "the host sends the files in a folder by TFTP",
+    ),
+    ("bootfile", "NAME", "the file that DHCP has the guest boot"),
+    (
+        "name",
+        "NAME=ADDRESS",
+        "a name that the name server knows by itself; may be given again",
+    ),
+];
+
+/// How the options are written, and what they do.
+pub(super) fn options() -> Vec<(String, &'static str)> {
+    let written = OPTIONS.iter();
+    written
+        .map(|(name, value, about)| (format!("{name}={value}"), *about))
+        .collect()
 }
 
 impl User {
@@ -166,9 +209,9 @@ impl User {
                 }
                 "hostfwd" => guest.get_or_insert_with(Vec::new).push(value),
                 _ => {
-                    return Err(format!(
-                        "there is no \"{name}\"; there are net, host, dns, dhcpstart, hostname, domainname, hostfwd, restrict, tftp, bootfile and name"
-                    ));
+                    let known = OPTIONS.iter().map(|(known, ..)| (*known).to_owned());
+                    let known = and(&known.collect::<Vec<_>>());
+                    return Err(format!("there is no \"{name}\"; there are {known}"));
                 }
             }
         }

@@ -204,6 +204,14 @@ impl Fabric for Domain {
         }
     }
 
+    fn store(&mut self, dev: DevId, slot: SlotId, offset: u64, bytes: &[u8]) {
+        let slot = self.board_slot(dev, slot);
+        if let Some(sink) = slot.and_then(|s| self.sinks.get_mut(s)) {
+            sink.store(offset, bytes);
+            self.full |= sink.wait().is_some();
+        }
+    }
+
     fn give_back(&mut self, dev: DevId, slot: SlotId, characters: &[u8]) {
         let slot = self.board_slot(dev, slot);
         if let Some(Pending::Characters(queue)) = slot.and_then(|s| self.input.get_mut(s)) {

@@ -5,7 +5,9 @@
 
 use std::collections::VecDeque;
 
-use solderless_model::{Failure, Job, JobId, LONGEST_JOB, Medium, Outcome, State, StateError};
+use solderless_model::{
+    Failure, Job, JobId, LONGEST_JOB, Medium, Outcome, State, StateError, Tray,
+};
 
 use super::Domain;
 use crate::machine::{Consumer, JobDone};
@@ -30,6 +32,8 @@ pub trait Disk {
     /// # Errors
     /// It does not get done, or cannot be looked at.
     fn identity(&self) -> Result<Identity, String>;
+    /// How it is stored, as [`Identity::format`].
+    fn format(&self) -> String;
     /// Whether a machine that was saved takes it though it has been changed since.
     fn may_have_changed(&self) -> bool;
 }
@@ -265,6 +269,13 @@ impl Domain {
                 block.medium_changed(cx, to.slot);
             }
         });
+    }
+
+    /// The tray of the drive whose slot this is.
+    pub(in crate::machine) fn tray(&mut self, slot: usize) -> Option<Tray> {
+        let to = self.drives.get(&slot)?.0;
+        let device = self.places[to.dev.0 as usize].device.as_mut()?;
+        device.blockdev()?.tray(to.slot)
     }
 
     /// What is in a slot for a disk.

@@ -201,6 +201,10 @@ fn a_cpu_reaches_the_ports_of_its_own_bus() {
 struct Slow;
 
 impl Disk for Slow {
+    fn format(&self) -> String {
+        "raw".to_owned()
+    }
+
     fn medium(&self) -> Medium {
         Medium {
             bytes: 1 << 20,

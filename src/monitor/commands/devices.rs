@@ -286,18 +286,6 @@ pub fn say_network(networks: &[NetworkInfo]) -> String {
     networks.iter().map(line).collect()
 }
 
-/// Something that nothing is of.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct BlockInfo {}
-
-pub fn blocks(_: &mut Vm<'_>, _: Nothing) -> Result<Vec<BlockInfo>, Error> {
-    Ok(Vec::new())
-}
-
-pub fn say_blocks(_: &[BlockInfo]) -> String {
-    "there are no disks\n".to_owned()
-}
-
 /// A PCI bus.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PciInfo {

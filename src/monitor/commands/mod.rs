@@ -4,6 +4,7 @@
 mod about;
 mod boards;
 mod devices;
+mod disks;
 mod help;
 mod jobs;
 mod memory;
@@ -47,9 +48,11 @@ pub static COMMANDS: &[Command] = &[
     command!("", ["trace"], "trace points from now on, or no longer", traces::trace, silent),
     command!("", ["x"], "print memory by virtual address: /4xw is four words in hexadecimal", memory::logical, memory::say_dumped),
     command!("", ["xp"], "print memory by physical address: /4xw is four words in hexadecimal", memory::physical, memory::say_dumped),
+    command!("blockdev-change-medium", ["change"], "put another disc into a drive", disks::change_medium, silent),
     command!("cont", ["cont", "c"], "let the machine go on", run::cont, silent),
     command!("device-list-properties", [], "the properties of a type of devices", devices::device_list_properties),
     command!("human-monitor-command", [], "carry out a line as a person types it", help::human_monitor_command),
+    command!("eject", ["eject"], "take the disc out of a drive", disks::eject, silent),
     command!("inject-nmi", ["nmi"], "give every CPU a non-maskable interrupt", run::nmi, silent),
     command!("job-dismiss", [], "forget a job that has come to its end", jobs::dismiss),
     command!("memsave", ["memsave"], "write memory to a file, by virtual address", memory::memsave, silent),
@@ -61,7 +64,7 @@ pub static COMMANDS: &[Command] = &[
     command!("qom-get", ["qom-get"], "a property of a device", devices::qom_get, devices::say_value),
     command!("qom-list", ["qom-list"], "the devices, or the properties of one", devices::qom_list, devices::say_properties),
     command!("qom-list-types", [], "the types of devices", devices::qom_list_types),
-    command!("query-block", ["info block"], "the disks: there are none", devices::blocks, devices::say_blocks),
+    command!("query-block", ["info block"], "the disks and drives, and what is in them", disks::blocks, disks::say_blocks),
     command!("query-chardev", ["info chardev"], "what is plugged into the slots for characters", devices::chardevs, devices::say_chardevs),
     command!("query-commands", [], "the names of the commands", about::commands),
     command!("query-cpus-fast", [], "the CPUs", about::cpus_fast),
@@ -74,7 +77,7 @@ pub static COMMANDS: &[Command] = &[
     command!("query-migrate-capabilities", [], "what a migration is to do", migration::capabilities),
     command!("query-migrate-parameters", [], "what a migration may take", migration::parameters),
     command!("query-name", [], "the machine's name", about::name),
-    command!("query-named-block-nodes", [], "the nodes of disks: there are none", devices::blocks),
+    command!("query-named-block-nodes", [], "what is in disks and drives", disks::nodes),
     command!("query-pci", ["info pci"], "the functions on PCI buses", devices::pci, devices::say_pci),
     command!("query-qmp-schema", [], "the commands, their arguments and their answers", help::schema),
     command!("query-status", ["info status"], "whether the machine runs", run::status, run::say_status),

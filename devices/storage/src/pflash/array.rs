@@ -64,6 +64,15 @@ impl Array {
         self.ram.read(offset, out)
     }
 
+    /// All of it.
+    pub fn content(&self) -> Vec<u8> {
+        let mut content = vec![ERASED; self.size() as usize];
+        let real = content.get_mut(..self.real as usize).unwrap_or_default();
+        // Within the block, as `real` is at most its size.
+        let _ = self.ram.read(0, real);
+        content
+    }
+
     /// Copies bytes in, as a programmer of empty parts does.
     pub fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), OutOfBounds> {
         self.reach(offset.saturating_add(data.len() as u64));
