@@ -197,6 +197,7 @@ pub static TYPES: &[Entry] = &[
     entry::<solderless_pci::Piix3Isa>(),
     entry::<solderless_acpi::Piix4Pm>(),
     entry::<solderless_storage::Pflash>(),
+    entry::<solderless_net::E1000>(),
     entry::<solderless_platform::Exit>(),
     entry::<solderless_platform::FwCfg>(),
     entry::<solderless_timer::GoldfishRtc>(),
@@ -238,6 +239,10 @@ pub static TYPES: &[Entry] = &[
     entry::<solderless_virtio::VirtioMmio>(),
     entry::<solderless_virtio::VirtioNetDevice>(),
     entry::<solderless_virtio::VirtioNetPci>(),
+    entry::<solderless_virtio::VirtioRngDevice>(),
+    entry::<solderless_virtio::VirtioRngPci>(),
+    entry::<solderless_virtio::VirtioSerialDevice>(),
+    entry::<solderless_virtio::VirtioSerialPci>(),
     entry::<solderless_x86::X86Cpu>(),
 ];
 

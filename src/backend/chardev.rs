@@ -39,6 +39,8 @@ pub enum Chardev {
     Tcp(String, bool),
     /// A new pseudo-terminal; its name is printed.
     Pty,
+    /// Random characters of the host's.
+    Random,
 }
 
 impl fmt::Display for Chardev {
@@ -51,6 +53,7 @@ impl fmt::Display for Chardev {
             Self::Unix(path, listens) => write!(f, "unix:{}{}", shown(path), server(listens)),
             Self::Tcp(address, listens) => write!(f, "tcp:{address}{}", server(listens)),
             Self::Pty => f.write_str("pty"),
+            Self::Random => f.write_str("random"),
         }
     }
 }
@@ -101,6 +104,14 @@ pub(super) const FORMS: &[Form<Chardev>] = &[
         },
     },
     Form {
+        name: "random",
+        args: "",
+        about: "random characters of the host's come, for a device that asks for them",
+        example: "--backend rng0=random",
+        options: Vec::new,
+        parse: |_| Ok(Chardev::Random),
+    },
+    Form {
         name: "unix",
         args: ":PATH[,server]",
         about: "connects to a Unix socket, or listens at it, for one peer after another",
@@ -131,7 +142,7 @@ pub(super) const FORMS: &[Form<Chardev>] = &[
 ];
 
 /// Those from which no commands come. The console is the guest's; the monitor has the same place as `stdio`.
-const SILENT: &[&str] = &["console", "null", "file"];
+const SILENT: &[&str] = &["console", "null", "file", "random"];
 
 /// Where a socket is, and whether to listen there: QEMU's spelling, but that one never waits for its peer here.
 fn address(rest: &str) -> Option<(String, bool)> {
@@ -189,7 +200,7 @@ impl Chardev {
     /// Whether a person may sit behind it.
     pub fn is_interactive(&self) -> bool {
         match self {
-            Self::Null | Self::File(_) => false,
+            Self::Null | Self::File(_) | Self::Random => false,
             Self::Stdio => std::io::stdin().is_terminal(),
             Self::Unix(..) | Self::Tcp(..) | Self::Pty => true,
         }
@@ -215,6 +226,15 @@ pub(super) fn open(
     };
     Ok(Some(match backend {
         Chardev::Null => return Ok(None),
+        Chardev::Random => {
+            const SOURCE: &str = "/dev/urandom";
+            let source = File::open(SOURCE);
+            let mut source = source.map_err(|e| failed(&format!("read {SOURCE}"), &e))?;
+            spawn(name, move || {
+                let _ = read_all(&mut source, &feed);
+            })?;
+            return Ok(None);
+        }
         Chardev::Stdio => {
             let outlet = stdout(name, &feed)?;
             let raw = terminal::take();

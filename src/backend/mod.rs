@@ -196,7 +196,7 @@ mod tests {
         let error = |kind, text| Backend::parse(kind, text).unwrap_err().to_string();
         assert_eq!(
             error(SlotKind::Chardev, "telepathy"),
-            "unknown backend \"telepathy\"; there are console, stdio, null, pty, file:PATH, unix:PATH[,server] and tcp:HOST:PORT[,server]"
+            "unknown backend \"telepathy\"; there are console, stdio, null, pty, file:PATH, random, unix:PATH[,server] and tcp:HOST:PORT[,server]"
         );
         assert_eq!(
             error(SlotKind::Netdev, "tap:x"),

@@ -24,6 +24,8 @@ use crate::machine::{Disk, Event, JobDone, Sink, Word};
 
 /// Characters that wait for a slot's device at most.
 const CHARACTERS: usize = 1 << 20;
+/// Random ones: nobody wants more of them than are asked for.
+const RANDOM: usize = 256;
 /// Frames that wait for a slot's device at most.
 const FRAMES: usize = 256;
 /// Characters that wait for the monitor at most.
@@ -355,7 +357,11 @@ impl Outside {
         let monitor = To::Monitor(self.monitors.len());
         let monitor = (terminal && self.switch).then(|| self.feed(monitor, COMMANDS));
         let shared = monitor.is_some();
-        let feed = self.feed(To::Slot(slot), CHARACTERS);
+        let most = match backend {
+            Chardev::Random => RANDOM,
+            _ => CHARACTERS,
+        };
+        let feed = self.feed(To::Slot(slot), most);
         let outlet = chardev::open(name, backend, feed, monitor)?;
         if let Some(outlet) = outlet.clone().filter(|_| shared) {
             self.monitors.push((outlet, Face::Terminal));

@@ -90,13 +90,49 @@ fn debian_gets_an_address_and_files() {
 #[test]
 fn so_it_does_on_a_virtio_card_in_a_connector() {
     let emulator = Emulator::ours_with(PROGRAM, "malta-virtio");
-    let emulator = emulator.args(["--backend", "vnet0=user"]);
-    gets_an_address_and_files(emulator, "virtio_net", &[]);
+    let emulator = emulator.args(["--backend", "vnet0=user", "--backend", "rng0=random"]);
+    let mut console = gets_an_address_and_files(emulator, "virtio_net", &[]);
+    // Beside it is a source of entropy.
+    if let Some(console) = &mut console {
+        let read =
+            "modprobe virtio-rng; mknod /dev/hwrng c 10 183; head -c 1000 /dev/hwrng | wc -c";
+        assert_eq!(console.run(read, PROMPT).trim(), "1000");
+    }
 }
 
+#[test]
+fn so_it_does_on_an_e1000_in_a_connector() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let board = folder.path().join("board.toml");
+    std::fs::write(&board, E1000).expect("a board");
+    let emulator = Emulator::ours_with(PROGRAM, board.to_str().expect("a path"));
+    let emulator = emulator.args(["--backend", "card0=user"]);
+    let words = [
+        "Intel(R) PRO/1000 Network Driver",
+        "52:54:00:12:34:58",
+        "Link is Up 1000 Mbps Full Duplex",
+    ];
+    gets_an_address_and_files(emulator, "e1000", &words);
+}
+
+const E1000: &str = r#"
+[board]
+name = "malta-e1000"
+summary = "Malta with a Gigabit Ethernet card"
+extends = "malta"
+delete = ["dev.slot1.pci-slot"]
+[slot]
+card0 = { kind = "netdev", default = "null" }
+[dev.slot1]
+irq.intx = "piix4[pirq.0]"
+backend.netdev = "card0"
+[dev.slot1.e1000]
+mac = "52:54:00:12:34:58"
+"#;
+
 /// Debian on a network card with a driver that says these words.
-fn gets_an_address_and_files(emulator: Emulator, module: &str, words: &[&str]) {
-    let Some(linux) = guests::linux() else { return };
+fn gets_an_address_and_files(emulator: Emulator, module: &str, words: &[&str]) -> Option<Console> {
+    let linux = guests::linux()?;
     let content = noise(4 << 20);
     let folder = tempfile::tempdir().expect("a folder");
     let copy = folder.path().join("file");
@@ -139,4 +175,5 @@ fn gets_an_address_and_files(emulator: Emulator, module: &str, words: &[&str]) {
     assert_eq!(there.split(' ').next(), sum.split(' ').next());
     let refused = console.run("wget -O - http://10.0.2.2:1/ 2>&1", PROMPT);
     assert!(refused.contains("Connection refused"), "{refused}");
+    Some(console)
 }

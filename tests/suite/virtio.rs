@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use solderless_model::testing::Noise;
 use solderless_testing::emulator::Emulator;
 use solderless_testing::installed::{self, Installed, PROMPT};
 use solderless_testing::{Console, guests};
@@ -39,15 +40,19 @@ fn has_files(console: &mut Console) {
     assert_eq!(console.run(CHECK, PROMPT), "all as written\n");
 }
 
+/// The option that puts a disk into the connector of Malta.
+fn backend(disk: &Path) -> String {
+    format!("vdisk0=file:{}", disk.display())
+}
+
 /// Malta with what a driver of its connectors needs.
 fn malta(installed: &Installed, disk: &Path, options: &[&str]) -> Emulator {
-    let backend = format!("vdisk0=file:{}", disk.display());
     let modules =
         "virtio,virtio_ring,virtio_pci_modern_dev,virtio_pci_legacy_dev,virtio_pci,virtio_blk";
     let append = format!("root=/dev/vda1 console=ttyS0 modules={modules}");
     Emulator::ours_with(PROGRAM, "malta-virtio")
         .ram(256)
-        .args(["--backend", &backend])
+        .args(["--backend", &backend(disk)])
         .args(options.iter().copied())
         .linux(&installed.linux, &append)
 }
@@ -69,6 +74,53 @@ fn debian_works_on_a_disk_in_a_connector_of_malta() {
     let ended = console.wait();
     assert_eq!((ended.code(), &*ended.errors), (Some(0), ""));
     assert_eq!(installed::damage(&disk), None);
+}
+
+/// Requests are under way at many of these instants: the root is mounted, and programs are read from it.
+#[test]
+fn a_boot_that_is_saved_at_instants_goes_on_as_if_it_were_not() {
+    let Some(installed) = installed::disk() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let stream = folder.path().join("state.snap");
+    let place = format!("file:{}", stream.display());
+    let whole = copy(&installed, folder.path());
+    let run = |emulator: Emulator, end: &str| {
+        let emulator = emulator.args(["--deterministic", "--max-time", end]);
+        let emulator = emulator.args(["--backend", "serial0=stdio"]);
+        let output = emulator.command().output().expect("it runs");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(124), "{end}: {errors}");
+        output.stdout
+    };
+    const END: u64 = 15_500;
+    let expected = run(malta(&installed, &whole, &[]), &format!("{END}ms"));
+    assert!(
+        String::from_utf8_lossy(&expected).contains("INIT: version"),
+        "the root is there"
+    );
+    let cut = copy(&installed, folder.path());
+    let mut noise = Noise(7);
+    let mut came = Vec::new();
+    let mut instants: Vec<u64> = (0..8).map(|_| 13_500 + noise.below(1_500)).collect();
+    instants.sort_unstable();
+    let restored = || {
+        let emulator = Emulator::ours_with(PROGRAM, "--restore").args([&place]);
+        emulator.args(["--backend", &backend(&cut)])
+    };
+    let mut last = 0;
+    for ms in instants {
+        let emulator = match last {
+            0 => malta(&installed, &cut, &[]),
+            _ => restored(),
+        };
+        let emulator = emulator.args(["--save-on-exit", &place]);
+        came.extend(run(emulator, &format!("{}ms", ms - last)));
+        last = ms;
+    }
+    came.extend(run(restored(), &format!("{}ms", END - last)));
+    assert!(came == expected, "{}", String::from_utf8_lossy(&came));
 }
 
 #[test]

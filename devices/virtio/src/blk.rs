@@ -267,6 +267,7 @@ impl Function for Blk {
         let sane = |request: &Request| {
             usize::from(request.queue) < queues
                 && request.chain.is_sane()
+                && length(&request.chain.writable) > 0
                 && request.offset.checked_add(request.left).is_some()
         };
         match self.requests.len() <= most && self.requests.iter().all(sane) {

@@ -3,17 +3,21 @@
 #![forbid(unsafe_code)]
 
 mod blk;
+mod console;
 mod device;
 mod mmio;
 mod net;
 mod pci;
 mod queue;
+mod rng;
 
 pub use blk::{Blk, BlkProps};
+pub use console::{Console, ConsoleProps};
 pub use device::Virtio;
 pub use mmio::{Mmio, VirtioMmio, VirtioMmioProps};
 pub use net::{VirtioNet, VirtioNetProps};
 pub use pci::Pci;
+pub use rng::{Rng, RngProps};
 
 /// Block device behind an MMIO transport.
 pub type VirtioBlkDevice = Virtio<Mmio, Blk>;
@@ -23,6 +27,14 @@ pub type VirtioBlkPci = Virtio<Pci, Blk>;
 pub type VirtioNetDevice = Virtio<Mmio, VirtioNet>;
 /// Network device on a PCI bus.
 pub type VirtioNetPci = Virtio<Pci, VirtioNet>;
+/// Entropy device behind an MMIO transport.
+pub type VirtioRngDevice = Virtio<Mmio, Rng>;
+/// Entropy device on a PCI bus.
+pub type VirtioRngPci = Virtio<Pci, Rng>;
+/// Console behind an MMIO transport.
+pub type VirtioSerialDevice = Virtio<Mmio, Console>;
+/// Console on a PCI bus.
+pub type VirtioSerialPci = Virtio<Pci, Console>;
 
 #[cfg(test)]
 mod testing;

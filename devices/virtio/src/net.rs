@@ -125,7 +125,7 @@ impl Filter {
         if promiscuous {
             return true;
         }
-        let Some(to) = frame.first_chunk::<6>() else {
+        let Some(to) = frame.first_chunk::<6>().filter(|_| frame.len() >= 16) else {
             return false;
         };
         if by_vlan && network_header(frame) == 18 {
