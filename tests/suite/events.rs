@@ -314,9 +314,9 @@ fn a_log_that_is_none_is_refused_with_its_line() {
             "'serial7' is no slot for characters; the board has display, serial0, serial1, serial2",
         ),
         (
-            &format!("{START}7 5 frame net0 00\n{END}"),
+            &format!("{START}7 5 frame net7 00\n{END}"),
             4,
-            "the board has no slot for a network",
+            "'net7' is no slot for a network; the board has net0",
         ),
         (
             &format!("{START}7 5 input serial0 x\n{END}"),

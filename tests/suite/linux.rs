@@ -57,7 +57,8 @@ fn debian_boots_works_reboots_and_powers_off_as_in_qemu() {
     let Some(qemu) = Emulator::qemu(Endian::Little) else {
         return;
     };
-    let mut theirs = start(qemu, &linux);
+    // Its card has a ROM with code for PCs.
+    let mut theirs = start(qemu.args(["-global", "pcnet.rombar=0"]), &linux);
     let mut ours = start(Emulator::ours(PROGRAM, Endian::Little), &linux);
     let boot = to_the_shell(&mut ours);
     to_the_shell(&mut theirs);
@@ -116,7 +117,8 @@ fn the_guest_sees_what_qemu_shows(ours: &mut Console, theirs: &mut Console) {
         "sed 's,/input/input[0-9]*,,' /proc/bus/input/devices",
         "cat /proc/bus/pci/devices",
         "cat /sys/bus/pci/devices/*/resource",
-        "cd /sys/bus/pci/devices; for f in vendor device class revision subsystem_vendor subsystem_device irq; do grep . */$f; done; cd",
+        // QEMU's network card has the revision of an older one.
+        "cd /sys/bus/pci/devices; for f in vendor device class revision subsystem_vendor subsystem_device irq; do grep . */$f; done | grep -v 0b.0/revision; cd",
         "md5sum /bin/busybox /lib/libc.so.6 /bin/udevadm",
         "depmod 2>/dev/null; modprobe uhci-hcd; sleep 1; dmesg | grep uhci_hcd | cut -c 16-",
     ] {
