@@ -9,6 +9,7 @@ use super::{Architecture, Bytes, Guest, Random};
 pub const MIPS: Architecture = Architecture {
     name: "mips",
     random,
+    programs: 400,
     listed,
 };
 

@@ -25,6 +25,8 @@ pub struct Architecture {
     pub name: &'static str,
     /// What makes random programs; `None` where the test is to be skipped, for want of a compiler.
     pub random: fn() -> Option<Random>,
+    /// How many of them a run of the tests has, where nobody says another number.
+    pub programs: u64,
     /// The instruction that the bytes from some place on are, in words, and how many bytes it has; of a CPU that is big-endian
     /// or not.
     pub listed: fn(&mut Bytes<'_>, bool) -> (String, u64),

@@ -7,6 +7,7 @@ use super::{Architecture, Bytes, Guest, Random};
 pub const RISCV: Architecture = Architecture {
     name: "riscv",
     random: || Some(Box::new(guest) as Random),
+    programs: 200,
     listed,
 };
 

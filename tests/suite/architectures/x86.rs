@@ -7,6 +7,7 @@ use super::{Architecture, Bytes, Guest, Random};
 pub const X86: Architecture = Architecture {
     name: "x86",
     random: || Some(Box::new(guest) as Random),
+    programs: 24,
     listed,
 };
 

@@ -201,8 +201,8 @@ fn number(name: &str, default: u64) -> u64 {
 #[test]
 fn random_programs_are_executed_alike() {
     let first = number("SOLDERLESS_SEED", 1);
-    let programs = number("SOLDERLESS_PROGRAMS", 400);
     for architecture in ARCHITECTURES {
+        let programs = number("SOLDERLESS_PROGRAMS", architecture.programs);
         let Some(random) = (architecture.random)() else {
             continue;
         };
