@@ -12,6 +12,7 @@ const PCI: [&str; 5] = [
     "00:0a.1 8086:7111 IDE controller",
     "00:0a.2 8086:7112 USB controller",
     "00:0a.3 8086:7113 bridge",
+    "00:0b.0 1022:2000 Ethernet controller",
 ];
 
 /// What each command prints on a little-endian and on a big-endian board.
