@@ -6,7 +6,7 @@ use solderless_testing::{Console, Endian, guests};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
 const PROMPT: &str = "rom> ";
 
-const PCI: [&str; 5] = [
+const PCI: [&str; 6] = [
     "00:00.0 11ab:4620 host bridge",
     "00:0a.0 8086:7110 ISA bridge",
     "00:0a.1 8086:7111 IDE controller",
