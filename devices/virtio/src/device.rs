@@ -710,6 +710,7 @@ impl<T: Transport, F: Function> Device for Virtio<T, F> {
         }
         self.function.restored(cx, self.core.queues.len())?;
         self.transport.restored(cx);
+        self.core.masters = self.transport.masters();
         self.transport.drive(cx, self.core.isr);
         Ok(())
     }
