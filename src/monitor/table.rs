@@ -146,6 +146,9 @@ impl From<std::io::Error> for Error {
     }
 }
 
+/// What the schema of an argument says as its `format` that is one of [`Kind::Format`].
+pub const FORMAT: &str = "values";
+
 /// An argument of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Argument {
@@ -207,7 +210,7 @@ impl Command {
                 name: name.clone(),
                 kind: match first(&property["type"]).as_deref() {
                     Some("integer") => Kind::Number,
-                    Some("string") if name == "format" => Kind::Format,
+                    Some("string") if property["format"] == FORMAT => Kind::Format,
                     Some("string") => Kind::Text,
                     Some("boolean") => Kind::Flag,
                     Some("array") if property["items"]["type"] == "string" => Kind::Texts,

@@ -568,6 +568,7 @@ fn documented() -> (String, String) {
 #[test]
 fn every_command_of_the_document_runs() {
     let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("disc"), [0; 2048]).expect("a disc");
     let mut pair = Pair::start(folder, |monitor| {
         malta(&["-S", "--deterministic", "--monitor", monitor])
     });
@@ -596,7 +597,7 @@ fn every_command_of_the_document_runs() {
             "VAL" if usage.starts_with("pmemsave") => Some("0"),
             "VAL" => Some("0x80000000"),
             "SIZE" => Some("0x20000"),
-            "FILENAME" if usage.starts_with("change") => Some("memory:1MiB"),
+            "FILENAME" if usage.starts_with("change") => Some("disc"),
             "FILENAME" => Some("memory"),
             "NAME" => Some("here"),
             "PATH" => Some("/machine"),
@@ -609,7 +610,8 @@ fn every_command_of_the_document_runs() {
             "PATTERN" => Some("irq"),
             "[STATE]" => Some("off"),
             "PARAMETER" => Some("downtime-limit"),
-            "[COMMAND]" | "[WHAT]" | "[NAME...]" | "[-f]" | "[FORMAT]" => None,
+            "[COMMAND]" | "[WHAT]" | "[NAME...]" | "[-f]" => None,
+            "[FORMAT]" => Some("raw"),
             "[-a]" | "[-d]" => Some(&word[1..3]),
             word => Some(word),
         });

@@ -10,7 +10,7 @@ use solderless_model::Place;
 use solderless_model::registers::{Register, Value};
 
 use super::super::expr::Format;
-use super::super::table::{Error, Nothing};
+use super::super::table::{Error, FORMAT, Nothing};
 use super::super::{Vm, cpus_there_are};
 use super::run::cpu_there_is;
 use crate::diagnostics::nearest;
@@ -22,6 +22,7 @@ use crate::machine::Unseen;
 pub struct Dump {
     /// How many values, and how they are printed: 4xw is four words in hexadecimal. A count; x, d, u, o or c; b, h, w or g for 1, 2, 4
     /// or 8 bytes.
+    #[schemars(extend("format" = FORMAT))]
     format: Option<String>,
     /// Where they begin.
     address: u64,
@@ -218,6 +219,7 @@ pub fn say_dumped(dumped: &Dumped) -> String {
 #[serde(deny_unknown_fields)]
 pub struct Print {
     /// How it is printed: x, d, u, o or c.
+    #[schemars(extend("format" = FORMAT))]
     format: Option<String>,
     /// The number.
     value: u64,
