@@ -220,13 +220,13 @@ impl Sessions {
         std::mem::replace(&mut self.step, Step::Goes)
     }
 
-    /// Sends as much of the machine as the wire takes. Whether something is to be done about it.
-    fn pump(&mut self) -> bool {
+    /// Sends as much of the machine as the wire takes, and leaves it its time if it `runs`. Whether something is to be done about it.
+    fn pump(&mut self, runs: bool) -> bool {
         if let Some(outgoing) = &mut self.outgoing
             && self.step == Step::Goes
         {
             let was_ready = outgoing.is_ready();
-            self.step = outgoing.pump(&self.limits);
+            self.step = outgoing.pump(&self.limits, runs);
             if outgoing.is_ready() != was_ready {
                 self.tell_migration("active");
             }
@@ -239,7 +239,7 @@ impl Sessions {
         let ran = self.went_on.elapsed();
         let time = self.outgoing.as_ref().map(|o| o.hold_up(ran));
         let until = Instant::now() + time.unwrap_or_default();
-        while !self.pump() {
+        while !self.pump(time.unwrap_or_default().is_zero()) {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -522,7 +522,7 @@ impl Host for Sessions {
     }
 
     fn wait(&mut self, time: Option<Duration>) -> Option<Message> {
-        if self.pump() {
+        if self.pump(false) {
             return Some(Word::Pause.into());
         }
         let sooner = |time: Option<Duration>, other| time.map_or(other, |time| time.min(other));

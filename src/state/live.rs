@@ -69,6 +69,8 @@ const QUEUE: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest line that the other end can say.
 const LINE: u64 = 16 << 10;
+/// Memory is copied for so long at once, and then the machine runs for as long: a wire that takes all would leave it no time.
+const TURN: Duration = Duration::from_millis(5);
 /// A machine is held up for so long at once.
 const HELD: Duration = Duration::from_millis(100);
 
@@ -256,8 +258,10 @@ pub struct Outgoing {
     rate: Option<f64>,
     /// Bytes that may be sent, and since when: where the bandwidth has a limit.
     allowed: (f64, Instant),
-    /// When the machine's thread is to look again, which the bandwidth waits for.
+    /// When the machine's thread is to look again, which the bandwidth or the machine's own time waits for.
     due: Option<Instant>,
+    /// Until then the machine runs.
+    rests_until: Instant,
     /// Pages that were sent, and those of them that have one value.
     pages: (u64, u64),
     /// Pages that were written in the last pass, a second.
@@ -361,6 +365,7 @@ impl Outgoing {
             rate: None,
             allowed: (0.0, now),
             due: None,
+            rests_until: now,
             pages: (0, 0),
             dirtied: 0,
             stands: None,
@@ -368,8 +373,8 @@ impl Outgoing {
         })
     }
 
-    /// Sends as much as the wire takes, without waiting for it.
-    pub fn pump(&mut self, limits: &Limits) -> Step {
+    /// Sends as much as the wire takes, without waiting for it; where the machine `runs`, no more at once than leaves it its time.
+    pub fn pump(&mut self, limits: &Limits, runs: bool) -> Step {
         loop {
             match self.reports.try_recv() {
                 Ok(Report::Ready) => self.ready(),
@@ -384,8 +389,20 @@ impl Outgoing {
         if matches!(self.phase, Phase::Setup | Phase::Sent) {
             return Step::Goes;
         }
+        let begin = Instant::now();
+        let shares = runs && self.phase == Phase::Copying;
+        if shares && begin < self.rests_until {
+            self.due = Some(self.rests_until);
+            return Step::Goes;
+        }
         loop {
             if !self.may_send(limits) {
+                return Step::Goes;
+            }
+            let now = Instant::now();
+            if shares && now - begin >= TURN {
+                self.rests_until = now + (now - begin);
+                self.due = Some(self.rests_until);
                 return Step::Goes;
             }
             let Some(chunk) = self.held.take().or_else(|| self.next()) else {
