@@ -31,19 +31,22 @@ connections! {
         .placed(Placement::Fixed(0))
         .background();
     region SMRAM = piece("smram", SMRAM_SIZE);
-    region PAM_F0 = piece("pam-f0", 0x1_0000);
-    region PAM_C0 = piece("pam-c0", 0x4000);
-    region PAM_C4 = piece("pam-c4", 0x4000);
-    region PAM_C8 = piece("pam-c8", 0x4000);
-    region PAM_CC = piece("pam-cc", 0x4000);
-    region PAM_D0 = piece("pam-d0", 0x4000);
-    region PAM_D4 = piece("pam-d4", 0x4000);
-    region PAM_D8 = piece("pam-d8", 0x4000);
-    region PAM_DC = piece("pam-dc", 0x4000);
-    region PAM_E0 = piece("pam-e0", 0x4000);
-    region PAM_E4 = piece("pam-e4", 0x4000);
-    region PAM_E8 = piece("pam-e8", 0x4000);
-    region PAM_EC = piece("pam-ec", 0x4000);
+    region PAM_C0 = piece("pam-c0", PIECE);
+    region PAM_C4 = piece("pam-c4", PIECE);
+    region PAM_C8 = piece("pam-c8", PIECE);
+    region PAM_CC = piece("pam-cc", PIECE);
+    region PAM_D0 = piece("pam-d0", PIECE);
+    region PAM_D4 = piece("pam-d4", PIECE);
+    region PAM_D8 = piece("pam-d8", PIECE);
+    region PAM_DC = piece("pam-dc", PIECE);
+    region PAM_E0 = piece("pam-e0", PIECE);
+    region PAM_E4 = piece("pam-e4", PIECE);
+    region PAM_E8 = piece("pam-e8", PIECE);
+    region PAM_EC = piece("pam-ec", PIECE);
+    region PAM_F0 = piece("pam-f0", PIECE);
+    region PAM_F4 = piece("pam-f4", PIECE);
+    region PAM_F8 = piece("pam-f8", PIECE);
+    region PAM_FC = piece("pam-fc", PIECE);
     port PCI = Port::new("pci", BusKind::Pci);
 }
 
@@ -55,21 +58,26 @@ fn piece(name: &'static str, size: u64) -> Region {
 const SMRAM_AT: u64 = 0xa_0000;
 const SMRAM_SIZE: u64 = 0x2_0000;
 
-/// A piece that a PAM register shows: its address and size, the register, and where in that its four bits are.
-const PIECES: [(RegionId, u64, u64, u8, u8); 13] = [
-    (PAM_F0, 0xf_0000, 0x1_0000, 0x59, 4),
-    (PAM_C0, 0xc_0000, 0x4000, 0x5a, 0),
-    (PAM_C4, 0xc_4000, 0x4000, 0x5a, 4),
-    (PAM_C8, 0xc_8000, 0x4000, 0x5b, 0),
-    (PAM_CC, 0xc_c000, 0x4000, 0x5b, 4),
-    (PAM_D0, 0xd_0000, 0x4000, 0x5c, 0),
-    (PAM_D4, 0xd_4000, 0x4000, 0x5c, 4),
-    (PAM_D8, 0xd_8000, 0x4000, 0x5d, 0),
-    (PAM_DC, 0xd_c000, 0x4000, 0x5d, 4),
-    (PAM_E0, 0xe_0000, 0x4000, 0x5e, 0),
-    (PAM_E4, 0xe_4000, 0x4000, 0x5e, 4),
-    (PAM_E8, 0xe_8000, 0x4000, 0x5f, 0),
-    (PAM_EC, 0xe_c000, 0x4000, 0x5f, 4),
+/// What a PAM register shows: all pieces have the same size. Only the last 64 KiB share four bits.
+const PIECE: u64 = 0x4000;
+/// A piece: its address, the register, and where in that its four bits are.
+const PIECES: [(RegionId, u64, u8, u8); 16] = [
+    (PAM_C0, 0xc_0000, 0x5a, 0),
+    (PAM_C4, 0xc_4000, 0x5a, 4),
+    (PAM_C8, 0xc_8000, 0x5b, 0),
+    (PAM_CC, 0xc_c000, 0x5b, 4),
+    (PAM_D0, 0xd_0000, 0x5c, 0),
+    (PAM_D4, 0xd_4000, 0x5c, 4),
+    (PAM_D8, 0xd_8000, 0x5d, 0),
+    (PAM_DC, 0xd_c000, 0x5d, 4),
+    (PAM_E0, 0xe_0000, 0x5e, 0),
+    (PAM_E4, 0xe_4000, 0x5e, 4),
+    (PAM_E8, 0xe_8000, 0x5f, 0),
+    (PAM_EC, 0xe_c000, 0x5f, 4),
+    (PAM_F0, 0xf_0000, 0x59, 4),
+    (PAM_F4, 0xf_4000, 0x59, 4),
+    (PAM_F8, 0xf_8000, 0x59, 4),
+    (PAM_FC, 0xf_c000, 0x59, 4),
 ];
 /// Read and write enable in a PAM register.
 const RE: u32 = 1;
@@ -143,7 +151,7 @@ impl Model for I440Fx {
             .initial(SMRAM_CONTROL, 1, 0x02)
             .writable(SMRAM_CONTROL, 1, 0x78);
         let memory = |size| Ram::new(size).map_err(|e| BuildError(e.to_string()));
-        let pieces: Result<Vec<_>, _> = PIECES.iter().map(|piece| memory(piece.2)).collect();
+        let pieces: Result<Vec<_>, _> = PIECES.iter().map(|_| memory(PIECE)).collect();
         let Ok(pieces) = <[Ram; PIECES.len()]>::try_from(pieces?) else {
             return Err(BuildError("there is a memory for each piece".to_owned()));
         };
@@ -241,10 +249,10 @@ fn on_pci(
 impl I440Fx {
     /// Shows the pieces that the PAM registers and SMRAM say.
     fn show(&self, cx: &mut Cx<'_>) {
-        for (region, at, size, pam, shift) in PIECES {
+        for (region, at, pam, shift) in PIECES {
             match self.config.get(pam, 1) >> shift & (RE | WE) {
                 0 => cx.unmap(region),
-                _ => cx.map(region, at, size, 0),
+                _ => cx.map(region, at, PIECE, 0),
             }
             cx.memory_changed(region);
         }
@@ -348,10 +356,13 @@ mod tests {
         for (rights, readable, writable) in [(1, true, false), (2, false, true), (3, true, true)] {
             config(&mut b, 0x59, 1, Some(rights << 4 | 0xf));
             assert_eq!(config(&mut b, 0x59, 1, None), Some((rights << 4).into()));
-            assert_eq!(b.around.mapped[&PAM_F0], (0xf_0000, 0x1_0000, 0));
-            let backing = b.dev.memory(PAM_F0).unwrap();
-            assert_eq!((backing.readable, backing.writable), (readable, writable));
-            assert_eq!(backing.len, 0x1_0000);
+            let last = [PAM_F0, PAM_F4, PAM_F8, PAM_FC];
+            for (at, piece) in (0xf_0000..0x10_0000).step_by(0x4000).zip(last) {
+                assert_eq!(b.around.mapped[&piece], (at, 0x4000, 0));
+                let backing = b.dev.memory(piece).unwrap();
+                assert_eq!((backing.readable, backing.writable), (readable, writable));
+                assert_eq!(backing.len, 0x4000);
+            }
         }
         config(&mut b, 0x5d, 1, Some(0x30));
         assert_eq!(b.around.mapped[&PAM_DC], (0xd_c000, 0x4000, 0));
