@@ -110,8 +110,10 @@ fn builds_without_parts() {
 struct Board {
     args: Vec<String>,
     /// The part, the feature that brings its code, and the properties that ask for it.
-    wants: Vec<(&'static str, &'static str, &'static [&'static str])>,
+    wants: Vec<Want>,
 }
+
+type Want = (&'static str, &'static str, &'static [&'static str]);
 
 impl Board {
     /// A firmware for a board that has none of its own.
@@ -129,12 +131,18 @@ impl Board {
 fn boards() -> Vec<Board> {
     const ROOT: &str = "acpi-root-pci-hotplug";
     const BRIDGES: &str = "acpi-pci-hotplug-with-bridge-support";
+    /// Of a PIIX4_PM that the board leaves as it is.
+    const DEFAULTS: &[Want] = &[
+        ("pcihp", "pci-hotplug", &[BRIDGES, ROOT]),
+        ("acpi-index", "pci-hotplug", &["x-not-migrate-acpi-index"]),
+        ("memhp", "memory-hotplug", &["memory-hotplug-support"]),
+    ];
     // Little memory keeps the hash of it quick.
     let small = |name: &str| match name.contains('/') {
         true => vec![name.to_owned()],
         false => vec![name.to_owned(), "--set=param.ram=16MiB".to_owned()],
     };
-    let board = |name: &str, settings: &[(&str, bool)], wants: &[_]| Board {
+    let board = |name: &str, settings: &[(&str, bool)], wants: &[Want]| Board {
         args: small(name)
             .into_iter()
             .chain(settings.iter().flat_map(|(property, value)| {
@@ -186,18 +194,13 @@ fn boards() -> Vec<Board> {
             ],
         ),
         // A board that leaves all to the model's defaults.
-        board(
-            "tests/boards/defaults.toml",
-            &[],
-            &[
-                ("pcihp", "pci-hotplug", &[BRIDGES, ROOT]),
-                ("acpi-index", "pci-hotplug", &["x-not-migrate-acpi-index"]),
-                ("memhp", "memory-hotplug", &["memory-hotplug-support"]),
-            ],
-        ),
+        board("tests/boards/defaults.toml", &[], DEFAULTS),
     ];
     let shipped = solderless::compose::BUILT_IN.iter();
-    boards.extend(shipped.map(|(name, _)| board(name, &[], &[])));
+    boards.extend(shipped.map(|(name, _)| {
+        // The PC has what its PIIX4_PM has by default.
+        board(name, &[], if *name == "pc" { DEFAULTS } else { &[] })
+    }));
     boards
 }
 
