@@ -93,6 +93,17 @@ impl Host {
         }
     }
 
+    /// The number that a command prints behind this.
+    fn number(&mut self, command: &str, before: &str) -> f64 {
+        let said = self.ask(command);
+        let number = said
+            .split_once(before)
+            .and_then(|(_, behind)| behind.split(' ').next());
+        number
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_else(|| panic!("{said}"))
+    }
+
     /// The guest goes on, and has found nothing bad.
     fn works(&mut self) {
         for _ in 0..3 {
@@ -406,9 +417,14 @@ fn debian_works_on_elsewhere() {
         }
         let count = "cat /t/sums | wc -l";
         let before = source.console.run(count, SHELL);
+        let start = source.number("info time", "guest time: ");
         assert_eq!(source.ask(&format!("migrate -d {uri}")), "");
         let outcome = source.outcome();
         assert!(outcome.contains("status: completed"), "{outcome}");
+        // It ran meanwhile, whatever the wire took.
+        let ran = source.number("info time", "guest time: ") - start;
+        let took = source.number("info migrate", "total time: ") / 1e3;
+        assert!(ran > took / 10.0, "{ran} s of {took} s");
         source.quit();
         let lines = |text: &str| text.trim().parse::<u64>().expect("a number");
         while lines(&next.console.run(count, SHELL)) < lines(&before) + 3 {}
