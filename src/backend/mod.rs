@@ -12,6 +12,7 @@ mod outside;
 mod pcap;
 mod signals;
 mod socket;
+mod tap;
 mod terminal;
 mod traced;
 mod user;
@@ -199,8 +200,8 @@ mod tests {
             "unknown backend \"telepathy\"; there are console, stdio, null, pty, file:PATH, random, unix:PATH[,server] and tcp:HOST:PORT[,server]"
         );
         assert_eq!(
-            error(SlotKind::Netdev, "tap:x"),
-            "unknown backend \"tap:x\" for a network; there are null, user[,OPTION=…], udp:HOST:PORT,peer=HOST:PORT, unix:PATH,peer=PATH and stream:unix:PATH[,server]"
+            error(SlotKind::Netdev, "pigeon:x"),
+            "unknown backend \"pigeon:x\" for a network; there are null, user[,OPTION=…], udp:HOST:PORT,peer=HOST:PORT, unix:PATH,peer=PATH, stream:unix:PATH[,server] and tap:NAME"
         );
         assert_eq!(
             error(SlotKind::Image, "http://x"),

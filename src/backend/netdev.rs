@@ -23,7 +23,7 @@ use super::outlet::PATIENCE;
 use super::outside::{Feed, spawn};
 use super::pcap::{Record, Recorded};
 use super::user::{self, User};
-use super::{BackendError, Form, Wrong, read, socket};
+use super::{BackendError, Form, Wrong, read, socket, tap};
 use crate::machine::{Backlog, Sink};
 use crate::visible::shown;
 
@@ -42,6 +42,8 @@ pub enum Netdev {
     Unix(PathBuf, PathBuf),
     /// A stream: where it is, and whether this end waits for the other.
     Stream(Address, bool),
+    /// An interface of the host, by its name.
+    Tap(String),
     /// A network behind which the host's is.
     User(Box<User>),
     /// One whose frames are written to a file as well.
@@ -76,6 +78,7 @@ impl fmt::Display for Netdev {
                 let server = if *server { ",server" } else { "" };
                 write!(f, "stream:{address}{server}")
             }
+            Self::Tap(name) => write!(f, "tap:{name}"),
             Self::User(_) => f.write_str("user"),
             Self::Recorded(netdev, path) => write!(f, "{netdev},pcap={}", shown(path)),
         }
@@ -142,6 +145,17 @@ pub(super) const FORMS: &[Form<Netdev>] = &[
                 _ => return Err(Wrong::Form),
             };
             Ok(Netdev::Stream(address, server))
+        },
+    },
+    Form {
+        name: "tap",
+        args: ":NAME",
+        about: "a TAP interface of the host, which is made if there is none and the user may make one",
+        example: "--net tap:tap0",
+        options: Vec::new,
+        parse: |name| match tap::name(name) {
+            Ok(()) => Ok(Netdev::Tap(name.into())),
+            Err(why) => Err(Wrong::Because(why)),
         },
     },
 ];
@@ -219,6 +233,7 @@ pub(super) fn open(
                 write_frame(&mut out, &peers, frame);
             })?))
         }
+        Netdev::Tap(interface) => Some(tap::open(name, interface, feed)?),
         Netdev::User(network) => Some(Box::new(user::open(name, network, feed)?)),
         Netdev::Recorded(network, file) => {
             let record = Record::create(name, file)?;
@@ -391,7 +406,7 @@ impl Ends {
 }
 
 /// Nobody takes what comes any more.
-struct Ended;
+pub(super) struct Ended;
 
 /// Passes on what comes in a stream until its peer goes, or says what cannot be a frame.
 fn read_frames(mut from: End, feed: &Feed) -> Result<(), Ended> {
@@ -429,7 +444,7 @@ fn write_frame(out: &mut Option<End>, peers: &Receiver<End>, frame: &[u8]) {
 const LONGEST: usize = 1 << 16;
 
 /// Passes on a frame, padded to the length that a network has.
-fn pass(frame: &[u8], feed: &Feed) -> Result<(), Ended> {
+pub(super) fn pass(frame: &[u8], feed: &Feed) -> Result<(), Ended> {
     if frame.len() < HEADER {
         return Ok(());
     }

@@ -33,8 +33,9 @@ struct System {
     /// What its files in the cache are called.
     name: &'static str,
     port: Port,
-    /// The package of its kernel.
+    /// The package of its kernel, and what is there besides [`PACKAGES`].
     kernel: &'static str,
+    packages: &'static [&'static str],
     /// Modules that find its disk and what else it has, and those that are loaded if the kernel's `modules=` names them.
     modules: &'static [&'static str],
     others: &'static [&'static str],
@@ -44,6 +45,15 @@ const MALTA: System = System {
     name: "installed",
     port: MIPSEL,
     kernel: "linux-image-4kc-malta",
+    packages: &[
+        "apt",
+        "busybox-static",
+        "diffutils",
+        "dropbear-bin",
+        "iproute2",
+        "libc-bin",
+        "tar",
+    ],
     modules: &["ata_piix", "cdrom", "sr_mod", "isofs"],
     others: &[
         "virtio",
@@ -55,6 +65,9 @@ const MALTA: System = System {
         "failover",
         "net_failover",
         "virtio_net",
+        "mii",
+        "pcnet32",
+        "e1000",
     ],
 };
 
@@ -62,6 +75,7 @@ const RISCV: System = System {
     name: "installed-riscv64",
     port: RISCV64,
     kernel: "linux-image-riscv64",
+    packages: &[],
     modules: &["virtio_mmio", "virtio_blk"],
     others: &["failover", "net_failover", "virtio_net"],
 };
@@ -88,8 +102,16 @@ exec /bin/busybox switch_root /root /sbin/init
 
 /// Files of the system that packages' scripts, or an installer, would have written: path, content, whether it can be executed.
 const FILES: &[(&str, &str, bool)] = &[
-    ("etc/passwd", "root::0:0:root:/root:/bin/sh\n", false),
-    ("etc/group", "root:x:0:\ntty:x:5:\nutmp:x:43:\n", false),
+    (
+        "etc/passwd",
+        "root::0:0:root:/root:/bin/sh\n_apt:x:42:65534::/nonexistent:/usr/sbin/nologin\n",
+        false,
+    ),
+    (
+        "etc/group",
+        "root:x:0:\ntty:x:5:\nutmp:x:43:\nnogroup:x:65534:\n",
+        false,
+    ),
     ("etc/shadow", "root::19700:0:99999:7:::\n", false),
     ("etc/hostname", "malta\n", false),
     ("etc/issue", "Debian GNU/Linux \\n \\l\n", false),
@@ -105,7 +127,7 @@ const FILES: &[(&str, &str, bool)] = &[
     ),
     (
         "etc/start",
-        "#!/bin/sh\n[ -d /proc/sys ] || mount -t proc proc /proc\n[ -d /sys/kernel ] || mount -t sysfs sys /sys\nmount -o remount,rw /\ncat /etc/hostname > /proc/sys/kernel/hostname\ndmesg -n 1\n",
+        "#!/bin/sh\n[ -d /proc/sys ] || mount -t proc proc /proc\n[ -d /sys/kernel ] || mount -t sysfs sys /sys\nmount -o remount,rw /\nmkdir -p /dev/pts\nmount -t devpts devpts /dev/pts\ncat /etc/hostname > /proc/sys/kernel/hostname\ndmesg -n 1\n",
         true,
     ),
     (
@@ -113,6 +135,13 @@ const FILES: &[(&str, &str, bool)] = &[
         "#!/bin/sh\nmount -o remount,ro /\ncase $1 in -r) reboot -f;; *) poweroff -f;; esac\n",
         true,
     ),
+    (
+        "etc/udhcpc/default.script",
+        "#!/bin/sh\n[ $1 = bound ] || exit 0\nip address replace $ip/$mask dev $interface\nip route replace default via $router\necho nameserver $dns > /etc/resolv.conf\n",
+        true,
+    ),
+    // Nothing is installed as far as it knows: it has its own files alone.
+    ("var/lib/dpkg/status", "", false),
     ("etc/pam.d/login", PAM, false),
     ("etc/pam.d/other", PAM, false),
     ("root/.profile", "PS1='malta # '; stty columns 500\n", false),
@@ -175,7 +204,7 @@ fn of(what: &System, static_programs: &Path) -> Option<Installed> {
     if !guests::tool("mke2fs", "e2fsprogs") || !guests::tool("xz", "xz-utils") {
         return None;
     }
-    let mut packages = [PACKAGES, &[what.kernel]].concat();
+    let mut packages = [PACKAGES, what.packages, &[what.kernel]].concat();
     packages.sort_unstable();
     let system = userland::unpacked(what.port, what.name, &packages, true)?;
     let _lock = guests::lock();
@@ -260,11 +289,20 @@ fn make(system: &Path, disk: &Path) -> io::Result<()> {
     for path in LEFT_OUT {
         let _ = fs::remove_dir_all(tree.join(path));
     }
-    for folder in ["mnt", "proc", "root", "run", "sys", "tmp"] {
+    for folder in [
+        "mnt",
+        "proc",
+        "root",
+        "run",
+        "sys",
+        "tmp",
+        "var/cache/apt/archives/partial",
+    ] {
         fs::create_dir_all(tree.join(folder))?;
     }
     for (path, content, executed) in FILES {
         let path = tree.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(&tree))?;
         fs::write(&path, content)?;
         let mode = if *executed { 0o755 } else { 0o644 };
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
