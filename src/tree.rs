@@ -4,6 +4,7 @@
 //! Devicetree Specification, release 0.4.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use solderless_model::tree::{Node, Value};
@@ -22,6 +23,8 @@ pub struct Chosen {
     pub console: Option<u64>,
     /// There is room for a random seed: [`seed_in`].
     pub seed: bool,
+    /// Memory that is not the kernel's (3.5): addresses and sizes.
+    pub reserved: Vec<(u64, u64)>,
 }
 
 /// What stands where a random seed goes.
@@ -29,12 +32,16 @@ const SEED: [u8; 32] = *b"\xffhere goes what nobody can guess";
 
 /// The board's device tree as a guest gets it.
 pub fn blob(plan: &Plan, chosen: Option<&Chosen>) -> Vec<u8> {
-    tree(plan, chosen).to_dtb()
+    let mut blob = DeviceTree::new();
+    blob.root = tree(plan, chosen).into();
+    blob.to_dtb()
 }
 
 /// The same as source.
 pub fn source(plan: &Plan, chosen: Option<&Chosen>) -> String {
-    tree(plan, chosen).to_string()
+    let mut source = String::from("/dts-v1/;\n\n");
+    tree(plan, chosen).write("/", 0, &mut source);
+    source
 }
 
 /// Where in a tree the 32 bytes of its random seed go, if it has a place for one.
@@ -43,7 +50,7 @@ pub fn seed_in(blob: &[u8]) -> Option<u64> {
     found.map(|at| at as u64)
 }
 
-fn tree(plan: &Plan, chosen: Option<&Chosen>) -> DeviceTree {
+fn tree(plan: &Plan, chosen: Option<&Chosen>) -> Made {
     let handles = Handles::new(plan);
     let board = format!("solderless,{}", plan.name);
     let mut root = node("");
@@ -60,7 +67,7 @@ fn tree(plan: &Plan, chosen: Option<&Chosen>) -> DeviceTree {
     cells(&mut soc, "#address-cells", &[2]);
     cells(&mut soc, "#size-cells", &[2]);
     text(&mut soc, "compatible", "simple-bus");
-    set(&mut soc, "ranges", Vec::new());
+    flag(&mut soc, "ranges");
     let (mut memory, mut uses) = (None, Vec::new());
     let boot = plan.boot.as_ref();
     for (index, device) in plan.devices.iter().enumerate() {
@@ -80,9 +87,9 @@ fn tree(plan: &Plan, chosen: Option<&Chosen>) -> DeviceTree {
         }));
         if let Some(number) = said.cpu {
             for (name, value) in &said.of_cpus {
-                set(&mut cpus, name, bytes(value, None));
+                set(&mut cpus, name, content(value, None));
             }
-            let core = format!("core{}", cluster_size(&cluster));
+            let core = format!("core{}", cluster.children.len());
             let mut core = node(&core);
             cells(&mut core, "cpu", &[handle.unwrap_or(0)]);
             cluster.add_child(core);
@@ -115,14 +122,18 @@ fn tree(plan: &Plan, chosen: Option<&Chosen>) -> DeviceTree {
             cells(&mut chosen_node, "linux,initrd-end", &pair(at + size));
         }
         if chosen.seed {
-            set(&mut chosen_node, "rng-seed", SEED.to_vec());
+            set(&mut chosen_node, "rng-seed", Content::Bytes(SEED.to_vec()));
         }
     }
     root.add_child(chosen_node);
     if let Some(memory) = memory {
         root.add_child(memory);
     }
-    if cluster_size(&cluster) != 0 {
+    let reserved = chosen.map_or(&[][..], |chosen| &chosen.reserved);
+    if !reserved.is_empty() {
+        root.add_child(reserved_node(reserved));
+    }
+    if !cluster.children.is_empty() {
         let mut map = node("cpu-map");
         map.add_child(cluster);
         cpus.add_child(map);
@@ -132,23 +143,133 @@ fn tree(plan: &Plan, chosen: Option<&Chosen>) -> DeviceTree {
         root.add_child(made);
     }
     root.add_child(soc);
-    let mut tree = DeviceTree::new();
-    tree.root = root;
-    tree
+    root
 }
 
-fn cluster_size(cluster: &DeviceTreeNode) -> usize {
-    use dtoolkit::Node as _;
-    cluster.children().count()
+/// A node as it is made. What its values are is known, as a blob does not say.
+#[derive(Default)]
+struct Made {
+    name: String,
+    properties: Vec<(String, Content)>,
+    children: Vec<Made>,
+}
+
+/// The value of a property (2.2.4).
+enum Content {
+    Cells(Vec<u32>),
+    Texts(Vec<String>),
+    Bytes(Vec<u8>),
+}
+
+impl Content {
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Cells(cells) => cells.iter().flat_map(|cell| cell.to_be_bytes()).collect(),
+            Self::Texts(texts) => texts.iter().flat_map(|t| t.bytes().chain([0])).collect(),
+            Self::Bytes(bytes) => bytes.clone(),
+        }
+    }
+
+    /// As source has it (6.2).
+    fn source(&self) -> String {
+        let of = |parts: &mut dyn Iterator<Item = String>, between: &str| {
+            let parts: Vec<_> = parts.collect();
+            parts.join(between)
+        };
+        match self {
+            Self::Cells(cells) => {
+                format!(
+                    "<{}>",
+                    of(&mut cells.iter().map(|c| format!("{c:#x}")), " ")
+                )
+            }
+            Self::Texts(texts) => of(&mut texts.iter().map(|text| quoted(text)), ", "),
+            Self::Bytes(bytes) => {
+                format!(
+                    "[{}]",
+                    of(&mut bytes.iter().map(|b| format!("{b:02x}")), " ")
+                )
+            }
+        }
+    }
+}
+
+/// A text between quotes: what is no printable character as its number.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => quoted.extend(['\\', byte.into()]),
+            b' '..=b'~' => quoted.push(byte.into()),
+            // Writing to a string cannot fail.
+            _ => _ = write!(quoted, "\\x{byte:02x}"),
+        }
+    }
+    quoted + "\""
+}
+
+impl Made {
+    fn add_child(&mut self, child: Self) {
+        self.children.push(child);
+    }
+
+    /// Writes it as source, under a name and so far below the root.
+    fn write(&self, name: &str, depth: usize, to: &mut String) {
+        let tabs = "\t".repeat(depth);
+        // Writing to a string cannot fail.
+        let _ = writeln!(to, "{tabs}{name} {{");
+        for (name, content) in &self.properties {
+            let _ = match content {
+                Content::Bytes(none) if none.is_empty() => writeln!(to, "{tabs}\t{name};"),
+                content => writeln!(to, "{tabs}\t{name} = {};", content.source()),
+            };
+        }
+        for (n, child) in self.children.iter().enumerate() {
+            if n > 0 || !self.properties.is_empty() {
+                to.push('\n');
+            }
+            child.write(&child.name, depth + 1, to);
+        }
+        let _ = writeln!(to, "{tabs}}};");
+    }
+}
+
+impl From<Made> for DeviceTreeNode {
+    fn from(made: Made) -> Self {
+        // Names are of models, or made here, and so are good ones.
+        let mut node = Self::new_unchecked(made.name);
+        for (name, content) in made.properties {
+            node.add_property(DeviceTreeProperty::new_unchecked(name, content.bytes()));
+        }
+        for child in made.children {
+            node.add_child(child.into());
+        }
+        node
+    }
 }
 
 /// The main memory (3.4).
-fn memory_node(reg: &[(u64, u64)]) -> Option<DeviceTreeNode> {
+fn memory_node(reg: &[(u64, u64)]) -> Option<Made> {
     let (at, _) = reg.first()?;
     let mut memory = node(&format!("memory@{at:x}"));
     text(&mut memory, "device_type", "memory");
     cells(&mut memory, "reg", &pairs(reg));
     Some(memory)
+}
+
+/// Memory that is no kernel's (3.5).
+fn reserved_node(reserved: &[(u64, u64)]) -> Made {
+    let mut made = node("reserved-memory");
+    cells(&mut made, "#address-cells", &[2]);
+    cells(&mut made, "#size-cells", &[2]);
+    flag(&mut made, "ranges");
+    for piece in reserved {
+        let mut firmware = node(&format!("firmware@{:x}", piece.0));
+        cells(&mut firmware, "reg", &pairs(&[*piece]));
+        flag(&mut firmware, "no-map");
+        made.add_child(firmware);
+    }
+    made
 }
 
 /// What a device answers of the system's memory space.
@@ -214,7 +335,7 @@ impl Handles {
     }
 
     /// What the model says of a device, and where its interrupts lead.
-    fn finish(&self, plan: &Plan, index: usize, said: &Node, to: &mut DeviceTreeNode) {
+    fn finish(&self, plan: &Plan, index: usize, said: &Node, to: &mut Made) {
         let handle = self.devices.get(&index).copied();
         describe(to, said, handle);
         let lines = said.interrupts.iter().filter_map(|pin| {
@@ -239,8 +360,8 @@ impl Handles {
             }
         }
         if let Some(controller) = &said.controller {
-            let is = |node: &mut DeviceTreeNode, handle: u32| {
-                set(node, "interrupt-controller", Vec::new());
+            let is = |node: &mut Made, handle: u32| {
+                flag(node, "interrupt-controller");
                 cells(node, "#interrupt-cells", &[1]);
                 if controller.mapped {
                     cells(node, "#address-cells", &[0]);
@@ -264,47 +385,45 @@ impl Handles {
 }
 
 /// What a model says of a node itself.
-fn describe(to: &mut DeviceTreeNode, said: &Node, handle: Option<u32>) {
-    let compatible = said.compatible.iter();
-    let compatible = compatible.flat_map(|text| text.bytes().chain([0]));
-    set(to, "compatible", compatible.collect());
+fn describe(to: &mut Made, said: &Node, handle: Option<u32>) {
+    let compatible = said.compatible.iter().map(|text| (*text).to_owned());
+    set(to, "compatible", Content::Texts(compatible.collect()));
     for (name, value) in &said.properties {
-        set(to, name, bytes(value, handle));
+        set(to, name, content(value, handle));
     }
 }
 
-fn bytes(value: &Value, handle: Option<u32>) -> Vec<u8> {
+fn content(value: &Value, handle: Option<u32>) -> Content {
     match value {
-        Value::Flag => Vec::new(),
-        Value::Cells(cells) => cells.iter().flat_map(|cell| cell.to_be_bytes()).collect(),
-        Value::Text(text) => text.bytes().chain([0]).collect(),
-        Value::Device => handle.unwrap_or(0).to_be_bytes().to_vec(),
+        Value::Flag => Content::Bytes(Vec::new()),
+        Value::Cells(cells) => Content::Cells(cells.clone()),
+        Value::Text(text) => Content::Texts(vec![text.clone()]),
+        Value::Device => Content::Cells(vec![handle.unwrap_or(0)]),
     }
 }
 
-/// Names are of models, or made here, and so are good ones.
-fn node(name: &str) -> DeviceTreeNode {
-    DeviceTreeNode::new_unchecked(name)
+fn node(name: &str) -> Made {
+    Made {
+        name: name.to_owned(),
+        ..Made::default()
+    }
 }
 
-fn set(node: &mut DeviceTreeNode, name: &str, value: Vec<u8>) {
-    node.add_property(DeviceTreeProperty::new_unchecked(name, value));
+fn set(node: &mut Made, name: &str, value: Content) {
+    node.properties.push((name.to_owned(), value));
 }
 
-fn text(node: &mut DeviceTreeNode, name: &str, value: &str) {
-    set(
-        node,
-        name,
-        value.bytes().filter(|b| *b != 0).chain([0]).collect(),
-    );
+/// A property that is there or not.
+fn flag(node: &mut Made, name: &str) {
+    set(node, name, Content::Bytes(Vec::new()));
 }
 
-fn cells(node: &mut DeviceTreeNode, name: &str, value: &[u32]) {
-    set(
-        node,
-        name,
-        value.iter().flat_map(|cell| cell.to_be_bytes()).collect(),
-    );
+fn text(node: &mut Made, name: &str, value: &str) {
+    set(node, name, Content::Texts(vec![value.replace('\0', "")]));
+}
+
+fn cells(node: &mut Made, name: &str, value: &[u32]) {
+    set(node, name, Content::Cells(value.to_vec()));
 }
 
 fn pair(value: u64) -> [u32; 2] {

@@ -246,10 +246,17 @@ impl Kernel {
         });
         let (program, kernel) = match (firmware.transpose()?, kernel) {
             (Some(firmware), kernel) => (firmware, kernel),
-            (None, Some(_)) if protocol.firmware_in_memory() => {
-                return BootError::refuse(
-                    "a kernel of this board is started by firmware: give it some with --firmware",
-                );
+            (None, Some(kernel)) if protocol.firmware_in_memory() => {
+                let Some(own) = protocol.own_firmware(cpu.bits) else {
+                    return BootError::refuse(
+                        "a kernel of this board is started by firmware: give it some with --firmware",
+                    );
+                };
+                let firmware = Image {
+                    raw: Some(own),
+                    ..Image::default()
+                };
+                (firmware, Some(kernel))
             }
             (None, Some(kernel)) => (kernel, None),
             (None, None) => return BootError::refuse("there is nothing to boot"),
@@ -266,6 +273,7 @@ impl Kernel {
             initrd: files.initrd.map(|bytes| (0, bytes.len() as u64)),
             console: boot.console,
             seed: true,
+            reserved: Vec::new(),
         };
         let takes_tree = protocol.takes_tree();
         let layout = protocol.lay_out(&Start {
@@ -294,6 +302,7 @@ impl Kernel {
             if let (Some((_, size)), Some(place)) = (chosen.initrd, layout.initrd) {
                 chosen.initrd = Some((place, size));
             }
+            chosen.reserved = layout.reserved;
             let bytes = tree(&chosen);
             let seed = tree::seed_in(&bytes).map(|offset| at + offset);
             environment = seed.and_then(|at| Some((u32::try_from(at).ok()?, Vec::new())));

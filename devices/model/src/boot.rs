@@ -50,6 +50,11 @@ pub trait Protocol: Sync {
     fn firmware_in_memory(&self) -> bool {
         false
     }
+    /// Such firmware for a CPU of so many bits, which starts a kernel where the user names none.
+    fn own_firmware(&self, bits: u8) -> Option<&'static [u8]> {
+        let _ = bits;
+        None
+    }
     /// Whether a device tree of the board is handed over; it then says itself where that lies.
     fn takes_tree(&self) -> bool {
         false
@@ -194,6 +199,8 @@ pub struct Layout {
     pub loads: Vec<(u64, Vec<u8>)>,
     /// Where the device tree goes, below 4 GiB. [`Protocol::arguments`] then gives the bytes of its `rng-seed`.
     pub tree: Option<u64>,
+    /// Memory that a kernel leaves alone, which the device tree tells it: physical addresses and sizes.
+    pub reserved: Vec<(u64, u64)>,
     /// The physical address and the texts of a block that [`Protocol::arguments`] makes anew at every reset.
     pub arguments: Option<(u32, Vec<String>)>,
 }

@@ -12,6 +12,7 @@ use solderless::registry;
 use solderless_testing::TARGETS;
 
 pub use mips::unmapped;
+pub use riscv::Program as RiscvProgram;
 
 /// Makes the program of a seed.
 pub type Random = Box<dyn Fn(u64) -> Guest>;

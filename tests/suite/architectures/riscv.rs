@@ -6,21 +6,25 @@ use super::{Architecture, Bytes, Guest, Random};
 
 pub const RISCV: Architecture = Architecture {
     name: "riscv",
-    random: || Some(Box::new(guest) as Random),
+    random: || Some(Box::new(|seed| Program::new(seed, false).guest) as Random),
     programs: 200,
     listed,
 };
 
 /// Before the program, while it runs, and after that, when it goes round in a circle.
-const INSTRUCTIONS: [u64; 3] = [60, 8_000, 3_000];
+const INSTRUCTIONS: [u64; 3] = [70, 8_000, 3_000];
 /// How often the program is run.
 const PASSES: u64 = 60;
 
-/// Where memory is: code, the trap handler, what it keeps, what registers hold at first, what the program works on, page tables.
+/// Where memory is: code, the trap handler, what it keeps, what registers hold at first, the handler of S mode and what that keeps,
+/// what the program works on, page tables.
 const RAM: u64 = 0x8000_0000;
+const SIZE: u64 = 2 << 20;
 const HANDLER: u64 = RAM + 0x1_0000;
 const SAVE: u64 = RAM + 0x1_1000;
 const INITIAL: u64 = RAM + 0x1_2000;
+const HANDLER_S: u64 = RAM + 0x1_3000;
+const SAVE_S: u64 = RAM + 0x1_4000;
 const DATA: u64 = RAM + 0x2_0000;
 const TABLES: u64 = RAM + 0x3_0000;
 
@@ -51,66 +55,108 @@ const SETTINGS: [(bool, u64, u64); 8] = [
     (false, USER, 0),
 ];
 
-fn guest(seed: u64) -> Guest {
-    let (rv32, mode, satp) = SETTINGS[(seed % 8) as usize];
-    let setting = Setting { rv32, mode, satp };
-    let mut noise = Noise(seed);
-    let mut code = Code {
-        noise: &mut noise,
-        setting: &setting,
-        words: Vec::new(),
-    };
-    code.start();
-    let body = code.here();
-    code.body();
-    let (entry, body_end) = (RAM, code.end(body));
-    let text = code.words;
-    let registers = vec![
-        ("t0", HANDLER),
-        ("t1", mode << 11 | 1 << 13),
-        ("t2", setting.satp()),
-        ("t3", SAVE),
-        ("t4", RAM + body),
-        ("t5", u64::from(noise.below(8) as u32)),
-        ("t6", INITIAL),
-        ("a0", u64::MAX >> if rv32 { 32 } else { 10 }),
-        ("a1", 0x1f),
-        ("a2", u64::MAX >> if rv32 { 32 } else { 0 }),
-    ];
-    let word = if rv32 { 4 } else { 8 };
-    let number = |value: u64| value.to_le_bytes()[..word].to_vec();
-    let mut initial = vec![0; word];
-    for register in 1..32 {
-        initial.extend(number(match register {
-            2 => DATA + 0x800 + 8 * noise.below(64),
-            LEFT => PASSES,
-            BASE => DATA + 0x1000,
-            _ => noise.value(),
-        }));
-    }
-    let mut save = vec![0; 3 * word];
-    save.extend(number(RAM + body_end));
-    let mut data = Vec::new();
-    (0..0x400).for_each(|_| data.extend(noise.value().to_le_bytes()));
-    let mut memory = vec![
-        (RAM, text),
-        (HANDLER, handler(rv32)),
-        (SAVE, save),
-        (INITIAL, initial),
-        (DATA, data),
-    ];
-    memory.extend(setting.tables(seed));
-    Guest {
-        board: Guest::board(&format!(
-            "[board]\nname = \"bare\"\n[dev.cpu]\nat = \"sys\"\n[dev.cpu.riscv-cpu]\nmodel = \"{}\"\nclock = \"50MHz\"\n[dev.ram]\nat = \"sys:{RAM:#x}\"\n[dev.ram.ram]\nsize = \"2MiB\"\n",
-            if rv32 { "rv32" } else { "rv64" }
-        )),
-        about: format!("rv32: {rv32}, mode {mode}, satp {satp}"),
-        memory,
-        registers,
-        pc: entry,
-        instructions: INSTRUCTIONS,
-        physical: |va| (RAM..RAM + 0x20_0000).contains(&va).then_some(va),
+/// A random program.
+pub struct Program {
+    pub guest: Guest,
+    pub rv32: bool,
+    /// Where it goes round in a circle when it is done.
+    pub end: u64,
+}
+
+/// Bits of mstatus: SUM, and FS that says that the floating point unit is on.
+const SUM: u64 = 1 << 18;
+const FS_ON: u64 = 1 << 13;
+/// What S mode may handle: all exceptions but its own calls and those of M mode.
+const DELEGABLE: u64 = 0xb1ff;
+/// Supervisor software interrupts.
+const SSIP: u64 = 1 << 1;
+
+impl Program {
+    /// The program of a seed. One for peers has nothing in it that two CPUs may do in different ways.
+    pub fn new(seed: u64, for_peers: bool) -> Self {
+        let (rv32, mode, satp) = SETTINGS[(seed % 8) as usize];
+        let setting = Setting { rv32, mode, satp };
+        let mut noise = Noise(seed);
+        let mut code = Code {
+            noise: &mut noise,
+            setting: &setting,
+            for_peers,
+            words: Vec::new(),
+        };
+        code.start();
+        let body = code.here();
+        code.body();
+        let (entry, body_end) = (RAM, code.end(body));
+        let text = code.words;
+        let delegated = match noise.below(2) {
+            _ if mode == MACHINE => 0,
+            0 => 0,
+            _ => noise.value() & DELEGABLE,
+        };
+        let registers = vec![
+            ("t0", HANDLER),
+            ("t1", mode << 11 | FS_ON | SUM),
+            ("t2", setting.satp()),
+            ("t3", SAVE),
+            ("t4", RAM + body),
+            ("t5", u64::from(noise.below(8) as u32)),
+            ("t6", INITIAL),
+            ("a0", RAM >> 2 | (SIZE / 8 - 1)),
+            ("a1", 0x1f),
+            ("a2", u64::MAX >> if rv32 { 32 } else { 0 }),
+            ("a3", delegated),
+            ("a4", SSIP * noise.below(2)),
+            ("a5", HANDLER_S),
+            ("a6", SAVE_S),
+        ];
+        let word = if rv32 { 4 } else { 8 };
+        let number = |value: u64| value.to_le_bytes()[..word].to_vec();
+        let mut initial = vec![0; word];
+        for register in 1..32 {
+            initial.extend(number(match register {
+                2 => DATA + 0x800 + 8 * noise.below(64),
+                LEFT => PASSES,
+                BASE => DATA + 0x1000,
+                _ => noise.value(),
+            }));
+        }
+        let mut save = vec![0; 3 * word];
+        save.extend(number(RAM + body_end));
+        let mut data = Vec::new();
+        (0..0x400).for_each(|_| data.extend(noise.value().to_le_bytes()));
+        let mut memory = vec![
+            (RAM, text),
+            (HANDLER, handler(rv32, MSTATUS)),
+            (HANDLER_S, handler(rv32, SSTATUS)),
+            (SAVE, save.clone()),
+            (SAVE_S, save),
+            (INITIAL, initial),
+            (DATA, data),
+        ];
+        memory.extend(setting.tables(seed));
+        // What QEMU's does not have.
+        let peers = if for_peers {
+            "zicbom = false\nzicboz = false\n"
+        } else {
+            ""
+        };
+        let guest = Guest {
+            board: Guest::board(&format!(
+                "[board]\nname = \"bare\"\n[dev.cpu]\nat = \"sys\"\n[dev.cpu.riscv-cpu]\nmodel = \"{}\"\nclock = \"50MHz\"\n{peers}[dev.ram]\nat = \"sys:{RAM:#x}\"\n[dev.ram.ram]\nsize = \"2MiB\"\n",
+                if rv32 { "rv32" } else { "rv64" }
+            )),
+            about: format!("rv32: {rv32}, mode {mode}, satp {satp}, medeleg {delegated:#x}"),
+            memory,
+            registers,
+            pc: entry,
+            instructions: INSTRUCTIONS,
+            physical: |va| (RAM..RAM + SIZE).contains(&va).then_some(va),
+        };
+        Self {
+            guest,
+            rv32,
+            end: RAM + body_end + 8,
+        }
     }
 }
 
@@ -136,6 +182,7 @@ impl Setting {
         let leaf = |n: u64| {
             let at = RAM + 0x1000 * n;
             let flags = match (at, seed / 8 % 4) {
+                (HANDLER_S | SAVE_S, _) => all & !(1 << 4),
                 (DATA, _) => all & !(3 << 6),
                 (_, 1) if at == DATA + 0x1000 => all & !4,
                 (_, 2) if at == DATA + 0x1000 => all & !(3 << 1),
@@ -214,32 +261,46 @@ fn csrr(rd: u32, csr: u32) -> u32 {
 }
 
 const MRET: u32 = 0x3020_0073;
+const SRET: u32 = 0x1020_0073;
+const SFENCE_VMA: u32 = 0x1200_0073;
+const ECALL: u32 = 0x73;
+/// The first of the registers of a mode, by which the numbers of others are known.
 const MSTATUS: u32 = 0x300;
-const MTVEC: u32 = 0x305;
-const MSCRATCH: u32 = 0x340;
-const MEPC: u32 = 0x341;
-const MCAUSE: u32 = 0x342;
-const MTVAL: u32 = 0x343;
+const SSTATUS: u32 = 0x100;
+const TVEC: u32 = 5;
+const SCRATCH: u32 = 0x40;
+const EPC: u32 = 0x41;
+const CAUSE: u32 = 0x42;
+const TVAL: u32 = 0x43;
+const IP: u32 = 0x44;
+const IE: u32 = 4;
 
-/// The trap handler: it sums up causes and values, and goes on behind the instruction, or at the end of the program if nothing
-/// can be fetched.
-fn handler(rv32: bool) -> Vec<u8> {
+/// The trap handler of a mode: it sums up causes and values, and goes on behind the instruction, at the end of the program if
+/// nothing can be fetched, or where it was if it was interrupted.
+fn handler(rv32: bool, mode: u32) -> Vec<u8> {
     let (load, word) = if rv32 { (2, 4) } else { (3, 8) };
     let get = |rd, n: i32| i(3, load, rd, 29, n * word);
     let put = |rs2, n: i32| s(0x23, load, 29, rs2, n * word);
-    let swap = MSCRATCH << 20 | 29 << 15 | 1 << 12 | 29 << 7 | 0x73;
-    let leave = [get(27, 1), get(28, 0), swap, MRET];
-    let mut code = vec![swap, put(28, 0), put(27, 1), get(27, 2), csrr(28, MCAUSE)];
+    let csrr = |rd, csr| csrr(rd, mode + csr);
+    let csrw = |csr, rs1| csrw(mode + csr, rs1);
+    let swap = (mode + SCRATCH) << 20 | 29 << 15 | 1 << 12 | 29 << 7 | 0x73;
+    let back = if mode == MSTATUS { MRET } else { SRET };
+    let leave = [get(27, 1), get(28, 0), swap, back];
+    let mut code = vec![swap, put(28, 0), put(27, 1), get(27, 2), csrr(28, CAUSE)];
     let sum = 28 << 20 | 27 << 15 | 27 << 7 | 0x33;
-    code.extend([sum, csrr(28, MTVAL), sum, put(27, 2), csrr(28, MCAUSE)]);
-    // To where it recovers, the last of what follows.
-    code.extend([i(0x13, 0, 27, 0, 2), branch(6, 28, 27, 4 * 15)]);
-    code.extend([i(0x13, 0, 27, 0, 12), branch(0, 28, 27, 4 * 13)]);
-    code.extend([csrr(28, MEPC), i(3, 5, 27, 28, 0), i(0x13, 7, 27, 27, 3)]);
+    code.extend([sum, csrr(28, TVAL), sum, put(27, 2), csrr(28, CAUSE)]);
+    // To where it recovers, and behind that to what interrupts need.
+    code.extend([i(0x13, 0, 27, 0, 2), branch(6, 28, 27, 4 * 16)]);
+    code.extend([i(0x13, 0, 27, 0, 12), branch(0, 28, 27, 4 * 14)]);
+    code.push(branch(4, 28, 0, 4 * 19));
+    code.extend([csrr(28, EPC), i(3, 5, 27, 28, 0), i(0x13, 7, 27, 27, 3)]);
     code.extend([i(0x13, 0, 27, 27, -3), i(0x13, 0, 28, 28, 2)]);
-    code.extend([branch(1, 27, 0, 8), i(0x13, 0, 28, 28, 2), csrw(MEPC, 28)]);
+    code.extend([branch(1, 27, 0, 8), i(0x13, 0, 28, 28, 2), csrw(EPC, 28)]);
     code.extend(leave);
-    code.extend([get(28, 3), csrw(MEPC, 28)]);
+    code.extend([get(28, 3), csrw(EPC, 28)]);
+    code.extend(leave);
+    // CSRRCI of the software interrupt.
+    code.push((mode + IP) << 20 | (SSIP as u32) << 15 | 7 << 12 | 0x73);
     code.extend(leave);
     code.into_iter().flat_map(u32::to_le_bytes).collect()
 }
@@ -247,6 +308,7 @@ fn handler(rv32: bool) -> Vec<u8> {
 struct Code<'a> {
     noise: &'a mut Noise,
     setting: &'a Setting,
+    for_peers: bool,
     words: Vec<u8>,
 }
 
@@ -270,12 +332,17 @@ impl Code<'_> {
             csrw(0x106, 12),
         ]);
         self.put([
-            csrw(MTVEC, 5),
+            csrw(MSTATUS + TVEC, 5),
             csrw(MSTATUS, 6),
-            csrw(MSCRATCH, 28),
-            csrw(MEPC, 29),
+            csrw(MSTATUS + SCRATCH, 28),
+            csrw(MSTATUS + EPC, 29),
         ]);
-        self.put([csrw(0x180, 7), csrw(0x003, 30)]);
+        // medeleg and mideleg, what S mode has of the same, and nothing of what was before.
+        self.put([csrw(0x302, 13), csrw(0x303, 14), csrw(SSTATUS + TVEC, 15)]);
+        self.put([csrw(SSTATUS + SCRATCH, 16), csrw(MSTATUS + IE, 14)]);
+        self.put([MSTATUS + CAUSE, MSTATUS + TVAL, MSTATUS + IP].map(|csr| csrw(csr, 0)));
+        self.put([SSTATUS + EPC, SSTATUS + CAUSE, SSTATUS + TVAL].map(|csr| csrw(csr, 0)));
+        self.put([csrw(0x180, 7), csrw(0x003, 30), SFENCE_VMA]);
         let (load, word) = if self.setting.rv32 { (2, 4) } else { (3, 8) };
         self.put((1..32).map(|n| i(3, load, n, 31, n as i32 * word)));
         self.put([MRET]);
@@ -312,6 +379,11 @@ impl Code<'_> {
         self.below(30)
     }
 
+    /// Whether a random address may be that of something which peers have there; lower modes are kept to the memory.
+    fn finds_devices(&self) -> bool {
+        self.for_peers && self.setting.mode == MACHINE
+    }
+
     fn number(&mut self) -> i32 {
         self.noise.below(4096) as i32 - 2048
     }
@@ -319,11 +391,14 @@ impl Code<'_> {
     fn instruction(&mut self) {
         let (rd, rs1, rs2) = (self.target(), self.register(), self.register());
         let (imm, f3) = (self.number(), self.below(8));
-        let base = if self.below(16) == 0 { rs1 } else { BASE };
+        let base = match self.below(16) {
+            0 if !self.finds_devices() => rs1,
+            _ => BASE,
+        };
         let multiple = imm & !((1 << (f3 & 3)) - 1);
         let near = if self.below(8) == 0 { imm } else { multiple };
         let forward = 4 + 2 * self.below(12) as i32;
-        let word = match self.below(26) {
+        let word = match self.below(27) {
             0..=3 => i(0x13, f3, rd, rs1, imm),
             4 | 5 => {
                 // Shifts and bit manipulation by a number.
@@ -363,6 +438,16 @@ impl Code<'_> {
             18 => {
                 let operation =
                     [0, 1, 2, 2, 3, 3, 4, 8, 12, 16, 20, 24, 28][self.below(13) as usize];
+                if self.for_peers && matches!(operation, 2 | 3) {
+                    // What comes between them decides in each CPU in another way.
+                    self.put([i(0x2f, 2 | f3 & 1, rd, base, 2 << 7)]);
+                    if rd == base {
+                        return;
+                    }
+                    let rs2 = rs2.cast_signed();
+                    self.put([i(0x2f, 2 | f3 & 1, rd, base, 3 << 7 | rs2)]);
+                    return;
+                }
                 let rs2 = if operation == 2 { 0 } else { rs2 };
                 i(
                     0x2f,
@@ -411,11 +496,29 @@ impl Code<'_> {
             },
             24 => {
                 let csr = [
-                    1, 2, 3, 0xc00, 0xc01, 0xc02, 0x140, 0x141, 0x143, 0x100, 0xb00, 0xb02, 0x343,
-                    0x3b5,
+                    1, 2, 3, 0x141, 0x142, 0x143, 0x100, 0x300, 0x343, 0x342, 0x104, 0x144, 0x304,
+                    0x344, 0xc00, 0xc01, 0xc02, 0xb00, 0xb02, 0x3b5,
                 ];
-                let csr = csr[self.below(14) as usize];
-                i(0x73, f3, rd, rs1, csr)
+                // The last ones count what CPUs do in different ways, or are kept by one program for the next.
+                let known = if self.for_peers { 14 } else { 20 };
+                let csr = csr[self.below(known) as usize];
+                // Of those that enable interrupts and tell of them, the software interrupt is what a handler ends.
+                let f3 = match csr {
+                    0x104 | 0x144 | 0x304 | 0x344 => 5 + self.below(3),
+                    MSTATUS => 6 + self.below(2),
+                    _ => f3,
+                };
+                i(0x73, f3, rd, rs1, csr.cast_signed())
+            }
+            25 => {
+                // Calls, fences, and what only other modes may execute.
+                let s_mode = self.setting.mode == 1;
+                let words = [ECALL, SFENCE_VMA | rs1 << 15 | rs2 << 20, 0x0f, 0x0ff0_000f];
+                match self.below(6) {
+                    4 if self.setting.mode != MACHINE => MRET,
+                    5 if self.setting.mode != MACHINE && !s_mode => SRET,
+                    n => words[n as usize & 3],
+                }
             }
             _ => return self.compressed(),
         };
@@ -433,7 +536,8 @@ impl Code<'_> {
                 2 => f3 == 4 && half >> 2 & 31 == 0,
                 _ => false,
             };
-            if quadrant != 3 && !jumps && (quadrant == 0 || rd < 30) {
+            let finds = quadrant == 0 && f3 != 0 && self.finds_devices();
+            if quadrant != 3 && !jumps && !finds && (quadrant == 0 || rd < 30) {
                 break half;
             }
         };

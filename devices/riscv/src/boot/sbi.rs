@@ -25,6 +25,9 @@ const TREE_END: u64 = 0xc000_0000;
 /// How much of the memory firmware may write behind the tree that it is given: it adds to it.
 const TREE_ROOM: u64 = 64 << 10;
 
+/// What the program's own firmware (`machines/rom/sbi`) takes of the memory; more than its image has.
+const OWN_SIZE: u64 = 64 << 10;
+
 /// The protocol.
 #[derive(Debug)]
 pub struct Sbi;
@@ -35,7 +38,7 @@ impl Protocol for Sbi {
     }
 
     fn summary(&self) -> &'static str {
-        "Firmware (--firmware) is in memory and entered by all harts in M mode as OpenSBI's fw_dynamic is, with a device tree; it starts the kernel (--kernel) in S mode."
+        "Firmware (--firmware) is in memory and entered by all harts in M mode as OpenSBI's fw_dynamic is, with a device tree; it starts the kernel (--kernel) in S mode. Where none is given, a small one of the program's own does that."
     }
 
     fn keys(&self) -> &'static [&'static str] {
@@ -54,6 +57,13 @@ impl Protocol for Sbi {
         true
     }
 
+    fn own_firmware(&self, bits: u8) -> Option<&'static [u8]> {
+        Some(match bits {
+            64 => include_bytes!("../../../../machines/rom/sbi-rv64.bin"),
+            _ => include_bytes!("../../../../machines/rom/sbi-rv32.bin"),
+        })
+    }
+
     fn takes_tree(&self) -> bool {
         true
     }
@@ -63,7 +73,10 @@ impl Protocol for Sbi {
         let mut loads = Vec::new();
         let mut taken: Vec<(u64, u64)> = Vec::new();
         // As it is linked, or at the start of the memory.
-        let firmware = place(&start.program, memory.start, 0, &mut loads, &mut taken);
+        // OpenSBI tells the kernel itself that its memory is not for others.
+        let own = start.program.raw.is_some() && start.program.raw == self.own_firmware(start.bits);
+        let size = if own { OWN_SIZE } else { 0 };
+        let firmware = place(&start.program, memory.start, size, &mut loads, &mut taken);
         let kernel = start.kernel.map(|kernel| {
             // The largest page of the page table's lowest level but one.
             let far = if start.bits == 64 { 2 << 20 } else { 4 << 20 };
@@ -110,6 +123,7 @@ impl Protocol for Sbi {
             initrd,
             loads,
             tree: Some(tree),
+            reserved: own.then_some((firmware, size)).into_iter().collect(),
             ..Layout::default()
         })
     }
@@ -254,6 +268,23 @@ mod tests {
                 .unwrap();
             assert_eq!(numbers(&layout)[4], expected);
         }
+    }
+
+    #[test]
+    fn the_own_firmware_keeps_its_memory_for_itself() {
+        let memory = memory(128 * MIB);
+        for bits in [32, 64] {
+            let own = Sbi.own_firmware(bits).unwrap();
+            assert!((own.len() as u64) < OWN_SIZE);
+            let start = Start {
+                bits,
+                ..start(&memory, own, raw(b"kernel"))
+            };
+            let layout = Sbi.lay_out(&start).unwrap();
+            assert_eq!(layout.reserved, [(BASE, OWN_SIZE)]);
+        }
+        let other = Sbi.lay_out(&start(&memory, b"f", raw(b"k"))).unwrap();
+        assert_eq!(other.reserved, []);
     }
 
     #[test]
