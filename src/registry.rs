@@ -234,6 +234,8 @@ pub static TYPES: &[Entry] = &[
     entry::<solderless_intc::Plic>(),
     entry::<solderless_platform::SifiveTest>(),
     entry::<solderless_acpi::SmbusEeprom>(),
+    entry::<solderless_virtio::Virtio9pDevice>(),
+    entry::<solderless_virtio::Virtio9pPci>(),
     entry::<solderless_virtio::VirtioBlkDevice>(),
     entry::<solderless_virtio::VirtioBlkPci>(),
     entry::<solderless_virtio::VirtioMmio>(),

@@ -4,6 +4,7 @@
 pub mod block;
 mod chardev;
 mod exit_on;
+mod folder;
 mod image;
 mod log;
 mod netdev;
@@ -25,6 +26,7 @@ use solderless_model::SlotKind;
 pub use block::{Block, DiskImage, Format, LARGEST, Mode};
 pub use chardev::{Chardev, monitor_forms};
 pub use exit_on::ExitOn;
+pub use folder::Folder;
 pub use image::{Image, rom};
 pub use log::{Line, flush, say};
 pub use netdev::Netdev;
@@ -48,6 +50,8 @@ pub enum Backend {
     Image(Image),
     /// A disk.
     Block(Block),
+    /// A folder.
+    Folder(Folder),
 }
 
 impl Backend {
@@ -60,6 +64,7 @@ impl Backend {
             SlotKind::Chardev => read(chardev::FORMS, "", text).map(Self::Chardev),
             SlotKind::Netdev => Netdev::parse(text).map(Self::Netdev),
             SlotKind::Block => Block::parse(text).map(Self::Block),
+            SlotKind::Folder => read(folder::FORMS, " for a folder", text).map(Self::Folder),
             SlotKind::Image => read(image::FORMS, " for an image", text).map(Self::Image),
         }
     }
@@ -72,6 +77,7 @@ impl fmt::Display for Backend {
             Self::Netdev(netdev) => netdev.fmt(f),
             Self::Image(image) => image.fmt(f),
             Self::Block(block) => block.fmt(f),
+            Self::Folder(folder) => folder.fmt(f),
         }
     }
 }
@@ -103,6 +109,7 @@ pub fn forms(kind: SlotKind) -> Vec<About> {
         SlotKind::Chardev => list(chardev::FORMS),
         SlotKind::Netdev => list(netdev::FORMS),
         SlotKind::Block => list(block::FORMS),
+        SlotKind::Folder => list(folder::FORMS),
         SlotKind::Image => list(image::FORMS),
     }
 }
@@ -225,6 +232,7 @@ mod tests {
             SlotKind::Chardev,
             SlotKind::Netdev,
             SlotKind::Block,
+            SlotKind::Folder,
             SlotKind::Image,
         ] {
             for about in forms(kind) {

@@ -18,7 +18,8 @@ use super::pcap::Record;
 use super::signals::Signals;
 use super::user::Wake;
 use super::{
-    BackendError, Block, Chardev, Netdev, Outlet, block, chardev, netdev, terminal, written,
+    BackendError, Block, Chardev, Folder, Netdev, Outlet, block, chardev, folder, netdev, terminal,
+    written,
 };
 use crate::machine::{Disk, Event, JobDone, Sink, Word};
 
@@ -463,6 +464,19 @@ impl Outside {
         read_only: bool,
     ) -> Result<Option<Box<dyn Disk>>, BackendError> {
         block::open(name, backend, read_only, slot, self.post.clone())
+    }
+
+    /// Opens what is plugged into a slot for a folder; nothing comes of one with nothing in it.
+    ///
+    /// # Errors
+    /// It is no folder.
+    pub fn folder(
+        &self,
+        slot: usize,
+        name: &str,
+        backend: &Folder,
+    ) -> Result<Option<Box<dyn Disk>>, BackendError> {
+        folder::open(name, backend, slot, self.post.clone())
     }
 
     /// Opens the file that a memory was filled from, which keeps what the guest writes; the memory has this content.

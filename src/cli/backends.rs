@@ -24,7 +24,7 @@ enum Format {
 }
 
 /// The kinds of slots: as boards have them, and what is plugged into one with which options.
-const KINDS: [(SlotKind, &str, &str); 4] = [
+const KINDS: [(SlotKind, &str, &str); 5] = [
     (
         SlotKind::Chardev,
         "chardev",
@@ -39,6 +39,11 @@ const KINDS: [(SlotKind, &str, &str); 4] = [
         SlotKind::Block,
         "block",
         "a disk: --disk BACKEND or PATH for the next slot, --cdrom for that of a drive, or --backend SLOT=BACKEND",
+    ),
+    (
+        SlotKind::Folder,
+        "folder",
+        "a folder of the host for the guest to mount: --backend SLOT=BACKEND",
     ),
     (
         SlotKind::Image,

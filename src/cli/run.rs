@@ -385,6 +385,11 @@ fn start(
                 plugged.map_err(|why| anyhow!("{name}: {why}"))?;
                 None
             }
+            Some(Backend::Folder(folder)) => {
+                let plugged = machine.plug_disk(index, outside.folder(index, name, folder)?);
+                plugged.map_err(|why| anyhow!("{name}: {why}"))?;
+                None
+            }
             Some(Backend::Image(Image::Written(path))) if !replays => {
                 let content = machine.image(index).ok_or_else(|| {
                     anyhow!("{name}: nothing that the guest writes there can be kept; without `,write` the memory is filled")

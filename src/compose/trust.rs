@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Loaded;
-use crate::backend::{Backend, Block, Chardev, Image, Netdev};
+use crate::backend::{Backend, Block, Chardev, Folder, Image, Netdev};
 use crate::board::tree;
 use crate::diagnostics::{Problem, Span};
 use crate::plan::BoardSlot;
@@ -165,7 +165,8 @@ impl Loaded {
             Backend::Image(Image::Rom(_))
             | Backend::Chardev(Chardev::Null | Chardev::Stdio)
             | Backend::Netdev(Netdev::Null)
-            | Backend::Block(Block::Null | Block::Memory(_)) => Ok(backend),
+            | Backend::Block(Block::Null | Block::Memory(_))
+            | Backend::Folder(Folder::Null) => Ok(backend),
             _ if self.trust || self.origin(at).is_users() => Ok(backend),
             _ => {
                 let name = &slot.name;

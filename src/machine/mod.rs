@@ -20,7 +20,7 @@ use solderless_model::{
 };
 
 pub use boot::{Firmware, Kernel, KernelFiles, firmware_image, main_memory};
-pub use domain::jobs::{Disk, Identity};
+pub use domain::jobs::{Answer, Disk, Identity};
 pub use domain::state::Clock;
 pub use domain::turns::{LONGEST_NS, QUANTUM_NS};
 pub use domain::{Backlog, Sink};
@@ -253,7 +253,7 @@ impl Machine {
                     kind: slot.kind,
                 };
                 match slot.kind {
-                    SlotKind::Block => domain.add_drive(backend, consumer),
+                    SlotKind::Block | SlotKind::Folder => domain.add_drive(backend, consumer),
                     SlotKind::Image => {}
                     _ => consumers[backend] = Some(consumer),
                 }

@@ -41,7 +41,7 @@ pub enum Of {
     Lines,
     /// What has come into a slot, by its index in the plan, and waits for the guest.
     Input(usize),
-    /// What is to be done in a slot for a disk, by its index in the plan.
+    /// What is to be done in a slot for a disk or a folder, by its index in the plan.
     Block(usize),
     /// What is written to memory at a reset.
     Boot,
@@ -70,6 +70,7 @@ impl Kept {
             let (name, of) = match slot.kind {
                 SlotKind::Image => continue,
                 SlotKind::Block => ("block", Of::Block(index)),
+                SlotKind::Folder => ("folder", Of::Block(index)),
                 SlotKind::Chardev | SlotKind::Netdev => ("input", Of::Input(index)),
             };
             if bound.contains(&index) {

@@ -175,5 +175,6 @@ pub(crate) fn slot_kind(kind: SlotKind) -> &'static str {
         SlotKind::Image => "an image",
         SlotKind::Netdev => "a network (netdev)",
         SlotKind::Block => "a disk (block)",
+        SlotKind::Folder => "a folder (folder)",
     }
 }

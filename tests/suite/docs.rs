@@ -265,7 +265,7 @@ fn the_warnings_of_the_board_format_are_those_that_there_are() {
 #[test]
 fn the_backends_of_the_guide_are_those_that_there_are() {
     use solderless::backend::forms;
-    use solderless_model::SlotKind::{Block, Chardev, Image, Netdev};
+    use solderless_model::SlotKind::{Block, Chardev, Folder, Image, Netdev};
     let guide = fs::read_to_string(guests::repository().join("docs/running.md"));
     let guide = guide.expect("a document");
     let tables = guide
@@ -274,7 +274,7 @@ fn the_backends_of_the_guide_are_those_that_there_are() {
     let tables: Vec<String> = tables
         .map(|text| text.split("\n\n").next().unwrap_or_default().to_owned())
         .collect();
-    let expected = [Chardev, Netdev, Block, Image].map(|kind| {
+    let expected = [Chardev, Netdev, Block, Folder, Image].map(|kind| {
         let rows = forms(kind).into_iter();
         let rows: Vec<_> = rows
             .map(|it| format!("| `{}` | {} |", it.form, it.about))

@@ -40,6 +40,30 @@ fn has_files(console: &mut Console) {
     assert_eq!(console.run(CHECK, PROMPT), "all as written\n");
 }
 
+/// Reads and writes a folder of the host.
+fn shares_files(console: &mut Console, shared: &Path) {
+    std::fs::write(shared.join("from-host"), "of the host\n").unwrap();
+    std::fs::write(shared.parent().unwrap().join("secret"), "not the guest's\n").unwrap();
+    std::os::unix::fs::symlink("../secret", shared.join("out")).unwrap();
+    let mut run = |command: &str| console.run(command, PROMPT);
+    let mount = "mkdir /s; mount -t 9p -o trans=virtio,version=9p2000.L share0 /s; cd /s; ls | cat; cat from-host; cat out ../s/../secret 2>&1 | grep -c such";
+    assert_eq!(run(mount), "from-host\nout\nof the host\n2\n");
+    // All that programs do to files.
+    const WORK: &str = "cp -r /usr/sbin tree; (cd /usr/sbin; find . -type f -exec md5sum {} + | sort) > sums; mkdir -p a/b; mv tree a/b; ln -s b/tree a/link; ln sums a/other; chmod 600 sums; touch -d @1000000000 a/other; echo more >> a/new; truncate -s 1000000 a/new; (cd a/link; md5sum --quiet -c /s/sums) && echo all as written; rmdir a 2>&1 | wc -l; rm a/new; stat -c '%a %h %Y' sums; readlink a/link";
+    assert_eq!(run(WORK), "all as written\n1\n600 2 1000000000\nb/tree\n");
+    // A file without a name is still there for who has it open.
+    const GONE: &str = "exec 3> gone 4< gone; rm gone; echo of nobody >&3; cat <&4; exec 3>&- 4<&-; ls | wc -l; cd; umount /s; rmdir /s";
+    assert_eq!(run(GONE), "of nobody\n4\n");
+    let sums = std::fs::read_to_string(shared.join("sums")).unwrap();
+    let mut check = Command::new("md5sum");
+    let check = check.args(["--quiet", "-c", "../../../sums"]);
+    let tree = shared.join("a/b/tree");
+    assert!(
+        check.current_dir(tree).status().unwrap().success(),
+        "{sums}"
+    );
+}
+
 /// The option that puts a disk into the connector of Malta.
 fn backend(disk: &Path) -> String {
     format!("vdisk0=file:{}", disk.display())
@@ -47,8 +71,7 @@ fn backend(disk: &Path) -> String {
 
 /// Malta with what a driver of its connectors needs.
 fn malta(installed: &Installed, disk: &Path, options: &[&str]) -> Emulator {
-    let modules =
-        "virtio,virtio_ring,virtio_pci_modern_dev,virtio_pci_legacy_dev,virtio_pci,virtio_blk";
+    let modules = "virtio,virtio_ring,virtio_pci_modern_dev,virtio_pci_legacy_dev,virtio_pci,virtio_blk,9pnet,9pnet_virtio,netfs,fscache,9p";
     let append = format!("root=/dev/vda1 console=ttyS0 modules={modules}");
     Emulator::ours_with(PROGRAM, "malta-virtio")
         .ram(256)
@@ -64,9 +87,14 @@ fn debian_works_on_a_disk_in_a_connector_of_malta() {
     };
     let folder = tempfile::tempdir().unwrap();
     let disk = copy(&installed, folder.path());
-    let mut console = Console::start(malta(&installed, &disk, &[]).command());
+    let shared = folder.path().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    let share = format!("share0=folder:{}", shared.display());
+    let emulator = malta(&installed, &disk, &["--backend", &share]);
+    let mut console = Console::start(emulator.command());
     log_in(&mut console);
     writes_files(&mut console);
+    shares_files(&mut console, &shared);
     console.send("reboot\r");
     log_in(&mut console);
     has_files(&mut console);

@@ -1,5 +1,6 @@
 //! Work that a disk of the host has to do, which takes time.
 
+use crate::folder::FolderJob;
 use crate::{Cx, SlotId, State};
 
 /// Bytes that one job reads or writes at most: a device splits what is longer.
@@ -35,13 +36,16 @@ pub enum Job {
         /// How many.
         len: u64,
     },
+    /// Something for a folder, in a slot of kind [`SlotKind::Folder`](crate::SlotKind::Folder).
+    #[state(since = 3)]
+    Folder(FolderJob),
 }
 
 impl Job {
     /// What is needed of a medium to do it: the place and the length.
     pub fn extent(&self) -> (u64, u64) {
         match self {
-            Self::Flush => (0, 0),
+            Self::Flush | Self::Folder(_) => (0, 0),
             Self::Read { offset, len } => (*offset, u64::from(*len)),
             Self::Write { offset, data } => (*offset, data.len() as u64),
             Self::Discard { offset, len } => (*offset, *len),

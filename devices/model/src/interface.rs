@@ -288,6 +288,8 @@ pub enum SlotKind {
     Netdev,
     /// A disk, or what a drive has in it: [`Cx::submit`](crate::Cx::submit).
     Block,
+    /// A folder of the host, for which there are jobs as for a disk.
+    Folder,
 }
 
 /// A place where a host resource plugs into a device.

@@ -16,6 +16,7 @@ mod connections;
 mod describe;
 mod device;
 mod engine;
+pub mod folder;
 mod interface;
 pub mod pci;
 mod props;

@@ -693,7 +693,7 @@ impl<T: Transport, F: Function> Device for Virtio<T, F> {
     }
 
     fn blockdev(&mut self) -> Option<&mut dyn BlockFrontend> {
-        Self::has(SlotKind::Block).then_some(self as _)
+        (Self::has(SlotKind::Block) || Self::has(SlotKind::Folder)).then_some(self as _)
     }
 
     fn netdev(&mut self) -> Option<&mut dyn NetFrontend> {

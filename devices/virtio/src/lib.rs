@@ -7,6 +7,7 @@ mod console;
 mod device;
 mod mmio;
 mod net;
+mod p9;
 mod pci;
 mod queue;
 mod rng;
@@ -16,6 +17,7 @@ pub use console::{Console, ConsoleProps};
 pub use device::Virtio;
 pub use mmio::{Mmio, VirtioMmio, VirtioMmioProps};
 pub use net::{VirtioNet, VirtioNetProps};
+pub use p9::{P9, P9Props};
 pub use pci::Pci;
 pub use rng::{Rng, RngProps};
 
@@ -27,6 +29,10 @@ pub type VirtioBlkPci = Virtio<Pci, Blk>;
 pub type VirtioNetDevice = Virtio<Mmio, VirtioNet>;
 /// Network device on a PCI bus.
 pub type VirtioNetPci = Virtio<Pci, VirtioNet>;
+/// 9P device behind an MMIO transport.
+pub type Virtio9pDevice = Virtio<Mmio, P9>;
+/// 9P device on a PCI bus.
+pub type Virtio9pPci = Virtio<Pci, P9>;
 /// Entropy device behind an MMIO transport.
 pub type VirtioRngDevice = Virtio<Mmio, Rng>;
 /// Entropy device on a PCI bus.

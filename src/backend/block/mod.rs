@@ -450,6 +450,7 @@ impl Worker {
             Job::Write { offset, data } => self.image.write(*offset, data)?,
             Job::Discard { offset, len } => self.image.discard(*offset, *len)?,
             Job::Flush => self.image.flush()?,
+            Job::Folder(_) => return Err(io::Error::other("a disk is no folder")),
         }
         Ok(read)
     }
@@ -458,6 +459,7 @@ impl Worker {
         let (offset, len) = job.extent();
         let what = match job {
             Job::Flush => "cannot be flushed".to_owned(),
+            Job::Folder(_) => "has no files".to_owned(),
             Job::Read { .. } => format!("{len} bytes at {offset} cannot be read"),
             Job::Write { .. } => format!("{len} bytes at {offset} cannot be written"),
             Job::Discard { .. } => format!("{len} bytes at {offset} cannot be discarded"),

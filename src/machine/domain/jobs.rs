@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use solderless_model::folder::FolderJob;
 use solderless_model::{
     Failure, Job, JobId, LONGEST_JOB, Medium, Outcome, State, StateError, Tray,
 };
@@ -19,7 +20,10 @@ pub(super) const BUSY: usize = 128;
 /// Jobs that a slot has at once in what is restored: more than any device makes.
 const MOST_JOBS: usize = 1024;
 
-/// A disk that is plugged into a slot. It does one job after the other, on a thread of its own.
+/// What a folder says of a job.
+pub type Answer = (JobId, Vec<u8>);
+
+/// A disk, or a folder, that is plugged into a slot. It does one job after the other, on a thread of its own.
 pub trait Disk {
     /// What the guest finds.
     fn medium(&self) -> Medium;
@@ -32,8 +36,19 @@ pub trait Disk {
     /// # Errors
     /// It does not get done, or cannot be looked at.
     fn identity(&self) -> Result<Identity, String>;
+    /// Of a folder, for which nothing can be done twice: what became of the last jobs, once all that it was given are done.
+    ///
+    /// # Errors
+    /// They do not get done.
+    fn answers(&self) -> Result<Vec<Answer>, String> {
+        Ok(Vec::new())
+    }
     /// How it is stored, as [`Identity::format`].
     fn format(&self) -> String;
+    /// Whether it is a folder.
+    fn is_folder(&self) -> bool {
+        false
+    }
     /// Whether a machine that was saved takes it though it has been changed since.
     fn may_have_changed(&self) -> bool;
 }
@@ -90,6 +105,9 @@ struct Waiting {
     /// When it was made, in guest time.
     made: u64,
     job: Job,
+    /// Of a job for a folder: what it said when the machine was saved.
+    #[state(since = 3, default = None)]
+    answer: Option<Vec<u8>>,
     #[state(skip = "a restored machine has the job done again")]
     outcome: Option<Outcome>,
     #[state(skip = "the same")]
@@ -122,17 +140,29 @@ impl Drive {
             None if self.restored => self.held.clone(),
             None => None,
         };
-        Ok(Self {
-            held,
-            ..self.seen()
-        })
+        let answers = match &self.disk {
+            Some(disk) if !self.waiting.is_empty() => disk.answers()?,
+            _ => Vec::new(),
+        };
+        let mut kept = self.seen();
+        for waiting in &mut kept.waiting {
+            let answer = answers.iter().find(|(id, _)| *id == waiting.id);
+            waiting.answer = answer.map(|(_, answer)| answer.clone());
+        }
+        Ok(Self { held, ..kept })
     }
 
     /// What a guest can see of it.
     pub(in crate::machine) fn seen(&self) -> Self {
+        let waiting = self.waiting.iter().cloned();
         Self {
             next: self.next,
-            waiting: self.waiting.clone(),
+            waiting: waiting
+                .map(|waiting| Waiting {
+                    answer: None,
+                    ..waiting
+                })
+                .collect(),
             ..Self::default()
         }
     }
@@ -157,6 +187,10 @@ impl Drive {
             return;
         };
         waiting.again = false;
+        if let Some(answer) = waiting.answer.clone() {
+            waiting.outcome = Some(Ok(answer));
+            return;
+        }
         let (offset, len) = waiting.job.extent();
         let end = offset.checked_add(len);
         let fits = self
@@ -171,6 +205,13 @@ impl Drive {
     /// Has all of its jobs done anew.
     fn start_all(&mut self) {
         self.ticket += 1;
+        if let Some(disk) = &mut self.disk
+            && disk.is_folder()
+        {
+            // What another machine had open there is not this one's.
+            let job = Job::Folder(FolderJob::CloseAll);
+            disk.start(self.ticket, JobId(u64::MAX), job);
+        }
         for index in 0..self.waiting.len() {
             self.waiting[index].outcome = None;
             self.start(index);
@@ -200,8 +241,11 @@ impl Drive {
         }
         let longest = self.waiting.iter().map(|waiting| match &waiting.job {
             Job::Discard { .. } => 0,
+            Job::Folder(job) => job.extent(),
             job => job.extent().1,
         });
+        let answers = self.waiting.iter().flat_map(|waiting| &waiting.answer);
+        let longest = longest.chain(answers.map(|answer| answer.len() as u64 / 2));
         if longest.max().unwrap_or(0) > LONGEST_JOB as u64 {
             return refuse("a job longer than a disk does at once");
         }
