@@ -523,6 +523,10 @@ impl Server {
         }
     }
 
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "how wide the numbers are is the host's"
+    )]
     fn attributes(&self, file: &FileRef) -> Done<Vec<u8>> {
         /// All but what no file system has.
         const BASIC: u64 = 0x7ff;

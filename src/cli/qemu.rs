@@ -35,6 +35,10 @@ const OPTIONS: &[(&[&str], &str)] = &[
     (&["S"], "-S"),
     (&["netdev", "nic", "net"], "--net user, or another network"),
     (
+        &["virtfs", "fsdev"],
+        "--backend share0=folder:PATH, on a board with a virtio-9p device",
+    ),
+    (
         &["drive", "blockdev", "hda", "hdb", "hdc", "hdd"],
         "--disk PATH, with the options of its file behind commas",
     ),
@@ -367,6 +371,10 @@ impl<'a> Wanted<'a> {
                 let options = options.map(|(key, value)| format!(",{key}={value}"));
                 self.net = Some(format!("user{}", options.collect::<String>()));
             }
+            (_, "tap") => match fields(value).iter().find(|(key, _)| *key == "ifname") {
+                Some((_, interface)) => self.net = Some(format!("tap:{interface}")),
+                None => self.no(word, "name the interface: tap,ifname=NAME"),
+            },
             _ => self.known(word, name),
         }
     }
@@ -538,6 +546,10 @@ mod tests {
                 "run malta --net user,hostfwd=tcp::2222-:22",
             ),
             (
+                "-M malta -nic tap,ifname=tap0,script=no",
+                "run malta --net tap:tap0",
+            ),
+            (
                 "-M malta -bios u-boot.bin -icount shift=1",
                 "run malta --firmware u-boot.bin --deterministic",
             ),
@@ -563,6 +575,11 @@ mod tests {
             (
                 "-M malta -drive file=a,if=virtio",
                 "-drive: a disk has no if=virtio here",
+            ),
+            ("-M malta -nic tap", "-nic: name the interface"),
+            (
+                "-M malta -virtfs local,path=/a,mount_tag=a,security_model=none",
+                "-virtfs: --backend share0=folder:PATH",
             ),
             ("-M malta -drive if=ide", "-drive: a disk needs its file"),
             (
