@@ -207,6 +207,34 @@ impl Chardev {
     }
 }
 
+impl Chardev {
+    /// Reads a stream as QEMU has it: its kind, and its options.
+    ///
+    /// # Errors
+    /// There is none of this kind, or it lacks an option.
+    pub fn of_qemu(kind: &str, options: &[(&str, &str)]) -> Result<Self, String> {
+        let of = |key: &str| options.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
+        let server = of("server") == Some("on");
+        match (kind, of("path"), of("port")) {
+            ("stdio", ..) => Ok(Self::Stdio),
+            ("null", ..) => Ok(Self::Null),
+            ("pty", ..) => Ok(Self::Pty),
+            ("file", Some(path), _) => Ok(Self::File(path.into())),
+            ("socket", Some(path), _) => Ok(Self::Unix(path.into(), server)),
+            ("socket", None, Some(port)) => {
+                let host = of("host").filter(|host| !host.is_empty());
+                Ok(Self::Tcp(
+                    format!("{}:{port}", host.unwrap_or("127.0.0.1")),
+                    server,
+                ))
+            }
+            ("file", ..) => Err("a file needs its path".to_owned()),
+            ("socket", ..) => Err("a socket needs its path, or its port".to_owned()),
+            _ => Err(format!("there is no stream of the kind {kind}")),
+        }
+    }
+}
+
 /// How the places are written that the monitor's commands can come from.
 pub fn monitor_forms() -> impl Iterator<Item = String> {
     let forms = FORMS.iter().filter(|form| !SILENT.contains(&form.name));
@@ -214,12 +242,13 @@ pub fn monitor_forms() -> impl Iterator<Item = String> {
 }
 
 /// Opens a backend; what comes in goes to `feed`. On a terminal the keys switch to the monitor, if there is a way to it.
-/// Nothing is plugged in by [`Chardev::Null`].
+/// Nothing is plugged in by [`Chardev::Null`]. A new pseudo-terminal's name is put into `pty`.
 pub(super) fn open(
     name: &str,
     backend: &Chardev,
     feed: Feed,
     monitor: Option<Feed>,
+    pty: &mut Option<String>,
 ) -> Result<Option<Outlet>, BackendError> {
     let failed = |what: &str, e: &dyn std::fmt::Display| {
         BackendError::new(format!("{name}: cannot {what}: {e}"))
@@ -292,6 +321,7 @@ pub(super) fn open(
             spawn(name, move || {
                 let _ = read_all(&mut reader, &feed);
             })?;
+            *pty = Some(path);
             outlet
         }
     }))
@@ -357,7 +387,7 @@ impl Write for Fifo {
 }
 
 /// A connection of either kind of socket.
-trait Connection: Read + Write + AsFd + Send + Sized + 'static {
+trait Connection: Read + Write + AsFd + Send + Sync + Sized + 'static {
     fn copy(&self) -> std::io::Result<Self>;
     /// Ends it for every copy; one that is being written to too.
     fn end(&self);
@@ -384,9 +414,10 @@ impl Connection for TcpStream {
 }
 
 fn connected(name: &str, mut stream: impl Connection, feed: Feed) -> Result<Outlet, BackendError> {
-    let copy = stream
-        .copy()
-        .map_err(|e| BackendError::new(format!("{name}: cannot use the socket: {e}")))?;
+    let copies = stream.copy().and_then(|one| Ok((one, stream.copy()?)));
+    let (copy, last) =
+        copies.map_err(|e| BackendError::new(format!("{name}: cannot use the socket: {e}")))?;
+    feed.when_over(move || last.end());
     // A peer that leaves takes its output with it.
     let outlet = Outlet::new(name, Some(PATIENCE), feed.post.clone(), copy, |_| {})?;
     spawn(name, move || {
@@ -397,6 +428,15 @@ fn connected(name: &str, mut stream: impl Connection, feed: Feed) -> Result<Outl
 
 /// Where what is sent goes: to the present peer, or nowhere. The lock is between two threads of the backend.
 struct Peer<S>(Arc<Mutex<Option<S>>>);
+
+impl<S: Connection> Peer<S> {
+    fn end(&self) {
+        let peer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(peer) = peer.as_ref() {
+            peer.end();
+        }
+    }
+}
 
 impl<S> Peer<S> {
     fn set(&self, peer: Option<S>) {
@@ -431,11 +471,23 @@ fn serve<L: AsFd + Send + 'static, S: Connection>(
 ) -> Result<Outlet, BackendError> {
     let peer = Peer(Arc::new(Mutex::new(None)));
     let out = Peer(peer.0.clone());
+    // One that takes nothing has the other lock, for as long as it likes.
+    let ends = Peer(Arc::new(Mutex::new(None)));
+    let last = Peer(ends.0.clone());
+    let door = listener.as_fd().try_clone_to_owned();
+    let door =
+        door.map_err(|e| BackendError::new(format!("{name}: cannot use the socket: {e}")))?;
+    feed.when_over(move || {
+        // Whoever waits there for a peer hears that there will be none.
+        let _ = rustix::net::shutdown(&door, rustix::net::Shutdown::Both);
+        last.end();
+    });
     let (outlet, level) = Outlet::new(name, Some(PATIENCE), feed.post.clone(), out, |_| {})?;
     spawn(name, move || {
         loop {
             let served = match accept(&listener) {
-                Ok(stream) => attend(stream, &peer, &level, &feed, &listener),
+                _ if feed.is_over() => Err(Gone),
+                Ok(stream) => attend(stream, [&peer, &ends], &level, &feed, &listener),
                 // There may be too many open files; later there may be fewer.
                 Err(_) => {
                     std::thread::sleep(Duration::from_millis(100));
@@ -453,15 +505,16 @@ fn serve<L: AsFd + Send + 'static, S: Connection>(
 /// Serves one peer to its end. A slot's next one goes on where this one left off; the monitor's begins anew.
 fn attend<S: Connection>(
     mut stream: S,
-    peer: &Peer<S>,
+    [peer, ends]: [&Peer<S>; 2],
     level: &Level,
     feed: &Feed,
     listener: &impl AsFd,
 ) -> Result<(), Gone> {
-    let Ok(copy) = stream.copy() else {
+    let (Ok(copy), Ok(last)) = (stream.copy(), stream.copy()) else {
         return Ok(());
     };
     peer.set(Some(copy));
+    ends.set(Some(last));
     feed.opened()?;
     // One that has left, and whose input nobody takes, makes room for another at the door.
     let left = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
@@ -475,6 +528,7 @@ fn attend<S: Connection>(
     // It has said all it has to say, and may still want its answer.
     level.settle();
     stream.end();
+    ends.set(None);
     peer.set(None);
     level.settle();
     Ok(())

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
@@ -161,6 +161,29 @@ impl Credit {
     }
 }
 
+/// That a backend is taken out of its slot while the machine runs.
+#[derive(Default)]
+struct Over {
+    over: AtomicBool,
+    /// Wakes its threads, which may wait for a peer.
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Over {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Over({})", self.over.load(SeqCst))
+    }
+}
+
+impl Over {
+    fn say(&self) {
+        self.over.store(true, SeqCst);
+        if let Some(wake) = self.wake.get() {
+            wake();
+        }
+    }
+}
+
 /// The way in from one backend.
 #[derive(Debug, Clone)]
 pub(super) struct Feed {
@@ -169,6 +192,7 @@ pub(super) struct Feed {
     credit: Arc<Credit>,
     /// For one peer at a time: that its end was heard.
     peers: Arc<Credit>,
+    over: Arc<Over>,
     /// Where frames are kept as well.
     record: Option<Record>,
 }
@@ -179,13 +203,32 @@ impl Feed {
         matches!(self.to, To::Monitor(_))
     }
 
-    /// Waits until more may come in, and says how much; `None` if `give_up` says so.
+    /// Waits until more may come in, and says how much; `None` if `give_up` says so, or if it is over.
     pub(super) fn allowance(&self, give_up: &dyn Fn() -> bool) -> Option<usize> {
-        self.credit.wait(give_up)
+        self.credit.wait(&|| give_up() || self.is_over())
+    }
+
+    /// Whether the backend was taken out of its slot.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.over.load(SeqCst)
+    }
+
+    /// Has something be done when it is, so that whoever waits hears of it.
+    pub(super) fn when_over(&self, wake: impl Fn() + Send + Sync + 'static) {
+        // There is one such place for each.
+        let _ = self.over.wake.set(Box::new(wake));
+    }
+
+    fn goes_on(&self) -> Result<(), Gone> {
+        match self.is_over() {
+            true => Err(Gone),
+            false => Ok(()),
+        }
     }
 
     /// Somebody is there. For a monitor the last one's end has been heard before.
     pub(super) fn opened(&self) -> Result<(), Gone> {
+        self.goes_on()?;
         match self.to {
             To::Slot(_) => Ok(()),
             To::Monitor(number) => self.post.hear(Heard::Monitor(number, Said::Opened)),
@@ -194,6 +237,7 @@ impl Feed {
 
     /// Passes on what came. What was not allowed is dropped; the answer says whether it was.
     pub(super) fn text(&self, bytes: &[u8]) -> Result<bool, Gone> {
+        self.goes_on()?;
         if !self.credit.spend(bytes.len()) {
             return Ok(false);
         }
@@ -219,6 +263,7 @@ impl Feed {
 
     /// Passes on a frame.
     pub(super) fn frame(&self, frame: Vec<u8>) -> Result<(), Gone> {
+        self.goes_on()?;
         match self.to {
             To::Slot(slot) if self.credit.spend(1) => {
                 if let Some(record) = &self.record {
@@ -232,6 +277,7 @@ impl Feed {
 
     /// A break condition.
     pub(super) fn send_break(&self) -> Result<(), Gone> {
+        self.goes_on()?;
         match self.to {
             To::Slot(slot) => self.post.event(Event::Break(slot)),
             To::Monitor(_) => Ok(()),
@@ -240,6 +286,7 @@ impl Feed {
 
     /// No more will come, or none from the present peer of a socket.
     pub(super) fn closed(&self) -> Result<(), Gone> {
+        self.goes_on()?;
         self.peers.spend(1);
         self.post.hear(match self.to {
             To::Slot(slot) => Heard::Word(Word::InputEnd(slot)),
@@ -272,6 +319,7 @@ struct Source {
     to: To,
     credit: Arc<Credit>,
     peers: Arc<Credit>,
+    over: Arc<Over>,
     /// What the machine has taken and has not given back yet.
     owed: usize,
 }
@@ -282,13 +330,17 @@ pub struct Outside {
     post: Post,
     events: Receiver<Heard>,
     signals: Signals,
+    is_ready: bool,
     /// What was already taken from the queue.
     early: VecDeque<Heard>,
     /// Something that ends the run is among it.
     ends: bool,
     sources: Vec<Source>,
-    /// Where the monitor answers, by number, and what is there.
+    /// Where the monitor answers, by number, and what is there: those that were not taken yet, and how many were.
     monitors: Vec<(Outlet, Face)>,
+    taken: usize,
+    /// The pseudo-terminal that was made last.
+    pty: Option<String>,
     /// Texts that end the run.
     exits: Rc<[ExitOn]>,
     /// One of them did.
@@ -312,12 +364,15 @@ impl Outside {
         let post = Post(sender);
         Ok(Self {
             signals: Signals::listen(post.clone())?,
+            is_ready: false,
             post,
             events,
             early: VecDeque::new(),
             ends: false,
             sources: Vec::new(),
             monitors: Vec::new(),
+            taken: 0,
+            pty: None,
             exits: Rc::default(),
             exited: Rc::default(),
             switch: true,
@@ -328,10 +383,12 @@ impl Outside {
 
     fn feed(&mut self, to: To, most: usize) -> Feed {
         let (credit, peers) = (Credit::new(most), Credit::new(1));
+        let over = Arc::new(Over::default());
         self.sources.push(Source {
             to,
             credit: credit.clone(),
             peers: peers.clone(),
+            over: over.clone(),
             owed: 0,
         });
         Feed {
@@ -339,6 +396,7 @@ impl Outside {
             to,
             credit,
             peers,
+            over,
             record: None,
         }
     }
@@ -355,7 +413,7 @@ impl Outside {
     ) -> Result<Option<Box<dyn Sink>>, BackendError> {
         self.interactive |= backend.is_interactive();
         let terminal = *backend == Chardev::Stdio && backend.is_interactive();
-        let monitor = To::Monitor(self.monitors.len());
+        let monitor = self.next_monitor();
         let monitor = (terminal && self.switch).then(|| self.feed(monitor, COMMANDS));
         let shared = monitor.is_some();
         let most = match backend {
@@ -363,7 +421,7 @@ impl Outside {
             _ => CHARACTERS,
         };
         let feed = self.feed(To::Slot(slot), most);
-        let outlet = chardev::open(name, backend, feed, monitor)?;
+        let outlet = chardev::open(name, backend, feed, monitor, &mut self.pty)?;
         if let Some(outlet) = outlet.clone().filter(|_| shared) {
             self.monitors.push((outlet, Face::Terminal));
         }
@@ -421,8 +479,9 @@ impl Outside {
     }
 
     fn listen(&mut self, name: &str, backend: &Chardev, face: Face) -> Result<(), BackendError> {
-        let feed = self.feed(To::Monitor(self.monitors.len()), COMMANDS);
-        if let Some(outlet) = chardev::open(name, backend, feed, None)? {
+        let number = self.next_monitor();
+        let feed = self.feed(number, COMMANDS);
+        if let Some(outlet) = chardev::open(name, backend, feed, None, &mut self.pty)? {
             self.monitors.push((outlet, face));
         }
         Ok(())
@@ -433,9 +492,45 @@ impl Outside {
         self.switch = false;
     }
 
-    /// Where the monitor answers, by number, and what is there.
+    /// The name of the pseudo-terminal that was made last.
+    pub fn pty(&self) -> Option<&str> {
+        self.pty.as_deref()
+    }
+
+    fn next_monitor(&self) -> To {
+        To::Monitor(self.taken + self.monitors.len())
+    }
+
+    /// Where the monitor answers, by number, and what is there: those that have come since this was asked.
     pub fn take_monitors(&mut self) -> Vec<(Outlet, Face)> {
+        self.taken += self.monitors.len();
         std::mem::take(&mut self.monitors)
+    }
+
+    /// What was plugged into a slot before the last is out of it: nothing more comes from there.
+    pub fn unplug_older(&mut self, slot: usize) {
+        let count = self
+            .sources
+            .iter()
+            .filter(|s| s.to == To::Slot(slot))
+            .count();
+        self.unplug_first(slot, count.saturating_sub(1));
+    }
+
+    /// Nothing is in a slot any more.
+    pub fn unplug(&mut self, slot: usize) {
+        self.unplug_first(slot, usize::MAX);
+    }
+
+    fn unplug_first(&mut self, slot: usize, mut count: usize) {
+        self.sources.retain(|source| {
+            let goes = source.to == To::Slot(slot) && count > 0;
+            if goes {
+                count -= 1;
+                source.over.say();
+            }
+            !goes
+        });
     }
 
     /// Opens what is plugged into a netdev slot; nothing comes of one with nothing in it.
@@ -603,8 +698,12 @@ impl Outside {
     ///
     /// # Errors
     /// The host refuses a signal handler.
-    pub fn ready(&self) -> std::io::Result<()> {
-        self.signals.ready()
+    pub fn ready(&mut self) -> std::io::Result<()> {
+        // They are listened for once.
+        match std::mem::replace(&mut self.is_ready, true) {
+            true => Ok(()),
+            false => self.signals.ready(),
+        }
     }
 
     /// There is a machine that a signal can ask to stop.

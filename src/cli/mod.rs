@@ -38,7 +38,7 @@ use crate::backend;
 use crate::compose::{self, Loaded, Options};
 use crate::diagnostics::Report;
 use crate::plan::Plan;
-use crate::state::{self, Description, Link, Patience, Stream, StreamError, Uri};
+use crate::state::{self, Arrival, Description, Link, Patience, Stream, StreamError};
 use crate::visible::{name, visible};
 
 /// Compose machines from TOML, and run them.
@@ -311,11 +311,12 @@ struct Restored {
 /// Opens a stream, and resolves the board it goes on as: the one named, or its own, with settings over it. One of another board is
 /// refused before its memory is read.
 fn restore(
-    uri: &Uri,
+    from: Arrival,
     board: Option<&str>,
     options: &Options,
     patience: Patience<'_>,
 ) -> anyhow::Result<Restored> {
+    let place = from.to_string();
     let mut bar = crate::progress::Bar::new("loading");
     let (mut boards, mut refusal) = (None, None);
     let check = &mut |description: &Description| match fits(description, board, options) {
@@ -324,19 +325,16 @@ fn restore(
             Ok(())
         }
         Err(e) => {
-            let why = match e.downcast_ref() {
-                Some(Unbuildable(report)) => report.render(false),
-                None => format!("{e:#}"),
-            };
+            let why = told(&e);
             refusal = Some(e);
             Err(StreamError::Broken(why))
         }
     };
-    let stream = Stream::open_if(uri, check, &mut |done, of| bar.at(done, of), patience);
+    let stream = Stream::open_if(from, check, &mut |done, of| bar.at(done, of), patience);
     if let Some(refusal) = refusal {
         return Err(refusal);
     }
-    let (stream, link) = stream.with_context(|| uri.to_string())?;
+    let (stream, link) = stream.context(place)?;
     let (own, loaded) = boards.context("the stream was not looked at")?;
     Ok(Restored {
         stream,
@@ -381,6 +379,14 @@ fn refused(error: &anyhow::Error) -> ExitCode {
         complain(report);
     }
     usage(&format!("{error:#}"))
+}
+
+/// The same for somebody who is not at the terminal.
+fn told(error: &anyhow::Error) -> String {
+    match error.downcast_ref() {
+        Some(Unbuildable(report)) => report.render(false),
+        None => format!("{error:#}"),
+    }
 }
 
 /// Reports bad usage that the parser of the command line does not see.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::error::{Error, ErrorKind};
 
+use crate::backend::Chardev;
 use crate::{compose, registry};
 
 /// Names of an option, and what to write instead. `…` stands for the option's value.
@@ -56,7 +57,7 @@ const OPTIONS: &[(&[&str], &str)] = &[
     (&["gdb"], "--gdb …"),
     (&["no-reboot"], "--no-reboot"),
     (&["loadvm"], "--restore file:snapshots/….snap"),
-    (&["incoming"], "--restore …"),
+    (&["incoming"], "--incoming …"),
     (
         &["icount"],
         "--deterministic; for rr=record --log-events FILE, for rr=replay --replay-events FILE",
@@ -304,7 +305,10 @@ impl<'a> Wanted<'a> {
             "chardev" => {
                 let fields = fields(value);
                 match fields.iter().find(|(key, _)| *key == "id") {
-                    Some((_, id)) => self.chardevs.push((id, chardev(first, &fields))),
+                    Some((_, id)) => {
+                        let stream = Chardev::of_qemu(first, &fields);
+                        self.chardevs.push((id, stream.map(|s| s.to_string())));
+                    }
                     None => self.no(word, "a stream needs its id"),
                 }
             }
@@ -324,7 +328,7 @@ impl<'a> Wanted<'a> {
             "accel" if first == "tcg" => {}
             "display" | "vga" | "parallel" if value == "none" => {}
             "name" | "boot" => {}
-            "incoming" if value != "defer" => self.add("--restore", value),
+            "incoming" => self.add("--incoming", value),
             "loadvm" => self.add("--restore", &format!("file:snapshots/{value}.snap")),
             "icount" => self.args.push("--deterministic".to_owned()),
             "d" => self.args.push("-vv".to_owned()),
@@ -408,7 +412,10 @@ impl<'a> Wanted<'a> {
                 None => {}
             }
         }
-        let restores = self.args.iter().any(|arg| arg == "--restore");
+        let restores = self
+            .args
+            .iter()
+            .any(|arg| ["--restore", "--incoming"].contains(&arg.as_str()));
         if board.is_empty() && !restores {
             self.no("-M", "name a board, one of these:");
             self.wrong.push(super::boards::list());
@@ -473,25 +480,6 @@ fn fields(value: &str) -> Vec<(&str, &str)> {
     fields
         .map(|field| field.split_once('=').unwrap_or((field, "on")))
         .collect()
-}
-
-/// A stream as it is written here.
-fn chardev(kind: &str, fields: &[(&str, &str)]) -> Result<String, String> {
-    let of = |key: &str| fields.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
-    let server = match of("server") {
-        Some("on") => ",server",
-        _ => "",
-    };
-    match (kind, of("path"), of("port")) {
-        ("stdio" | "null" | "pty", ..) => Ok(kind.to_owned()),
-        ("file", Some(path), _) => Ok(format!("file:{path}")),
-        ("socket", Some(path), _) => Ok(format!("unix:{path}{server}")),
-        ("socket", None, Some(port)) => Ok(format!(
-            "tcp:{}:{port}{server}",
-            of("host").unwrap_or_default()
-        )),
-        _ => Err(format!("there is no stream of the kind {kind}")),
-    }
 }
 
 /// A size of QEMU's: a number alone is MiB.
@@ -565,7 +553,8 @@ mod tests {
                 "-M malta -drive file=a.img,if=ide,format=raw,snapshot=on -drive file=d.iso,media=cdrom",
                 "run malta --disk a.img,format=raw,snapshot --cdrom d.iso",
             ),
-            ("-incoming exec:cat", "run --restore exec:cat"),
+            ("-incoming exec:cat", "run --incoming exec:cat"),
+            ("-incoming defer", "run --incoming defer"),
         ] {
             assert_eq!(translated(theirs).as_deref(), Ok(here), "{theirs}");
         }

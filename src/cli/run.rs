@@ -1,25 +1,27 @@
 //! `solderless run`.
 
+use std::cell::OnceCell;
 use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 use object::ReadCache;
 use solderless_model::{Engine, Interface, RegionKind, SlotKind};
 
-use super::Restored;
+use super::{Restored, Unbuildable};
 use crate::backend::{self, Backend, Block, Chardev, ExitOn, Forgotten, Image, LOST, Outside, To};
-use crate::compose::{Loaded, Options};
+use crate::compose::{self, Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::files;
 use crate::machine::{
-    self, Door, End, Fittings, Header, Journal, Kernel, KernelFiles, LONGEST_NS, LogError, Machine,
-    Pace, QUANTUM_NS, Run, Script, Trace,
+    self, Door, End, Fittings, Header, Journal, Keep, Kernel, KernelFiles, LONGEST_NS, LogError,
+    Machine, Pace, QUANTUM_NS, Run, Script, Trace,
 };
-use crate::monitor::{Sessions, Symbols, Vm};
+use crate::monitor::{Made, Maker, Sessions, Symbols, Trail, Vm, Wish, Wished};
 use crate::plan::{BoardSlot, Boot, Plan};
 use crate::registry;
 use crate::state::{self, Description, Link, Stream, Uri, snapshots};
@@ -73,9 +75,10 @@ pub struct Args {
     /// Put a disc into the board's first drive for one, again for the next: an image's path
     #[arg(long, value_name = "DISC", value_hint = clap::ValueHint::FilePath)]
     cdrom: Vec<String>,
-    /// Go on from a saved machine: file:PATH, exec:COMMAND, unix:PATH, tcp:HOST:PORT or fd:N; a board that is named too must be the saved one's
+    /// Go on from a saved machine: file:PATH, exec:COMMAND, unix:PATH, tcp:HOST:PORT or fd:N; a board that is named too must be the saved one's.
+    /// With defer the monitor's migrate_incoming says later where it comes from
     #[arg(long, visible_alias = "incoming", value_name = "URI", conflicts_with_all = ["firmware", "kernel", "initrd", "append"], add = super::complete::snapshots())]
-    restore: Option<Uri>,
+    restore: Option<From>,
     /// Save the machine where the run ends, to a place as for --restore
     #[arg(long, value_name = "URI")]
     save_on_exit: Option<Uri>,
@@ -181,6 +184,26 @@ fn quantum(text: &str) -> Result<u64, String> {
     ns.ok_or_else(|| "a turn has 1ns to 100ms".to_owned())
 }
 
+/// Where a saved machine comes from.
+#[derive(Debug, Clone)]
+enum From {
+    /// From there, at once.
+    Place(Uri),
+    /// The monitor will say it.
+    Later,
+}
+
+impl FromStr for From {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "defer" => Ok(Self::Later),
+            text => text.parse().map(Self::Place),
+        }
+    }
+}
+
 /// An engine, as a user names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum EngineName {
@@ -190,7 +213,7 @@ enum EngineName {
     Jit,
 }
 
-impl From<EngineName> for Engine {
+impl std::convert::From<EngineName> for Engine {
     fn from(name: EngineName) -> Self {
         match name {
             EngineName::Interp => Self::Interp,
@@ -201,9 +224,10 @@ impl From<EngineName> for Engine {
 
 /// Runs the command. Bad input ends with status 2 before anything is started.
 pub fn run(args: &Args) -> ExitCode {
-    if args.board.is_none() && args.run_file.is_none() && args.restore.is_none() {
+    let named = args.board.is_some() || args.run_file.is_some() || args.restore.is_some();
+    if !named && args.qmp.is_empty() {
         return super::usage(&format!(
-            "name a board: one of these, or the path of a board's file\n{}",
+            "name a board: one of these, or the path of a board's file; or with --qmp a place from which a program says later what to make (x-machine-create)\n{}",
             super::boards::list()
         ));
     }
@@ -217,48 +241,175 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn prepare_and_run(args: &Args) -> Result<u8> {
-    let options = options(args).map_err(anyhow::Error::msg)?;
     let board = args.board.as_deref();
     match &args.restore {
+        Some(From::Place(uri)) => go_on(args, uri, board),
+        Some(From::Later) => wait(args),
+        None if board.is_none() && args.run_file.is_none() => wait(args),
         None => {
+            let options = options(args).map_err(anyhow::Error::msg)?;
             let loaded = super::resolve(board, &options)?;
-            start(&with_run_file(args, &loaded)?, &loaded, None, &mut None)
-        }
-        Some(uri) => {
-            let limit = args.max_time.map(|limit| limit.max(LOAD_PATIENCE));
-            let mut late = false;
-            let restored = super::restore(uri, board, &options, &mut |time| {
-                late = limit.is_some_and(|limit| time >= limit);
-                match (late, limit) {
-                    (true, Some(limit)) => {
-                        let reason = format!(
-                            "nothing has come for {}, and --max-time does not allow more",
-                            humantime::format_duration(limit)
-                        );
-                        Err(io::Error::new(io::ErrorKind::TimedOut, reason))
-                    }
-                    _ => Ok(()),
-                }
-            });
-            if let (true, Err(e)) = (late, &restored) {
-                complain(&format!("error: {e:#}"));
-                return Ok(TIME_UP);
-            }
-            let Restored {
-                stream,
-                own,
-                loaded,
-                mut link,
-            } = restored?;
-            let args = with_run_file(args, &loaded);
-            let status =
-                args.and_then(|args| start(&args, &loaded, Some((stream, own)), &mut link));
-            if let (Err(e), Some(link)) = (&status, link) {
-                link.refuse(&format!("{e:#}"));
-            }
-            status
+            let args = with_run_file(args, &loaded)?;
+            start(&args, &loaded, None, &mut None, None)
         }
     }
+}
+
+/// Has a machine go on that was saved, or comes from another program.
+fn go_on(args: &Args, uri: &Uri, board: Option<&str>) -> Result<u8> {
+    let options = options(args).map_err(anyhow::Error::msg)?;
+    let limit = args.max_time.map(|limit| limit.max(LOAD_PATIENCE));
+    let mut late = false;
+    let door = uri.arrival().with_context(|| uri.to_string())?;
+    let restored = super::restore(door, board, &options, &mut |time| {
+        late = limit.is_some_and(|limit| time >= limit);
+        match (late, limit) {
+            (true, Some(limit)) => {
+                let reason = format!(
+                    "nothing has come for {}, and --max-time does not allow more",
+                    humantime::format_duration(limit)
+                );
+                Err(io::Error::new(io::ErrorKind::TimedOut, reason))
+            }
+            _ => Ok(()),
+        }
+    });
+    if let (true, Err(e)) = (late, &restored) {
+        complain(&format!("error: {e:#}"));
+        return Ok(TIME_UP);
+    }
+    let Restored {
+        stream,
+        own,
+        loaded,
+        mut link,
+    } = restored?;
+    let args = with_run_file(args, &loaded);
+    let status = args.and_then(|args| start(&args, &loaded, Some((stream, own)), &mut link, None));
+    if let (Err(e), Some(link)) = (&status, link) {
+        link.refuse(&format!("{e:#}"));
+    }
+    status
+}
+
+/// A board with nothing on it, which is there until the monitor says what to make.
+const NOTHING: &str = "[board]\nname = \"none\"\n";
+
+/// Runs without a machine, until the monitor says what to make.
+fn wait(args: &Args) -> Result<u8> {
+    for (option, given) in [
+        ("--log-events", args.log_events.is_some()),
+        ("--replay-events", args.replay_events.is_some()),
+        ("--gdb", args.gdb.is_some()),
+        ("-s", args.gdb_1234),
+    ] {
+        if given {
+            bail!("{option}: there is no machine yet: name a board");
+        }
+    }
+    let nothing = compose::open_text("none.toml", NOTHING, &Options::default());
+    let nothing = nothing.map_err(Unbuildable)?;
+    let made = OnceCell::new();
+    let maker: Maker<'_> =
+        Box::new(|wish, sessions| make(args, &made, wish, sessions).map_err(|e| super::told(&e)));
+    let mut idle = args.clone();
+    (idle.trace, idle.trace_to, idle.symbols) = Default::default();
+    (idle.backend, idle.net) = Default::default();
+    (idle.disk, idle.cdrom) = Default::default();
+    (idle.kernel, idle.firmware, idle.initrd, idle.append) = Default::default();
+    (idle.semihosting, idle.engine, idle.restore) = (false, None, None);
+    start(&idle, &nothing, None, &mut None, Some(maker))
+}
+
+/// Makes the machine that the monitor asks for. What it does not say the command line has.
+fn make<'a>(
+    args: &Args,
+    place: &'a OnceCell<Loaded>,
+    wish: Wish<'_>,
+    sessions: &mut Sessions,
+) -> Result<Made<'a>> {
+    let mut args = args.clone();
+    let board = args.board.take();
+    let (loaded, saved, link) = match wish {
+        Wish::Board(wished) => {
+            wanted(&mut args, wished);
+            let options = options(&args).map_err(anyhow::Error::msg)?;
+            let loaded = match (&wished.text, wished.board.as_deref().or(board.as_deref())) {
+                (Some(_), Some(_)) => bail!("name a board, or give its text, not both"),
+                (Some(text), None) => compose::open_text("board.toml", text, &options),
+                (None, None) if args.run_file.is_none() => bail!("name a board, or give its text"),
+                (None, board) => compose::open(board, &options),
+            };
+            (loaded.map_err(Unbuildable)?, None, None)
+        }
+        Wish::Stream(door) => {
+            let options = options(&args).map_err(anyhow::Error::msg)?;
+            let patience = &mut |_| sessions.goes_on();
+            let restored = super::restore(door, board.as_deref(), &options, patience)?;
+            let saved = (restored.stream, restored.own);
+            (restored.loaded, Some(saved), restored.link)
+        }
+    };
+    let outside = sessions.outside();
+    let result = with_run_file(&args, &loaded).and_then(|args| {
+        let monitors = monitors(&args)?;
+        fit(&args, &loaded, saved, &monitors, outside)
+    });
+    let result = match (result, link) {
+        (Ok(fitted), Some(link)) => link.take_over().map(|()| fitted).map_err(Into::into),
+        (Err(e), Some(link)) => {
+            link.refuse(&format!("{e:#}"));
+            Err(e)
+        }
+        (result, None) => result,
+    };
+    let fitted = match (result, place.get()) {
+        (Ok(fitted), None) => fitted,
+        (result, _) => {
+            // Another may come, for which the slots are empty.
+            (0..loaded.plan.slots.len()).for_each(|slot| outside.unplug(slot));
+            result?;
+            bail!("there is a machine already");
+        }
+    };
+    if let Some(stdio) = fitted.stdin.filter(|_| !outside.interactive()) {
+        outside.gather(stdio);
+    }
+    Ok(Made {
+        pace: pace(fitted.deterministic, outside),
+        machine: fitted.machine,
+        loaded: place.get_or_init(|| loaded),
+        plugged: fitted.plugged,
+        symbols: fitted.symbols,
+        trace: fitted.trace.map(Trail),
+        stands: fitted.stands,
+    })
+}
+
+/// Puts what is wished in the place of what the command line says.
+fn wanted(args: &mut Args, wished: &Wished) {
+    let files = [
+        (&mut args.firmware, &wished.firmware),
+        (&mut args.kernel, &wished.kernel),
+        (&mut args.initrd, &wished.initrd),
+    ];
+    for (ours, wished) in files {
+        if let Some(wished) = wished {
+            *ours = Some(wished.into());
+        }
+    }
+    args.append = wished.append.clone().or(args.append.take());
+    for (ours, wished) in [
+        (&mut args.backend, &wished.backends),
+        (&mut args.net, &wished.nets),
+        (&mut args.disk, &wished.disks),
+        (&mut args.cdrom, &wished.cdroms),
+        (&mut args.layers.set, &wished.set),
+    ] {
+        ours.extend(wished.iter().flatten().cloned());
+    }
+    let overlays = wished.overlays.iter().flatten().map(PathBuf::from);
+    args.layers.overlay.extend(overlays);
 }
 
 /// What is laid over the board. `--set` is stronger than the options that have names of their own.
@@ -309,14 +460,30 @@ fn refuse(loaded: &Loaded, problems: Vec<Problem>) -> Result<(), super::Unbuilda
     Err(super::Unbuildable(Report::new(sources, problems)))
 }
 
-/// Runs a board's machine: a new one, or one from a stream, which comes with its own board's plan, and whose source may wait at
-/// the link for what becomes of it.
-fn start(
+/// A machine with all that is plugged in.
+struct Fitted {
+    machine: Machine,
+    /// What is in each slot, as it is written.
+    plugged: Vec<String>,
+    symbols: Symbols,
+    /// Where traces go, while there are none.
+    trace: Option<Keep>,
+    /// Guest time is instructions executed.
+    deterministic: bool,
+    /// It stood still when it was saved.
+    stands: bool,
+    /// Who has standard input, where that decides what a run does.
+    stdin: Option<To>,
+}
+
+/// Builds a board's machine, a new one or one from a stream, which comes with its own board's plan; and plugs in what there is for it.
+fn fit(
     args: &Args,
     loaded: &Loaded,
     saved: Option<(Stream, Plan)>,
-    link: &mut Option<Link>,
-) -> Result<u8> {
+    monitors: &[(Chardev, bool)],
+    outside: &mut Outside,
+) -> Result<Fitted> {
     let plan = &loaded.plan;
     for path in &args.symbols {
         let tried = Symbols::try_file(path);
@@ -329,19 +496,8 @@ fn start(
             Some(chosen.map_err(|e| anyhow!("--trace {}: {e}", args.trace.join(",")))?)
         }
     };
-    let monitors = monitors(args)?;
-    let debugger = args.gdb.as_deref().or(args.gdb_1234.then_some("tcp::1234"));
-    let debugger = debugger.map(debugger_place).transpose()?;
-    let backends = backends(args, loaded, saved.is_some(), &monitors)?;
-    let mut outside = Outside::new()?;
-    if monitors.iter().any(|(at, _)| *at == Chardev::Null) {
-        outside.no_switch();
-    }
-    let monitors: Vec<_> = monitors
-        .into_iter()
-        .filter(|(at, _)| *at != Chardev::Null)
-        .collect();
-    let stdio = stdio(plan, &backends, &monitors)?;
+    let backends = backends(args, loaded, saved.is_some(), monitors)?;
+    let stdio = stdio(plan, &backends, monitors)?;
     let (door, header) = door(args, plan, saved.is_some())?;
     let (deterministic, replays) = (header.deterministic, args.replay_events.is_some());
     let stands = saved.as_ref().is_some_and(|(stream, _)| stream.stands);
@@ -365,7 +521,7 @@ fn start(
     {
         bail!("--engine jit: there is no code generator for this host and CPU");
     }
-    if machine.cpu().is_none() {
+    if machine.cpu().is_none() && !plan.devices.is_empty() {
         tracing::warn!("the board has no CPU: nothing is executed");
     }
     if args.semihosting && !machine.set_semihosting(true) {
@@ -405,6 +561,64 @@ fn start(
             machine.plug(index, sink);
         }
     }
+    let files = [&args.kernel, &args.firmware].into_iter().flatten();
+    let symbols = Symbols::of(files.chain(&args.symbols).cloned().collect());
+    let plugged = backends.iter().map(|b| b.as_ref().map(Backend::to_string));
+    let plugged = plugged.map(Option::unwrap_or_default).collect();
+    let mut trace = None;
+    if traced.is_some() || args.trace_to.is_some() {
+        let keep = backend::traced(args.trace_to.as_deref());
+        let keep = keep.with_context(|| {
+            let path = args.trace_to.as_deref().map(shown);
+            format!("--trace-to {}", path.unwrap_or_default())
+        })?;
+        match traced {
+            Some(points) => machine.set_trace(Some(Trace::new(points, keep))),
+            None => trace = Some(keep),
+        }
+    }
+    Ok(Fitted {
+        machine,
+        plugged,
+        symbols,
+        trace,
+        deterministic,
+        stands,
+        stdin: stdio.filter(|_| deterministic && !replays),
+    })
+}
+
+/// How guest time relates to the wall clock.
+fn pace(deterministic: bool, outside: &Outside) -> Pace {
+    match (deterministic, outside.interactive()) {
+        (true, _) => Pace::Deterministic,
+        (false, true) => Pace::Watched,
+        (false, false) => Pace::Free,
+    }
+}
+
+/// Runs a board's machine: a new one, or one from a stream, whose source may wait at the link for what becomes of it. Where there is none
+/// yet, the maker makes it.
+fn start<'a>(
+    args: &'a Args,
+    loaded: &'a Loaded,
+    saved: Option<(Stream, Plan)>,
+    link: &mut Option<Link>,
+    maker: Option<Maker<'a>>,
+) -> Result<u8> {
+    let monitors = monitors(args)?;
+    let debugger = args.gdb.as_deref().or(args.gdb_1234.then_some("tcp::1234"));
+    let debugger = debugger.map(debugger_place).transpose()?;
+    let mut outside = Outside::new()?;
+    if monitors.iter().any(|(at, _)| *at == Chardev::Null) {
+        outside.no_switch();
+    }
+    let monitors: Vec<_> = monitors
+        .into_iter()
+        .filter(|(at, _)| *at != Chardev::Null)
+        .collect();
+    let fitted = fit(args, loaded, saved, &monitors, &mut outside)?;
+    let mut machine = fitted.machine;
     for (place, qmp) in &monitors {
         match qmp {
             true => outside.program(place)?,
@@ -413,48 +627,31 @@ fn start(
     }
     if let Some(backend) = debugger {
         if machine.cpu().is_none() {
-            bail!("--gdb: the board {} has no CPU to debug", plan.name);
+            bail!("--gdb: the board {} has no CPU to debug", loaded.plan.name);
         }
         outside.debugger(&backend)?;
     }
-    if let Some(stdio) = stdio.filter(|_| deterministic && !replays && !outside.interactive()) {
+    if let Some(stdio) = fitted.stdin.filter(|_| !outside.interactive()) {
         outside.gather(stdio);
     }
-    let pace = match (deterministic, outside.interactive()) {
-        (true, _) => Pace::Deterministic,
-        (false, true) => Pace::Watched,
-        (false, false) => Pace::Free,
+    let run = Run {
+        pace: pace(fitted.deterministic, &outside),
+        no_reboot: args.no_reboot,
+        max_time: args.max_time,
     };
     let outlets = outside.take_monitors();
     outside.begin();
     let places = monitors.iter().map(|(place, _)| place.to_string());
     let sessions = Sessions::new(outside, outlets, places.collect());
-    let run = Run {
-        pace,
-        no_reboot: args.no_reboot,
-        max_time: args.max_time,
-    };
     let mut vm = Vm::new(machine, loaded, run, &args.snapshots, sessions);
-    vm.paused = args.stopped || stands;
-    let files = [&args.kernel, &args.firmware].into_iter().flatten();
-    vm.symbols = Symbols::of(files.chain(&args.symbols).cloned().collect());
-    let plugged = backends.iter().map(|b| b.as_ref().map(Backend::to_string));
-    vm.plugged = plugged.map(Option::unwrap_or_default).collect();
-    if traced.is_some() || args.trace_to.is_some() {
-        let keep = backend::traced(args.trace_to.as_deref());
-        let keep = keep.with_context(|| {
-            let path = args.trace_to.as_deref().map(shown);
-            format!("--trace-to {}", path.unwrap_or_default())
-        })?;
-        match traced {
-            Some(points) => vm.machine.set_trace(Some(Trace::new(points, keep))),
-            None => vm.trace = Some(keep),
-        }
-    }
+    vm.paused = args.stopped || fitted.stands || maker.is_some();
+    vm.stays_paused = args.stopped;
+    vm.maker = maker;
+    (vm.symbols, vm.plugged, vm.trace) = (fitted.symbols, fitted.plugged, fitted.trace);
     if let Some(link) = link.take() {
         link.take_over()?;
     }
-    let (mut machine, end) = vm.drive();
+    let (mut machine, loaded, end) = vm.drive();
     if let Err(e) = machine.conclude(end) {
         bail!(of_log(args, &e));
     }
@@ -467,12 +664,11 @@ fn start(
         "the run ends: {end:?} after {} ns of guest time",
         machine.now()
     );
-    if let Some(uri) = &args.save_on_exit {
-        let description = Description::new(loaded);
+    if let (Some(uri), Some(loaded)) = (&args.save_on_exit, loaded) {
         let mut bar = crate::progress::Bar::new("saving");
         let saved = state::save(
             &machine,
-            &description,
+            &Description::new(loaded),
             uri,
             &mut |done, of| bar.at(done, of),
             &mut patience(uri),

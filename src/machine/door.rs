@@ -388,6 +388,11 @@ impl Machine {
             }
             Event::Reset => self.reset(),
             Event::Button(device, pin) => self.domain.pulse(DevId(device as u32), pin),
+            Event::Key { device, code, down } => {
+                self.domain.call(DevId(device as u32), |d, cx| {
+                    d.keyboard().map(|keyboard| keyboard.key(cx, code, down))
+                });
+            }
             Event::Read { at, size } => answer = self.ask_bus(at, size),
         }
         self.domain.run_timers();

@@ -17,6 +17,16 @@ pub enum Event {
     Reset,
     /// A button is pressed and let go: an input of a device, by its place among the board's, is high for an instant.
     Button(usize, Pin),
+    /// A key of a keyboard, a device by its place among the board's, is pressed or let go: its scan code of set 1, with 0xe000 added if 0xe0
+    /// stands before it.
+    Key {
+        /// The device.
+        device: usize,
+        /// The key.
+        code: u16,
+        /// It is pressed.
+        down: bool,
+    },
     /// A monitor reads from the bus, by physical address, where there is no memory: a device may act on it.
     Read {
         /// The address.

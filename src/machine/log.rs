@@ -184,6 +184,11 @@ impl fmt::Display for Line<'_> {
                 let path = slots.1.get(*device).map_or("", |(path, _)| path);
                 write!(f, "button {path} {}", pin.0)
             }
+            Entry::Event(Event::Key { device, code, down }) => {
+                let path = slots.1.get(*device).map_or("", |(path, _)| path);
+                let way = if *down { "down" } else { "up" };
+                write!(f, "key {path} {code:#x} {way}")
+            }
             Entry::Event(Event::Read { at, size }) => write!(f, "read {at:#x} {size}"),
             Entry::End(end, hash) => {
                 let how = match end {
@@ -303,6 +308,22 @@ impl Entry {
                     return Err(format!("{path} has no input {pin}"));
                 }
                 Self::Event(Event::Button(device, Pin(pin)))
+            }
+            ("key", [path, rest]) => {
+                let device = slots.1.iter().position(|(device, _)| device == path);
+                let device = device.ok_or_else(|| format!("the board has no device {path}"))?;
+                let parts = rest
+                    .strip_prefix("0x")
+                    .and_then(|rest| rest.split_once(' '));
+                let (digits, way) = parts.ok_or("a key has a scan code, and goes up or down")?;
+                let code = u16::from_str_radix(digits, 16);
+                let code = code.map_err(|_| "a scan code has four hexadecimal digits at most")?;
+                let down = match way {
+                    "down" => true,
+                    "up" => false,
+                    _ => return Err("a key goes up or down".to_owned()),
+                };
+                Self::Event(Event::Key { device, code, down })
             }
             ("read", [at, size]) => {
                 let digits = at.strip_prefix("0x").unwrap_or_default();

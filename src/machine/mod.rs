@@ -451,8 +451,9 @@ impl Machine {
     }
 }
 
-/// A slot with nothing in it.
-struct Nowhere;
+/// What a slot has with nothing in it.
+#[derive(Debug)]
+pub struct Nowhere;
 
 impl Sink for Nowhere {
     fn send(&mut self, _: &[u8]) {}

@@ -20,18 +20,59 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use solderless_model::SlotKind;
 
 use crate::compose::Loaded;
-use crate::machine::{End, Keep, Machine, Pace, Run};
-use crate::state::Travelled;
+use crate::machine::{End, Keep, Machine, Pace, Run, points};
+use crate::state::{Arrival, Travelled};
 
-pub use commands::JobInfo;
+pub use commands::{JobInfo, Wished};
 pub use gdb::Debugger;
 pub use people::Known;
 pub use reference::reference;
 use session::Given;
 pub use session::Sessions;
 pub use symbols::Symbols;
+
+/// What is to be made where there is no machine.
+#[derive(Debug)]
+pub enum Wish<'w> {
+    /// A machine of a board.
+    Board(&'w Wished),
+    /// The one that comes by this door.
+    Stream(Arrival),
+}
+
+/// Makes a machine, which whoever has started the program does.
+pub type Maker<'a> = Box<dyn Fn(Wish<'_>, &mut Sessions) -> Result<Made<'a>, String> + 'a>;
+
+/// A machine that was made.
+#[derive(Debug)]
+pub struct Made<'a> {
+    /// The machine, with all that is plugged in.
+    pub machine: Machine,
+    /// What it was built from.
+    pub loaded: &'a Loaded,
+    /// See [`Vm::plugged`].
+    pub plugged: Vec<String>,
+    /// See [`Vm::symbols`].
+    pub symbols: Symbols,
+    /// See [`Vm::trace`].
+    pub trace: Option<Trail>,
+    /// How guest time relates to the wall clock.
+    pub pace: Pace,
+    /// It stood still when it was sent.
+    pub stands: bool,
+}
+
+/// Where traces go.
+pub struct Trail(pub Keep);
+
+impl std::fmt::Debug for Trail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Trail")
+    }
+}
 
 /// A machine with what its monitor can change.
 pub struct Vm<'a> {
@@ -51,6 +92,12 @@ pub struct Vm<'a> {
     pub snapshots: &'a Path,
     /// The CPU that is looked at, by its place among the board's.
     pub cpu: usize,
+    /// Makes the machine, where there is none yet: the one that there is has nothing on its board.
+    pub maker: Option<Maker<'a>>,
+    /// The machine that is still to come.
+    pub incoming: Option<Arrival>,
+    /// Whatever is made stands still at first.
+    pub stays_paused: bool,
     /// It stands still until it is told to go on.
     pub paused: bool,
     /// It has run.
@@ -108,6 +155,9 @@ impl<'a> Vm<'a> {
             run,
             snapshots,
             cpu: 0,
+            maker: None,
+            incoming: None,
+            stays_paused: false,
             paused: false,
             started: false,
             moved: false,
@@ -122,7 +172,9 @@ impl<'a> Vm<'a> {
 
     /// Runs the machine and carries out the commands that come, until something ends the run. Nothing comes in then any more,
     /// and the terminal is as it was.
-    pub fn drive(mut self) -> (Machine, End) {
+    ///
+    /// Returns the machine, what it was built from, if there ever was one, and how the run ended.
+    pub fn drive(mut self) -> (Machine, Option<&'a Loaded>, End) {
         let limit = self.run.max_time;
         let limit = limit.filter(|_| self.run.pace != Pace::Deterministic);
         let until = limit.and_then(|limit| Instant::now().checked_add(limit));
@@ -146,7 +198,58 @@ impl<'a> Vm<'a> {
         self.sessions.event("SHUTDOWN", Some(data));
         self.debugger_ends(end);
         let end = self.sessions.finish(&self.machine, end);
-        (self.machine, end)
+        let loaded = self.maker.is_none().then_some(self.loaded);
+        (self.machine, loaded, end)
+    }
+
+    /// Makes the machine, which runs then unless it is to stand still.
+    ///
+    /// # Errors
+    /// There is one already, or it cannot be made; then there is still none.
+    pub fn make(&mut self, wish: Wish<'_>, stopped: bool) -> Result<(), String> {
+        let Some(maker) = self.maker.take() else {
+            return Err("there is a machine already".to_owned());
+        };
+        let made = match maker(wish, &mut self.sessions) {
+            Ok(made) => made,
+            Err(e) => {
+                self.maker = Some(maker);
+                return Err(e);
+            }
+        };
+        self.machine = made.machine;
+        self.loaded = made.loaded;
+        self.plugged = made.plugged;
+        self.symbols = made.symbols;
+        self.trace = made.trace.map(|trail| trail.0);
+        self.run.pace = made.pace;
+        self.sessions.take_in();
+        let known = self.known();
+        self.sessions.know(known);
+        let stands = stopped || self.stays_paused || made.stands;
+        self.started = !stands || self.machine.now() > 0;
+        self.pause(stands);
+        Ok(())
+    }
+
+    /// Has the machine come that is waited for, once its source is there.
+    fn attend_incoming(&mut self) {
+        let Some(door) = self.incoming.take_if(|door| door.has_come()) else {
+            return;
+        };
+        self.sessions.tell_migration("active");
+        let begin = Instant::now();
+        let place = door.to_string();
+        let result = self.make(Wish::Stream(door), false);
+        if let Err(e) = &result {
+            tracing::warn!("no machine has come: {place}: {e}");
+        }
+        self.conclude_incoming(result, begin.elapsed());
+    }
+
+    /// Whether there is a machine.
+    pub fn is_made(&self) -> bool {
+        self.maker.is_none()
     }
 
     /// Has it stand still, or go on, which programs are told.
@@ -167,10 +270,14 @@ impl<'a> Vm<'a> {
             }
             names.push(register.name.to_owned());
         }
-        let devices = self.loaded.plan.devices.iter();
+        let plan = &self.loaded.plan;
+        let devices = plan.devices.iter();
+        let slots = plan.slots.iter().filter(|s| s.kind == SlotKind::Chardev);
         Known {
             devices: devices.map(|device| device.path.clone()).collect(),
             registers: names,
+            chardevs: slots.map(|slot| slot.name.clone()).collect(),
+            points: points(plan),
             snapshots: self.snapshots.to_owned(),
         }
     }
@@ -186,13 +293,25 @@ impl<'a> Vm<'a> {
                 }
                 Pace::Watched | Pace::Free => limit.saturating_sub(begin.elapsed()),
             });
+            self.attend_incoming();
             let still = self.paused || self.handing_over;
             self.sessions.runs(!still);
             self.machine.step_cpu(self.debugger.stepping());
             let end = match (still, self.run.pace) {
                 (false, _) => self.machine.run(self.run, &mut self.sessions),
                 // Guest time stands still too.
-                (true, Pace::Deterministic) => self.machine.hold(None, &mut self.sessions),
+                (true, Pace::Deterministic) if self.incoming.is_none() => {
+                    self.machine.hold(None, &mut self.sessions)
+                }
+                (true, _) if self.incoming.is_some() => {
+                    let tick = self.run.max_time.map_or(TICK, |left| left.min(TICK));
+                    match self.machine.hold(Some(tick), &mut self.sessions) {
+                        End::TimeUp if self.run.max_time.is_none_or(|left| left > TICK) => {
+                            End::Paused
+                        }
+                        end => end,
+                    }
+                }
                 (true, _) => self.machine.hold(self.run.max_time, &mut self.sessions),
             };
             match end {
@@ -235,6 +354,9 @@ impl<'a> Vm<'a> {
         }
     }
 }
+
+/// Time between two looks at whether a machine has come.
+const TICK: Duration = Duration::from_millis(10);
 
 /// How many CPUs there are, in words.
 fn cpus_there_are(count: usize) -> String {

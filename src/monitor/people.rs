@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::commands::COMMANDS;
+use super::commands::{COMMANDS, PARAMETERS, key_names};
 use super::table::{Argument, Command, Error, Kind};
 use super::words::words;
 use super::{Vm, expr};
@@ -123,15 +123,6 @@ const COMMANDS_OF_QEMU: &[(&[&str], &str)] = &[
         "an option of the network when the program starts: --net user,hostfwd=…",
     ),
     (
-        &[
-            "chardev-add",
-            "chardev-change",
-            "chardev-remove",
-            "chardev-send-break",
-        ],
-        "an option when the program starts: --backend SLOT=…; Ctrl-A b sends a break",
-    ),
-    (
         &["trace-event"],
         "trace PATTERN [on|off]; info trace lists the points",
     ),
@@ -148,9 +139,8 @@ const COMMANDS_OF_QEMU: &[(&[&str], &str)] = &[
             "mouse_move",
             "mouse_button",
             "mouse_set",
-            "sendkey",
         ],
-        "nothing: no board has a screen, and no key reaches its keyboard; a console takes what is typed",
+        "nothing: no picture of a screen leaves the machine; sendkey presses keys, and a console takes what is typed",
     ),
     (
         &["gdbserver", "singlestep", "one-insn-per-tb"],
@@ -164,10 +154,6 @@ const COMMANDS_OF_QEMU: &[(&[&str], &str)] = &[
             "migrate_start_postcopy",
         ],
         "nothing: migrate -d sends all memory before the machine goes on elsewhere, and migrate_cancel gives it up",
-    ),
-    (
-        &["migrate_incoming"],
-        "an option when the program starts: run --incoming URI",
     ),
     (
         &[
@@ -196,12 +182,9 @@ const COMMANDS_OF_QEMU: &[(&[&str], &str)] = &[
 /// What `info` shows in QEMU, and what to do instead.
 const INFO_OF_QEMU: &[(&[&str], &str)] = &[
     (&["usernet"], "info network, which has the whole of --net"),
+    (&["mem"], "info tlb, and gva2gpa"),
     (
-        &["tlb", "mem"],
-        "info device CPU, by the CPU's name, and gva2gpa",
-    ),
-    (
-        &["pic", "lapic", "ioapic"],
+        &["lapic", "ioapic"],
         "info device NAME, by an interrupt controller's name; info irq has the lines",
     ),
     (&["qom-tree"], "info qtree"),
@@ -234,7 +217,6 @@ const INFO_OF_QEMU: &[(&[&str], &str)] = &[
     (&["roms"], "info qtree: a memory with an image has a slot"),
     (&["history"], "the arrow keys"),
     (&["opcount", "profile", "sync-profile"], "info jit"),
-    (&["ramblock"], "info mtree"),
 ];
 
 /// Arguments as people type them: the words behind a command.
@@ -331,7 +313,16 @@ fn line(command: &Command) -> String {
     format!("{} -- {}\n", command.usage(), command.about)
 }
 
-/// What there is to say of all commands, or of one.
+/// What commands are about: the topics of the help.
+fn topics() -> Vec<&'static str> {
+    let typed = COMMANDS.iter().filter(|c| !c.typed.is_empty());
+    let mut topics: Vec<_> = typed.map(Command::topic).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    topics
+}
+
+/// What there is to say of all commands, of one, or of those of a topic.
 ///
 /// # Errors
 /// There is no such command.
@@ -339,6 +330,14 @@ pub fn help(name: Option<&str>) -> Result<String, Error> {
     let Some(name) = name else {
         return Ok(list(false));
     };
+    if typed(name).is_none() {
+        let about = COMMANDS.iter().filter(|c| c.topic() == name);
+        let mut lines: Vec<_> = about.filter(|c| !c.typed.is_empty()).map(line).collect();
+        lines.sort();
+        if !lines.is_empty() {
+            return Ok(lines.concat());
+        }
+    }
     let command = find(name)?;
     let mut text = line(command);
     for argument in command.arguments() {
@@ -353,6 +352,9 @@ pub fn help(name: Option<&str>) -> Result<String, Error> {
     if name == INFO {
         text += &list(true);
     }
+    if command.typed.contains(&"help") {
+        text += &format!("  The topics are {}.\n", topics().join(", "));
+    }
     Ok(text)
 }
 
@@ -363,6 +365,10 @@ pub struct Known {
     pub devices: Vec<String>,
     /// The names of registers and their groups.
     pub registers: Vec<String>,
+    /// The slots for characters.
+    pub chardevs: Vec<String>,
+    /// The points that can be traced.
+    pub points: Vec<String>,
     /// The folder of snapshots.
     pub snapshots: std::path::PathBuf,
 }
@@ -377,7 +383,8 @@ pub fn complete(known: &Known, line: &str) -> Vec<String> {
         names.collect::<Vec<_>>()
     };
     let (name, behind) = match &words[..] {
-        [_] | ["help" | "?", _] => return own(&mut sorted(names(false)).into_iter()),
+        [_] => return own(&mut sorted(names(false)).into_iter()),
+        ["help" | "?", _] => return own(&mut sorted(names(false).chain(topics())).into_iter()),
         [INFO, _] => return own(&mut sorted(names(true)).into_iter()),
         [INFO, what, behind @ ..] => (format!("{INFO} {what}"), behind),
         [name, behind @ ..] => {
@@ -427,6 +434,18 @@ pub fn complete(known: &Known, line: &str) -> Vec<String> {
         Some((_, "path")) => {
             let paths = known.devices.iter().map(|name| format!("/machine/{name}"));
             paths.filter(begins).collect()
+        }
+        Some((_, "id")) => own(&mut known.chardevs.iter().map(String::as_str)),
+        Some((_, "pattern")) => own(&mut known.points.iter().map(String::as_str)),
+        Some((_, "state")) => own(&mut ["off", "on"].into_iter()),
+        Some((_, "capability")) => own(&mut ["auto-converge", "events"].into_iter()),
+        Some((_, "parameter")) => own(&mut PARAMETERS.iter().copied()),
+        // The last of those that are pressed together.
+        Some((_, "keys")) => {
+            let key = word.rsplit('-').next().unwrap_or_default();
+            let prefix = &word[..word.len() - key.len()];
+            let names = key_names().filter(|name| name.starts_with(key));
+            names.map(|name| format!("{prefix}{name}")).collect()
         }
         Some((_, "filename")) => files(word),
         Some((_, "uri")) => match word.strip_prefix("file:") {

@@ -26,6 +26,14 @@ fn line(message: &Value) -> String {
 
 /// Something that has happened, as it is told.
 pub fn event(name: &str, data: Option<Value>) -> String {
+    debug_assert!(
+        EVENTS.iter().any(|(known, members, _)| {
+            let given = data.as_ref().and_then(Value::as_object);
+            let given = given.into_iter().flat_map(Map::keys);
+            *known == name && given.eq(members.iter().map(|(member, _)| member))
+        }),
+        "{name} {data:?} is not in the table of events"
+    );
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.unwrap_or_default();
     let mut message = json!({
@@ -150,10 +158,6 @@ const FOREIGN: &[(&[&str], &str)] = &[
         "disks are there from the start; blockdev-change-medium has another disc in a drive",
     ),
     (
-        &["migrate-incoming"],
-        "a machine comes where a program is started with `run --incoming URI`",
-    ),
-    (
         &[
             "migrate-continue",
             "migrate-pause",
@@ -173,10 +177,6 @@ const FOREIGN: &[(&[&str], &str)] = &[
         "a job is done when its command is answered; see query-jobs and job-dismiss",
     ),
     (&["query-cpus"], "see query-cpus-fast"),
-    (
-        &["chardev-add", "chardev-change", "chardev-remove"],
-        "see `solderless run --backend`",
-    ),
     (
         &["x-exit-preconfig"],
         "a machine that waits goes on with cont",
@@ -314,9 +314,23 @@ type EventRow = (
 /// The events.
 pub const EVENTS: &[EventRow] = &[
     (
+        "DEVICE_TRAY_MOVED",
+        &[
+            ("device", "string"),
+            ("id", "string"),
+            ("tray-open", "boolean"),
+        ],
+        "the tray of a drive was opened or closed by a command",
+    ),
+    (
         "JOB_STATUS_CHANGE",
         &[("id", "string"), ("status", "string")],
         "a job is created, running, waiting, pending, aborting or concluded, or was dismissed: null",
+    ),
+    (
+        "MIGRATION",
+        &[("status", "string")],
+        "a migration has come so far, if the capability events is on: setup, active, completed, failed or cancelled",
     ),
     (
         "POWERDOWN",

@@ -155,22 +155,9 @@ impl Sessions {
         let debugger = monitors
             .iter()
             .position(|(_, face)| *face == Face::Debugger);
-        let session = |(outlet, face)| Session {
-            outlet,
-            answer: VecDeque::new(),
-            said: VecDeque::new(),
-            asked: false,
-            input: match face {
-                Face::Terminal => Input::Terminal(Editor::new(PROMPT)),
-                Face::Lines => Input::Lines(Vec::new(), false),
-                Face::Messages => Input::Messages(Framer::default(), false),
-                Face::Debugger => Input::Packets,
-            },
-            greeted: false,
-        };
         Self {
             outside,
-            sessions: monitors.into_iter().map(session).collect(),
+            sessions: monitors.into_iter().map(Session::new).collect(),
             commands: VecDeque::new(),
             packets: VecDeque::new(),
             debugger,
@@ -184,6 +171,21 @@ impl Sessions {
             told: false,
             step: Step::Goes,
             went_on: Instant::now(),
+        }
+    }
+
+    /// What comes from outside, for whoever plugs in something.
+    pub fn outside(&mut self) -> &mut Outside {
+        &mut self.outside
+    }
+
+    /// Takes in those monitors that have been opened since.
+    pub fn take_in(&mut self) {
+        for (outlet, face) in self.outside.take_monitors() {
+            if face == Face::Debugger {
+                self.debugger = Some(self.sessions.len());
+            }
+            self.sessions.push(Session::new((outlet, face)));
         }
     }
 
@@ -555,6 +557,22 @@ impl Host for Sessions {
 }
 
 impl Session {
+    fn new((outlet, face): (Outlet, Face)) -> Self {
+        Self {
+            outlet,
+            answer: VecDeque::new(),
+            said: VecDeque::new(),
+            asked: false,
+            input: match face {
+                Face::Terminal => Input::Terminal(Editor::new(PROMPT)),
+                Face::Lines => Input::Lines(Vec::new(), false),
+                Face::Messages => Input::Messages(Framer::default(), false),
+                Face::Debugger => Input::Packets,
+            },
+            greeted: false,
+        }
+    }
+
     /// Takes in what was said, up to the end of a line: the line, and how many bytes were taken.
     fn hear(&mut self, said: Said, known: &Known) -> (Option<Given>, usize) {
         match (said, &mut self.input) {

@@ -17,6 +17,8 @@ pub struct Command {
     pub typed: &'static [&'static str],
     /// One line about it.
     pub about: &'static str,
+    /// Where its function is: what it is about, in a word or two.
+    pub function: &'static str,
     /// The schema of its arguments, an object.
     pub arguments: fn(&mut SchemaGenerator) -> Schema,
     /// The schema of its answer.
@@ -41,6 +43,7 @@ macro_rules! command {
             name: $name,
             typed: &$typed,
             about: $about,
+            function: stringify!($run),
             arguments: |generator| $crate::monitor::table::arguments(generator, $run),
             answer: |generator| $crate::monitor::table::answer(generator, $run),
             run: |vm, given| $crate::monitor::table::run(vm, given, $run),
@@ -221,6 +224,16 @@ impl Command {
             }
         };
         properties.map(argument).collect()
+    }
+
+    /// The topic of the help that it is in.
+    pub fn topic(&self) -> &'static str {
+        match self.function.split("::").next().unwrap_or_default().trim() {
+            "about" => "machine",
+            "chardevs" => "characters",
+            "saved" => "snapshots",
+            topic => topic,
+        }
     }
 
     /// As a person types it.

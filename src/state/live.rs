@@ -64,7 +64,9 @@ impl Kind {
 /// Pages in a chunk at most.
 const PIECE: u64 = 16;
 /// Chunks that wait for the wire at most.
-const QUEUE: usize = 64;
+const QUEUE: usize = 256;
+/// Bytes that are left of a full queue when the machine's thread is woken to fill it: on a busy host it comes late.
+const ROOM: u64 = QUEUE as u64 * PIECE * PAGE / 2;
 /// How long the other end may take and say nothing while the machine stands still for it.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest line that the other end can say.
@@ -109,12 +111,24 @@ impl Default for Limits {
 #[derive(Debug)]
 struct Chunk {
     kind: Kind,
+    /// What it has, behind [`HEAD`] bytes for what stands in front of that: one piece, so that it is written as one.
     bytes: Vec<u8>,
 }
 
+/// The bytes in front of what a chunk has.
+const HEAD: usize = 12;
+
 impl Chunk {
-    fn new(kind: Kind, bytes: Vec<u8>) -> Self {
+    /// One with room for so many bytes.
+    fn new(kind: Kind, room: usize) -> Self {
+        let mut bytes = Vec::with_capacity(HEAD + room + 4);
+        bytes.resize(HEAD, 0);
         Self { kind, bytes }
+    }
+
+    fn with(mut self, bytes: &[u8]) -> Self {
+        self.bytes.extend(bytes);
+        self
     }
 }
 
@@ -125,8 +139,8 @@ struct Shared {
     written: AtomicU64,
     /// Bytes of chunks that wait for it.
     queued: AtomicU64,
-    /// The machine's thread wants to hear of room.
-    wanted: AtomicBool,
+    /// The machine's thread wants to hear as soon as fewer bytes than this wait; 0 if it does not.
+    wanted: AtomicU64,
     /// It is given up.
     cancelled: AtomicBool,
     /// The machine stands still for it.
@@ -336,14 +350,14 @@ impl Outgoing {
         let (chunks, queue) = sync_channel(QUEUE);
         let (post, reports) = channel();
         let shared = Arc::new(Shared::default());
-        let first = Chunk::new(Kind::Description, about);
+        let first = Chunk::new(Kind::Description, about.len()).with(&about);
         let worker = Worker {
             shared: shared.clone(),
             post,
             wake: Box::new(wake),
         };
         let thread = thread::Builder::new().name("migration".to_owned());
-        thread.spawn(move || worker.run(&uri, &first, &queue))?;
+        thread.spawn(move || worker.run(&uri, first, &queue))?;
         let now = Instant::now();
         Ok(Self {
             phase: Phase::Setup,
@@ -408,7 +422,7 @@ impl Outgoing {
             let Some(chunk) = self.held.take().or_else(|| self.next()) else {
                 if self.phase == Phase::Last {
                     self.phase = Phase::Sent;
-                    self.held = Some(Chunk::new(Kind::End, vec![u8::from(self.running)]));
+                    self.held = Some(Chunk::new(Kind::End, 1).with(&[u8::from(self.running)]));
                     continue;
                 }
                 // What waits for the wire would have the machine wait as well.
@@ -428,7 +442,7 @@ impl Outgoing {
 
     /// Whether chunks wait for the wire. Then the thread that writes them wakes the machine's.
     fn waits(&self) -> bool {
-        self.shared.wanted.store(true, SeqCst);
+        self.shared.wanted.store(1, SeqCst);
         self.shared.queued.load(SeqCst) > 0
     }
 
@@ -439,7 +453,7 @@ impl Outgoing {
         let sent = self.chunks.try_send(chunk).or_else(|error| match error {
             TrySendError::Full(chunk) => {
                 // Asked for before the last try: room that comes between the two is not missed.
-                self.shared.wanted.store(true, SeqCst);
+                self.shared.wanted.store(ROOM, SeqCst);
                 self.chunks.try_send(chunk)
             }
             error => Err(error),
@@ -559,9 +573,9 @@ impl Outgoing {
     /// The next chunk of what is to be sent.
     fn next(&mut self) -> Option<Chunk> {
         if let Some(index) = self.sections.pop_front() {
-            let mut bytes = (index as u32).to_le_bytes().to_vec();
-            bytes.extend(&self.states[index].1);
-            return Some(Chunk::new(Kind::Section, bytes));
+            let payload = &self.states[index].1;
+            let chunk = Chunk::new(Kind::Section, 4 + payload.len());
+            return Some(chunk.with(&(index as u32).to_le_bytes()).with(payload));
         }
         while let Some(block) = self.blocks.get_mut(self.at.0) {
             let Some(first) = block.next(self.at.1) else {
@@ -575,27 +589,29 @@ impl Outgoing {
             while end - first < most && block.has(end) && uniform(end) == value {
                 end += 1;
             }
-            let mut bytes = (self.at.0 as u32).to_le_bytes().to_vec();
-            bytes.extend(first.to_le_bytes());
-            let kind = match value {
+            let (kind, room) = match value {
+                Some(_) => (Kind::Fill, 9),
+                None => (Kind::Pages, ((end - first) * PAGE) as usize),
+            };
+            let mut chunk = Chunk::new(kind, 12 + room)
+                .with(&(self.at.0 as u32).to_le_bytes())
+                .with(&first.to_le_bytes());
+            match value {
                 Some(value) => {
-                    bytes.extend((end - first).to_le_bytes());
-                    bytes.push(value);
+                    chunk = chunk.with(&(end - first).to_le_bytes()).with(&[value]);
                     self.pages.1 += end - first;
-                    Kind::Fill
                 }
                 None => {
-                    let start = bytes.len();
-                    bytes.resize(start + ((end - first) * PAGE) as usize, 0);
+                    let start = chunk.bytes.len();
+                    chunk.bytes.resize(start + room, 0);
                     // The pages are the block's.
-                    let _ = read_padded(&block.ram, first * PAGE, &mut bytes[start..]);
+                    let _ = read_padded(&block.ram, first * PAGE, &mut chunk.bytes[start..]);
                     self.pages.0 += end - first;
-                    Kind::Pages
                 }
-            };
+            }
             (first..end).for_each(|page| block.set(page, false));
             self.at.1 = end;
-            return Some(Chunk::new(kind, bytes));
+            return Some(chunk);
         }
         None
     }
@@ -692,7 +708,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(&self, uri: &Uri, first: &Chunk, chunks: &Receiver<Chunk>) {
+    fn run(&self, uri: &Uri, first: Chunk, chunks: &Receiver<Chunk>) {
         let patience = &mut |waited| self.shared.patience(waited);
         let result = uri.write(patience, |out, back| self.send(out, back, first, chunks));
         self.report(Report::Over(result.map(drop).map_err(|e| {
@@ -717,7 +733,7 @@ impl Worker {
         &self,
         out: &mut dyn Write,
         back: Option<File>,
-        first: &Chunk,
+        first: Chunk,
         chunks: &Receiver<Chunk>,
     ) -> io::Result<u64> {
         let patience = &mut |waited| self.shared.patience(waited);
@@ -739,13 +755,14 @@ impl Worker {
                 // Without the machine's thread it is given up.
                 let gone = |_| io::Error::from(ErrorKind::BrokenPipe);
                 let chunk = chunks.recv().map_err(gone)?;
-                out.chunk(&chunk)?;
-                let bytes = chunk.bytes.len() as u64;
-                self.shared.queued.fetch_sub(bytes, SeqCst);
-                if self.shared.wanted.swap(false, SeqCst) {
+                let (kind, bytes) = (chunk.kind, chunk.bytes.len() as u64);
+                out.chunk(chunk)?;
+                let left = self.shared.queued.fetch_sub(bytes, SeqCst) - bytes;
+                if left < self.shared.wanted.load(SeqCst) {
+                    self.shared.wanted.store(0, SeqCst);
                     (self.wake)();
                 }
-                if chunk.kind == Kind::End {
+                if kind == Kind::End {
                     break;
                 }
             }
@@ -763,7 +780,7 @@ impl Worker {
         if let Some(back) = &mut back {
             hear(back, "loaded")?;
             self.shared.told.store(true, SeqCst);
-            out.chunk(&Chunk::new(Kind::Go, Vec::new()))?;
+            out.chunk(Chunk::new(Kind::Go, 0))?;
             hear(back, "running")?;
         }
         Ok(self.shared.written.load(SeqCst))
@@ -816,13 +833,15 @@ impl Sealed<'_> {
         Ok(())
     }
 
-    fn chunk(&mut self, chunk: &Chunk) -> io::Result<()> {
-        let mut head = (chunk.kind as u32).to_le_bytes().to_vec();
-        head.extend((chunk.bytes.len() as u64).to_le_bytes());
-        self.put(&head)?;
-        self.put(&chunk.bytes)?;
-        let sum = self.sum.to_le_bytes();
-        self.put(&sum)
+    fn chunk(&mut self, chunk: Chunk) -> io::Result<()> {
+        let Chunk { kind, mut bytes } = chunk;
+        let length = (bytes.len() - HEAD) as u64;
+        bytes[..4].copy_from_slice(&(kind as u32).to_le_bytes());
+        bytes[4..HEAD].copy_from_slice(&length.to_le_bytes());
+        let sum = crc32c::crc32c_append(self.sum, &bytes);
+        bytes.extend(sum.to_le_bytes());
+        // The sum of all, this one too.
+        self.put(&bytes)
     }
 }
 
@@ -1021,7 +1040,7 @@ fn take_in(
 
 /// Reads a chunk, and makes sure that it is whole.
 fn chunk(from: &mut Summed<'_>, length: &mut u64) -> Result<(Kind, Vec<u8>), StreamError> {
-    let mut head = [0; 12];
+    let mut head = [0; HEAD];
     from.exact(&mut head)?;
     let mut start = Bytes(&head);
     let (kind, bytes) = (start.u32()?, start.u64()?);
@@ -1042,6 +1061,6 @@ fn chunk(from: &mut Summed<'_>, length: &mut u64) -> Result<(Kind, Vec<u8>), Str
     if says != sum.to_le_bytes() {
         return broken("a part of the stream is damaged (its checksum is wrong)");
     }
-    *length += 12 + bytes + 4;
+    *length += HEAD as u64 + bytes + 4;
     Ok((kind, content))
 }

@@ -21,7 +21,7 @@ use solderless_model::StateError;
 pub use layout::Layout;
 pub use live::{Limits, Link, Outgoing, Step, Travelled};
 pub use stream::{Description, Progress, Stream, StreamError};
-pub use uri::{Patience, Uri, forever};
+pub use uri::{Arrival, Patience, Uri, forever};
 
 use crate::board;
 use crate::compose::{self, Loaded, Options};
@@ -154,7 +154,8 @@ impl Stream {
     /// # Errors
     /// It cannot be read, is none, or is damaged; or `patience` with its place is over.
     pub fn open(from: &Uri, progress: Progress<'_>, patience: Patience<'_>) -> Result<Self, Error> {
-        Self::open_if(from, &mut |_| Ok(()), progress, patience).map(|(stream, _)| stream)
+        Self::open_if(from.arrival()?, &mut |_| Ok(()), progress, patience)
+            .map(|(stream, _)| stream)
     }
 
     /// The same, unless `check` says that no machine of this description is to be had: it is asked before any memory comes. A source
@@ -163,18 +164,18 @@ impl Stream {
     /// # Errors
     /// As [`Stream::open`]; or `check` says no.
     pub fn open_if(
-        from: &Uri,
+        from: Arrival,
         check: &mut dyn FnMut(&Description) -> Result<(), StreamError>,
         progress: Progress<'_>,
         patience: Patience<'_>,
     ) -> Result<(Self, Option<Link>), Error> {
-        match from {
+        match &from.uri {
             Uri::File(path) if fs::metadata(path)?.is_file() => {
                 let stream = Self::map(&files::open(path)?)?;
                 check(&stream.description)?;
                 Ok((stream, None))
             }
-            other => other.read(patience, |from, back| {
+            _ => from.read(patience, |from, back| {
                 Ok(Self::arrive(from, back, check, progress)?)
             }),
         }

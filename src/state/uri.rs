@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::str::FromStr;
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal};
 use rustix::process::{getpid, kill_process, pidfd_getfd, pidfd_open};
 
@@ -28,8 +29,11 @@ use crate::visible::{name, shown};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Time between two looks at a place that takes or gives nothing.
 const TICK: Duration = Duration::from_millis(20);
-/// Bytes written at once: as many as a pipe or a socket that can be written to takes without waiting.
+/// Bytes written at once to what is no socket: as many as a pipe that can be written to takes without waiting.
 const PIECE: usize = 4096;
+
+/// Bytes read at once.
+const READ: usize = 256 << 10;
 
 /// Bytes that a place takes or gives in less time than anybody has patience for: a modem does.
 const ENOUGH: usize = 64 << 10;
@@ -156,6 +160,7 @@ impl Uri {
             Self::Tcp(address) => {
                 let address = address.clone();
                 let stream = patiently(patience, || TcpStream::connect(address))?;
+                stream.set_nodelay(true)?;
                 let back = back(&stream)?;
                 write(&mut Peer::new(stream, patience), back)
             }
@@ -165,6 +170,22 @@ impl Uri {
                 write(&mut Peer::new(file, patience), back)
             }
         }
+    }
+
+    /// Has somebody be able to come from there from now on.
+    ///
+    /// # Errors
+    /// Nobody can be waited for at the socket.
+    pub fn arrival(&self) -> io::Result<Arrival> {
+        let listener = match self {
+            Self::Unix(path) => Some(Listener::Unix(listen(path)?)),
+            Self::Tcp(address) => Some(Listener::Tcp(TcpListener::bind(address)?)),
+            Self::File(_) | Self::Exec(_) | Self::Fd(_) => None,
+        };
+        Ok(Arrival {
+            uri: self.clone(),
+            listener,
+        })
     }
 
     /// Has a stream read from there by `read`; a plain file is better mapped. Where the other end can be answered, `read` is given
@@ -177,9 +198,74 @@ impl Uri {
         patience: Patience<'_>,
         read: impl FnOnce(&mut dyn Read, Option<File>) -> Result<T, E>,
     ) -> Result<T, E> {
-        match self {
-            Self::File(path) => read(&mut Peer::reader(files::open(path)?, patience), None),
-            Self::Exec(command) => {
+        self.arrival()?.read(patience, read)
+    }
+}
+
+/// A place that a stream can come from at any moment.
+#[derive(Debug)]
+pub struct Arrival {
+    pub(super) uri: Uri,
+    listener: Option<Listener>,
+}
+
+#[derive(Debug)]
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+impl fmt::Display for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.uri.fmt(f)
+    }
+}
+
+impl Arrival {
+    /// Whether somebody has come, or nobody is waited for.
+    pub fn has_come(&self) -> bool {
+        let now = Timespec::default();
+        let ready = |io: &dyn AsFd| {
+            let found = poll(&mut [PollFd::new(&io.as_fd(), PollFlags::IN)], Some(&now));
+            found.is_ok_and(|ready| ready > 0)
+        };
+        match &self.listener {
+            None => true,
+            Some(Listener::Unix(listener)) => ready(listener),
+            Some(Listener::Tcp(listener)) => ready(listener),
+        }
+    }
+
+    /// As [`Uri::read`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read<T, E: From<io::Error>>(
+        self,
+        patience: Patience<'_>,
+        read: impl FnOnce(&mut dyn Read, Option<File>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match (&self.uri, self.listener) {
+            (Uri::Unix(path), Some(Listener::Unix(listener))) => {
+                let mut listener = Peer::new(listener, &mut *patience);
+                let peer = listener.ready(PollFlags::IN);
+                let peer = peer.and_then(|()| listener.io.accept());
+                // The name has served its purpose.
+                let _ = fs::remove_file(path);
+                let peer = peer?.0;
+                let back = back(&peer)?;
+                read(&mut Peer::reader(peer, patience), back)
+            }
+            (_, Some(Listener::Tcp(listener))) => {
+                let mut listener = Peer::new(listener, &mut *patience);
+                listener.ready(PollFlags::IN)?;
+                let (peer, _) = listener.io.accept()?;
+                peer.set_nodelay(true)?;
+                let back = back(&peer)?;
+                read(&mut Peer::reader(peer, patience), back)
+            }
+            (Uri::File(path), _) => read(&mut Peer::reader(files::open(path)?, patience), None),
+            (Uri::Exec(command), _) => {
                 let mut child = shell(command)
                     .stdin(Stdio::null())
                     .stdout(Stdio::piped())
@@ -209,28 +295,13 @@ impl Uri {
                     None => result,
                 }
             }
-            Self::Unix(path) => {
-                let mut listener = Peer::new(listen(path)?, &mut *patience);
-                let peer = listener.ready(PollFlags::IN);
-                let peer = peer.and_then(|()| listener.io.accept());
-                // The name has served its purpose.
-                let _ = fs::remove_file(path);
-                let peer = peer?.0;
-                let back = back(&peer)?;
-                read(&mut Peer::reader(peer, patience), back)
-            }
-            Self::Tcp(address) => {
-                let mut listener = Peer::new(TcpListener::bind(address)?, &mut *patience);
-                listener.ready(PollFlags::IN)?;
-                let (peer, _) = listener.io.accept()?;
-                let back = back(&peer)?;
-                read(&mut Peer::reader(peer, patience), back)
-            }
-            Self::Fd(number) => {
+            (Uri::Fd(number), _) => {
                 let file = descriptor(*number)?;
                 let back = back(&file)?;
                 read(&mut Peer::reader(file, patience), back)
             }
+            // Each has a listener of its own kind.
+            (Uri::Unix(_) | Uri::Tcp(_), _) => Err(io::Error::from(ErrorKind::NotConnected).into()),
         }
     }
 }
@@ -238,13 +309,19 @@ impl Uri {
 /// The way back along a socket; there is none along what is no socket.
 fn back(io: &impl AsFd) -> io::Result<Option<File>> {
     let copy = io.as_fd().try_clone_to_owned()?;
-    let kind = FileType::from_raw_mode(fstat(&copy)?.st_mode);
-    Ok((kind == FileType::Socket).then(|| File::from(copy)))
+    Ok(is_socket(&copy).then(|| File::from(copy)))
+}
+
+fn is_socket(io: &impl AsFd) -> bool {
+    let about = fstat(io);
+    about.is_ok_and(|about| FileType::from_raw_mode(about.st_mode) == FileType::Socket)
 }
 
 /// The other end of a stream, which may take or give nothing for ever.
 pub(super) struct Peer<'a, T> {
     io: T,
+    /// It can be tried without waiting, however much is written or read.
+    socket: bool,
     patience: Patience<'a>,
     /// How long it was waited for since it had taken or given enough, and what it has since then, in bytes.
     waited: Duration,
@@ -256,6 +333,7 @@ pub(super) struct Peer<'a, T> {
 impl<'a, T: AsFd> Peer<'a, T> {
     pub fn new(io: T, patience: Patience<'a>) -> Self {
         Self {
+            socket: is_socket(&io),
             io,
             patience,
             waited: Duration::ZERO,
@@ -269,7 +347,31 @@ impl<'a, T: AsFd> Peer<'a, T> {
     where
         T: Read,
     {
-        io::BufReader::new(Self::new(io, patience))
+        io::BufReader::with_capacity(READ, Self::new(io, patience))
+    }
+
+    /// Asks whether it is waited for any longer.
+    fn ask(&mut self, waited: Duration) -> io::Result<()> {
+        let asked = (self.patience)(waited);
+        self.given_up |= asked.is_err();
+        asked
+    }
+
+    /// Has a socket do something that does not wait, as soon as that is possible.
+    fn try_until(
+        &mut self,
+        what: PollFlags,
+        mut work: impl FnMut(&T) -> rustix::io::Result<usize>,
+    ) -> io::Result<usize> {
+        // Whoever gives it up is heard though there was always room.
+        self.ask(self.waited)?;
+        loop {
+            match work(&self.io) {
+                Err(Errno::AGAIN) => self.ready(what)?,
+                Err(Errno::INTR) => {}
+                done => return Ok(done?),
+            }
+        }
     }
 
     /// Waits until this is true of it.
@@ -281,10 +383,7 @@ impl<'a, T: AsFd> Peer<'a, T> {
         let start = Instant::now();
         loop {
             let waited = self.waited + start.elapsed();
-            if let Err(e) = (self.patience)(waited) {
-                self.given_up = true;
-                return Err(e);
-            }
+            self.ask(waited)?;
             match poll(&mut [PollFd::new(&self.io, what)], Some(&tick)) {
                 Ok(0) | Err(Errno::INTR) => {}
                 Ok(_) => {
@@ -307,8 +406,13 @@ impl<'a, T: AsFd> Peer<'a, T> {
 
 impl<T: AsFd + Write> Write for Peer<'_, T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.ready(PollFlags::OUT)?;
-        let taken = self.io.write(&bytes[..bytes.len().min(PIECE)])?;
+        let taken = if self.socket {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            self.try_until(PollFlags::OUT, |io| send(io, bytes, flags))?
+        } else {
+            self.ready(PollFlags::OUT)?;
+            self.io.write(&bytes[..bytes.len().min(PIECE)])?
+        };
         self.moved(taken);
         Ok(taken)
     }
@@ -320,8 +424,13 @@ impl<T: AsFd + Write> Write for Peer<'_, T> {
 
 impl<T: AsFd + Read> Read for Peer<'_, T> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.ready(PollFlags::IN)?;
-        let given = self.io.read(bytes)?;
+        let given = if self.socket {
+            let mut get = |io: &T| Ok(recv(io, &mut *bytes, RecvFlags::DONTWAIT)?.1);
+            self.try_until(PollFlags::IN, &mut get)?
+        } else {
+            self.ready(PollFlags::IN)?;
+            self.io.read(bytes)?
+        };
         self.moved(given);
         Ok(given)
     }

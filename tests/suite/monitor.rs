@@ -593,6 +593,11 @@ fn every_command_of_the_document_runs() {
             "[/FORMAT]" if usage.starts_with("print") => Some("/x"),
             "[/FORMAT]" => Some("/4xw"),
             "VALUE" if usage.starts_with("migrate") => Some("300"),
+            "VALUE" if usage.starts_with("qom-set") => Some("malta"),
+            "ID" => Some("serial1"),
+            "BACKEND" => Some("file:characters"),
+            "KEYS" => Some("ctrl-c"),
+            "[HOLD-TIME]" => Some("100"),
             "VALUE" => Some("$pc+(4*2)"),
             "VAL" if usage.starts_with("pmemsave") => Some("0"),
             "VAL" => Some("0x80000000"),
@@ -621,7 +626,9 @@ fn every_command_of_the_document_runs() {
             continue;
         }
         let said = pair.ask(&command);
-        assert!(!said.starts_with("Error"), "{command}: {said}");
+        // There is a machine here.
+        let refused = command.starts_with("migrate_incoming");
+        assert_eq!(said.starts_with("Error"), refused, "{command}: {said}");
         let about = pair.ask(&format!(
             "help {}",
             command.split(' ').next().expect("a word")

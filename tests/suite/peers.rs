@@ -264,6 +264,11 @@ fn a_save_that_nobody_takes_ends_with_the_run() {
         let saved = folder.path().join("saved");
         let monitor = folder.path().join("monitor");
         let mut command = flooding(folder.path());
+        // More than any queue of the host takes.
+        let content = folder.path().join("content");
+        let bytes: Vec<_> = (0..1u32 << 20).map(|n| (n ^ n >> 12) as u8).collect();
+        std::fs::write(&content, bytes).expect("it can be written");
+        command.arg("--initrd").arg(&content);
         command.args(["--backend", "serial0=null", "--save-on-exit"]);
         command.arg(format!("file:{}", saved.display()));
         command.arg("--monitor");
@@ -273,7 +278,6 @@ fn a_save_that_nobody_takes_ends_with_the_run() {
         }
         let mut running = Running::start(&mut command);
         let mut peer = eventually(|| UnixStream::connect(&monitor));
-        // Flash that is not empty is more than any queue of the host takes.
         let migrate = format!("migrate \"{place}\"\n");
         peer.write_all(migrate.as_bytes()).expect("it is read");
         if asked {

@@ -8,8 +8,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
-    Access, Ask, BuildError, BusError, BusKind, Cx, Device, Interface, Model, Pins, Placement,
-    PropError, Question, Ranges, Region, Request, State, StateError, Wires, connections,
+    Access, Ask, BuildError, BusError, BusKind, Cx, Device, Interface, Keys, Model, Pins,
+    Placement, PropError, Question, Ranges, Region, Request, State, StateError, Wires, connections,
 };
 
 use crate::ps2_keyboard::Keyboard;
@@ -165,11 +165,22 @@ impl Device for I8042 {
         Ok(())
     }
 
+    fn keyboard(&mut self) -> Option<&mut dyn Keys> {
+        Some(self)
+    }
+
     fn restored(&mut self, cx: &mut Cx<'_>) -> Result<(), StateError> {
         self.keyboard.check()?;
         self.mouse.check()?;
         self.drive(cx);
         Ok(())
+    }
+}
+
+impl Keys for I8042 {
+    fn key(&mut self, cx: &mut Cx<'_>, code: u16, down: bool) {
+        self.keyboard.key(code, down);
+        self.refill(cx);
     }
 }
 
@@ -190,12 +201,6 @@ impl I8042 {
             self_tested: false,
             a20: true,
         }
-    }
-
-    /// Presses or lets go a key; see [`Keyboard::key`].
-    pub fn key(&mut self, cx: &mut Cx<'_>, code: u16, down: bool) {
-        self.keyboard.key(code, down);
-        self.refill(cx);
     }
 
     /// The keyboard's LEDs; see [`Keyboard::leds`].
@@ -506,7 +511,7 @@ mod tests {
         put(&mut b, 0xf4);
         assert_eq!(data(&mut b), 0xfa);
         command(&mut b, 0xa7);
-        b.with(|d, cx| d.key(cx, 0x1e, true));
+        b.with(|d, cx| Keys::key(d, cx, 0x1e, true));
         b.with(|d, cx| d.motion(cx, 1, 1, 0));
         assert_eq!(status(&mut b) & 1, 0);
         command(&mut b, 0xae);
@@ -525,7 +530,7 @@ mod tests {
         command(&mut b, 0x60);
         put(&mut b, CTR_TRANSLATE);
         for (code, down) in [(0x1e, true), (0x1e, false), (0xe048, true), (0xe048, false)] {
-            b.with(|d, cx| d.key(cx, code, down));
+            b.with(|d, cx| Keys::key(d, cx, code, down));
         }
         let mut read = Vec::new();
         while status(&mut b) & 1 != 0 {
@@ -547,7 +552,7 @@ mod tests {
             5 => assert!(b.write(COMMAND, 0, 1, [0xd4, 0xa8, 0xae, 0x60][value as usize % 4])),
             6 => assert!(b.write(DATA, 0, 1, value)),
             7 => assert!(b.write(DATA, 0, 1, 0xe0 | value)),
-            8 => b.with(|d, cx| d.key(cx, value as u16 & 0xe07f, value >> 20 & 1 != 0)),
+            8 => b.with(|d, cx| Keys::key(d, cx, value as u16 & 0xe07f, value >> 20 & 1 != 0)),
             _ => {
                 b.with(|d, cx| {
                     d.motion(

@@ -12,7 +12,7 @@ use solderless_model::registers::{Register, Value};
 use solderless_model::{
     self as model, BuildError, BusKind, Cpu, Cx, Device, Disassembled, EngineInfo, Interface,
     Model, Pin, Pins, Place, Processor, PropError, State, StateError, Stop, Stops, Taken, TimerId,
-    Wires, connections,
+    Translation, Wires, connections,
 };
 
 use crate::boot;
@@ -22,6 +22,7 @@ use crate::disasm::disassemble;
 use crate::isa::Mips;
 use crate::model::{Identity, Props};
 use crate::registers;
+use crate::tlb::{ASID, VPN2};
 use crate::victims::Victims;
 
 /// How many bits a physical address has (MIPS32 without PABITS beyond 32, as on all cores modelled).
@@ -195,6 +196,25 @@ impl Processor for Mips32Cpu {
 
     fn look(&self, va: u64) -> Option<u64> {
         self.core.look(va as u32).map(u64::from)
+    }
+
+    /// The valid pages, of which each entry has two.
+    fn tlb(&self) -> Option<Vec<Translation>> {
+        let entries = (0..self.core.tlb.len()).filter_map(|n| Some((n, self.core.tlb.get(n)?)));
+        let pages = entries.flat_map(|(number, entry)| {
+            let size = u64::from((entry.mask | 0x1fff) >> 1) + 1;
+            let halves = entry.lo.into_iter().zip(0..);
+            let valid = halves.filter(|(lo, _)| entry.written && lo & 2 != 0);
+            valid.map(move |(lo, half)| Translation {
+                entry: number,
+                va: u64::from(entry.hi & VPN2) + half * size,
+                pa: u64::from(lo << 6) & !(size - 1),
+                size,
+                asid: (!entry.global()).then_some((entry.hi & ASID) as u16),
+                attributes: format!("v{} c{}", if lo & 4 != 0 { " d" } else { "" }, lo >> 3 & 7),
+            })
+        });
+        Some(pages.collect())
     }
 
     fn trace_exceptions(&mut self, on: bool) -> bool {

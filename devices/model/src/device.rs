@@ -207,6 +207,11 @@ pub trait Device: Persist {
         None
     }
 
+    /// The device as a keyboard, if it is one or has one plugged in.
+    fn keyboard(&mut self) -> Option<&mut dyn Keys> {
+        None
+    }
+
     /// Its face towards the character streams in its slots of kind [`SlotKind::Chardev`](crate::SlotKind::Chardev).
     fn chardev(&mut self) -> Option<&mut dyn CharFrontend> {
         None
@@ -355,6 +360,12 @@ pub trait CharFrontend {
     }
 }
 
+/// A keyboard.
+pub trait Keys {
+    /// A key is pressed or let go: its scan code of set 1 (0x01 to 0x7f), with 0xe000 added if 0xe0 stands before it. Others do nothing.
+    fn key(&mut self, cx: &mut Cx<'_>, code: u16, down: bool);
+}
+
 /// A device that takes Ethernet frames from the host.
 pub trait NetFrontend {
     /// Whether the device has room for a frame from a slot now. Ask again after it has run: there is no call-back.
@@ -426,6 +437,10 @@ pub trait Processor {
     fn look(&self, _va: u64) -> Option<u64> {
         None
     }
+    /// What is in a TLB that software fills, entry by entry; `None` of a CPU whose TLB nobody can look into.
+    fn tlb(&self) -> Option<Vec<Translation>> {
+        None
+    }
     /// Keeps what exceptions and interrupts are taken from now on, or keeps them no longer; false, with nothing changed, where it cannot.
     fn trace_exceptions(&mut self, _on: bool) -> bool {
         false
@@ -456,6 +471,23 @@ pub trait Processor {
     fn named(&self, name: &str) -> Option<usize> {
         self.registers().iter().position(|r| r.name == name)
     }
+}
+
+/// A page as an entry of a TLB has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Translation {
+    /// The number of the entry, which can have several pages.
+    pub entry: usize,
+    /// Its first virtual address.
+    pub va: u64,
+    /// Its first physical address.
+    pub pa: u64,
+    /// Bytes.
+    pub size: u64,
+    /// The address space that it is for; `None` for all.
+    pub asid: Option<u16>,
+    /// What is allowed there and how it is cached, as the architecture's registers have it: `v`, `d`, `c3`.
+    pub attributes: String,
 }
 
 /// What answers at a page of physical memory, for a CPU's fast path.

@@ -38,8 +38,8 @@ pub use describe::{
 };
 pub use device::{
     Access, Backing, BuildError, BusError, CharFrontend, Cx, DevId, Device, Disassembled,
-    END_OF_TIME, Fabric, I2c, I2cTarget, Ide, IdeDevice, IdeSignals, Model, NetFrontend, Page,
-    Processor, Request, Stop, Wires, lanes, merge,
+    END_OF_TIME, Fabric, I2c, I2cTarget, Ide, IdeDevice, IdeSignals, Keys, Model, NetFrontend,
+    Page, Processor, Request, Stop, Translation, Wires, lanes, merge,
 };
 pub use engine::{Engine, EngineInfo, Taken, Tier};
 pub use interface::{

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::super::Vm;
-use super::super::table::Error;
+use super::super::table::{Error, Nothing};
+use super::super::{Vm, Wish};
 use crate::compose::{self, Diagnosed, Loaded, Options, explain};
 use crate::lock;
 use crate::state::Layout;
@@ -154,4 +154,45 @@ pub fn explain(vm: &mut Vm<'_>, args: Explain) -> Result<Explained, Error> {
             layers: layers.collect(),
         })
     })
+}
+
+/// A machine that is to be made.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Wished {
+    /// The board's name or the path of its file.
+    pub board: Option<String>,
+    /// The board itself as TOML, in place of a name.
+    pub text: Option<String>,
+    /// Files that lie over it, the later stronger.
+    pub overlays: Option<Vec<String>>,
+    /// Parameters and properties, each PATH=VALUE.
+    pub set: Option<Vec<String>>,
+    /// The firmware's image.
+    pub firmware: Option<String>,
+    /// The kernel that is booted, a file.
+    pub kernel: Option<String>,
+    /// Its initial RAM disk.
+    pub initrd: Option<String>,
+    /// Its command line.
+    pub append: Option<String>,
+    /// What is plugged into slots, each SLOT=BACKEND as for `run --backend`.
+    pub backends: Option<Vec<String>>,
+    /// Networks, each as for `run --net`.
+    pub nets: Option<Vec<String>>,
+    /// Disks, each as for `run --disk`.
+    pub disks: Option<Vec<String>>,
+    /// Discs, each as for `run --cdrom`.
+    pub cdroms: Option<Vec<String>>,
+    /// It stands still until it is told to go on.
+    pub stopped: Option<bool>,
+}
+
+/// Makes the machine of a program that was started without one.
+pub fn create(vm: &mut Vm<'_>, args: Wished) -> Result<Nothing, Error> {
+    if vm.incoming.is_some() {
+        return Err("a machine is waited for already: see query-migrate".into());
+    }
+    vm.make(Wish::Board(&args), args.stopped == Some(true))?;
+    Ok(Nothing {})
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use solderless_model::{BusKind, SlotKind, Space};
+use solderless_model::{BusKind, Pin, SlotKind, Space};
 
 use super::super::Vm;
 use super::super::table::{self, Class, Error, Nothing};
@@ -148,6 +148,35 @@ pub fn say_irq(lines: &[LineInfo]) -> String {
     lines.iter().map(line).collect()
 }
 
+/// So many lines lead to what gathers them.
+const GATHERED: usize = 3;
+
+/// What interrupt controllers have in their registers: devices that many lines lead to and that drive one of a CPU.
+pub fn pic(vm: &mut Vm<'_>, _: Nothing) -> Result<Text, Error> {
+    let plan = &vm.loaded.plan;
+    let is_cpu = |device: usize| plan.devices[device].interface.cpu.is_some();
+    let gathers = plan.devices.iter().enumerate().filter(|(index, _)| {
+        let of = |ends: &[(usize, Pin)]| ends.iter().any(|(device, _)| device == index);
+        let calls = |net: &&Net| of(&net.drivers) && net.sinks.iter().any(|(d, _)| is_cpu(*d));
+        let called = plan.nets.iter().filter(|net| of(&net.sinks)).count();
+        !is_cpu(*index) && called >= GATHERED && plan.nets.iter().any(|net| calls(&net))
+    });
+    let gathers = gathers.map(|(_, device)| device);
+    let mut text = String::new();
+    for device in gathers {
+        let contents = contents(vm, device)?;
+        let fields = contents.fields.iter();
+        let fields: Vec<_> = fields
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let _ = writeln!(text, "{}: {}", device.path, fields.join(" "));
+    }
+    if text.is_empty() {
+        text = "the board has no interrupt controller\n".to_owned();
+    }
+    Ok(Text { text })
+}
+
 /// Which device.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -164,8 +193,13 @@ pub struct Contents {
 }
 
 pub fn device(vm: &mut Vm<'_>, args: Named) -> Result<Contents, Error> {
+    let wanted = find(&vm.loaded.plan, &args.device)?;
+    contents(vm, wanted)
+}
+
+/// What a device has in its registers, its parts included.
+fn contents(vm: &Vm<'_>, wanted: &PlannedDevice) -> Result<Contents, Error> {
     let plan = &vm.loaded.plan;
-    let wanted = find(plan, &args.device)?;
     let layout = Layout::of(plan);
     let sections = vm.machine.save(plan.state_version());
     let mut fields = Vec::new();
@@ -603,6 +637,63 @@ pub fn qom_get(vm: &mut Vm<'_>, args: QomGet) -> Result<Value, Error> {
         },
     };
     value.ok_or_else(|| format!("Property '{}.{name}' not found", args.path).into())
+}
+
+/// A property of an object, to be set.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QomSet {
+    /// The object.
+    path: String,
+    /// The property's name.
+    property: String,
+    /// What it is to be.
+    value: Value,
+}
+
+/// The same as people type it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QomSetTyped {
+    /// The object.
+    path: String,
+    /// The property's name.
+    property: String,
+    /// What it is to be: as in JSON, or a text.
+    value: String,
+}
+
+pub fn qom_set_typed(vm: &mut Vm<'_>, args: QomSetTyped) -> Result<Nothing, Error> {
+    let QomSetTyped {
+        path,
+        property,
+        value,
+    } = args;
+    let value = serde_json::from_str(&value).unwrap_or(Value::String(value));
+    qom_set(
+        vm,
+        QomSet {
+            path,
+            property,
+            value,
+        },
+    )
+}
+
+/// A property of a device is what the board says, as long as the machine is there.
+pub fn qom_set(vm: &mut Vm<'_>, args: QomSet) -> Result<Nothing, Error> {
+    let (path, name) = (&args.path, &args.property);
+    let of = QomGet {
+        path: path.clone(),
+        property: name.clone(),
+    };
+    match qom_get(vm, of)? {
+        there if there == args.value => Ok(Nothing {}),
+        there => Err(format!(
+            "Property '{path}.{name}' is {there}, and cannot be set while there is a machine: the board says it, or `--set DEVICE.{name}=…`"
+        )
+        .into()),
+    }
 }
 
 /// Which types.

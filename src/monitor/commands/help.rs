@@ -11,7 +11,7 @@ use super::super::{Vm, people, programs};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Help {
-    /// A command.
+    /// A command, or a topic.
     command: Option<String>,
 }
 

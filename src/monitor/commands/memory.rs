@@ -6,8 +6,8 @@ use std::io::{BufWriter, Write as _};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use solderless_model::Place;
 use solderless_model::registers::{Register, Value};
+use solderless_model::{Place, RegionKind, Translation};
 
 use super::super::expr::Format;
 use super::super::table::{Error, FORMAT, Nothing};
@@ -479,4 +479,80 @@ fn save(
     }
     file.flush().map_err(failed)?;
     Ok(Nothing {})
+}
+
+/// What the TLB has.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TlbNow {
+    /// A line for each page.
+    pages: Vec<String>,
+}
+
+pub fn tlb(vm: &mut Vm<'_>, _: Nothing) -> Result<TlbNow, Error> {
+    let cpus = vm.loaded.plan.devices.iter();
+    let about = cpus.filter_map(|device| device.interface.cpu).nth(vm.cpu);
+    let digits = about.map_or(16, |cpu| usize::from(cpu.bits) / 4);
+    let cpu = vm.machine.cpu_at(vm.cpu);
+    let cpu = cpu.ok_or_else(|| cpus_there_are(0))?;
+    let entries = cpu.tlb().ok_or(
+        "hardware fills the TLB of this CPU from tables in memory: gva2gpa says where an address leads",
+    )?;
+    let line = |page: &Translation| {
+        let space = match page.asid {
+            Some(asid) => format!("asid {asid:3}"),
+            None => "global  ".to_owned(),
+        };
+        let Translation {
+            entry,
+            va,
+            pa,
+            size,
+            ..
+        } = page;
+        let kib = size >> 10;
+        format!(
+            "{entry:2}: {va:0digits$x} -> {pa:0digits$x} {kib:6} KiB {space} {}",
+            page.attributes
+        )
+    };
+    Ok(TlbNow {
+        pages: entries.iter().map(line).collect(),
+    })
+}
+
+pub fn say_tlb(now: &TlbNow) -> String {
+    if now.pages.is_empty() {
+        return "no page is valid\n".to_owned();
+    }
+    now.pages.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// What there is to say, for people.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct HumanReadableText {
+    /// Lines.
+    human_readable_text: String,
+}
+
+/// The blocks of memory: where they are, and how large.
+pub fn blocks(vm: &mut Vm<'_>, _: Nothing) -> Result<HumanReadableText, Error> {
+    let mut text = format!("{:>24}  {:>18}  {:>18}\n", "Block Name", "Address", "Size");
+    for device in &vm.loaded.plan.devices {
+        let regions = device.interface.regions.iter().zip(0..);
+        for (region, number) in regions.filter(|(r, _)| r.kind == RegionKind::Memory) {
+            let windows = device.windows.iter();
+            let at = windows.filter(|w| w.region.0 == number).map(|w| w.at).min();
+            let at = at.map_or_else(|| "-".to_owned(), |at| format!("{at:#018x}"));
+            // Writing to a string has no way to fail.
+            let _ = writeln!(text, "{:>24}  {at:>18}  {:#018x}", device.path, region.size);
+        }
+    }
+    Ok(HumanReadableText {
+        human_readable_text: text,
+    })
+}
+
+pub fn say_blocks(blocks: &HumanReadableText) -> String {
+    blocks.human_readable_text.clone()
 }

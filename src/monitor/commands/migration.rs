@@ -9,7 +9,9 @@ use solderless_model::memory::PAGE;
 
 use super::super::table::{Error, Nothing};
 use super::super::{Migration, Vm};
+use super::run::is_made;
 use super::saved::write;
+use crate::diagnostics::suggest;
 use crate::state::{Description, Limits, Outgoing, Step, Travelled, Uri};
 
 /// Where the machine goes.
@@ -36,6 +38,7 @@ pub fn migrate_detached(vm: &mut Vm<'_>, args: Migrate) -> Result<Nothing, Error
 }
 
 fn begin(vm: &mut Vm<'_>, uri: &str, live: bool) -> Result<Nothing, Error> {
+    is_made(vm)?;
     not_under_way(vm)?;
     let uri: Uri = uri.parse()?;
     if live && !uri.is_plain_file() {
@@ -63,6 +66,30 @@ pub fn not_under_way(vm: &mut Vm<'_>) -> Result<(), Error> {
         Some(_) => Err("There's a migration process in progress: see migrate_cancel".into()),
         None => Ok(()),
     }
+}
+
+/// From where a machine comes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Incoming {
+    /// The place: unix:PATH and tcp:HOST:PORT, where one listens from now on, file:PATH, exec:COMMAND or fd:N.
+    uri: String,
+}
+
+/// Waits for a machine where there is none. The answer comes at once; what became of it is asked with query-migrate.
+pub fn incoming(vm: &mut Vm<'_>, args: Incoming) -> Result<Nothing, Error> {
+    if vm.is_made() {
+        return Err("there is a machine already: 'run --incoming defer' begins without one".into());
+    }
+    if vm.incoming.is_some() {
+        return Err("a machine is waited for already".into());
+    }
+    let uri: Uri = args.uri.parse()?;
+    let door = uri.arrival().map_err(|e| format!("{uri}: {e}"))?;
+    vm.incoming = Some(door);
+    vm.migration = None;
+    vm.sessions.tell_migration("setup");
+    Ok(Nothing {})
 }
 
 /// Begins to send the machine while it runs.
@@ -103,6 +130,26 @@ impl Vm<'_> {
             },
             Step::Over(result) => self.migration_over(result),
         }
+    }
+
+    /// The machine that was waited for is there, or not.
+    pub fn conclude_incoming(&mut self, result: Result<(), String>, time: Duration) {
+        let status = if result.is_ok() {
+            "completed"
+        } else {
+            "failed"
+        };
+        let travelled = Travelled {
+            time,
+            ..Travelled::default()
+        };
+        self.migration = Some(Migration {
+            status,
+            travelled,
+            live: false,
+            reason: result.err(),
+        });
+        self.sessions.tell_migration(status);
     }
 
     /// The machine goes on elsewhere, or here.
@@ -264,6 +311,13 @@ pub fn migration(vm: &mut Vm<'_>, _: Nothing) -> Result<MigrationInfo, Error> {
             reason: None,
         }
     });
+    let waits = vm.incoming.is_some().then(|| Migration {
+        status: "setup",
+        travelled: Travelled::default(),
+        live: false,
+        reason: None,
+    });
+    let now = now.or(waits);
     let goes = now.is_some();
     let Some(of) = now.or_else(|| vm.migration.clone()) else {
         return Ok(MigrationInfo {
@@ -342,6 +396,15 @@ pub fn say_migration(info: &MigrationInfo) -> String {
     }
     text
 }
+
+/// The names of what the way may take.
+pub const PARAMETERS: &[&str] = &[
+    "cpu-throttle-increment",
+    "cpu-throttle-initial",
+    "downtime-limit",
+    "max-bandwidth",
+    "max-cpu-throttle",
+];
 
 /// What the way may take.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -460,8 +523,8 @@ pub fn set_parameter(vm: &mut Vm<'_>, args: Parameter) -> Result<Nothing, Error>
     };
     let given = serde_json::from_value(json!({ &parameter: number }));
     let given: MigrationParameters = given.map_err(|_| {
-        let names = "downtime-limit, max-bandwidth, cpu-throttle-initial, cpu-throttle-increment and max-cpu-throttle";
-        format!("there is no parameter {parameter}; there are {names}")
+        let help = suggest(&parameter, "parameters", PARAMETERS.iter().copied());
+        format!("there is no parameter {parameter}\n{help}")
     })?;
     set_parameters(vm, given)
 }

@@ -23,6 +23,10 @@ pub enum RunState {
     FinishMigrate,
     /// It stands still because it was saved to go on elsewhere.
     Postmigrate,
+    /// There is none yet.
+    Preconfig,
+    /// There is none yet, and one is waited for that comes from another program.
+    Inmigrate,
 }
 
 /// Whether the machine runs.
@@ -38,6 +42,8 @@ pub struct StatusInfo {
 
 pub fn status(vm: &mut Vm<'_>, _: Nothing) -> Result<StatusInfo, Error> {
     let status = match vm.paused {
+        _ if vm.incoming.is_some() => RunState::Inmigrate,
+        _ if !vm.is_made() => RunState::Preconfig,
         _ if vm.handing_over => RunState::FinishMigrate,
         false => RunState::Running,
         true if vm.moved => RunState::Postmigrate,
@@ -62,6 +68,7 @@ pub fn stop(vm: &mut Vm<'_>, _: Nothing) -> Result<Nothing, Error> {
 }
 
 pub fn cont(vm: &mut Vm<'_>, _: Nothing) -> Result<Nothing, Error> {
+    is_made(vm)?;
     vm.moved = false;
     vm.started = true;
     vm.pause(false);
@@ -70,9 +77,18 @@ pub fn cont(vm: &mut Vm<'_>, _: Nothing) -> Result<Nothing, Error> {
 
 /// Fails while what the machine is has been sent to whoever goes on in its place.
 fn is_here(vm: &Vm<'_>) -> Result<(), Error> {
+    is_made(vm)?;
     match vm.handing_over {
         true => Err("the machine is about to go on elsewhere; once more in a moment".into()),
         false => Ok(()),
+    }
+}
+
+/// Fails while there is no machine.
+pub fn is_made(vm: &Vm<'_>) -> Result<(), Error> {
+    match vm.is_made() {
+        true => Ok(()),
+        false => Err("there is no machine yet: x-machine-create makes one, and migrate-incoming waits for one".into()),
     }
 }
 

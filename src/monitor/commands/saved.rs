@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::super::Vm;
 use super::super::table::{Error, Nothing};
 use super::migration::not_under_way;
+use super::run::is_made;
 use crate::compose::Options;
 use crate::machine::Fittings;
 use crate::progress::Bar;
@@ -34,6 +35,7 @@ pub fn save(vm: &mut Vm<'_>, args: Snapshot) -> Result<Nothing, Error> {
 
 /// Saves the machine, which stands still meanwhile.
 pub fn write(vm: &mut Vm<'_>, uri: &Uri) -> Result<(), Error> {
+    is_made(vm)?;
     let description = Description::new(vm.loaded);
     let mut bar = Bar::new("saving");
     let Vm {
@@ -52,6 +54,7 @@ pub fn write(vm: &mut Vm<'_>, uri: &Uri) -> Result<(), Error> {
 
 /// Goes on from a snapshot: a machine is built of it, and takes the place of the one that runs.
 pub fn load(vm: &mut Vm<'_>, args: Snapshot) -> Result<Nothing, Error> {
+    is_made(vm)?;
     not_under_way(vm)?;
     if vm.machine.has_log() {
         let reason = "the run has a log of its events, which goes on with this machine alone";

@@ -7,7 +7,7 @@ use solderless_testing::usage::memory_kib;
 
 use super::{Client, Console, PATIENCE, ROM, connect, json, machine, place};
 
-/// How much is sent: as many connections, and as many MiB on a line. `QMP_FLOOD=1000 QMP_LINE=100` for the whole.
+/// How much is sent: as many connections, and as many KiB on a line. `QMP_FLOOD=1000 QMP_LINE=102400` for the whole.
 fn amount(name: &str, usual: usize) -> usize {
     let amount = std::env::var(name).ok();
     amount.map_or(usual, |text| text.parse().expect("a number"))
@@ -22,7 +22,7 @@ fn clients_cost_only_themselves() {
     console.expect(ROM);
     let before = memory_kib(console.id(), "VmHWM");
     // A line that does not end; in a message, in a string, in garbage, and at the monitor.
-    let line = amount("QMP_LINE", 2) << 20;
+    let line = amount("QMP_LINE", 128) << 10;
     for (path, start) in [
         (&socket, "{"),
         (&socket, "{\"a\": \""),
@@ -40,7 +40,7 @@ fn clients_cost_only_themselves() {
     }
     // One that goes on after it.
     let mut client = Client::ready(&socket);
-    client.send(&vec![b'{'; 3 << 20]);
+    client.send(&vec![b'{'; (1 << 20) + 1]);
     client.send(b"\n");
     let error = client.answer();
     assert!(
@@ -55,7 +55,7 @@ fn clients_cost_only_themselves() {
     let mut deaf = connect(&socket);
     deaf.set_write_timeout(Some(Duration::from_millis(200)))
         .expect("a socket");
-    let ask = b"{\"execute\":\"qmp_capabilities\"}{\"execute\":\"query-qmp-schema\"}".repeat(100);
+    let ask = b"{\"execute\":\"qmp_capabilities\"}{\"execute\":\"query-commands\"}".repeat(100);
     while deaf.write_all(&ask).is_ok() {}
     console.run("help", ROM);
     drop(deaf);

@@ -618,6 +618,226 @@ fn boards_are_looked_at_without_a_machine_of_them() {
     assert_eq!(console.wait().code(), Some(0));
 }
 
+/// A program without a machine, with its protocol at a socket.
+fn idle(socket: &Path, args: &[&str]) -> Console {
+    let mut command = Command::new(PROGRAM);
+    command.args(["run", "--qmp"]);
+    command.arg(format!("unix:{},server", socket.display()));
+    Console::start({
+        command.args(args);
+        command
+    })
+}
+
+#[test]
+fn a_program_makes_its_machine() {
+    let (folder, socket) = place();
+    let mut console = idle(&socket, &["--backend", "serial1=null"]);
+    let mut client = Client::ready(&socket);
+    let status = |client: &mut Client| client.execute("query-status", json!({}))["status"].clone();
+    assert_eq!(status(&mut client), "preconfig");
+    let kernel = folder.path().join("none").display().to_string();
+    for (command, arguments, reason) in [
+        ("cont", json!({}), "there is no machine yet"),
+        ("system_reset", json!({}), "there is no machine yet"),
+        (
+            "migrate",
+            json!({ "uri": "exec:cat" }),
+            "there is no machine yet",
+        ),
+        (
+            "x-machine-create",
+            json!({}),
+            "name a board, or give its text",
+        ),
+        ("x-machine-create", json!({ "board": "no-such" }), "no-such"),
+        (
+            "x-machine-create",
+            json!({ "text": "[board]\nname = 1" }),
+            "board.toml",
+        ),
+        (
+            "x-machine-create",
+            json!({ "board": "malta", "text": "[board]" }),
+            "not both",
+        ),
+        (
+            "x-machine-create",
+            json!({ "board": "malta", "kernel": kernel }),
+            "No such file",
+        ),
+        (
+            "x-machine-create",
+            json!({ "board": "malta", "backends": ["serial0=nothing"] }),
+            "unknown backend",
+        ),
+    ] {
+        let error = client.ask(&json!({ "execute": command, "arguments": arguments }));
+        let said = error["error"]["desc"].as_str().unwrap_or_default();
+        assert!(said.contains(reason), "{command} {arguments}: {error}");
+        assert_eq!(status(&mut client), "preconfig");
+    }
+    let text = "[board]\nname = \"made\"\nextends = \"malta\"\n";
+    let wished = json!({ "text": text, "set": ["param.ram=16MiB"], "stopped": true });
+    client.execute("x-machine-create", wished.clone());
+    assert_eq!(status(&mut client), "prelaunch");
+    let board = json!({ "path": "/machine", "property": "board" });
+    assert_eq!(client.execute("qom-get", board), "made");
+    client.execute("cont", json!({}));
+    // What the command line does not say is as the board has it: the console.
+    console.expect(ROM);
+    let again = client.ask(&json!({ "execute": "x-machine-create", "arguments": wished }));
+    assert_eq!(again["error"]["desc"], "there is a machine already");
+    client.quit();
+    assert_eq!(console.wait().code(), Some(0));
+}
+
+#[test]
+fn a_machine_comes_when_somebody_says_from_where() {
+    let (folder, socket) = place();
+    let wire = folder.path().join("wire");
+    let uri = format!("unix:{}", wire.display());
+    let other = folder.path().join("other");
+    let destination = idle(&other, &["--incoming", "defer"]);
+    let mut console = Console::start(machine("malta", &socket, &[]));
+    console.expect(ROM);
+    let (mut here, mut there) = (Client::ready(&socket), Client::ready(&other));
+    let events = json!({ "capabilities": [{ "capability": "events", "state": true }] });
+    there.execute("migrate-set-capabilities", events);
+    let fails = json!({ "execute": "migrate-incoming", "arguments": { "uri": "unix:/no/such/s" } });
+    let error = there.ask(&fails);
+    assert!(
+        error["error"]["desc"]
+            .as_str()
+            .is_some_and(|d| d.contains("No such file")),
+        "{error}"
+    );
+    // One that is none leaves room for the next.
+    there.execute("migrate-incoming", json!({ "uri": "exec:echo nothing" }));
+    let ended = |client: &mut Client| {
+        loop {
+            let info = client.execute("query-migrate", json!({}));
+            if ["failed", "completed"]
+                .iter()
+                .any(|end| info["status"] == *end)
+            {
+                return info;
+            }
+        }
+    };
+    assert_eq!(ended(&mut there)["status"], "failed");
+    there.execute("migrate-incoming", json!({ "uri": uri }));
+    assert_eq!(
+        there.execute("query-status", json!({}))["status"],
+        "inmigrate"
+    );
+    here.execute("migrate", json!({ "uri": uri }));
+    assert_eq!(ended(&mut here)["status"], "completed");
+    assert_eq!(ended(&mut there)["status"], "completed");
+    assert_eq!(
+        there.execute("query-status", json!({}))["status"],
+        "running"
+    );
+    let told = there.events.iter().filter(|e| e["event"] == "MIGRATION");
+    let told: Vec<_> = told.map(|e| e["data"]["status"].clone()).collect();
+    assert_eq!(
+        told,
+        ["setup", "active", "failed", "setup", "active", "completed"]
+    );
+    here.quit();
+    there.quit();
+    assert_eq!(console.wait().code(), Some(0));
+    assert_eq!(destination.wait().code(), Some(0));
+}
+
+#[test]
+fn streams_are_changed_while_the_machine_runs() {
+    let (folder, socket) = place();
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    let at = |path: &Path| json!({ "type": "unix", "data": { "path": path } });
+    let args = [
+        "--backend",
+        &format!("serial0=unix:{},server", first.display()),
+    ];
+    let console = Console::start(machine("malta", &socket, &args));
+    let mut client = Client::ready(&socket);
+    let prompt = |stream: &mut UnixStream, line: &[u8]| {
+        stream.write_all(line).expect("it is connected");
+        let (mut text, mut byte) = (Vec::new(), [0]);
+        while !text.ends_with(ROM.as_bytes()) {
+            std::io::Read::read_exact(stream, &mut byte).expect("it goes on");
+            text.extend(byte);
+        }
+    };
+    prompt(&mut connect(&first), b"\r");
+    let backend = json!({ "type": "socket", "data": { "addr": at(&second), "server": true } });
+    client.execute(
+        "chardev-change",
+        json!({ "id": "serial0", "backend": backend }),
+    );
+    let mut stream = connect(&second);
+    prompt(&mut stream, b"\r");
+    assert!(
+        UnixStream::connect(&first).is_err(),
+        "nobody listens there any more"
+    );
+    // One that cannot be opened leaves the other.
+    let nowhere = json!({ "type": "file", "data": { "out": "/no/such/folder/file" } });
+    let error = client.ask(&json!({ "execute": "chardev-change",
+        "arguments": { "id": "serial0", "backend": nowhere } }));
+    assert_eq!(error["error"]["class"], "GenericError");
+    prompt(&mut stream, b"\r");
+    client.execute("chardev-remove", json!({ "id": "serial0" }));
+    let mut rest = Vec::new();
+    let ended = std::io::Read::read_to_end(&mut stream, &mut rest);
+    assert!(ended.is_ok() && rest.is_empty(), "{ended:?} {rest:?}");
+    let pty = json!({ "type": "pty", "data": {} });
+    let made = client.execute("chardev-add", json!({ "id": "serial0", "backend": pty }));
+    let name = made["pty"].as_str().expect("a name");
+    assert!(Path::new(name).exists(), "{name}");
+    for (id, kind, reason) in [
+        ("serial0", "null", "already exists"),
+        ("nobody", "null", "not found"),
+        ("serial1", "stdio", "where the program was started"),
+        ("serial1", "ringbuf", "no stream of the kind ringbuf"),
+        ("serial1", "socket", "a socket needs its path"),
+    ] {
+        let error = client.ask(&json!({ "execute": "chardev-add",
+            "arguments": { "id": id, "backend": { "type": kind, "data": {} } } }));
+        let said = error["error"]["desc"].as_str().unwrap_or_default();
+        assert!(said.contains(reason), "{id} {kind}: {error}");
+    }
+    client.quit();
+    assert_eq!(console.wait().code(), Some(0));
+}
+
+#[test]
+fn keys_reach_the_keyboard() {
+    let (_folder, socket) = place();
+    let console = Console::start(machine("malta", &socket, &["-S"]));
+    let mut client = Client::ready(&socket);
+    let line = |client: &mut Client, line: &str| {
+        let said = client.execute("human-monitor-command", json!({ "command-line": line }));
+        said.as_str().expect("a text").to_owned()
+    };
+    assert_eq!(line(&mut client, "sendkey ctrl-c"), "");
+    let key = json!([{ "type": "number", "data": 0xd3 }]);
+    client.execute("send-key", json!({ "keys": key, "hold-time": 10 }));
+    let has = line(&mut client, "info device kbc");
+    // Set 2: Control and C go down and up, then Delete. The first byte is in the controller's buffer.
+    let codes = "keyboard.scan_codes = [21 f0 21 f0 14 e0 71 e0 f0 71]";
+    assert!(has.contains(codes), "{has}");
+    for (keys, reason) in [
+        ("ctrl-nothing", "invalid key 'nothing'"),
+        ("0x1ff", "1 to 255"),
+    ] {
+        let said = line(&mut client, &format!("sendkey {keys}"));
+        assert!(said.contains(reason), "{said}");
+    }
+    client.quit();
+    assert_eq!(console.wait().code(), Some(0));
+}
+
 #[test]
 fn qemus_shell_runs() {
     let (_folder, socket) = place();

@@ -38,7 +38,13 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
 ];
 
 /// Commands that QEMU does not have.
-const OURS: &[&str] = &["x-check", "x-explain", "x-layout", "x-plan"];
+const OURS: &[&str] = &[
+    "x-check",
+    "x-explain",
+    "x-layout",
+    "x-machine-create",
+    "x-plan",
+];
 
 /// What each command is given.
 fn commands(file: &str) -> Vec<(&'static str, Value)> {
@@ -89,6 +95,34 @@ fn commands(file: &str) -> Vec<(&'static str, Value)> {
         ("system_reset", json!({})),
         ("system_powerdown", json!({})),
         ("inject-nmi", json!({})),
+        (
+            "chardev-add",
+            json!({ "id": "serial1", "backend": { "type": "null", "data": {} } }),
+        ),
+        (
+            "chardev-add",
+            json!({ "id": "serial0", "backend": { "type": "nothing", "data": {} } }),
+        ),
+        (
+            "chardev-change",
+            json!({ "id": "serial0", "backend": { "type": "file", "data": { "out": "/dev/null" } } }),
+        ),
+        ("chardev-send-break", json!({ "id": "serial0" })),
+        ("chardev-remove", json!({ "id": "nobody" })),
+        (
+            "send-key",
+            json!({ "keys": [{ "type": "qcode", "data": "a" }] }),
+        ),
+        (
+            "send-key",
+            json!({ "keys": [{ "type": "qcode", "data": "no-key" }] }),
+        ),
+        ("migrate-incoming", json!({ "uri": "unix:/no/such/socket" })),
+        (
+            "qom-set",
+            json!({ "path": "/machine", "property": "no-such", "value": 1 }),
+        ),
+        ("x-query-ramblock", json!({})),
         ("query-jobs", json!({})),
         ("job-dismiss", json!({ "id": "nobody" })),
         ("snapshot-save", json!({ "job-id": 1 })),
