@@ -39,6 +39,7 @@ mod peers;
 mod qmp;
 mod restore;
 mod riscv;
+mod riscv_vs_qemu;
 mod rom;
 mod schemas;
 mod serial;

@@ -1,6 +1,6 @@
 //! The remote protocol of gdb, as whoever debugs a machine speaks it.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 
 /// A connection to a gdb server.
@@ -43,6 +43,14 @@ impl Remote {
     /// # Panics
     /// None comes.
     pub fn answer(&mut self) -> String {
+        self.answer_in_time().expect("an answer in time")
+    }
+
+    /// The next packet, if it comes in the time that reading from the connection has.
+    ///
+    /// # Panics
+    /// Nobody is there.
+    pub fn answer_in_time(&mut self) -> Option<String> {
         let mut buffer = [0; 4096];
         loop {
             let end = self.rest.iter().position(|byte| *byte == b'#');
@@ -52,11 +60,14 @@ impl Remote {
                 if self.acks {
                     self.stream.write_all(b"+").expect("it runs");
                 }
-                return expanded(&packet[start.expect("a packet") + 1..end]);
+                return Some(expanded(&packet[start.expect("a packet") + 1..end]));
             }
             match self.stream.read(&mut buffer) {
                 Ok(0) => panic!("it has hung up"),
                 Ok(length) => self.rest.extend(&buffer[..length]),
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    return None;
+                }
                 Err(e) => panic!("no answer: {e}"),
             }
         }

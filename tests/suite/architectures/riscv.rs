@@ -81,6 +81,7 @@ impl Program {
             noise: &mut noise,
             setting: &setting,
             for_peers,
+            seed,
             words: Vec::new(),
         };
         code.start();
@@ -172,6 +173,11 @@ impl Setting {
             (_, true) => 1 << 31 | root >> 12,
             (mode, false) => mode << 60 | root >> 12,
         }
+    }
+
+    /// Whether the second page of data does not allow everything.
+    fn restricts(&self, seed: u64) -> bool {
+        self.satp != 0 && !(seed / 8).is_multiple_of(4)
     }
 
     /// Tables that leave addresses as they are. Not all pages allow everything, and not all were accessed.
@@ -309,6 +315,7 @@ struct Code<'a> {
     noise: &'a mut Noise,
     setting: &'a Setting,
     for_peers: bool,
+    seed: u64,
     words: Vec<u8>,
 }
 
@@ -379,11 +386,6 @@ impl Code<'_> {
         self.below(30)
     }
 
-    /// Whether a random address may be that of something which peers have there; lower modes are kept to the memory.
-    fn finds_devices(&self) -> bool {
-        self.for_peers && self.setting.mode == MACHINE
-    }
-
     fn number(&mut self) -> i32 {
         self.noise.below(4096) as i32 - 2048
     }
@@ -391,13 +393,19 @@ impl Code<'_> {
     fn instruction(&mut self) {
         let (rd, rs1, rs2) = (self.target(), self.register(), self.register());
         let (imm, f3) = (self.number(), self.below(8));
+        // Where a misaligned access faults, CPUs differ in the address that they tell of, and a peer may have a device there.
         let base = match self.below(16) {
-            0 if !self.finds_devices() => rs1,
+            0 if !self.for_peers => rs1,
             _ => BASE,
         };
         let multiple = imm & !((1 << (f3 & 3)) - 1);
         let near = if self.below(8) == 0 { imm } else { multiple };
-        let forward = 4 + 2 * self.below(12) as i32;
+        // For peers over one instruction, so that none is entered in its middle: it may be any then, and leave the program.
+        let forward = match self.for_peers {
+            true => 8,
+            false => 4 + 2 * self.below(12) as i32,
+        };
+        let skipped = i(0x13, 0, rd, rd, 1);
         let word = match self.below(27) {
             0..=3 => i(0x13, f3, rd, rs1, imm),
             4 | 5 => {
@@ -438,6 +446,10 @@ impl Code<'_> {
             18 => {
                 let operation =
                     [0, 1, 2, 2, 3, 3, 4, 8, 12, 16, 20, 24, 28][self.below(13) as usize];
+                if self.for_peers && self.setting.restricts(self.seed) {
+                    // QEMU's tell of a load where they cannot read what they would write, and do not look where SC fails.
+                    return;
+                }
                 if self.for_peers && matches!(operation, 2 | 3) {
                     // What comes between them decides in each CPU in another way.
                     self.put([i(0x2f, 2 | f3 & 1, rd, base, 2 << 7)]);
@@ -480,6 +492,17 @@ impl Code<'_> {
                     third << 7 | double << 5 | rs2.cast_signed(),
                 )
             }
+            22 if self.for_peers => {
+                self.put([branch(f3, rs1, rs2, forward), skipped]);
+                return;
+            }
+            23 if self.for_peers => {
+                match self.below(2) {
+                    0 => self.put([jal(rd, forward), skipped]),
+                    _ => self.put([28 << 7 | 0x17, i(0x67, 0, rd, 28, 12), skipped]),
+                }
+                return;
+            }
             22 => branch(f3, rs1, rs2, forward),
             23 => match self.below(3) {
                 0 => jal(rd, forward),
@@ -496,17 +519,26 @@ impl Code<'_> {
             },
             24 => {
                 let csr = [
-                    1, 2, 3, 0x141, 0x142, 0x143, 0x100, 0x300, 0x343, 0x342, 0x104, 0x144, 0x304,
-                    0x344, 0xc00, 0xc01, 0xc02, 0xb00, 0xb02, 0x3b5,
+                    1, 2, 3, 0x142, 0x143, 0x100, 0x300, 0x343, 0x342, 0x104, 0x144, 0x304, 0x344,
+                    0x141, 0xc00, 0xc01, 0xc02, 0xb00, 0xb02, 0x3b5,
                 ];
-                // The last ones count what CPUs do in different ways, or are kept by one program for the next.
-                let known = if self.for_peers { 14 } else { 20 };
+                // Of the last ones QEMU's keeps a bit too many (sepc), they count what CPUs do in different ways, or are kept by one program
+                // for the next.
+                let known = if self.for_peers { 13 } else { 20 };
                 let csr = csr[self.below(known) as usize];
                 // Of those that enable interrupts and tell of them, the software interrupt is what a handler ends.
                 let f3 = match csr {
                     0x104 | 0x144 | 0x304 | 0x344 => 5 + self.below(3),
                     MSTATUS => 6 + self.below(2),
+                    // QEMU's keep the state of vectors that are not there.
+                    SSTATUS if self.for_peers => 6 + self.below(2),
                     _ => f3,
+                };
+                // QEMU's keep an interrupt of a hypervisor that is not there.
+                let rs1 = if matches!(csr, 0x304 | 0x344) {
+                    rs1 & !4
+                } else {
+                    rs1
                 };
                 i(0x73, f3, rd, rs1, csr.cast_signed())
             }
@@ -536,8 +568,17 @@ impl Code<'_> {
                 2 => f3 == 4 && half >> 2 & 31 == 0,
                 _ => false,
             };
-            let finds = quadrant == 0 && f3 != 0 && self.finds_devices();
-            if quadrant != 3 && !jumps && !finds && (quadrant == 0 || rd < 30) {
+            let base = match quadrant {
+                0 if f3 != 0 => Some(8 + (half >> 7 & 7)),
+                2 if f3 & 3 != 0 => Some(2),
+                _ => None,
+            };
+            if quadrant != 3 && !jumps && (quadrant == 0 || rd < 30) {
+                // C.MV
+                if let Some(base) = base.filter(|_| self.for_peers) {
+                    let moved = 0x8002 | base << 7 | (BASE as u16) << 2;
+                    self.words.extend(moved.to_le_bytes());
+                }
                 break half;
             }
         };
