@@ -271,7 +271,7 @@ impl Server {
             FolderJob::Nothing => {}
             FolderJob::CloseAll => self.open.clear(),
             FolderJob::Close { handle } => drop(self.open.remove(handle)),
-            FolderJob::Walk { paths, .. } => return self.walk(paths),
+            FolderJob::Walk { paths } => return self.walk(paths),
             FolderJob::FileSystem { file } => return self.file_system(file),
             FolderJob::Attributes { file } => return self.attributes(file),
             FolderJob::SetAttributes { file, to } => self.set_attributes(file, to)?,
@@ -350,9 +350,7 @@ impl Server {
                 count,
             } => {
                 let mut body = vec![0; 4 + *count as usize];
-                let read = self
-                    .file(file, OFlags::RDONLY)?
-                    .read_at(&mut body[4..], *offset);
+                let read = self.file(file)?.read_at(&mut body[4..], *offset);
                 let read = read.map_err(|e| errno(&e))?;
                 body.truncate(4 + read);
                 body[..4].copy_from_slice(&(read as u32).to_le_bytes());
@@ -360,13 +358,16 @@ impl Server {
             }
             FolderJob::Write { file, offset, data } => {
                 self.may(false)?;
-                let written = self.file(file, OFlags::RDWR)?.write_at(data, *offset);
+                let written = self.file(file)?.write_at(data, *offset);
                 let written = written.map_err(|e| errno(&e))?;
                 return Ok((written as u32).to_le_bytes().to_vec());
             }
             FolderJob::Sync { file } => {
-                if let Some((Open::File(file), _)) = self.open.get(&file.handle) {
-                    file.sync_all().map_err(|e| errno(&e))?;
+                match self.file(file) {
+                    Ok(file) => file.sync_all().map_err(|e| errno(&e))?,
+                    // A folder's names last as those of the host do.
+                    Err(Errno::ISDIR) => {}
+                    Err(error) => return Err(error),
                 }
             }
         }
@@ -426,11 +427,15 @@ impl Server {
         Ok(openat(CWD, link(at), flags, Mode::empty())?.into())
     }
 
-    /// What the device has opened, or the file of this path, opened so.
-    fn file(&mut self, file: &FileRef, flags: OFlags) -> Done<&File> {
+    /// What the device has opened. What was open before a restore, or too long ago, is opened again, for all that it may be for.
+    fn file(&mut self, file: &FileRef) -> Done<&File> {
         if !matches!(self.open.get(&file.handle), Some((Open::File(_), _))) {
             let at = self.at(&file.path)?;
-            let opened = self.again(&at, flags)?;
+            let opened = match self.read_only {
+                true => self.again(&at, OFlags::RDONLY),
+                false => self.again(&at, OFlags::RDWR),
+            };
+            let opened = opened.or_else(|_| self.again(&at, OFlags::RDONLY))?;
             self.keep(file.handle, Open::File(opened));
         }
         self.used += 1;
@@ -562,7 +567,7 @@ impl Server {
         self.may(false)?;
         let has = |bit| to.valid & bit != 0;
         if has(SET_SIZE) {
-            let it = self.file(file, OFlags::RDWR)?;
+            let it = self.file(file)?;
             it.set_len(to.size).map_err(|e| errno(&e))?;
         }
         let at = match self.open.get(&file.handle) {
@@ -729,7 +734,6 @@ mod tests {
         };
         vec![
             FolderJob::Walk {
-                from: Vec::new(),
                 paths: vec![name.clone()],
             },
             FolderJob::Attributes { file: file(path) },
@@ -867,6 +871,30 @@ mod tests {
         assert_eq!(lab.job(made), Err(Errno::EXIST));
         let mode = fs::metadata(lab.above.path().join("shared/new")).unwrap();
         assert_eq!(mode.permissions().mode() & 0o7000, 0);
+    }
+
+    #[test]
+    fn what_was_open_before_a_restore_is_read_and_written() {
+        let mut lab = Lab::new(false);
+        let path = lab.above.path().join("shared/inner/file");
+        fs::write(&path, "before").unwrap();
+        let file = || file("inner/file");
+        let (offset, count) = (0, 6);
+        let read = FolderJob::Read {
+            file: file(),
+            offset,
+            count,
+        };
+        let read = lab.job(read).unwrap();
+        assert_eq!(&read[4..], b"before");
+        let write = FolderJob::Write {
+            file: file(),
+            offset,
+            data: b"after!".to_vec(),
+        };
+        assert_eq!(lab.job(write), Ok(vec![6, 0, 0, 0]));
+        lab.job(FolderJob::Sync { file: file() }).unwrap();
+        assert_eq!(fs::read_to_string(path).unwrap(), "after!");
     }
 
     #[test]

@@ -59,13 +59,8 @@ pub enum FolderJob {
         /// Its number.
         handle: u32,
     },
-    /// Looks for names, each in the folder before.
-    Walk {
-        /// Where the first is.
-        from: Vec<u8>,
-        /// The paths of the files with these names.
-        paths: Vec<Vec<u8>>,
-    },
+    /// Looks for files, each in the folder before.
+    Walk { paths: Vec<Vec<u8>> },
     /// Tells of the file system.
     FileSystem { file: FileRef },
     /// Tells the attributes of a file.

@@ -384,7 +384,6 @@ impl P9 {
                 request.fid = m.u32()?;
                 self.fresh(request.fid)?;
                 FolderJob::Walk {
-                    from: Vec::new(),
                     paths: vec![Vec::new()],
                 }
             }
@@ -519,8 +518,7 @@ impl P9 {
         if to != from {
             self.fresh(to)?;
         }
-        let from = self.path(from)?;
-        let (mut at, mut paths) = (from.clone(), Vec::new());
+        let (mut at, mut paths) = (self.path(from)?, Vec::new());
         for _ in 0..names {
             at = join(&at, m.text()?)?;
             paths.push(at.clone());
@@ -532,7 +530,7 @@ impl P9 {
             self.learn(request, &body);
             return Ok(Step::Answer(body));
         }
-        Ok(Step::Job(FolderJob::Walk { from, paths }))
+        Ok(Step::Job(FolderJob::Walk { paths }))
     }
 
     fn rename(request: &mut Request, from: Vec<u8>, to: Vec<u8>) -> FolderJob {
@@ -693,7 +691,7 @@ mod tests {
             (&["a", ".", "..", "c"], "c"),
         ] {
             let job = send(&mut b, &mut driver, &walk(0, 1, names));
-            let Some(FolderJob::Walk { paths, .. }) = job else {
+            let Some(FolderJob::Walk { paths }) = job else {
                 panic!("{job:?}");
             };
             assert_eq!(paths.last().unwrap(), path.as_bytes());
