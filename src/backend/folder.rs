@@ -245,7 +245,7 @@ impl Server {
         for work in jobs {
             match work {
                 Work::Job(ticket, id, job) => {
-                    let said = say(self.job(&job).map_err(|e| e.raw_os_error() as u32));
+                    let said = say(self.job(&job).map_err(number));
                     answers.push_back((id, said.clone()));
                     if answers.len() > ANSWERS {
                         answers.pop_front();
@@ -666,6 +666,16 @@ fn permissions(mode: u32) -> Mode {
 /// A text as 9P has it.
 fn text(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u16).to_le_bytes()[..], bytes].concat()
+}
+
+/// The number of an error. Above 34 not all of Linux's architectures have the same: what has a twin below is told by that.
+fn number(error: Errno) -> u32 {
+    let twin = match error {
+        Errno::NOTEMPTY => Errno::EXIST,
+        Errno::DQUOT => Errno::NOSPC,
+        error => error,
+    };
+    twin.raw_os_error() as u32
 }
 
 fn errno(error: &io::Error) -> Errno {

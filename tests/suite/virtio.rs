@@ -46,10 +46,10 @@ fn shares_files(console: &mut Console, shared: &Path) {
     std::fs::write(shared.parent().unwrap().join("secret"), "not the guest's\n").unwrap();
     std::os::unix::fs::symlink("../secret", shared.join("out")).unwrap();
     let mut run = |command: &str| console.run(command, PROMPT);
-    let mount = "mkdir /s; mount -t 9p -o trans=virtio,version=9p2000.L share0 /s; cd /s; ls | cat; cat from-host; cat out ../s/../secret 2>&1 | grep -c such";
-    assert_eq!(run(mount), "from-host\nout\nof the host\n2\n");
+    let mount = "mkdir /s; mount -t 9p -o trans=virtio,version=9p2000.L share0 /s; cd /s; ls | cat; ls -l 2>&1 | wc -l; cat from-host; cat out ../s/../secret 2>&1 | grep -c such";
+    assert_eq!(run(mount), "from-host\nout\n3\nof the host\n2\n");
     // All that programs do to files.
-    const WORK: &str = "cp -r /usr/sbin tree; (cd /usr/sbin; find . -type f -exec md5sum {} + | sort) > sums; mkdir -p a/b; mv tree a/b; ln -s b/tree a/link; ln sums a/other; chmod 600 sums; touch -d @1000000000 a/other; echo more >> a/new; truncate -s 1000000 a/new; (cd a/link; md5sum --quiet -c /s/sums) && echo all as written; rmdir a 2>&1 | wc -l; rm a/new; stat -c '%a %h %Y' sums; readlink a/link";
+    const WORK: &str = "cp -r /usr/sbin tree; (cd /usr/sbin; find . -type f -exec md5sum {} + | sort) > sums; mkdir -p a/b; mv tree a/b; ln -s b/tree a/link; ln sums a/other; chmod 600 sums; touch -d @1000000000 a/other; echo more >> a/new; truncate -s 1000000 a/new; (cd a/link; md5sum --quiet -c /s/sums) && echo all as written; rmdir a 2>&1 | grep -c exists; rm a/new; stat -c '%a %h %Y' sums; readlink a/link";
     assert_eq!(run(WORK), "all as written\n1\n600 2 1000000000\nb/tree\n");
     // A file without a name is still there for who has it open.
     const GONE: &str = "exec 3> gone 4< gone; rm gone; echo of nobody >&3; cat <&4; exec 3>&- 4<&-; ls | wc -l; cd; umount /s; rmdir /s";

@@ -8,12 +8,14 @@ pub const LONGEST_PATH: usize = 4096;
 /// Bytes of a name at most.
 pub const LONGEST_NAME: usize = 255;
 
-// Numbers of errors that devices give themselves; they are Linux's.
+// Numbers of errors that devices give themselves; they are Linux's, of most architectures where they are above 34.
+pub const EPERM: u32 = 1;
 pub const EIO: u32 = 5;
 pub const EBADF: u32 = 9;
 pub const EINVAL: u32 = 22;
 pub const EMFILE: u32 = 24;
 pub const ENAMETOOLONG: u32 = 36;
+pub const ENODATA: u32 = 61;
 pub const EOPNOTSUPP: u32 = 95;
 
 /// A file of a folder.

@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 
 use solderless_model::folder::{
-    Attributes, EBADF, EINVAL, EMFILE, ENAMETOOLONG, EOPNOTSUPP, FileRef, FolderJob, LONGEST_NAME,
-    LONGEST_PATH, hear,
+    Attributes, EBADF, EINVAL, EMFILE, ENAMETOOLONG, ENODATA, EOPNOTSUPP, EPERM, FileRef,
+    FolderJob, LONGEST_NAME, LONGEST_PATH, hear,
 };
 use solderless_model::{
     Cx, Job, JobId, LONGEST_JOB, Outcome, PropError, Slot, SlotId, SlotKind, State, StateError,
@@ -47,10 +47,13 @@ const TSTATFS: u8 = 8;
 const TLOPEN: u8 = 12;
 const TLCREATE: u8 = 14;
 const TSYMLINK: u8 = 16;
+const TMKNOD: u8 = 18;
 const TRENAME: u8 = 20;
 const TREADLINK: u8 = 22;
 const TGETATTR: u8 = 24;
 const TSETATTR: u8 = 26;
+const TXATTRWALK: u8 = 30;
+const TXATTRCREATE: u8 = 32;
 const TREADDIR: u8 = 40;
 const TFSYNC: u8 = 50;
 const TLOCK: u8 = 52;
@@ -483,6 +486,18 @@ impl P9 {
             TFSYNC => FolderJob::Sync {
                 file: self.file(m.u32()?)?,
             },
+            TXATTRWALK => {
+                let (from, to) = (m.u32()?, m.u32()?);
+                if !m.text()?.is_empty() {
+                    return Err(ENODATA);
+                }
+                // The list of them is empty.
+                self.fresh(to)?;
+                let path = self.path(from)?;
+                self.fids.push(Fid { number: to, path });
+                return Ok(Step::Answer(vec![0; 8]));
+            }
+            TMKNOD | TXATTRCREATE => return Err(EPERM),
             TLOCK => {
                 self.path(m.u32()?)?;
                 return Ok(Step::Answer(vec![0]));
@@ -725,7 +740,12 @@ mod tests {
                 EINVAL,
             ),
             (message(TGETATTR, &[&[0; 3]]), EINVAL),
-            (message(30, &[&[0; 20]]), EOPNOTSUPP),
+            (
+                message(30, &[&number(0), &number(9), &text("user.a")]),
+                ENODATA,
+            ),
+            (message(TMKNOD, &[&[0; 20]]), EPERM),
+            (message(98, &[&[0; 20]]), EOPNOTSUPP),
         ] {
             assert_eq!(send(&mut b, &mut driver, &bytes), None, "{bytes:?}");
             assert_eq!(
