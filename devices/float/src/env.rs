@@ -129,6 +129,10 @@ pub struct Env {
     pub flush_results: bool,
     /// Whether underflow traps: then a tiny result raises it even if exact (7.5, alternate exception handling).
     pub traps_underflow: bool,
+    /// Whether a result that is too large has its exponent made smaller, and one that is tiny made larger, by three times two to
+    /// the power of the exponent's bits less two, for who handles the exception: the x87 with overflow or underflow unmasked
+    /// (IEEE 754-1985, 7.3 and 7.4). Overflow and underflow.
+    pub wraps: (bool, bool),
     /// What the architecture has decided.
     pub policy: &'static Policy,
 }
@@ -142,6 +146,7 @@ impl Env {
             flush_inputs: false,
             flush_results: false,
             traps_underflow: false,
+            wraps: (false, false),
             policy,
         }
     }

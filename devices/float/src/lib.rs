@@ -17,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+mod elementary;
 mod env;
 mod exact;
 mod format;

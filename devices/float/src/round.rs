@@ -25,6 +25,11 @@ impl Shape {
         }
     }
 
+    /// What an exponent is changed by for who handles an overflow or underflow.
+    const fn wrap(self) -> u32 {
+        3 * (self.top_exponent + 1) / 4
+    }
+
     #[inline]
     fn at_most(self, precision: Precision) -> Self {
         Self {
@@ -124,6 +129,11 @@ impl Env {
         if exponent >= 1 {
             let exponent = exponent.cast_unsigned() + u32::from(carry);
             if exponent >= shape.top_exponent {
+                let wrapped = exponent.wrapping_sub(shape.wrap());
+                if self.wraps.0 && wrapped < shape.top_exponent {
+                    let packed = packed(wrapped, value >> u32::from(carry));
+                    return (packed, flags | Flags::OVERFLOW);
+                }
                 return self.overflow(shape, negative);
             }
             return (packed(exponent, value >> u32::from(carry)), flags);
@@ -134,6 +144,11 @@ impl Env {
         };
         if tiny && self.flush_results {
             return (packed(0, 0), Flags::UNDERFLOW | Flags::INEXACT);
+        }
+        let wrapped = exponent + i32::from(carry) + shape.wrap().cast_signed();
+        if tiny && self.wraps.1 && wrapped > 0 {
+            let packed = packed(wrapped.cast_unsigned(), value >> u32::from(carry));
+            return (packed, flags | Flags::UNDERFLOW);
         }
         let sig = shift_right_sticky(sig, exponent.abs_diff(1));
         let Rounded { value, mut flags } = self.round_off(negative, sig, shift);
