@@ -196,6 +196,7 @@ pub fn draft07() -> schemars::SchemaGenerator {
 pub static TYPES: &[Entry] = &[
     entry::<solderless_pci::Piix3Isa>(),
     entry::<solderless_acpi::Piix4Pm>(),
+    entry::<solderless_intc::ApicBus>(),
     entry::<solderless_storage::Pflash>(),
     entry::<solderless_net::E1000>(),
     entry::<solderless_platform::Exit>(),

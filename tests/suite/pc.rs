@@ -20,17 +20,17 @@ fn the_rom_says_what_it_found() {
         (
             "486",
             "2MiB",
-            "CPU   GenuineIntel (00000480),\nRAM   2 MiB\n",
+            "CPU   GenuineIntel (00000480), fpu\nRAM   2 MiB\n",
         ),
         (
             "pentium3",
             "64MiB",
-            "CPU   GenuineIntel (00000683), pse tsc msr pae cx8 sep pge cmov\nRAM   64 MiB\n",
+            "CPU   GenuineIntel (00000683), fpu pse tsc msr pae cx8 apic sep mtrr pge cmov mmx fxsr sse\nRAM   64 MiB\n",
         ),
         (
             "qemu64",
             "256MiB",
-            "CPU   QEMU Virtual CPU version 2.5+ (00060fb1), pse tsc msr pae cx8 sep pge cmov syscall nx lm\nRAM   256 MiB\n",
+            "CPU   QEMU Virtual CPU version 2.5+ (00060fb1), fpu pse tsc msr pae cx8 apic sep mtrr pge cmov mmx fxsr sse sse2 syscall nx lm\nRAM   256 MiB\n",
         ),
     ] {
         for engine in ["interp", "jit"] {

@@ -95,8 +95,8 @@ type Key = (u64, u64);
 
 /// A table from virtual pages to guest memory, 64-bit addresses.
 ///
-/// An access either hits or misses, and the CPU then asks the machine. Misaligned addresses always miss. Values are
-/// little-endian numbers, as in [`Ram`].
+/// An access either hits or misses, and the CPU then asks the machine. Misaligned addresses miss, but for the accesses that are
+/// for them. Values are little-endian numbers, as in [`Ram`].
 pub struct WideTlb {
     /// The table of the address space that was [selected](WideTlb::select), or [`EMPTY`].
     view: *const Entry,
@@ -175,6 +175,38 @@ impl WideTlb {
     access!(read_u16, write_u16, u16);
     access!(read_u32, write_u32, u32);
     access!(read_u64, write_u64, u64);
+
+    /// Whether a value of so many bytes is within a page, and which way to the host's memory there is then; `None` is a miss.
+    #[inline(always)]
+    fn anywhere(&self, va: u64, size: u64, write: bool) -> Option<u64> {
+        // SAFETY: a view has as many entries as there are places.
+        let entry = unsafe { &*self.view.add(place(va)) };
+        let tag = if write { entry.write } else { entry.read };
+        let inside = va % PAGE <= PAGE - size;
+        (tag == va & !(PAGE - 1) && inside).then(|| entry.base.wrapping_add(va))
+    }
+
+    /// Reads a value of so many bytes that may be unaligned; `None` is a miss, as it is across pages.
+    #[inline(always)]
+    #[must_use]
+    pub fn read_unaligned<const SIZE: usize>(&self, va: u64) -> Option<[u8; SIZE]> {
+        let at = self.anywhere(va, SIZE as u64, false)? as *const [u8; SIZE];
+        // SAFETY: an entry was put there by `fill` for a whole page of a block in `blocks`, and the access lies in it.
+        Some(unsafe { at.read_unaligned() })
+    }
+
+    /// Writes one; `false` is a miss and nothing is written.
+    #[inline(always)]
+    #[must_use]
+    pub fn write_unaligned<const SIZE: usize>(&mut self, va: u64, value: [u8; SIZE]) -> bool {
+        let Some(at) = self.anywhere(va, SIZE as u64, true) else {
+            return false;
+        };
+        // SAFETY: as for reading; `fill` makes an entry for writing only on request, and no Rust reference to guest memory
+        // exists.
+        unsafe { (at as *mut [u8; SIZE]).write_unaligned(value) };
+        true
+    }
 
     /// The physical address of a naturally aligned value of so many bytes that may be read, or written; `None` is a miss.
     #[inline(always)]
@@ -306,6 +338,10 @@ mod tests {
         assert_eq!(tlb.physical(HIGH + 12, 8, false), None);
         assert_eq!(tlb.physical(HIGH + 8, 8, true), None);
         assert_eq!(tlb.read_u32(HIGH + 10), None);
+        assert_eq!(tlb.read_unaligned(HIGH + 9), Some([0x77, 0x66, 0x55, 0x44]));
+        assert_eq!(tlb.read_unaligned(HIGH + PAGE - 4), Some([0; 4]));
+        assert_eq!(tlb.read_unaligned::<4>(HIGH + PAGE - 3), None);
+        assert!(!tlb.write_unaligned(HIGH + 9, [0; 4]));
         assert!(!tlb.write_u32(HIGH + 8, 0));
         // Another page at the same place.
         assert_eq!(tlb.read_u64((HIGH + 8) & 0xffff_ffff), None);
@@ -315,6 +351,9 @@ mod tests {
         assert_eq!(tlb.read_u8(HIGH + 15), Some(0x11));
         tlb.fill((HIGH, PAGE), (&ram, PAGE), (false, true), PAGE);
         assert_eq!(tlb.read_u8(HIGH + 15), None);
+        assert!(tlb.write_unaligned(HIGH + 21, [7, 8]));
+        assert!(!tlb.write_unaligned(HIGH + PAGE - 1, [7, 8]));
+        assert_eq!(ram.read_u16(PAGE + 21), Ok(0x807));
         assert!(tlb.write_u8(HIGH + 15, 5));
         assert_eq!(ram.read_u8(PAGE + 15), Ok(5));
         tlb.protect(&ram, PAGE + 100);

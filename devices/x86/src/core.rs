@@ -3,6 +3,8 @@
 use solderless_engine::{CodeAt, Vcpu};
 use solderless_model::{Cx, State};
 
+use crate::apic::Apic;
+use crate::fpu::Fpu;
 use crate::inst::{mask, sign_extend};
 use crate::model::{Identity, feature};
 use crate::trap::Fault;
@@ -50,6 +52,8 @@ pub mod cr4 {
     pub const PSE: u64 = 1 << 4;
     pub const PAE: u64 = 1 << 5;
     pub const PGE: u64 = 1 << 7;
+    pub const OSFXSR: u64 = 1 << 9;
+    pub const OSXMMEXCPT: u64 = 1 << 10;
     pub const SMEP: u64 = 1 << 20;
     pub const SMAP: u64 = 1 << 21;
 }
@@ -163,6 +167,11 @@ pub struct Msrs {
     pub sysenter_eip: u64,
     /// What is added to the clock to get the time stamp counter.
     pub tsc_offset: u64,
+    pub pat: u64,
+    /// IA32_MTRR_DEF_TYPE, and the variable and the fixed ranges in the order of their numbers.
+    pub mtrr_type: u64,
+    pub mtrr_variable: [u64; 16],
+    pub mtrr_fixed: [u64; 11],
 }
 
 /// What a number in [`Core::attention`] asks for.
@@ -193,16 +202,28 @@ pub struct Core {
     pub cr2: u64,
     pub cr3: u64,
     pub cr4: u64,
-    /// The task priority register.
-    pub cr8: u64,
     pub dr: [u64; 8],
     pub msrs: Msrs,
+    /// The registers of x87, MMX and SSE.
+    pub fpu: Fpu,
+    pub apic: Apic,
     /// It has executed HLT, and no interrupt has come since.
     pub halted: bool,
     /// An exception could not be delivered: it waits for a reset.
     pub shut_down: bool,
     /// An NMI has come and was not taken yet.
     pub nmi_pending: bool,
+    /// An SMI has come and was not taken yet.
+    pub smi_pending: bool,
+    /// It is in system management mode, whose handler and saved registers are behind an address; and whether NMIs were blocked
+    /// before.
+    pub smm: bool,
+    pub smbase: u32,
+    pub nmi_before_smm: bool,
+    /// Address line 20 has been open, so that somebody drives it.
+    pub gated: bool,
+    /// It is closed: the bit is zero in physical addresses.
+    pub a20_closed: bool,
     /// No NMI is taken until IRET.
     pub nmi_blocked: bool,
     /// See [`attention`].
@@ -233,6 +254,8 @@ pub struct Core {
     pub mode: u8,
     #[state(skip = "derived: what code is looked up with, besides its page")]
     pub code_key: u64,
+    #[state(skip = "derived: SSE's instructions can be executed")]
+    pub sse: bool,
     #[state(skip = "EFLAGS.TF as the instruction that is executed has found it")]
     pub stepping: bool,
 }
@@ -272,7 +295,6 @@ impl Core {
             cr2: 0,
             cr3: 0,
             cr4: 0,
-            cr8: 0,
             dr: [0, 0, 0, 0, 0, 0, 0xffff_0ff0, 0x400],
             msrs: Msrs {
                 efer: 0,
@@ -285,10 +307,22 @@ impl Core {
                 sysenter_esp: 0,
                 sysenter_eip: 0,
                 tsc_offset: 0,
+                pat: 0x0007_0406_0007_0406,
+                mtrr_type: 0,
+                mtrr_variable: [0; 16],
+                mtrr_fixed: [0; 11],
             },
+            fpu: Fpu::new(),
+            apic: Apic::new(identity.apic_id, identity.has(feature::APIC)),
             halted: false,
             shut_down: false,
             nmi_pending: false,
+            smi_pending: false,
+            smm: false,
+            smbase: crate::smm::BASE,
+            nmi_before_smm: false,
+            gated: false,
+            a20_closed: false,
             nmi_blocked: false,
             attention: 0,
             vcpu: Vcpu::new(identity.clock.0),
@@ -302,10 +336,38 @@ impl Core {
             flat: [false; 6],
             mode: 0,
             code_key: 0,
+            sse: false,
             stepping: false,
         };
         core.mode_changed();
         core
+    }
+
+    /// After INIT: as out of reset, but for caches, x87 and SSE, the model-specific registers and the local APIC.
+    pub fn reset_by_init(&mut self) {
+        let mut fresh = Self::new(self.identity);
+        std::mem::swap(&mut fresh.vcpu, &mut self.vcpu);
+        fresh.fpu = self.fpu.clone();
+        fresh.apic = self.apic.clone();
+        fresh.smbase = self.smbase;
+        fresh.msrs = Msrs {
+            efer: 0,
+            ..self.msrs.clone()
+        };
+        fresh.cr0 = self.cr0 & (cr0::CD | cr0::NW) | cr0::ET;
+        (fresh.gated, fresh.a20_closed, fresh.intr) = (self.gated, self.a20_closed, self.intr);
+        *self = fresh;
+        self.vcpu.forget_pages();
+        self.mode_changed();
+    }
+
+    /// A physical address as address line 20 lets it through.
+    #[inline]
+    pub fn by_a20(&self, pa: u64) -> u64 {
+        match self.a20_closed {
+            true => pa & !(1 << 20),
+            false => pa,
+        }
     }
 
     pub fn is(&self, cr0: u64) -> bool {
@@ -417,13 +479,15 @@ impl Core {
             let down = seg.access & (access::CODE | access::DC) == access::DC;
             *flat = writable && !down && !seg.is(access::CODE) && seg.limit == u32::MAX;
         }
+        self.sse = self.is4(cr4::OSFXSR) && !self.is(cr0::EM | cr0::TS);
         // A code segment that is read through is looked at.
         let paging = u8::from(self.is(cr0::PG));
         let bits = self.bits.trailing_zeros() as u8 - 4;
         let step = u8::from(self.flags & flag::TF != 0);
-        self.mode = bits | paging << 2 | step << 3;
+        let closed = u8::from(self.a20_closed);
+        self.mode = bits | paging << 2 | step << 3 | closed << 4;
         let user = u64::from(self.cpl == 3);
-        self.code_key = u64::from(self.mode) | user << 4;
+        self.code_key = u64::from(self.mode) | user << 5;
         let relevant = |on: bool, bit: u32| u64::from(on) << bit;
         let smap = self.is4(cr4::SMAP) && self.flags & flag::AC == 0;
         let key = user
@@ -518,17 +582,35 @@ impl Core {
     /// Whether a condition holds, by its number in the encoding.
     #[inline]
     pub fn condition(&self, number: u8) -> bool {
-        let f = self.look_at_flags();
-        let is = |bit: u64| f & bit != 0;
-        let holds = match number >> 1 {
-            0 => is(flag::OF),
-            1 => is(flag::CF),
-            2 => is(flag::ZF),
-            3 => is(flag::CF | flag::ZF),
-            4 => is(flag::SF),
-            5 => is(flag::PF),
-            6 => is(flag::SF) != is(flag::OF),
-            _ => is(flag::ZF) || is(flag::SF) != is(flag::OF),
+        let holds = match self.lazy {
+            true => {
+                let (zero, sign) = (self.result == 0, (self.result as i64) < 0);
+                let carry = self.carries >> 63 != 0;
+                let overflow = ((self.carries << 1 ^ self.carries) as i64) < 0;
+                match number >> 1 {
+                    0 => overflow,
+                    1 => carry,
+                    2 => zero,
+                    3 => carry || zero,
+                    4 => sign,
+                    5 => self.arithmetic() & flag::PF != 0,
+                    6 => sign != overflow,
+                    _ => zero || sign != overflow,
+                }
+            }
+            false => {
+                let is = |bit: u64| self.flags & bit != 0;
+                match number >> 1 {
+                    0 => is(flag::OF),
+                    1 => is(flag::CF),
+                    2 => is(flag::ZF),
+                    3 => is(flag::CF | flag::ZF),
+                    4 => is(flag::SF),
+                    5 => is(flag::PF),
+                    6 => is(flag::SF) != is(flag::OF),
+                    _ => is(flag::ZF) || is(flag::SF) != is(flag::OF),
+                }
+            }
         };
         holds != (number & 1 != 0)
     }
@@ -546,6 +628,8 @@ impl Core {
             (feature::PSE, cr4::PSE),
             (feature::PAE, cr4::PAE),
             (feature::PGE, cr4::PGE),
+            (feature::FXSR, cr4::OSFXSR),
+            (feature::SSE, cr4::OSXMMEXCPT),
             (feature::SMEP, cr4::SMEP),
             (feature::SMAP, cr4::SMAP),
         ];

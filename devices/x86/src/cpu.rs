@@ -4,7 +4,7 @@ use solderless_engine::Engine;
 use solderless_model::registers::{Register, Value};
 use solderless_model::{
     self as model, BuildError, BusKind, Cpu, Cx, Device, EngineInfo, Interface, Model, Pin, Pins,
-    Processor, PropError, State, StateError, Stop, Stops, Wires, connections,
+    Processor, PropError, State, StateError, Stop, Stops, TimerId, Wires, connections,
 };
 
 use crate::boot::X86;
@@ -17,6 +17,11 @@ connections! {
     fn connections(_: &Props) on BusKind::System;
     input INTR = Pins::named("intr").optional();
     input NMI = Pins::named("nmi").optional();
+    input APIC = Pins::named("apic").optional();
+    input SMI = Pins::named("smi").optional();
+    input A20 = Pins::named("a20").optional();
+    output FERR = Pins::named("ferr").optional();
+    output SMIACT = Pins::named("smiact").optional();
 }
 
 /// The CPU.
@@ -29,7 +34,7 @@ pub struct X86Cpu {
 
 impl Model for X86Cpu {
     const TYPE: &'static str = "x86_64-cpu";
-    const SUMMARY: &'static str = "x86 CPU: 486 to x86-64, integer instructions";
+    const SUMMARY: &'static str = "x86 CPU: 486 to x86-64 with SSE4.2";
     type Props = Props;
 
     fn interface(props: &Props) -> Result<Interface, PropError> {
@@ -59,14 +64,21 @@ impl Device for X86Cpu {
         *self.core = Core::new(self.core.identity);
         self.core.vcpu.instructions = instructions;
         self.core.vcpu.halts = halts;
+        cx.set(FERR, false);
+        cx.set(SMIACT, false);
         self.core.sample(cx);
     }
 
     fn line(&mut self, cx: &mut Cx<'_>, pin: Pin, high: bool) {
         if pin == NMI && high {
-            self.core.nmi_pending = true;
+            self.core.non_maskable();
         }
+        self.core.smi_pending |= pin == SMI && high;
         self.core.sample(cx);
+    }
+
+    fn timer(&mut self, cx: &mut Cx<'_>, _: TimerId) {
+        self.core.apic_timer(cx);
     }
 
     fn processor(&mut self) -> Option<&mut dyn Processor> {
@@ -78,6 +90,7 @@ impl Device for X86Cpu {
         core.vcpu.restored()?;
         core.restored().map_err(StateError::new)?;
         self.engine.clear(core);
+        core.arm_timer(cx);
         core.sample(cx);
         Ok(())
     }
@@ -85,8 +98,34 @@ impl Device for X86Cpu {
 
 impl Core {
     /// Looks at the inputs.
-    pub fn sample(&mut self, cx: &Cx<'_>) {
+    pub fn sample(&mut self, cx: &mut Cx<'_>) {
         self.intr = cx.level(INTR);
+        if self.has_apic() {
+            self.local_inputs(self.intr);
+            if cx.level(APIC) {
+                self.receive(cx);
+            }
+        }
+        let open = cx.level(A20);
+        self.gated |= open;
+        if self.a20_closed == (self.gated && !open) {
+            return;
+        }
+        self.a20_closed = !open;
+        self.vcpu.forget_pages();
+        self.mode_changed();
+    }
+
+    /// Drives SMIACT#, by which the host bridge knows what memory is meant, and has that be so before the next access.
+    pub fn show_smm(&self, cx: &mut Cx<'_>) {
+        cx.set(SMIACT, self.smm);
+        // Lines settle behind an access.
+        let _ = cx.bus_read(self.smbase.into(), 4);
+    }
+
+    /// Drives FERR#, by which boards have the x87's exceptions interrupt.
+    pub fn drive_ferr(&self, cx: &mut Cx<'_>, high: bool) {
+        cx.set(FERR, high);
     }
 }
 

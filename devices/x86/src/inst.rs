@@ -28,6 +28,12 @@ pub enum Operand {
     Seg(u8),
     Control(u8),
     Debug(u8),
+    /// A register of the x87's stack, from its top.
+    St(u8),
+    /// One of MMX.
+    Mm(u8),
+    /// One of SSE.
+    Xmm(u8),
 }
 
 /// An address in memory: a segment, and what is added.
@@ -54,7 +60,7 @@ pub struct Inst {
     pub memory: Address,
     /// The immediate operand; of a branch, what is added to the address behind it; of a far one, the offset.
     pub imm: u64,
-    /// A second one: ENTER's, and the selector of a far branch.
+    /// A second one: ENTER's, the selector of a far branch, and of an x87 instruction the eleven bits of its opcode.
     pub imm2: u16,
     /// Bytes of the operands.
     pub size: u8,
@@ -173,12 +179,18 @@ impl Straight for Block {
     }
 }
 
+/// What some bytes are without instructions that came later: hints are those that do nothing, TZCNT is BSF, and LZCNT is BSR.
+const OPTIONS: u32 = DecoderOptions::FORCE_RESERVED_NOP
+    | DecoderOptions::NO_MPFX_0FBC
+    | DecoderOptions::NO_MPFX_0FBD
+    | DecoderOptions::NO_WBNOINVD;
+
 /// Decodes straight code of so many bits, up to `most` instructions; `None` if the bytes do not suffice for the first one.
 pub fn decode(bits: u32, features: u64, bytes: &Bytes<'_>, most: usize) -> Option<Block> {
     let mut buffer = [0; LONGEST * MOST];
     let there = bytes.copy(0, &mut buffer);
     let code = buffer.get(..there)?;
-    let mut decoder = Decoder::with_ip(bits, code, 0, DecoderOptions::NONE);
+    let mut decoder = Decoder::with_ip(bits, code, 0, OPTIONS);
     let mut insts = Vec::new();
     let mut raw = Instruction::default();
     while insts.len() < most.min(MOST) && decoder.can_decode() {
@@ -186,16 +198,41 @@ pub fn decode(bits: u32, features: u64, bytes: &Bytes<'_>, most: usize) -> Optio
         if decoder.last_error() == DecoderError::NoMoreBytes {
             break;
         }
-        let inst = Inst {
+        let mut inst = Inst {
             index_in_block: insts.len() as u8,
             ..lower(&raw, bits, features)
         };
+        if raw.cpuid_features().iter().any(|of| is_x87(*of)) {
+            let from = usize::from(inst.at);
+            inst.imm2 = x87_opcode(code.get(from..from + raw.len()).unwrap_or_default());
+        }
         insts.push(inst);
         if inst.ends {
             break;
         }
     }
     (!insts.is_empty()).then_some(Block { insts })
+}
+
+/// Whether an instruction that needs this is one of the x87's.
+fn is_x87(needed: CpuidFeature) -> bool {
+    matches!(
+        needed,
+        CpuidFeature::FPU
+            | CpuidFeature::FPU287
+            | CpuidFeature::FPU287XL_ONLY
+            | CpuidFeature::FPU387
+            | CpuidFeature::FPU387SL_ONLY
+    )
+}
+
+/// The eleven bits by which the x87 knows an instruction: of its first byte the last three, and all of its second.
+fn x87_opcode(code: &[u8]) -> u16 {
+    let escape = code.iter().position(|byte| byte & 0xf8 == 0xd8);
+    match escape.and_then(|at| code.get(at..at + 2)) {
+        Some([first, second]) => u16::from(first & 7) << 8 | u16::from(*second),
+        _ => 0,
+    }
 }
 
 /// Whether a CPU with these features has an instruction.
@@ -208,6 +245,7 @@ fn there(raw: &Instruction, features: u64) -> bool {
             | CpuidFeature::INTEL286
             | CpuidFeature::INTEL386
             | CpuidFeature::INTEL486
+            | CpuidFeature::SMM
             | CpuidFeature::PAUSE => 0,
             // On those that have SYSCALL or CMOV, and harmless elsewhere.
             CpuidFeature::MULTIBYTENOP => feature::CMOV,
@@ -221,6 +259,18 @@ fn there(raw: &Instruction, features: u64) -> bool {
             CpuidFeature::SEP => feature::SEP,
             CpuidFeature::SYSCALL => feature::SYSCALL,
             CpuidFeature::POPCNT => feature::POPCNT,
+            needed if is_x87(*needed) => 0,
+            CpuidFeature::MMX => feature::MMX,
+            CpuidFeature::FXSR => feature::FXSR,
+            CpuidFeature::SSE => feature::SSE,
+            CpuidFeature::SSE2 => feature::SSE2,
+            CpuidFeature::CLFSH => feature::CLFLUSH,
+            CpuidFeature::SSE3 => feature::SSE3,
+            CpuidFeature::SSSE3 => feature::SSSE3,
+            CpuidFeature::SSE4_1 => feature::SSE4_1,
+            CpuidFeature::SSE4_2 => feature::SSE4_2,
+            CpuidFeature::AES => feature::AES,
+            CpuidFeature::PCLMULQDQ => feature::PCLMULQDQ,
             CpuidFeature::SMAP => feature::SMAP,
             _ => return false,
         };
@@ -248,6 +298,9 @@ fn register(register: Register) -> Operand {
         .or_else(|| among(ES, GS).map(Operand::Seg))
         .or_else(|| among(CR0, CR15).map(Operand::Control))
         .or_else(|| among(DR0, DR15).map(Operand::Debug))
+        .or_else(|| among(ST0, ST7).map(Operand::St))
+        .or_else(|| among(MM0, MM7).map(Operand::Mm))
+        .or_else(|| among(XMM0, XMM15).map(Operand::Xmm))
         .unwrap_or(Operand::None)
 }
 

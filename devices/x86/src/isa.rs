@@ -47,7 +47,7 @@ impl Isa for X86 {
     }
 
     fn direct(core: &Core, va: u64) -> Option<u64> {
-        (!core.is(cr0::PG)).then_some(va)
+        (!core.is(cr0::PG)).then(|| core.by_a20(va))
     }
 
     fn translated(core: &Core, _: u64) -> bool {
@@ -105,11 +105,12 @@ impl Isa for X86 {
     }
 
     fn poll(core: &mut Core, cx: &mut Cx<'_>) -> Option<Stop> {
-        if core.shut_down || core.halted && !core.wakes() {
+        if core.sleeps() {
             return Some(Stop::Wait);
         }
         core.interrupt(cx);
-        None
+        // It may have been told to wait until another has it start.
+        core.sleeps().then_some(Stop::Wait)
     }
 
     fn settle(core: &mut Core) {

@@ -27,6 +27,9 @@ impl Core {
             memory: None,
             writable: true,
         };
+        if self.apic.claims(mapping.pa) {
+            return Ok(place);
+        }
         if let Physical::Memory {
             ram,
             offset,
@@ -55,7 +58,11 @@ impl Core {
         }
         self.attention |= attention::EVENT;
         for (at, piece) in pieces(place.pa, to.len()) {
-            let value = cx.bus_read(place.pa + at as u64, piece);
+            let at_bus = place.pa + at as u64;
+            let value = match self.apic.claims(at_bus) {
+                true => Ok(self.apic_lanes(cx, at_bus)),
+                false => cx.bus_read(at_bus, piece),
+            };
             // Nobody drives the lines where nothing answers.
             let value = value.unwrap_or(u64::MAX).to_le_bytes();
             let to = to.iter_mut().skip(at).take(piece.into());
@@ -81,9 +88,22 @@ impl Core {
                 .iter_mut()
                 .zip(from)
                 .for_each(|(to, from)| *to = *from);
+            let (at, value) = (place.pa + at as u64, u64::from_le_bytes(value));
+            if self.apic.claims(at) {
+                // Registers have 16 bytes each, of which the first four are something.
+                if at & 15 == 0 {
+                    self.apic_write(cx, at, value as u32);
+                }
+                continue;
+            }
             // What nobody takes is lost.
-            let _ = cx.bus_write(place.pa + at as u64, piece, u64::from_le_bytes(value));
+            let _ = cx.bus_write(at, piece, value);
         }
+    }
+
+    /// What is at an address of the local APIC's registers.
+    fn apic_lanes(&mut self, cx: &Cx<'_>, at: u64) -> u64 {
+        u64::from(self.apic_read(cx, at & 0xff0)) >> (8 * (at & 15)).min(63)
     }
 
     /// Reads bytes at a linear address, for user or supervisor mode.
@@ -181,11 +201,16 @@ impl Core {
     /// An exception, or a debugger wants the CPU to stop here.
     #[inline(always)]
     pub fn load(&mut self, cx: &mut Cx<'_>, op: &Op, va: u64, size: u8) -> Result<u64, Leave> {
+        let wide = &self.vcpu.wide;
         let known = match size {
-            1 => self.vcpu.wide.read_u8(va).map(u64::from),
-            2 => self.vcpu.wide.read_u16(va).map(u64::from),
-            4 => self.vcpu.wide.read_u32(va).map(u64::from),
-            _ => self.vcpu.wide.read_u64(va),
+            1 => wide.read_u8(va).map(u64::from),
+            2 => wide
+                .read_unaligned(va)
+                .map(|b| u16::from_le_bytes(b).into()),
+            4 => wide
+                .read_unaligned(va)
+                .map(|b| u32::from_le_bytes(b).into()),
+            _ => wide.read_unaligned(va).map(u64::from_le_bytes),
         };
         match known {
             Some(value) => Ok(value),
@@ -222,7 +247,7 @@ impl Core {
         access: Access,
     ) -> Result<u64, Leave> {
         if self.vcpu.watches() {
-            self.stop_if_watched(cx, op, va, size, access == Access::Write)?;
+            self.stop_if_watched(cx, op, va, size.into(), access == Access::Write)?;
         }
         self.advance_to(op, cx);
         Ok(self.read_number(cx, va, size, self.cpl == 3, access)?)
@@ -241,11 +266,12 @@ impl Core {
         size: u8,
         value: u64,
     ) -> Result<(), Leave> {
+        let wide = &mut self.vcpu.wide;
         let known = match size {
-            1 => self.vcpu.wide.write_u8(va, value as u8),
-            2 => self.vcpu.wide.write_u16(va, value as u16),
-            4 => self.vcpu.wide.write_u32(va, value as u32),
-            _ => self.vcpu.wide.write_u64(va, value),
+            1 => wide.write_u8(va, value as u8),
+            2 => wide.write_unaligned(va, (value as u16).to_le_bytes()),
+            4 => wide.write_unaligned(va, (value as u32).to_le_bytes()),
+            _ => wide.write_unaligned(va, value.to_le_bytes()),
         };
         match known {
             true => Ok(()),
@@ -264,12 +290,82 @@ impl Core {
         value: u64,
     ) -> Result<(), Leave> {
         if self.vcpu.watches() {
-            self.stop_if_watched(cx, op, va, size, true)?;
+            self.stop_if_watched(cx, op, va, size.into(), true)?;
         }
         self.advance_to(op, cx);
         let bytes = value.to_le_bytes();
         let bytes = bytes.get(..usize::from(size)).unwrap_or(&bytes);
         Ok(self.write_bytes(cx, va, bytes, self.cpl == 3)?)
+    }
+
+    /// Reads an operand of 16 bytes.
+    ///
+    /// # Errors
+    /// As of [`Core::load`].
+    #[inline(always)]
+    pub fn load_16(&mut self, cx: &mut Cx<'_>, op: &Op, va: u64) -> Result<u128, Leave> {
+        let mut bytes = [0; 16];
+        match self.vcpu.wide.read_unaligned(va) {
+            Some(known) => bytes = known,
+            None => self.load_wide(cx, op, va, &mut bytes)?,
+        }
+        Ok(u128::from_le_bytes(bytes))
+    }
+
+    /// Writes one.
+    ///
+    /// # Errors
+    /// As of [`Core::load`].
+    #[inline(always)]
+    pub fn store_16(
+        &mut self,
+        cx: &mut Cx<'_>,
+        op: &Op,
+        va: u64,
+        value: u128,
+    ) -> Result<(), Leave> {
+        match self.vcpu.wide.write_unaligned(va, value.to_le_bytes()) {
+            true => Ok(()),
+            false => self.store_wide(cx, op, va, &value.to_le_bytes()),
+        }
+    }
+
+    /// Reads an operand of any size up to a page.
+    ///
+    /// # Errors
+    /// As of [`Core::load`].
+    #[inline(never)]
+    pub fn load_wide(
+        &mut self,
+        cx: &mut Cx<'_>,
+        op: &Op,
+        va: u64,
+        to: &mut [u8],
+    ) -> Result<(), Leave> {
+        if self.vcpu.watches() {
+            self.stop_if_watched(cx, op, va, to.len() as u16, false)?;
+        }
+        self.advance_to(op, cx);
+        Ok(self.read_bytes(cx, va, to, self.cpl == 3, Access::Read)?)
+    }
+
+    /// Writes one, all or nothing.
+    ///
+    /// # Errors
+    /// As of [`Core::load`].
+    #[inline(never)]
+    pub fn store_wide(
+        &mut self,
+        cx: &mut Cx<'_>,
+        op: &Op,
+        va: u64,
+        from: &[u8],
+    ) -> Result<(), Leave> {
+        if self.vcpu.watches() {
+            self.stop_if_watched(cx, op, va, from.len() as u16, true)?;
+        }
+        self.advance_to(op, cx);
+        Ok(self.write_bytes(cx, va, from, self.cpl == 3)?)
     }
 
     /// Looks whether an operand can be written, without doing it.
@@ -293,7 +389,7 @@ impl Core {
         cx: &Cx<'_>,
         op: &Op,
         va: u64,
-        size: u8,
+        size: u16,
         write: bool,
     ) -> Result<(), Leave> {
         let access = if write { Access::Write } else { Access::Read };
@@ -305,7 +401,7 @@ impl Core {
             pc: self.pc_of(op),
             va,
             pa: mapping.pa,
-            size,
+            size: size.min(u8::MAX.into()) as u8,
             write,
         };
         match self.vcpu.stops_before(reached, self.rest(op) + 1) {

@@ -78,7 +78,7 @@ impl Core {
     ) -> Result<Mapping, Fault> {
         if !self.is(cr0::PG) {
             return Ok(Mapping {
-                pa: va,
+                pa: self.by_a20(va),
                 writable: true,
                 span: PAGE,
             });
@@ -125,7 +125,7 @@ impl Core {
             self.set_entry(cx, way.at, way.wide, wanted);
         }
         Ok(Mapping {
-            pa: way.page | va & ((1 << way.span) - 1),
+            pa: self.by_a20(way.page | va & ((1 << way.span) - 1)),
             writable: writable && wanted & pte::D != 0,
             span: 1 << way.span,
         })
@@ -185,7 +185,10 @@ impl Core {
                 let page = match (wide, large) {
                     (true, _) => entry & FRAME & !within,
                     // PSE-36.
-                    (false, true) => entry & 0xffc0_0000 | (entry >> 13 & 0xff) << 32,
+                    (false, true) if self.has(crate::model::feature::PSE36) => {
+                        entry & 0xffc0_0000 | (entry >> 13 & 0xff) << 32
+                    }
+                    (false, true) => entry & 0xffc0_0000,
                     (false, false) => entry & 0xffff_f000,
                 };
                 // The bits between the address and PAT.
@@ -214,6 +217,7 @@ impl Core {
 
     /// Reads an entry of a page table. Where there is no memory nothing is present.
     fn entry(&mut self, cx: &Cx<'_>, at: u64, wide: bool) -> u64 {
+        let at = self.by_a20(at);
         let Physical::Memory { ram, offset, .. } = self.vcpu.frame(cx, at) else {
             return 0;
         };
@@ -227,6 +231,7 @@ impl Core {
     }
 
     fn set_entry(&mut self, cx: &Cx<'_>, at: u64, wide: bool, entry: u64) {
+        let at = self.by_a20(at);
         let Physical::Memory {
             ram,
             offset,

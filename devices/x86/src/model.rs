@@ -81,6 +81,36 @@ features! {
     pge = feature::PGE;
     /// Conditional moves.
     cmov = feature::CMOV;
+    /// The local APIC.
+    apic = feature::APIC;
+    /// Memory type range registers.
+    mtrr = feature::MTRR;
+    /// The page attribute table.
+    pat = feature::PAT;
+    /// Pages of 4 MiB at physical addresses beyond 32 bits.
+    pse36 = feature::PSE36;
+    /// MMX.
+    mmx = feature::MMX;
+    /// FXSAVE and FXRSTOR.
+    fxsr = feature::FXSR;
+    /// SSE.
+    sse = feature::SSE;
+    /// SSE2.
+    sse2 = feature::SSE2;
+    /// SSE3.
+    sse3 = feature::SSE3;
+    /// SSSE3.
+    ssse3 = feature::SSSE3;
+    /// SSE4.1.
+    sse4_1 = feature::SSE4_1;
+    /// SSE4.2.
+    sse4_2 = feature::SSE4_2;
+    /// AES.
+    aes = feature::AES;
+    /// Products without carries.
+    pclmulqdq = feature::PCLMULQDQ;
+    /// CLFLUSH.
+    clflush = feature::CLFLUSH;
     /// CMPXCHG16B.
     cx16 = feature::CX16;
     /// Counting bits.
@@ -119,6 +149,21 @@ pub mod feature {
     pub const SMAP: u64 = 1 << 16;
     /// CPUID itself.
     pub const CPUID: u64 = 1 << 17;
+    pub const MMX: u64 = 1 << 18;
+    pub const FXSR: u64 = 1 << 19;
+    pub const SSE: u64 = 1 << 20;
+    pub const SSE2: u64 = 1 << 21;
+    pub const SSE3: u64 = 1 << 22;
+    pub const SSSE3: u64 = 1 << 23;
+    pub const SSE4_1: u64 = 1 << 24;
+    pub const SSE4_2: u64 = 1 << 25;
+    pub const AES: u64 = 1 << 26;
+    pub const PCLMULQDQ: u64 = 1 << 27;
+    pub const CLFLUSH: u64 = 1 << 28;
+    pub const APIC: u64 = 1 << 29;
+    pub const MTRR: u64 = 1 << 30;
+    pub const PAT: u64 = 1 << 31;
+    pub const PSE36: u64 = 1 << 32;
 }
 
 use feature::*;
@@ -132,9 +177,10 @@ struct Described {
     features: u64,
 }
 
-const PENTIUM: u64 = CPUID | TSC | MSR | PSE | CX8;
-const PENTIUM3: u64 = PENTIUM | PAE | SEP | PGE | CMOV;
-const QEMU64: u64 = PENTIUM3 | CX16 | SYSCALL | NX | LM | LAHF_LM;
+const PENTIUM: u64 = CPUID | TSC | MSR | PSE | CX8 | APIC;
+const PENTIUM3: u64 = PENTIUM | PAE | SEP | PGE | CMOV | MMX | FXSR | SSE | MTRR | PAT | PSE36;
+const QEMU32: u64 = PENTIUM3 | SSE2 | SSE3;
+const QEMU64: u64 = QEMU32 | CLFLUSH | CX16 | SYSCALL | NX | LM | LAHF_LM;
 
 impl CpuModel {
     fn described(self) -> Described {
@@ -144,7 +190,7 @@ impl CpuModel {
             Self::I486 => (intel, 0x480, "", CPUID),
             Self::Pentium => (intel, 0x543, "", PENTIUM),
             Self::Pentium3 => (intel, 0x683, "", PENTIUM3),
-            Self::Qemu32 => (intel, 0x663, "QEMU Virtual CPU version 2.5+", PENTIUM3),
+            Self::Qemu32 => (intel, 0x663, "QEMU Virtual CPU version 2.5+", QEMU32),
             Self::Qemu64 => (amd, 0x6_0fb1, "QEMU Virtual CPU version 2.5+", QEMU64),
         };
         Described {
@@ -189,9 +235,23 @@ impl Identity {
             ("lm", LM, MSR, "`msr`"),
             ("nx", NX, PAE, "`pae`"),
             ("nx", NX, MSR, "`msr`"),
+            ("mtrr", MTRR, MSR, "`msr`"),
+            ("pat", PAT, MSR, "`msr`"),
+            ("apic", APIC, MSR, "`msr`"),
+            ("pse36", PSE36, PSE, "`pse`"),
             ("sep", SEP, MSR, "`msr`"),
             ("syscall", SYSCALL, MSR, "`msr`"),
             ("cx16", CX16, LM, "`lm`"),
+            ("sse", SSE, FXSR, "`fxsr`"),
+            ("sse", SSE, MMX, "`mmx`"),
+            ("sse2", SSE2, SSE, "`sse`"),
+            ("sse3", SSE3, SSE2, "`sse2`"),
+            ("ssse3", SSSE3, SSE3, "`sse3`"),
+            ("sse4-1", SSE4_1, SSSE3, "`ssse3`"),
+            ("sse4-2", SSE4_2, SSE4_1, "`sse4-1`"),
+            ("aes", AES, SSE2, "`sse2`"),
+            ("pclmulqdq", PCLMULQDQ, SSE2, "`sse2`"),
+            ("lm", LM, SSE2, "`sse2`"),
         ];
         for (name, bit, needed, what) in needs {
             if features & bit != 0 && features & needed == 0 {
@@ -262,7 +322,15 @@ impl Identity {
             (CX8, 8),
             (PGE, 13),
             (CMOV, 15),
+            (APIC, 9),
+            (MTRR, 12),
+            (PAT, 16),
+            (PSE36, 17),
+            (MMX, 23),
+            (FXSR, 24),
         ];
+        // The x87 unit is in all of them.
+        let fpu = 1;
         match leaf {
             0 => [
                 last,
@@ -272,15 +340,24 @@ impl Identity {
             ],
             1 => [
                 described.signature,
-                u32::from(self.apic_id) << 24,
-                bits(&[(CX16, 13), (POPCNT, 23)]),
-                bits(&edx) | bits(&[(SEP, 11)]),
+                u32::from(self.apic_id) << 24 | bits(&[(CLFLUSH, 11)]),
+                bits(&[
+                    (SSE3, 0),
+                    (PCLMULQDQ, 1),
+                    (SSSE3, 9),
+                    (CX16, 13),
+                    (SSE4_1, 19),
+                    (SSE4_2, 20),
+                    (POPCNT, 23),
+                    (AES, 25),
+                ]),
+                fpu | bits(&edx) | bits(&[(SEP, 11), (CLFLUSH, 19), (SSE, 25), (SSE2, 26)]),
             ],
             7 if last >= 7 => [0, bits(&[(SMEP, 7), (SMAP, 20)]), 0, 0],
             0x8000_0000 => [extended, 0, 0, 0],
             0x8000_0001 if leaf <= extended => {
                 let amd = described.vendor.starts_with(b"Auth");
-                let shared = if amd { bits(&edx) } else { 0 };
+                let shared = if amd { fpu | bits(&edx) } else { 0 };
                 let own = bits(&[(SYSCALL, 11), (NX, 20), (LM, 29)]);
                 [0, 0, bits(&[(LAHF_LM, 0)]), shared | own]
             }

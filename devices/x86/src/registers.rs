@@ -2,9 +2,10 @@
 //!
 //! Numbers and features are those of gdb's manual, "i386 Features", with the order in which gdb has them.
 
-use solderless_model::registers::{Gdb, Register, Row};
+use solderless_model::registers::{Gdb, Register, Row, Value};
 
 use crate::core::{CS, Core, RSP};
+use crate::fpu::mxcsr;
 use crate::model::{Identity, feature};
 
 const CORE: &str = "org.gnu.gdb.i386.core";
@@ -80,7 +81,9 @@ const fn row(
     }
 }
 
-const fn table<const GENERAL: usize, const ALL: usize>(bits: u16) -> [Row<Core>; ALL] {
+const fn table<const GENERAL: usize, const VECTORS: usize, const ALL: usize>(
+    bits: u16,
+) -> [Row<Core>; ALL] {
     let ip = if bits == 64 { "rip" } else { "eip" };
     let ip: Row<Core> = Row {
         read: |core, _| core.rip().into(),
@@ -129,6 +132,13 @@ const fn table<const GENERAL: usize, const ALL: usize>(bits: u16) -> [Row<Core>;
         at += 1;
         n += 1;
     }
+    let (floats, from) = (if VECTORS == 0 { 16 } else { 17 + VECTORS }, at);
+    n = 0;
+    while n < floats {
+        table[at] = float(n, VECTORS, from);
+        at += 1;
+        n += 1;
+    }
     n = 0;
     while n < SYSTEM.len() {
         let (name, bits, _) = SYSTEM[n];
@@ -143,15 +153,119 @@ const fn table<const GENERAL: usize, const ALL: usize>(bits: u16) -> [Row<Core>;
     table
 }
 
-const COMMON: usize = 2 + SEGMENTS.len() + SYSTEM.len();
-static TABLE32: [Row<Core>; 8 + COMMON] = table::<8, { 8 + COMMON }>(32);
-static TABLE64: [Row<Core>; 16 + COMMON] = table::<16, { 16 + COMMON }>(64);
+/// The x87's registers behind its stack, in gdb's order.
+const CONTROL: [(&str, fn(&Core) -> u64); 8] = [
+    ("fctrl", |core| core.fpu.control.into()),
+    ("fstat", |core| core.fpu.status.into()),
+    ("ftag", |core| core.fpu.tags().into()),
+    ("fiseg", |core| core.fpu.cs.into()),
+    ("fioff", |core| core.fpu.ip),
+    ("foseg", |core| core.fpu.ds.into()),
+    ("fooff", |core| core.fpu.dp),
+    ("fop", |core| core.fpu.opcode.into()),
+];
+
+fn set_control(core: &mut Core, n: u16, value: Value) {
+    let fpu = &mut core.fpu;
+    let word = value.low() as u16;
+    match n {
+        0 => fpu.set_control(word),
+        1 => {
+            fpu.status = word;
+            fpu.set_control(fpu.control);
+        }
+        2 => fpu.set_tags(word),
+        3 => fpu.cs = word,
+        4 => fpu.ip = value.low(),
+        5 => fpu.ds = word,
+        6 => fpu.dp = value.low(),
+        _ => fpu.opcode = word & 0x7ff,
+    }
+}
+
+/// A number of 128 bits.
+fn wide(bits: u128) -> Value {
+    Value::wide([bits as u64, (bits >> 64) as u64, 0, 0, 0, 0, 0, 0])
+}
+
+fn bits_of(value: Value) -> u128 {
+    let words = value.words(128);
+    let word = |n: usize| u128::from(words.get(n).copied().unwrap_or(0));
+    word(1) << 64 | word(0)
+}
+
+const STACK: [&str; 8] = ["st0", "st1", "st2", "st3", "st4", "st5", "st6", "st7"];
+const VECTORS: [&str; 16] = [
+    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+    "xmm11", "xmm12", "xmm13", "xmm14", "xmm15",
+];
+
+/// The rows of a register of x87 or SSE.
+const fn float(place: usize, vectors: usize, from: usize) -> Row<Core> {
+    let number = Some((from + place) as u16);
+    let n = place as u16;
+    if place < 8 {
+        return Row {
+            index: n,
+            read: |core, n| wide(core.fpu.st(n as u8)),
+            write: Some(|core, n, value| {
+                let at = usize::from(core.fpu.top().wrapping_add(n as u8) & 7);
+                core.fpu.r[at] = bits_of(value).into();
+            }),
+            ..row(STACK[place], "float", 80, number, "i387_ext")
+        };
+    }
+    if place < 16 {
+        return Row {
+            index: n - 8,
+            read: |core, n| CONTROL[n as usize].1(core).into(),
+            write: Some(set_control),
+            ..row(CONTROL[place - 8].0, "float", 32, number, "int")
+        };
+    }
+    let row: Row<Core> = if place < 16 + vectors {
+        Row {
+            index: n - 16,
+            read: |core, n| wide(core.fpu.x(n as u8)),
+            write: Some(|core, n, value| core.fpu.set_x(n as u8, bits_of(value))),
+            ..row(VECTORS[place - 16], "vector", 128, number, "uint128")
+        }
+    } else {
+        Row {
+            read: |core, _| core.fpu.mxcsr.into(),
+            write: Some(|core, _, value| core.fpu.mxcsr = value.low() as u32 & mxcsr::ALL),
+            ..row("mxcsr", "vector", 32, number, "int")
+        }
+    };
+    in_feature(row, "org.gnu.gdb.i386.sse")
+}
+
+const fn in_feature(row: Row<Core>, feature: &'static str) -> Row<Core> {
+    let gdb = match row.register.gdb {
+        Some(gdb) => Some(Gdb { feature, ..gdb }),
+        None => None,
+    };
+    Row {
+        register: Register {
+            gdb,
+            ..row.register
+        },
+        ..row
+    }
+}
+
+/// Registers besides the general and the vector registers.
+const COMMON: usize = 2 + SEGMENTS.len() + SYSTEM.len() + 16;
+static TABLE32: [Row<Core>; 8 + COMMON] = table::<8, 0, { 8 + COMMON }>(32);
+static TABLE32_SSE: [Row<Core>; 8 + COMMON + 9] = table::<8, 8, { 8 + COMMON + 9 }>(32);
+static TABLE64: [Row<Core>; 16 + COMMON + 17] = table::<16, 16, { 16 + COMMON + 17 }>(64);
 
 /// The registers of a core.
 pub fn table_of(identity: &Identity) -> &'static [Row<Core>] {
-    match identity.has(feature::LM) {
-        true => &TABLE64,
-        false => &TABLE32,
+    match (identity.has(feature::LM), identity.has(feature::SSE)) {
+        (true, _) => &TABLE64,
+        (_, true) => &TABLE32_SSE,
+        _ => &TABLE32,
     }
 }
 
@@ -191,6 +305,9 @@ impl Core {
         }
         if self.is(cr0::PG) && !self.is(cr0::PE) || long && !self.has(feature::LM) {
             return Err("cr0 and efer: no mode of the CPU");
+        }
+        if !self.apic.is_possible() {
+            return Err("apic: no such base");
         }
         if self.virtual8086() && (long || self.cpl != 3) {
             return Err("flags: no virtual-8086 mode here");

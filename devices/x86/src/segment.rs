@@ -779,6 +779,7 @@ impl Core {
         tss.access |= kind::BUSY;
         self.tr = tss;
         self.cr0 |= cr0::TS;
+        self.mode_changed();
         if wide && self.is(cr0::PG) {
             self.cr3 = new.cr3;
             self.vcpu.forget_pages();

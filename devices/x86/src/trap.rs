@@ -23,6 +23,8 @@ pub mod vector {
     pub const SS: u8 = 12;
     pub const GP: u8 = 13;
     pub const PF: u8 = 14;
+    pub const MF: u8 = 16;
+    pub const XM: u8 = 19;
 }
 
 /// An exception that an instruction raises, which can be begun again.
@@ -412,15 +414,40 @@ impl Core {
 
     /// Takes an interrupt that is pending and can be taken, if there is one.
     pub fn interrupt(&mut self, cx: &mut Cx<'_>) {
+        if self.apic.init {
+            self.initialize(cx);
+        }
+        if self.apic.waits {
+            let Some(page) = self.apic.start.take() else {
+                return;
+            };
+            self.apic.waits = false;
+            self.set_real_segment(CS, u16::from(page) << 8);
+            self.mode_changed();
+            self.set_rip(0);
+        }
+        self.apic.start = None;
         if self.attention != 0 {
             // Behind an instruction that nothing may interrupt yet.
             return;
         }
-        if self.nmi_pending && !self.nmi_blocked {
+        if self.smi_pending && !self.smm {
+            self.enter_smm(cx);
+        } else if self.nmi_pending && !self.nmi_blocked {
             self.nmi_pending = false;
             self.nmi_blocked = true;
             self.take(cx, vector::NMI);
-        } else if self.intr && self.flags & flag::IF != 0 {
+        } else if self.flags & flag::IF != 0 {
+            self.maskable(cx);
+        }
+    }
+
+    /// Takes an interrupt that flags can keep away, if there is one.
+    fn maskable(&mut self, cx: &mut Cx<'_>) {
+        if let Some(vector) = self.apic.pending() {
+            self.apic.take(vector);
+            self.take(cx, vector);
+        } else if self.intr && self.apic.passes_external() {
             // Who drove the line may have thought better of it; then it is the controller that says so.
             if let Ok(vector) = cx.cycle(On::Own, Cycle::Acknowledge) {
                 self.take(cx, vector as u8);
@@ -439,6 +466,16 @@ impl Core {
 
     /// Whether something would wake the CPU from HLT.
     pub fn wakes(&self) -> bool {
-        self.nmi_pending && !self.nmi_blocked || self.intr && self.flags & flag::IF != 0
+        let maskable = self.apic.pending().is_some() || self.intr && self.apic.passes_external();
+        self.nmi_pending && !self.nmi_blocked
+            || self.smi_pending && !self.smm
+            || self.apic.init
+            || maskable && self.flags & flag::IF != 0
+    }
+
+    /// Whether nothing is executed until something comes.
+    pub fn sleeps(&self) -> bool {
+        let woken = self.apic.init || self.apic.waits && self.apic.start.is_some();
+        !woken && (self.apic.waits || self.shut_down || self.halted && !self.wakes())
     }
 }

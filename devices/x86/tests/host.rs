@@ -5,6 +5,7 @@
 
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use iced_x86::{
@@ -13,6 +14,7 @@ use iced_x86::{
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use solderless_model::Processor;
 use solderless_model::memory::Ram;
+use solderless_model::registers::Value;
 use solderless_model::testing::Bench;
 use solderless_x86::{Props, X86Cpu};
 
@@ -26,12 +28,65 @@ const PAGE: u64 = 0x1000;
 const SETUP: u64 = 0x7c00;
 const TABLES: u64 = 0x1_0000;
 
-/// Registers in the order of their encoding, and the flags.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Registers in the order of their encoding, the flags, and an image of FXSAVE64.
+#[repr(C, align(16))]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct State {
     registers: [u64; 16],
     flags: u64,
+    unused: u64,
+    image: Image,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let image = &self.image;
+        let numbers = |all: &[u128]| all.iter().map(|x| format!("{x:032x}")).collect::<Vec<_>>();
+        f.debug_struct("State")
+            .field("registers", &self.registers)
+            .field("flags", &self.flags)
+            .field("control", &image.control)
+            .field("status", &image.status)
+            .field("used", &image.used)
+            .field("mxcsr", &image.mxcsr)
+            .field("st", &numbers(&image.st))
+            .field("xmm", &numbers(&image.xmm))
+            .finish()
+    }
+}
+
+/// What FXSAVE64 writes.
+#[repr(C, align(16))]
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Image {
+    control: u16,
+    status: u16,
+    used: u16,
+    opcode: u16,
+    ip: u64,
+    dp: u64,
+    mxcsr: u32,
+    mask: u32,
+    st: [u128; 8],
+    xmm: [u128; 16],
+    rest: [u128; 6],
+}
+
+impl Image {
+    /// As FNINIT leaves it.
+    const NEW: Self = Self {
+        control: 0x37f,
+        status: 0,
+        used: 0,
+        opcode: 0,
+        ip: 0,
+        dp: 0,
+        mxcsr: 0x1f80,
+        mask: 0xffff,
+        st: [0; 8],
+        xmm: [0; 16],
+        rest: [0; 6],
+    };
 }
 
 const NAMES: [&str; 16] = [
@@ -49,6 +104,8 @@ std::arch::global_asm!(
     "mov [rip + oracle_sp], rsp",
     "mov [rip + oracle_state], rdi",
     "mov [rip + oracle_code], rsi",
+    "fxsave64 [rip + oracle_image]",
+    "fxrstor64 [rdi + 144]",
     "push qword ptr [rdi + 128]",
     "popfq",
     "mov rax, [rdi]; mov rcx, [rdi + 8]; mov rdx, [rdi + 16]; mov rbx, [rdi + 24]",
@@ -70,11 +127,14 @@ std::arch::global_asm!(
     "mov rsp, [rip + oracle_sp]",
     "pushfq",
     "pop qword ptr [rdi + 128]",
+    "fxsave64 [rdi + 144]",
+    "fninit; fxrstor64 [rip + oracle_image]",
     "popfq; pop r15; pop r14; pop r13; pop r12; pop rbp; pop rbx",
     "cld",
     "ret",
     ".pushsection .bss.oracle, \"aw\", @nobits",
-    ".balign 8",
+    ".balign 16",
+    "oracle_image: .skip 512",
     "oracle_sp: .skip 8",
     "oracle_state: .skip 8",
     "oracle_code: .skip 8",
@@ -180,14 +240,25 @@ struct Model {
     bench: Bench<X86Cpu>,
     ram: Ram,
     places: Vec<usize>,
+    /// ST0 to ST7, XMM0 to XMM15.
+    stack: Vec<usize>,
+    vectors: Vec<usize>,
+    /// FCTRL, FSTAT, FTAG, MXCSR.
+    control: [usize; 4],
     rip: usize,
     flags: usize,
 }
 
 impl Model {
     fn new() -> Self {
+        let on = Some(true);
         let props = Props {
-            popcnt: Some(true),
+            popcnt: on,
+            ssse3: on,
+            sse4_1: on,
+            sse4_2: on,
+            aes: on,
+            pclmulqdq: on,
             ..Props::default()
         };
         let mut bench = Bench::<X86Cpu>::new(props);
@@ -196,10 +267,16 @@ impl Model {
         let place = |name: &str| bench.dev.named(name).expect("a register");
         let places = NAMES.into_iter().map(place).collect();
         let (rip, flags) = (place("rip"), place("eflags"));
+        let stack = (0..8).map(|n| place(&format!("st{n}"))).collect();
+        let vectors = (0..16).map(|n| place(&format!("xmm{n}"))).collect();
+        let control = ["fctrl", "fstat", "ftag", "mxcsr"].map(place);
         let mut model = Self {
             bench,
             ram,
             places,
+            stack,
+            vectors,
+            control,
             rip,
             flags,
         };
@@ -234,11 +311,11 @@ impl Model {
             put(at, descriptor);
         }
         let mut real = vec![0xfa, 0x66, 0x0f, 0x01, 0x16, 0x00, 0x7d]; // cli; lgdt [7d00]
-        real.extend([0x66, 0xb8, 0x20, 0, 0, 0, 0x0f, 0x22, 0xe0]); // CR4.PAE
+        real.extend([0x66, 0xb8, 0x20, 6, 0, 0, 0x0f, 0x22, 0xe0]); // CR4: PAE, OSFXSR, OSXMMEXCPT
         real.extend([0x66, 0xb8, 0, 0, 1, 0, 0x0f, 0x22, 0xd8]); // CR3
         real.extend([0x66, 0xb9, 0x80, 0, 0, 0xc0]); // EFER: LME, NXE
         real.extend([0x66, 0xb8, 0, 9, 0, 0, 0x66, 0x31, 0xd2, 0x0f, 0x30]);
-        real.extend([0x66, 0xb8, 1, 0, 1, 0x80, 0x0f, 0x22, 0xc0]); // CR0: PG, WP, PE
+        real.extend([0x66, 0xb8, 0x21, 0, 1, 0x80, 0x0f, 0x22, 0xc0]); // CR0: PG, WP, NE, PE
         real.extend([0x66, 0xea, 0x80, 0x7c, 0, 0, 8, 0]); // jmp 8:7c80
         let mut long = vec![
             0xbc, 0, 0x7c, 0, 0, 0x6a, 0x23, 0x6a, 0, 0x68, 2, 2, 0, 0, 0x6a, 0x2b,
@@ -272,6 +349,52 @@ impl Model {
         panic!("no user mode, but {:#x}", pc(self));
     }
 
+    fn set_image(&mut self, image: &Image) {
+        let [control, status, tags, mxcsr] = self.control;
+        let full = (0..8).fold(0, |all, n| match image.used >> n & 1 {
+            0 => all | 3 << (2 * n),
+            _ => all,
+        });
+        let numbers = [
+            (control, 0x37f),
+            (status, image.status.into()),
+            (tags, full),
+            (control, image.control.into()),
+            (mxcsr, u64::from(image.mxcsr)),
+        ];
+        for (place, value) in numbers {
+            assert!(self.bench.dev.set_register(place, value.into()));
+        }
+        let stack = self.stack.iter().zip(image.st);
+        for (place, value) in stack.chain(self.vectors.iter().zip(image.xmm)) {
+            let value = Value::wide([value as u64, (value >> 64) as u64, 0, 0, 0, 0, 0, 0]);
+            assert!(self.bench.dev.set_register(*place, value));
+        }
+    }
+
+    fn get_image(&self, image: &mut Image) {
+        let get = |place| self.bench.dev.register(place).expect("a register");
+        let wide = |place: &usize| {
+            let value = get(*place);
+            let words = value.words(128);
+            u128::from(words[1]) << 64 | u128::from(words[0])
+        };
+        let [control, status, tags, mxcsr] = self.control.map(|place| get(place).low());
+        image.control = control as u16;
+        image.status = status as u16;
+        image.used = (0..8).fold(0, |all, n| match tags >> (2 * n) & 3 {
+            3 => all,
+            _ => all | 1 << n,
+        });
+        image.mxcsr = mxcsr as u32;
+        for (to, place) in image.st.iter_mut().zip(&self.stack) {
+            *to = wide(place);
+        }
+        for (to, place) in image.xmm.iter_mut().zip(&self.vectors) {
+            *to = wide(place);
+        }
+    }
+
     fn run(&mut self, code: &[u8], state: State) -> (State, bool) {
         self.ram.write(CODE, code).expect("an address");
         let registers = self.places.clone().into_iter().zip(state.registers);
@@ -279,6 +402,7 @@ impl Model {
         for (place, value) in registers.chain([flags, (self.rip, CODE)]) {
             assert!(self.bench.dev.set_register(place, value.into()));
         }
+        self.set_image(&state.image);
         self.bench.with(|d, cx| d.run(cx, 1));
         let raised = !self.bench.around.requests.is_empty();
         let get = |place| self.bench.dev.register(place).expect("a register").low();
@@ -287,6 +411,7 @@ impl Model {
             *to = get(*place);
         }
         after.flags = get(self.flags);
+        self.get_image(&mut after.image);
         if raised {
             self.enter();
         } else {
@@ -314,6 +439,19 @@ fn comparable(raw: &Instruction) -> bool {
                 | CpuidFeature::CMPXCHG16B
                 | CpuidFeature::MULTIBYTENOP
                 | CpuidFeature::POPCNT
+                | CpuidFeature::FPU
+                | CpuidFeature::FPU287
+                | CpuidFeature::FPU387
+                | CpuidFeature::MMX
+                | CpuidFeature::FXSR
+                | CpuidFeature::SSE
+                | CpuidFeature::SSE2
+                | CpuidFeature::SSE3
+                | CpuidFeature::SSSE3
+                | CpuidFeature::SSE4_1
+                | CpuidFeature::SSE4_2
+                | CpuidFeature::AES
+                | CpuidFeature::PCLMULQDQ
         )
     });
     let segments = (0..raw.op_count()).any(|n| {
@@ -334,6 +472,12 @@ fn comparable(raw: &Instruction) -> bool {
             raw.mnemonic(),
             Lss | Lfs | Lgs | Lar | Lsl | Verr | Verw | Sgdt | Sidt | Sldt | Str | Smsw
                 | Popf | Popfq | Wait | Bswap | Rdtsc
+                // Processors differ in what they remember of an instruction.
+                | Fnstenv | Fldenv | Fnsave | Frstor | Fxsave | Fxsave64 | Fxrstor | Fxrstor64
+                // Approximations are a processor's own.
+                | Rcpps | Rcpss | Rsqrtps | Rsqrtss
+                // No manual has this one.
+                | Fstpnce
         )
         // Without the feature LZCNT is another one.
         && !(matches!(raw.mnemonic(), Bsf | Bsr) && raw.has_rep_prefix())
@@ -363,8 +507,15 @@ impl Dice {
         if self.below(2) == 0 {
             code.push(0x40 | self.below(16) as u8);
         }
-        if self.below(3) == 0 {
-            code.push(0x0f);
+        match self.below(12) {
+            0..4 => code.push(0x0f),
+            4 => code.extend([0x0f, 0x38]),
+            5 => code.extend([0x0f, 0x3a]),
+            6..8 => {
+                code.push(0xd8 + self.below(8) as u8);
+                code.push(self.number() as u8);
+            }
+            _ => {}
         }
         code.push(self.number() as u8);
         code.push(self.number() as u8);
@@ -378,6 +529,83 @@ impl Dice {
             code.push(byte);
         }
         code
+    }
+
+    /// A number of the x87's.
+    fn extended(&mut self) -> u128 {
+        let exponent = match self.below(8) {
+            0 => 0,
+            1 => 0x7fff,
+            2 => 0x3fff + self.below(64),
+            3 => self.below(0x8000),
+            _ => 0x3fff - 20 + self.below(40),
+        };
+        let first = u64::from(self.below(16) != 0 && exponent != 0) << 63;
+        let fraction = match self.below(4) {
+            0 => 0,
+            1 => self.number() >> 1 & (u64::MAX << self.below(64)),
+            _ => self.number() >> 1,
+        };
+        let sign = self.below(2) << 15;
+        u128::from(sign | exponent) << 64 | u128::from(first | fraction)
+    }
+
+    /// What may be in an XMM register: integers, or numbers of one format.
+    fn vector(&mut self) -> u128 {
+        let any = |dice: &mut Self| u128::from(dice.number()) << 64 | u128::from(dice.number());
+        match self.below(4) {
+            0 => any(self),
+            1 => (0..4).fold(0, |all, _| {
+                let exponent = match self.below(8) {
+                    0 => 0,
+                    1 => 0xff,
+                    2 => self.below(256),
+                    _ => 107 + self.below(40),
+                };
+                let fraction = self.number() & 0x7f_ffff & (u64::MAX << self.below(24));
+                all << 32 | u128::from(self.below(2) << 31 | exponent << 23 | fraction)
+            }),
+            2 => (0..2).fold(0, |all, _| {
+                let exponent = match self.below(8) {
+                    0 => 0,
+                    1 => 0x7ff,
+                    2 => self.below(2048),
+                    _ => 1003 + self.below(40),
+                };
+                let fraction = self.number() & 0xf_ffff_ffff_ffff & (u64::MAX << self.below(53));
+                all << 64 | u128::from(self.below(2) << 63 | exponent << 52 | fraction)
+            }),
+            _ => any(self) & any(self) & any(self),
+        }
+    }
+
+    fn image(&mut self) -> Image {
+        let top = self.below(8) as u16;
+        // Sometimes exceptions are not masked, and none is pending.
+        let unmasked = |dice: &mut Self| match dice.below(4) {
+            0 => dice.below(64),
+            _ => 0,
+        };
+        let (x87, sse) = (unmasked(self), unmasked(self));
+        let raised = self.below(64) & self.number();
+        let rounding = self.below(4);
+        let precision = [0, 2, 3, 3][self.below(4) as usize];
+        Image {
+            control: (0x7f & !x87 | precision << 8 | rounding << 10) as u16,
+            status: (raised & !x87) as u16 | top << 11,
+            used: match self.below(4) {
+                0 => self.below(256) as u16,
+                _ => 0xff_u16 & !(1 << ((top + 7) & 7)),
+            },
+            mxcsr: ((0x3f & !sse) << 7
+                | raised & !sse
+                | self.below(4) << 13
+                | (self.below(8) / 7) << 15
+                | (self.below(8) / 7) << 6) as u32,
+            st: std::array::from_fn(|_| self.extended()),
+            xmm: std::array::from_fn(|_| self.vector()),
+            ..Image::NEW
+        }
     }
 
     fn register(&mut self) -> u64 {
@@ -404,6 +632,7 @@ fn instructions_do_what_the_host_does() {
     let mut seen = vec![0u8; DATA_SIZE as usize];
     let mut done = 0;
     let mut quiet = 0;
+    let mut differences = BTreeMap::new();
     while done < count {
         let bytes = dice.code();
         let raw = Decoder::with_ip(64, &bytes, CODE, DecoderOptions::NONE).decode();
@@ -414,6 +643,8 @@ fn instructions_do_what_the_host_does() {
         let mut state = State {
             registers: std::array::from_fn(|_| dice.register()),
             flags: dice.number() & FLAGS | 0x202,
+            unused: 0,
+            image: dice.image(),
         };
         state.registers[4] = DATA + 0x800 + 8 * dice.below(0x100);
         if raw.is_string_instruction() {
@@ -423,6 +654,15 @@ fn instructions_do_what_the_host_does() {
         if shift && state.registers[1] & 0x1f > 15 {
             state.registers[1] &= 0xf;
         }
+        // Beyond these the results are undefined.
+        let exponent = match raw.mnemonic() {
+            Mnemonic::F2xm1 => 0x3ffe,
+            Mnemonic::Fyl2xp1 => 0x3ffc,
+            _ => 0x7fff,
+        };
+        if state.image.st[0] >> 64 & 0x7fff > exponent {
+            continue;
+        }
         if shift && raw.op_kind(2) == OpKind::Immediate8 && raw.immediate8() & 31 > 15 {
             continue;
         }
@@ -430,14 +670,6 @@ fn instructions_do_what_the_host_does() {
         let (mut got, also) = model.run(code, state);
         done += 1;
         quiet += u64::from(!raised);
-        let what = || {
-            let length = raw.len();
-            format!(
-                "{:?} {code:02x?} of {length} bytes, from {state:#x?}",
-                raw.code()
-            )
-        };
-        assert_eq!(also, raised, "an exception of {}", what());
         let mask = FLAGS & !flags_of(&raw);
         expected.flags &= mask;
         got.flags &= mask;
@@ -451,19 +683,96 @@ fn instructions_do_what_the_host_does() {
         } else {
             u64::MAX
         };
-        for (n, name) in NAMES.into_iter().enumerate() {
-            assert_eq!(
-                got.registers[n] & low,
-                expected.registers[n] & low,
-                "{name}: {}",
-                what()
-            );
+        let mut wrong = Vec::new();
+        if also != raised {
+            wrong.push(format!("an exception: {also}, and not {raised}"));
         }
-        assert_eq!(got.flags, expected.flags, "flags: {}", what());
+        for (n, name) in NAMES.into_iter().enumerate() {
+            let (got, expected) = (got.registers[n] & low, expected.registers[n] & low);
+            if got != expected {
+                wrong.push(format!("{name} is {got:#x}, and not {expected:#x}"));
+            }
+        }
+        if got.flags != expected.flags {
+            wrong.push(format!(
+                "flags are {:#x}, and not {:#x}",
+                got.flags, expected.flags
+            ));
+        }
+        if !also && !raised {
+            compare_images(&raw, &got.image, &expected.image, &mut wrong);
+        }
         model.ram.read(DATA, &mut seen).expect("an address");
-        assert!(seen == host.data(), "memory: {}", what());
+        if seen != host.data() {
+            wrong.push("memory differs".to_owned());
+            model.ram.write(DATA, host.data()).expect("an address");
+        }
+        if !wrong.is_empty() {
+            let name = format!("{:?}", raw.code());
+            differences
+                .entry(name)
+                .or_insert_with(|| format!("{code:02x?}: {} from {state:#x?}", wrong.join("; ")));
+        }
     }
+    for (code, what) in &differences {
+        eprintln!("{code}: {what}");
+    }
+    assert!(
+        differences.is_empty(),
+        "{} instructions differ",
+        differences.len()
+    );
     assert!(quiet > done / 2, "{quiet} of {done} raise no exception");
+}
+
+/// Whether an instruction's result is the nearest number or the one beside it.
+fn transcendental(raw: &Instruction) -> bool {
+    use Mnemonic::*;
+    matches!(
+        raw.mnemonic(),
+        Fsin | Fcos | Fsincos | Fptan | Fpatan | F2xm1 | Fyl2x | Fyl2xp1
+    )
+}
+
+fn compare_images(raw: &Instruction, got: &Image, expected: &Image, wrong: &mut Vec<String>) {
+    let mut compare = |name: &str, got: u128, expected: u128| {
+        if got != expected {
+            wrong.push(format!("{name} is {got:#x}, and not {expected:#x}"));
+        }
+    };
+    let inexact = if transcendental(raw) { 0x230 } else { 0 };
+    let left_out = undefined_conditions(raw) | inexact;
+    let status = |image: &Image| u128::from(image.status & !left_out);
+    compare("control", got.control.into(), expected.control.into());
+    compare("status", status(got), status(expected));
+    compare("used", got.used.into(), expected.used.into());
+    compare("mxcsr", got.mxcsr.into(), expected.mxcsr.into());
+    for n in 0..16 {
+        compare(&format!("xmm{n}"), got.xmm[n], expected.xmm[n]);
+    }
+    for n in 0..8 {
+        let (got, expected) = (got.st[n] & TEN_BYTES, expected.st[n] & TEN_BYTES);
+        if !(transcendental(raw) && got.abs_diff(expected) <= 1) {
+            compare(&format!("st{n}"), got, expected);
+        }
+    }
+}
+
+/// An x87 register.
+const TEN_BYTES: u128 = (1 << 80) - 1;
+
+/// C0 to C3 as far as an instruction leaves them undefined.
+fn undefined_conditions(raw: &Instruction) -> u16 {
+    let (c0, c1, c2, c3) = (1 << 8, 1 << 9, 1 << 10, 1 << 14);
+    use Mnemonic::*;
+    match raw.mnemonic() {
+        Fcom | Fcomp | Fcompp | Fucom | Fucomp | Fucompp | Ficom | Ficomp | Ftst | Fxam | Fprem
+        | Fprem1 => 0,
+        Fsin | Fcos | Fsincos | Fptan => c0 | c3,
+        Fnclex => c0 | c1 | c2 | c3,
+        mnemonic if format!("{mnemonic:?}").starts_with('F') => c0 | c2 | c3,
+        _ => 0,
+    }
 }
 
 /// The flags that an instruction leaves undefined.

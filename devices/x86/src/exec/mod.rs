@@ -6,14 +6,21 @@ use solderless_model::Cx;
 
 use crate::core::{CS, Core, RSP, attention, flag};
 use crate::inst::{Address, Block, Inst, NO_REGISTER, Operand, RIP, mask};
-use crate::trap::{Fault, vector};
+use crate::trap::{Fault, vector::DB};
 
 mod alu;
 mod bits;
+mod crypto;
 mod flow;
+mod fpu_image;
+mod frequent;
 mod moves;
+mod simd;
+mod sse;
 mod string;
 mod system;
+mod vector;
+mod x87;
 
 /// Why a block is left at an instruction.
 #[derive(Debug, Clone, Copy)]
@@ -91,12 +98,19 @@ pub fn op(inst: &Inst) -> Op {
 
 fn handler(inst: &Inst) -> Handler {
     let m = inst.mnemonic;
-    alu::handler(m)
+    frequent::handler(inst)
+        .or_else(|| alu::handler(m))
         .or_else(|| bits::handler(m))
         .or_else(|| moves::handler(inst))
         .or_else(|| flow::handler(inst))
         .or_else(|| string::handler(inst.code))
         .or_else(|| system::handler(m))
+        .or_else(|| vector::handler(inst))
+        .or_else(|| simd::handler(m))
+        .or_else(|| sse::handler(m))
+        .or_else(|| x87::handler(inst))
+        .or_else(|| fpu_image::handler(inst))
+        .or_else(|| crypto::handler(m))
         .unwrap_or(match m {
             Mnemonic::Nop
             | Mnemonic::Pause
@@ -104,7 +118,10 @@ fn handler(inst: &Inst) -> Handler {
             | Mnemonic::Prefetchnta
             | Mnemonic::Prefetcht0
             | Mnemonic::Prefetcht1
-            | Mnemonic::Prefetcht2 => nothing,
+            | Mnemonic::Prefetcht2
+            | Mnemonic::Lfence
+            | Mnemonic::Mfence
+            | Mnemonic::Sfence => nothing,
             _ => undefined,
         })
 }
@@ -201,7 +218,7 @@ impl Core {
     fn single_step(&mut self, cx: &mut Cx<'_>) -> Exit {
         self.dr[6] |= 1 << 14;
         self.halted = false;
-        self.raise(cx, Fault::plain(vector::DB));
+        self.raise(cx, Fault::plain(DB));
         self.attention = 0;
         Exit::Event
     }
@@ -255,7 +272,7 @@ impl Core {
             }
             Operand::High(n) => self.reg(n, 2) >> 8,
             Operand::Seg(n) => self.seg(n).selector.into(),
-            Operand::Control(_) | Operand::Debug(_) | Operand::None => 0,
+            _ => 0,
         })
     }
 

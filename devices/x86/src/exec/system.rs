@@ -28,7 +28,7 @@ pub fn handler(mnemonic: Mnemonic) -> Option<Handler> {
         Clac => access_check::<false>,
         Stac => access_check::<true>,
         Hlt => hlt,
-        Wait => wait,
+        Wait => super::x87::wait,
         Cpuid => cpuid,
         Rdtsc => rdtsc,
         Rdmsr => rdmsr,
@@ -46,6 +46,8 @@ pub fn handler(mnemonic: Mnemonic) -> Option<Handler> {
         Clts => clts,
         Invd | Wbinvd => wbinvd,
         Invlpg => invlpg,
+        Clflush => clflush,
+        Rsm => rsm,
         Swapgs => swapgs,
         Lar => lar,
         Lsl => lsl,
@@ -207,13 +209,6 @@ fn hlt(core: &mut Core, op: &Op, _: &mut Cx<'_>) -> Step {
     Err(Leave::Exit(Exit::Wait))
 }
 
-fn wait(core: &mut Core, _: &Op, _: &mut Cx<'_>) -> Step {
-    match core.cr0 & (cr0::MP | cr0::TS) == cr0::MP | cr0::TS {
-        true => Err(Fault::plain(crate::trap::vector::NM).into()),
-        false => Ok(()),
-    }
-}
-
 fn cpuid(core: &mut Core, _: &Op, _: &mut Cx<'_>) -> Step {
     let leaf = core.reg(RAX, 4) as u32;
     let answer = core.identity.cpuid(leaf);
@@ -236,7 +231,15 @@ fn rdtsc(core: &mut Core, _: &Op, cx: &mut Cx<'_>) -> Step {
 /// Numbers of model-specific registers.
 mod msr {
     pub const TSC: u32 = 0x10;
+    pub const APIC_BASE: u32 = 0x1b;
     pub const BIOS_SIGN_ID: u32 = 0x8b;
+    pub const MTRR_CAP: u32 = 0xfe;
+    pub const MTRR_VARIABLE: u32 = 0x200;
+    pub const MTRR_FIXED: [u32; 11] = [
+        0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
+    ];
+    pub const PAT: u32 = 0x277;
+    pub const MTRR_TYPE: u32 = 0x2ff;
     pub const SYSENTER_CS: u32 = 0x174;
     pub const SYSENTER_ESP: u32 = 0x175;
     pub const SYSENTER_EIP: u32 = 0x176;
@@ -250,11 +253,31 @@ mod msr {
     pub const KERNEL_GS_BASE: u32 = 0xc000_0102;
 }
 
+/// Which memory type range register a number is: whether a variable one, and its place among them.
+fn mtrr(number: u32) -> Option<(bool, usize)> {
+    let variable = number.wrapping_sub(msr::MTRR_VARIABLE);
+    if variable < 16 {
+        return Some((true, variable as usize));
+    }
+    let place = msr::MTRR_FIXED.iter().position(|n| *n == number)?;
+    Some((false, place))
+}
+
 fn rdmsr(core: &mut Core, _: &Op, cx: &mut Cx<'_>) -> Step {
     core.privileged()?;
     let m = &core.msrs;
     let value = match core.reg(RCX, 4) as u32 {
         msr::TSC if core.has(feature::TSC) => core.time_stamp(cx),
+        msr::APIC_BASE if core.has_apic() => core.apic.base,
+        // Eight variable ranges, fixed ones, and write combining.
+        msr::MTRR_CAP if core.has(feature::MTRR) => 0x508,
+        msr::MTRR_TYPE if core.has(feature::MTRR) => m.mtrr_type,
+        msr::PAT if core.has(feature::PAT) => m.pat,
+        number if core.has(feature::MTRR) && mtrr(number).is_some() => match mtrr(number) {
+            Some((true, n)) => m.mtrr_variable[n],
+            Some((_, n)) => m.mtrr_fixed[n],
+            None => 0,
+        },
         msr::BIOS_SIGN_ID => 0,
         msr::SYSENTER_CS if core.has(feature::SEP) => m.sysenter_cs,
         msr::SYSENTER_ESP if core.has(feature::SEP) => m.sysenter_esp,
@@ -304,6 +327,33 @@ fn wrmsr(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Step {
             core.msrs.tsc_offset = 0;
             core.msrs.tsc_offset = value.wrapping_sub(core.time_stamp(cx));
         }
+        msr::APIC_BASE if core.has_apic() => {
+            use crate::apic::base;
+            let beyond = value >> core.identity.physical_bits() != 0;
+            if beyond || value & 0xfff & !(base::BSP | base::ENABLE) != 0 {
+                return refused;
+            }
+            core.apic.base = value & !base::BSP | core.apic.base & base::BSP;
+            core.vcpu.forget_pages();
+        }
+        msr::MTRR_TYPE if core.has(feature::MTRR) => {
+            if value & !0xcff != 0 {
+                return refused;
+            }
+            core.msrs.mtrr_type = value;
+        }
+        msr::PAT if core.has(feature::PAT) => {
+            let known = |byte: &u8| matches!(byte, 0 | 1 | 4..=7);
+            if !value.to_le_bytes().iter().all(known) {
+                return refused;
+            }
+            core.msrs.pat = value;
+        }
+        number if core.has(feature::MTRR) && mtrr(number).is_some() => match mtrr(number) {
+            Some((true, n)) => core.msrs.mtrr_variable[n] = value,
+            Some((_, n)) => core.msrs.mtrr_fixed[n] = value,
+            None => {}
+        },
         msr::BIOS_SIGN_ID => {}
         msr::SYSENTER_CS if core.has(feature::SEP) => core.msrs.sysenter_cs = value,
         msr::SYSENTER_ESP if core.has(feature::SEP) => core.msrs.sysenter_esp = value,
@@ -426,6 +476,7 @@ fn lmsw(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Step {
 fn clts(core: &mut Core, _: &Op, _: &mut Cx<'_>) -> Step {
     core.privileged()?;
     core.cr0 &= !cr0::TS;
+    core.mode_changed();
     Ok(())
 }
 
@@ -445,6 +496,17 @@ fn invlpg(core: &mut Core, op: &Op, _: &mut Cx<'_>) -> Step {
     core.vcpu.wide.forget(va);
     core.vcpu.forget_code_pages();
     core.changed(op)
+}
+
+fn rsm(core: &mut Core, _: &Op, cx: &mut Cx<'_>) -> Step {
+    core.leave_smm(cx)?;
+    Err(Leave::Exit(Exit::Event))
+}
+
+/// CLFLUSH, which has to be able to read.
+fn clflush(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Step {
+    let va = core.address(op, 1, false)?;
+    core.load(cx, op, va, 1).map(drop)
 }
 
 fn swapgs(core: &mut Core, _: &Op, _: &mut Cx<'_>) -> Step {
@@ -546,7 +608,7 @@ pub fn from_control(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Step {
         Operand::Control(2) => core.cr2,
         Operand::Control(3) => core.cr3,
         Operand::Control(4) if core.cr4_bits() != 0 => core.cr4,
-        Operand::Control(8) if core.is64() => core.cr8,
+        Operand::Control(8) if core.is64() => (core.apic.tpr >> 4).into(),
         _ => return Err(Fault::ud().into()),
     };
     core.put(cx, op, 0, value)
@@ -577,7 +639,7 @@ pub fn to_control(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Step {
             if value & !15 != 0 {
                 return Err(Fault::gp(0).into());
             }
-            core.cr8 = value;
+            core.apic.tpr = (value << 4) as u8;
         }
         _ => return Err(Fault::ud().into()),
     }
