@@ -38,12 +38,19 @@ pub struct Slow {
     address: (Reg, i32),
     /// The general register whose value is in [`T0`] where it comes back, although its place is in memory.
     held: Option<u8>,
+    /// Where the conditions are kept that are to hold where it comes back.
+    conditions: Option<Mem>,
 }
 
 impl Slow {
     /// The general register of this number has its value in [`T0`] when the template is done.
     pub fn holds(&mut self, register: u8) {
         self.held = Some(register);
+    }
+
+    /// The conditions are those that are kept in this place when the template is done: the interpreter keeps them there.
+    pub fn conditions(&mut self, kept: Mem) {
+        self.conditions = Some(kept);
     }
 
     /// What the interpreter is given with its question.
@@ -294,6 +301,9 @@ impl<'a, I: Templates<A>, A: Assembler> Emitter<'a, I, A> {
                     (base, by) => self.asm.add_number(T0, base, by),
                 }
                 self.call(slow.what, offset);
+                if let Some(kept) = slow.conditions {
+                    self.asm.take_conditions(kept);
+                }
                 if let Some(register) = slow.held {
                     let held = self.asm.src(register);
                     self.asm.set(T0, held);
@@ -363,6 +373,7 @@ impl<'a, I: Templates<A>, A: Assembler> Emitter<'a, I, A> {
             what,
             address: (T0, 0),
             held: None,
+            conditions: None,
         }
     }
 
@@ -498,6 +509,7 @@ impl<'a, I: Templates<A>, A: Assembler> Emitter<'a, I, A> {
         let pc = self.asm.frame.pc;
         self.asm.get_field(to, pc);
         self.asm.op(Binary::Add, to, Src::Imm(offset.cast_signed()));
+        I::wrap(self, to);
     }
 
     /// Goes on at an offset from the start of the block.

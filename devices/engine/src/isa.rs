@@ -7,7 +7,7 @@ use solderless_model::{Cx, Stop};
 
 use crate::emit::Emitter;
 use crate::frame::Frame;
-use crate::host::{Assembler, If};
+use crate::host::{Assembler, If, Reg};
 use crate::vcpu::Vcpu;
 
 /// How execution left a block.
@@ -229,6 +229,8 @@ pub unsafe trait Templates<A: Assembler>: Isa {
     }
     /// Tests the condition of the block's branch; gives the one that says whether it is taken.
     fn condition(e: &mut Emitter<'_, Self, A>, block: &Self::Block) -> If;
+    /// Makes the sum in a register an address, where addresses are shorter than registers.
+    fn wrap(_e: &mut Emitter<'_, Self, A>, _sum: Reg) {}
     /// A register that [`Templates::condition`] has given its value as if the branch is taken, and the value it has if it is not.
     fn told(_e: &Emitter<'_, Self, A>, _block: &Self::Block) -> Option<(u8, i32)> {
         None

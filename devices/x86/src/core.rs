@@ -182,6 +182,24 @@ pub mod attention {
     pub const SHADOW: u8 = 2;
 }
 
+/// The bits of [`Core::mode`] above the two that say how many bits code has.
+pub mod mode {
+    pub const A20_CLOSED: u8 = 1 << 2;
+    /// A block is one instruction, and the interpreter's.
+    pub const SINGLE: u8 = 1 << 3;
+    /// ES, CS, SS and DS are all of memory, and the stack pointer is as wide as addresses.
+    pub const FLAT: u8 = 1 << 4;
+    /// FS has nothing to be looked at but its base.
+    pub const FS: u8 = 1 << 5;
+    /// GS too.
+    pub const GS: u8 = 1 << 6;
+}
+
+/// The arithmetic flags as [`Core::kept`] has them.
+const fn kept(flags: u64) -> u16 {
+    (flags as u16 & 0xd5 | 2) << 8 | (flags >> 11) as u16 & 1
+}
+
 /// A CPU without its decoded code.
 #[derive(Debug, State)]
 pub struct Core {
@@ -189,7 +207,7 @@ pub struct Core {
     pub x: [u64; 16],
     /// The linear address of the next instruction; while a block runs, of its first one.
     pub pc: u64,
-    /// RFLAGS; while `lazy`, without those that arithmetic sets.
+    /// RFLAGS; while it runs, without those that arithmetic sets, which are in `kept`, or while `lazy`, in `result` and `carries`.
     pub flags: u64,
     /// ES, CS, SS, DS, FS, GS.
     pub segs: [Segment; 6],
@@ -236,12 +254,16 @@ pub struct Core {
     pub identity: Identity,
     #[state(skip = "an input's level, which its owner saves")]
     pub intr: bool,
-    #[state(skip = "settled when a run ends: arithmetic flags are in `result` and `carries`")]
+    #[state(
+        skip = "derived: the arithmetic flags as LAHF and SETO have them in AX, for generated code"
+    )]
+    pub kept: u16,
+    #[state(skip = "settled behind every block: arithmetic flags are in `result` and `carries`")]
     pub lazy: bool,
-    #[state(skip = "settled when a run ends: the last result, sign-extended")]
+    #[state(skip = "settled behind every block: the last result, sign-extended")]
     pub result: u64,
     #[state(
-        skip = "settled when a run ends: carries out of its bits, the highest two at the top, and bit 3"
+        skip = "settled behind every block: carries out of its bits, the highest two at the top, and bit 3"
     )]
     pub carries: u64,
     #[state(skip = "derived: bits of code, 16, 32 or 64")]
@@ -256,6 +278,10 @@ pub struct Core {
     pub code_key: u64,
     #[state(skip = "derived: SSE's instructions can be executed")]
     pub sse: bool,
+    #[state(
+        skip = "derived: nothing may interrupt the next instruction, which is alone in its block"
+    )]
+    pub shadowed: bool,
     #[state(skip = "EFLAGS.TF as the instruction that is executed has found it")]
     pub stepping: bool,
 }
@@ -328,6 +354,7 @@ impl Core {
             vcpu: Vcpu::new(identity.clock.0),
             identity,
             intr: false,
+            kept: kept(0),
             lazy: false,
             result: 0,
             carries: 0,
@@ -337,6 +364,7 @@ impl Core {
             mode: 0,
             code_key: 0,
             sse: false,
+            shadowed: false,
             stepping: false,
         };
         core.mode_changed();
@@ -481,19 +509,35 @@ impl Core {
         }
         self.sse = self.is4(cr4::OSFXSR) && !self.is(cr0::EM | cr0::TS);
         // A code segment that is read through is looked at.
-        let paging = u8::from(self.is(cr0::PG));
         let bits = self.bits.trailing_zeros() as u8 - 4;
-        let step = u8::from(self.flags & flag::TF != 0);
-        let closed = u8::from(self.a20_closed);
-        self.mode = bits | paging << 2 | step << 3 | closed << 4;
+        let on = |on: bool, bit: u8| if on { bit } else { 0 };
+        let [flat, fs, gs] = match self.bits {
+            64 => [true; 3],
+            32 => {
+                let flat = |n: u8| self.flat[usize::from(n)];
+                let whole = [ES, SS, DS]
+                    .iter()
+                    .all(|n| flat(*n) && self.seg(*n).base == 0);
+                let code = cs.base == 0 && cs.limit == u32::MAX;
+                [whole && code && self.stack_size == 4, flat(FS), flat(GS)]
+            }
+            _ => [false; 3],
+        };
+        self.mode = bits
+            | on(self.a20_closed, mode::A20_CLOSED)
+            | on(self.flags & flag::TF != 0 || self.shadowed, mode::SINGLE)
+            | on(flat, mode::FLAT)
+            | on(fs, mode::FS)
+            | on(gs, mode::GS);
         let user = u64::from(self.cpl == 3);
-        self.code_key = u64::from(self.mode) | user << 5;
+        self.code_key = u64::from(self.mode) | user << 7 | u64::from(self.is(cr0::PG)) << 8;
         let relevant = |on: bool, bit: u32| u64::from(on) << bit;
         let smap = self.is4(cr4::SMAP) && self.flags & flag::AC == 0;
         let key = user
             | relevant(self.is(cr0::WP), 1)
             | relevant(smap, 2)
-            | relevant(self.is(cr0::PG), 3);
+            | relevant(self.is(cr0::PG), 3)
+            | relevant(self.is64(), 4);
         self.vcpu.wide.select((0, key));
         self.vcpu.set_code_key(self.code_key);
     }
@@ -533,7 +577,7 @@ impl Core {
     pub fn carry(&self) -> bool {
         match self.lazy {
             true => self.carries >> 63 != 0,
-            false => self.flags & flag::CF != 0,
+            false => self.kept & 0x100 != 0,
         }
     }
 
@@ -559,24 +603,33 @@ impl Core {
 
     /// The same for those who only look.
     pub fn look_at_flags(&self) -> u64 {
-        match self.lazy {
-            true => self.flags & !flag::ARITHMETIC | self.arithmetic(),
-            false => self.flags,
-        }
+        let arithmetic = match self.lazy {
+            true => self.arithmetic(),
+            false => u64::from(self.kept >> 8) & 0xd5 | u64::from(self.kept & 1) << 11,
+        };
+        self.flags & !flag::ARITHMETIC | arithmetic
     }
 
     /// Computes what was put off.
     #[inline]
     pub fn settle(&mut self) {
         self.flags = self.look_at_flags();
+        self.keep_flags();
+    }
+
+    /// The flags were set, the arithmetic ones too.
+    #[inline]
+    pub fn keep_flags(&mut self) {
+        self.kept = kept(self.flags);
         self.lazy = false;
     }
 
-    /// Sets some of the arithmetic flags.
+    /// Sets some of the flags.
     #[inline]
     pub fn set_flags(&mut self, which: u64, to: u64) {
         self.settle();
         self.flags = self.flags & !which | to & which;
+        self.keep_flags();
     }
 
     /// Whether a condition holds, by its number in the encoding.
@@ -599,7 +652,8 @@ impl Core {
                 }
             }
             false => {
-                let is = |bit: u64| self.flags & bit != 0;
+                let flags = self.look_at_flags();
+                let is = |bit: u64| flags & bit != 0;
                 match number >> 1 {
                     0 => is(flag::OF),
                     1 => is(flag::CF),

@@ -3,7 +3,7 @@
 use solderless_engine::{Bytes, Exit, Isa, Vcpu};
 use solderless_model::{Cx, Stop};
 
-use crate::core::{Core, cr0, flag};
+use crate::core::{Core, cr0, mode};
 use crate::exec::{self, Op};
 use crate::inst::{self, Block};
 use crate::trap::Fault;
@@ -73,7 +73,11 @@ impl Isa for X86 {
     }
 
     fn decode(core: &Core, bytes: Bytes<'_>, most: usize) -> Option<Block> {
-        let most = if core.flags & flag::TF != 0 { 1 } else { most };
+        let most = if core.mode & mode::SINGLE != 0 {
+            1
+        } else {
+            most
+        };
         inst::decode(core.bits.into(), core.identity.features, &bytes, most)
     }
 

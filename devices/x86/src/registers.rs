@@ -313,6 +313,8 @@ impl Core {
             return Err("flags: no virtual-8086 mode here");
         }
         self.flags = self.flags & 0x3f_7fd7 | flag::ONE;
+        self.keep_flags();
+        self.shadowed = self.attention != 0;
         self.mode_changed();
         if !self.is64() && (self.pc >> 32 != 0 || self.seg(CS).base >> 32 != 0) {
             return Err("pc: no address of an instruction");

@@ -123,7 +123,12 @@ impl Core {
         if n == SS {
             self.attention |= attention::SHADOW;
         }
+        let before = self.mode;
         self.mode_changed();
+        if self.mode != before {
+            // What follows in the block was made for another mode.
+            self.attention |= attention::EVENT;
+        }
         Ok(())
     }
 
@@ -715,6 +720,7 @@ impl Core {
         };
         let which = (always | also) & there;
         self.flags = self.flags & !which | value & which | flag::ONE;
+        self.keep_flags();
         self.mode_changed();
     }
 
@@ -789,6 +795,7 @@ impl Core {
         if matches!(how, Switch::Call | Switch::Interrupt) {
             self.flags |= flag::NT;
         }
+        self.keep_flags();
         for (to, from) in self.x.iter_mut().zip(new.x) {
             *to = from;
         }

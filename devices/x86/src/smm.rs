@@ -153,6 +153,7 @@ impl Core {
         if !saves {
             self.smbase = base as u32;
             self.flags = flags & 0x3f_7fd5 | flag::ONE;
+            self.keep_flags();
             self.pc = ip;
         }
     }
@@ -167,6 +168,7 @@ impl Core {
         self.exchange(cx, true);
         (self.nmi_before_smm, self.nmi_blocked) = (self.nmi_blocked, true);
         self.flags = flag::ONE;
+        self.keep_flags();
         self.cr0 &= !(cr0::PE | cr0::EM | cr0::TS | cr0::PG);
         (self.cr4, self.msrs.efer, self.dr[7]) = (0, 0, 0x400);
         self.cpl = 0;

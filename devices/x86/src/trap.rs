@@ -462,6 +462,7 @@ impl Core {
         }
         // What was written of code is looked at before the handler begins.
         self.attention = 0;
+        self.shadowed = false;
     }
 
     /// Whether something would wake the CPU from HLT.

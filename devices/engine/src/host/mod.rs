@@ -58,6 +58,8 @@ pub enum Extend {
 pub struct Mem {
     pub base: Reg,
     pub index: Option<Reg>,
+    /// By how many bits the second register is shifted to the left, three at most.
+    pub shift: u8,
     pub by: i32,
 }
 
@@ -72,6 +74,7 @@ impl Mem {
         Self {
             base,
             index: None,
+            shift: 0,
             by,
         }
     }
@@ -81,9 +84,17 @@ impl Mem {
         Self {
             base,
             index: Some(index),
+            shift: 0,
             by,
         }
     }
+}
+
+/// What an operation changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Reg(Reg),
+    Mem(Mem),
 }
 
 /// An operand.
@@ -155,10 +166,25 @@ pub enum Binary {
     And,
     Sub,
     Xor,
+    /// A sum with the carry, as it is.
+    Adc,
+    /// A difference less the carry, as it is.
+    Sbb,
     /// A comparison: a subtraction that keeps nothing but the conditions.
     Cmp,
     /// The lower half of the product.
     Mul,
+}
+
+/// An operation of one operand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unary {
+    /// One more; the carry stays.
+    Inc,
+    /// One less; the carry stays.
+    Dec,
+    Not,
+    Neg,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -293,6 +319,24 @@ pub trait Assembler: Sized {
     fn set_if(&mut self, condition: If, to: Reg);
     /// The same where the register is zero already.
     fn set_byte_if(&mut self, condition: If, to: Reg);
+    /// An operation on a value of this size, not [`Binary::Mul`]. In a register, what is above one or two bytes stays, and above
+    /// four it is zero.
+    fn arithmetic(&mut self, size: Size, operation: Binary, to: Place, from: Operand);
+    /// The same of one operand.
+    fn unary(&mut self, size: Size, operation: Unary, to: Place);
+    /// The same: shifts as [`shift`](Assembler::shift).
+    fn shift_low(&mut self, size: Size, shift: Shift, to: Place, by: Option<u8>);
+    /// Moves one or two low bytes of a register; what is above them stays.
+    fn merge(&mut self, size: Size, to: Reg, from: Reg);
+    /// Keeps the conditions in two bytes of memory, as x86's LAHF and SETO have them in AX: SF, ZF, AF, PF and CF in the upper byte,
+    /// OF in the lower one; AF only `with_half`, and clear otherwise. Changes [`T0`], and the conditions unless it is `with_half`.
+    fn keep_conditions(&mut self, to: Mem, with_half: bool);
+    /// Keeps the conditions of a product: those of the value that was tested, with the bit in [`T2`] as carry and overflow.
+    fn keep_product(&mut self, to: Mem);
+    /// Has the conditions be those that were kept. Changes [`T0`].
+    fn take_conditions(&mut self, from: Mem);
+    /// Has the carry be the one that was kept.
+    fn take_carry(&mut self, from: Mem);
     /// Reverses the bytes of a value in the low bytes of a register; what is above 16 bits stays.
     fn swap_bytes(&mut self, size: Size, register: Reg);
     /// Reverses the bytes of both halves of 32 bits.
@@ -358,8 +402,8 @@ pub trait Assembler: Sized {
     fn take(&mut self, instructions: u8);
     fn give_back(&mut self, instructions: u8);
     /// Finds the host's address of a guest's: a register and a displacement, or a known one. Gives the place, or goes on at `slow`
-    /// if the soft TLB for addresses of this width does not have it or one of the `low` bits is not zero. Changes [`T1`], and
-    /// [`T2`] where addresses have 64 bits.
+    /// if the soft TLB for addresses of this width does not have it, one of the `low` bits is not zero, or the access goes on in
+    /// the next page. Changes [`T1`], and [`T2`] where addresses have 64 bits.
     fn reach(&mut self, access: &Reach) -> Mem;
 }
 
@@ -375,6 +419,8 @@ pub struct Reach {
     pub write: bool,
     /// Bits of the address that are to be zero.
     pub low: u8,
+    /// Bytes of an access of 64 bits of address that may be unaligned, else 1.
+    pub span: u8,
     pub slow: Label,
 }
 

@@ -14,8 +14,8 @@ use dynasmrt::{DynasmApi, VecAssembler, dynasm};
 use solderless_model::memory::{layout, wide_layout};
 
 use super::{
-    Assembler, Binary, Code, Extend, Float, Freg, Fused, If, Label, Mem, Operand, Pair, Reach, Reg,
-    Shift, Size, T0, T1, T2, TableJump, Width,
+    Assembler, Binary, Code, Extend, Float, Freg, Fused, If, Label, Mem, Operand, Pair, Place,
+    Reach, Reg, Shift, Size, T0, T1, T2, TableJump, Unary, Width,
 };
 use crate::frame::{Frame, Homes};
 
@@ -59,6 +59,8 @@ impl Binary {
         match self {
             Self::Add | Self::Mul => 0,
             Self::Or => 1,
+            Self::Adc => 2,
+            Self::Sbb => 3,
             Self::And => 4,
             Self::Sub => 5,
             Self::Xor => 6,
@@ -76,6 +78,27 @@ impl Shift {
             Self::Shl => 4,
             Self::Shr => 5,
             Self::Sar => 7,
+        }
+    }
+}
+
+impl Size {
+    /// What is in front of an instruction on so many bytes, what REX has to be besides, and what is added to the opcode for one byte.
+    fn prefix(self) -> (&'static [u8], u8, u8) {
+        match self {
+            Self::B1 => (&[], 0x40, 0),
+            Self::B2 => (&[0x66], 0, 1),
+            Self::B4 => (&[], 0, 1),
+            Self::B8 => (&[], WIDE, 1),
+        }
+    }
+}
+
+impl From<Place> for Rm {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Reg(register) => Self::Reg(register),
+            Place::Mem(mem) => Self::Mem(mem),
         }
     }
 }
@@ -99,9 +122,14 @@ enum Rm {
 impl Assembled {
     /// Emits an instruction: a prefix, an opcode, a register or what stands for one in the encoding, and an operand.
     fn encode(&mut self, rex: u8, opcode: &[u8], register: u8, rm: Rm) {
-        let (base, index, displacement) = match rm {
-            Rm::Reg(base) => (base.0, 0, 0),
-            Rm::Mem(mem) => (mem.base.0, mem.index.map_or(0, |i| i.0), mem.by),
+        let (base, index, scale, displacement) = match rm {
+            Rm::Reg(base) => (base.0, 0, 0, 0),
+            Rm::Mem(mem) => (
+                mem.base.0,
+                mem.index.map_or(0, |i| i.0),
+                mem.shift & 3,
+                mem.by,
+            ),
         };
         let high = (register >> 3) << 2 | (index >> 3) << 1 | base >> 3;
         let mut bytes = [0; 16];
@@ -129,7 +157,7 @@ impl Assembled {
         match rm {
             Rm::Mem(_) if indexed => {
                 push(modrm(mode, 4));
-                push((index & 7) << 3 | base & 7);
+                push(scale << 6 | (index & 7) << 3 | base & 7);
             }
             Rm::Mem(_) if base & 7 == 4 => {
                 push(modrm(mode, 4));
@@ -482,6 +510,100 @@ impl Assembler for Assembled {
         self.encode(0x40, &[0x0f, 0x90 | condition as u8], 0, Rm::Reg(to));
     }
 
+    fn arithmetic(&mut self, size: Size, operation: Binary, to: Place, from: Operand) {
+        let (prefix, rex, wide) = size.prefix();
+        let code = operation.code();
+        self.ops.extend(prefix);
+        match (from, to) {
+            (Operand::Reg(from), to) => self.encode(rex, &[code << 3 | wide], from.0, to.into()),
+            (Operand::Mem(from), Place::Reg(to)) => {
+                self.encode(rex, &[code << 3 | 2 | wide], to.0, Rm::Mem(from));
+            }
+            // No instruction has two operands in memory.
+            (Operand::Mem(_), Place::Mem(_)) => {}
+            (Operand::Imm(value), to) => match (size, i8::try_from(value)) {
+                (Size::B1, _) => {
+                    self.encode(rex, &[0x80], code, to.into());
+                    self.ops.extend([value as u8]);
+                }
+                (_, Ok(short)) => {
+                    self.encode(rex, &[0x83], code, to.into());
+                    self.ops.extend([short.cast_unsigned()]);
+                }
+                (Size::B2, _) => {
+                    self.encode(rex, &[0x81], code, to.into());
+                    self.ops.extend((value as u16).to_le_bytes());
+                }
+                _ => {
+                    self.encode(rex, &[0x81], code, to.into());
+                    self.imm(value);
+                }
+            },
+        }
+    }
+
+    fn unary(&mut self, size: Size, operation: Unary, to: Place) {
+        let (prefix, rex, wide) = size.prefix();
+        let (opcode, code) = match operation {
+            Unary::Inc => (0xfe, 0),
+            Unary::Dec => (0xfe, 1),
+            Unary::Not => (0xf6, 2),
+            Unary::Neg => (0xf6, 3),
+        };
+        self.ops.extend(prefix);
+        self.encode(rex, &[opcode | wide], code, to.into());
+    }
+
+    fn shift_low(&mut self, size: Size, shift: Shift, to: Place, by: Option<u8>) {
+        let (prefix, rex, wide) = size.prefix();
+        self.ops.extend(prefix);
+        match by {
+            Some(by) => {
+                self.encode(rex, &[0xc0 | wide], shift.code(), to.into());
+                self.ops.extend([by]);
+            }
+            None => self.encode(rex, &[0xd2 | wide], shift.code(), to.into()),
+        }
+    }
+
+    fn merge(&mut self, size: Size, to: Reg, from: Reg) {
+        let (prefix, rex, wide) = size.prefix();
+        self.ops.extend(prefix);
+        self.encode(rex, &[0x8a | wide], to.0, Rm::Reg(from));
+    }
+
+    fn keep_conditions(&mut self, to: Mem, with_half: bool) {
+        dynasm!(self.ops; .arch x64; lahf; seto al);
+        if !with_half {
+            dynasm!(self.ops; .arch x64; and eax, 0xef01);
+        }
+        self.store(Size::B2, T0, to);
+    }
+
+    fn keep_product(&mut self, to: Mem) {
+        dynasm!(self.ops; .arch x64
+            ; lahf
+            ; and eax, 0xee00
+            ; or eax, edx
+            ; shl edx, 8
+            ; or eax, edx
+        );
+        self.store(Size::B2, T0, to);
+    }
+
+    fn take_conditions(&mut self, from: Mem) {
+        self.load(Size::B2, Extend::Zero, T0, from);
+        // The sum overflows if OF was set.
+        dynasm!(self.ops; .arch x64; add al, 0x7f; sahf);
+    }
+
+    fn take_carry(&mut self, from: Mem) {
+        // BT of the lowest bit of the upper byte.
+        self.ops.extend([0x66]);
+        self.encode(0, &[0x0f, 0xba], 4, Rm::Mem(from));
+        self.ops.extend([8]);
+    }
+
     fn swap_bytes(&mut self, size: Size, register: Reg) {
         match size {
             Size::B1 => {}
@@ -755,6 +877,7 @@ impl Assembler for Assembled {
             known,
             write,
             low,
+            span,
             slow,
         } = *access;
         if width == Width::W64 {
@@ -765,9 +888,13 @@ impl Assembler for Assembled {
                 0 => self.mov(width, T1, Operand::Reg(base)),
                 _ => self.add_to(width, T1, base, by),
             }
+            dynasm!(self.ops; .arch x64; mov edx, ecx);
+            if span > 1 {
+                // The page of the last byte.
+                self.add_to(width, T1, T1, i32::from(span) - 1);
+            }
             // Low bits that are to be zero stay, and differ from the page's.
             dynasm!(self.ops; .arch x64
-                ; mov edx, ecx
                 ; shr edx, (12 - ENTRY_BITS) as i8
                 ; and edx, INDEX
                 ; and rcx, !0xfff | i32::from(low)

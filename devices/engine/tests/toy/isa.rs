@@ -482,6 +482,7 @@ fn emit<A: Assembler>(e: &mut Emitter<'_, Toy, A>, inst: &Inst) {
                 known: None,
                 write: inst.op == 9,
                 low: 7,
+                span: 1,
                 slow: slow.from,
             });
             if inst.op == 8 {

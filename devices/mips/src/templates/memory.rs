@@ -95,6 +95,7 @@ fn reach<A: Assembler>(
         known,
         write: access == For::Write,
         low,
+        span: 1,
         slow: slow.from,
     })
 }

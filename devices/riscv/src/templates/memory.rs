@@ -64,6 +64,7 @@ pub fn reach<A: Assembler>(
         known: None,
         write,
         low,
+        span: 1,
         slow: slow.from,
     })
 }

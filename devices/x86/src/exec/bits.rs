@@ -132,7 +132,8 @@ fn shift<const WHAT: u8>(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Step {
     let top = |value: u64| value >> (bits - 1) & 1 != 0;
     let overflow = match WHAT {
         SHL => top(result) != carry,
-        SHR => top(value),
+        // As if it went bit by bit, of which the last one counts.
+        SHR => count == 1 && top(value),
         _ => false,
     };
     core.shifted(size, result, carry, overflow);

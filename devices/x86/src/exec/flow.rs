@@ -332,6 +332,7 @@ fn sysret(core: &mut Core, op: &Op, _: &mut Cx<'_>) -> Step {
         let there = 0x3c_7fd7;
         core.settle();
         core.flags = flags & there | flag::ONE;
+        core.keep_flags();
     } else {
         core.flags |= flag::IF;
     }

@@ -49,25 +49,34 @@ pub struct Op {
 /// Executes ops from the first one on.
 pub fn run(core: &mut Core, ops: &[Op], cx: &mut Cx<'_>) -> Exit {
     let limited = core.begin();
-    for op in ops {
-        if let Some(exit) = step(core, op, cx, limited) {
-            return exit;
+    let left = ops.iter().find_map(|op| step(core, op, cx, limited));
+    let exit = match (left, ops.last()) {
+        (Some(exit), _) => exit,
+        (None, Some(last)) if core.attention != 0 => {
+            let exit = core.shadow(Exit::Goto);
+            core.finish(last, cx, exit)
         }
-    }
-    match ops.last() {
-        Some(last) => core.finish(last, cx, Exit::Fall),
-        None => Exit::Event,
-    }
+        (None, Some(last)) => core.finish(last, cx, Exit::Fall),
+        (None, None) => Exit::Event,
+    };
+    core.settle_lazy();
+    exit
 }
 
 /// Executes a single op of a block.
 pub fn one(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Exit {
     let limited = core.begin();
-    match step(core, op, cx, limited) {
+    let exit = match step(core, op, cx, limited) {
         Some(exit) => exit,
         None if core.stepping => core.finish(op, cx, Exit::Goto),
+        None if core.attention != 0 => {
+            let exit = core.shadow(Exit::Goto);
+            core.finish(op, cx, exit)
+        }
         None => Exit::Next,
-    }
+    };
+    core.settle_lazy();
+    exit
 }
 
 /// Executes one op; gives how it leaves the block, if it does.
@@ -148,20 +157,55 @@ impl Core {
         last > self.seg(CS).limit.into()
     }
 
+    /// Computes flags that were put off in a block: the next one may be generated code.
+    #[inline(always)]
+    fn settle_lazy(&mut self) {
+        if self.lazy {
+            self.settle();
+        }
+    }
+
     /// Looks at what an instruction has left to look at.
     #[cold]
     fn attend(&mut self, op: &Op, cx: &mut Cx<'_>) -> Option<Exit> {
-        match self.attention & attention::EVENT {
-            0 => {
+        match self.attention {
+            attention::SHADOW => {
                 // Behind the next one.
                 self.attention = attention::EVENT;
                 None
             }
             _ => {
-                self.attention = 0;
-                Some(self.finish(op, cx, Exit::Event))
+                let exit = self.attended(Exit::Event);
+                Some(self.finish(op, cx, exit))
             }
         }
+    }
+
+    /// Something was looked for that an instruction has left to look at, which is left with this.
+    fn attended(&mut self, exit: Exit) -> Exit {
+        let attention = std::mem::take(&mut self.attention);
+        if attention & attention::SHADOW != 0 {
+            // Nothing may interrupt the next instruction, wherever it is.
+            return self.shadow(Exit::Goto);
+        }
+        let shadowed = std::mem::take(&mut self.shadowed);
+        if shadowed {
+            self.mode_changed();
+        }
+        match exit {
+            Exit::Wait => exit,
+            _ if shadowed || attention != 0 => Exit::Event,
+            _ => exit,
+        }
+    }
+
+    /// The next instruction is not in this block, and nothing may interrupt it.
+    #[cold]
+    fn shadow(&mut self, exit: Exit) -> Exit {
+        self.shadowed = true;
+        self.mode_changed();
+        self.attention = attention::EVENT;
+        exit
     }
 
     /// Goes on behind an op, which was executed.
@@ -185,26 +229,14 @@ impl Core {
         match leave {
             Leave::Exit(exit) => {
                 self.vcpu.budget += rest;
-                let exit = match std::mem::take(&mut self.attention) {
-                    0 => exit,
-                    // Nothing may interrupt the next instruction, wherever it is.
-                    attention::SHADOW => {
-                        self.attention = attention::EVENT;
-                        exit
-                    }
-                    _ if exit == Exit::Wait => exit,
-                    _ => Exit::Event,
-                };
+                let exit = self.attended(exit);
                 self.executed(cx, exit)
             }
             Leave::Fault(fault) => {
                 self.pc = self.pc_of(op);
                 self.vcpu.budget += rest;
                 self.raise(cx, fault);
-                match std::mem::take(&mut self.attention) {
-                    0 => Exit::Goto,
-                    _ => Exit::Event,
-                }
+                self.attended(Exit::Goto)
             }
             Leave::Stop => {
                 self.pc = self.pc_of(op);
