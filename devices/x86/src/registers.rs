@@ -153,8 +153,11 @@ const fn table<const GENERAL: usize, const VECTORS: usize, const ALL: usize>(
     table
 }
 
+/// Reads a register.
+type Read = fn(&Core) -> u64;
+
 /// The x87's registers behind its stack, in gdb's order.
-const CONTROL: [(&str, fn(&Core) -> u64); 8] = [
+const CONTROL: [(&str, Read); 8] = [
     ("fctrl", |core| core.fpu.control.into()),
     ("fstat", |core| core.fpu.status.into()),
     ("ftag", |core| core.fpu.tags().into()),

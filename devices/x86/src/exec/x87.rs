@@ -492,7 +492,7 @@ fn store_decimal(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Step {
     let mut bytes = [0, 0, 0, 0, 0, 0, 0, 0xc0, 0xff, 0xff];
     if fits {
         for byte in &mut bytes[..9] {
-            *byte = ((magnitude / 10 % 10) << 4 | magnitude % 10) as u8;
+            *byte = (((magnitude / 10 % 10) << 4) | (magnitude % 10)) as u8;
             magnitude /= 100;
         }
         bytes[9] = if Extended::is_negative(value) {
