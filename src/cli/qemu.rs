@@ -66,7 +66,14 @@ const OPTIONS: &[(&[&str], &str)] = &[
         &["accel", "enable-kvm"],
         "--engine interp or jit; without it the faster",
     ),
-    (&["d", "D", "trace"], "-v or -vv: a log on standard error"),
+    (
+        &["d"],
+        "--trace '*.exception' for int, -vv for guest_errors and unimp; for in_asm, exec and cpu gdb, or the monitor's `x/10i $pc` and `info registers`",
+    ),
+    (
+        &["D", "trace"],
+        "--trace POINTS, which the monitor's `info trace` lists, with --trace-to FILE",
+    ),
     (
         &[
             "nodefaults",
@@ -331,7 +338,20 @@ impl<'a> Wanted<'a> {
             "incoming" => self.add("--incoming", value),
             "loadvm" => self.add("--restore", &format!("file:snapshots/{value}.snap")),
             "icount" => self.args.push("--deterministic".to_owned()),
-            "d" => self.args.push("-vv".to_owned()),
+            "d" => {
+                for what in value.split(',') {
+                    match what {
+                        "int" => self.add("--trace", "*.exception"),
+                        "guest_errors" | "unimp" => {
+                            if !self.args.iter().any(|arg| arg == "-vv") {
+                                self.args.push("-vv".to_owned());
+                            }
+                        }
+                        _ => self.known(word, name),
+                    }
+                }
+            }
+            "D" => self.add("--trace-to", value),
             _ => self.known(word, name),
         }
     }
@@ -554,6 +574,10 @@ mod tests {
                 "run malta --disk a.img,format=raw,snapshot --cdrom d.iso",
             ),
             ("-incoming exec:cat", "run --incoming exec:cat"),
+            (
+                "-M malta -d int,guest_errors,unimp -D log",
+                "run malta --trace '*.exception' -vv --trace-to log",
+            ),
             ("-incoming defer", "run --incoming defer"),
         ] {
             assert_eq!(translated(theirs).as_deref(), Ok(here), "{theirs}");
@@ -575,6 +599,7 @@ mod tests {
                 "-M malta -smp 4",
                 "-smp: nothing: a board says which CPUs it has",
             ),
+            ("-M malta -d exec", "-d: --trace '*.exception' for int"),
             ("-M malta -m lots", "-m: a size"),
             ("-M malta disk.img", "disk.img: no option"),
             ("-M malta -kernel", "-kernel: an option that takes a value"),

@@ -527,12 +527,18 @@ mod tests {
         let known = Known {
             devices: ["pm", "pic"].map(str::to_owned).to_vec(),
             registers: ["general", "pc", "sp"].map(str::to_owned).to_vec(),
+            chardevs: vec!["serial0".to_owned()],
+            points: vec!["irq".to_owned()],
             ..Known::default()
         };
         for (line, ways) in [
             ("st", &["stop"][..]),
             ("info st", &["status"]),
-            ("help q", &["qom-get", "qom-list", "quit"]),
+            ("help q", &["qom-get", "qom-list", "qom-set", "quit"]),
+            ("help mem", &["memory", "memsave"]),
+            ("sendkey ctrl-alt-del", &["ctrl-alt-delete"]),
+            ("chardev-remove s", &["serial0"]),
+            ("trace ir", &["irq"]),
             ("stop ", &[]),
             ("y", &[]),
             ("info device p", &["pm", "pic"]),
