@@ -409,7 +409,9 @@ fn node(name: &str) -> Made {
     }
 }
 
+/// Sets a property, which a node has once.
 fn set(node: &mut Made, name: &str, value: Content) {
+    node.properties.retain(|(other, _)| other != name);
     node.properties.push((name.to_owned(), value));
 }
 
