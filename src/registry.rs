@@ -217,6 +217,7 @@ pub static TYPES: &[Entry] = &[
     entry::<solderless_platform::MaltaFpga>(),
     entry::<solderless_timer::Mc146818>(),
     entry::<solderless_mips::Mips32Cpu>(),
+    entry::<solderless_mips::Mips64Cpu>(),
     entry::<solderless_net::MipsNet>(),
     entry::<solderless_serial::PciSerial<1>>(),
     entry::<solderless_serial::PciSerial<2>>(),

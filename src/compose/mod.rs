@@ -42,6 +42,8 @@ pub const BUILT_IN: &[(&str, &str)] = &[
         "malta-virtio",
         include_str!("../../machines/malta-virtio.toml"),
     ),
+    ("malta64", include_str!("../../machines/malta64.toml")),
+    ("malta64-be", include_str!("../../machines/malta64-be.toml")),
     ("mipssim", include_str!("../../machines/mipssim.toml")),
     ("mipssim-be", include_str!("../../machines/mipssim-be.toml")),
     ("pc", include_str!("../../machines/pc.toml")),

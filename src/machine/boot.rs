@@ -471,7 +471,7 @@ impl<'a> Image<'a> {
                 architecture.title()
             ));
         }
-        if header.is_class_32() && cpu.bits != 32 {
+        if header.is_class_32() && cpu.bits != 32 && !architecture.starts_narrow() {
             return BootError::refuse(format!(
                 "the {what} image is a 32-bit ELF file, but the board's CPU is {}-bit",
                 cpu.bits

@@ -18,6 +18,8 @@ const ELSEWHERE: &[&str] = &[
 
 /// What `vmlinuz-*` in a document stands for.
 const KERNEL: &str = "vmlinuz-6.1.0-0-4kc-malta";
+/// The same where a CPU of 64 bits is asked for.
+const KERNEL64: &str = "vmlinuz-6.1.0-0-5kc-malta";
 
 /// The documents, with their text.
 fn documents() -> Vec<(String, String)> {
@@ -59,6 +61,16 @@ fn folder() -> tempfile::TempDir {
             std::os::unix::fs::symlink(file, folder.path().join(name)).expect("a link");
         }
     }
+    let link = |file: &Path, name: &str| {
+        let link = folder.path().join(name);
+        fs::create_dir_all(link.parent().expect("a folder")).expect("a folder");
+        std::os::unix::fs::symlink(file, link).expect("a link");
+    };
+    if let (Some(linux), Some(uboot)) = (guests::linux64(), guests::uboot64()) {
+        link(&linux.kernel, KERNEL64);
+        link(&linux.initrd, "mips64el/initrd.gz");
+        link(&uboot, "malta64el/u-boot.bin");
+    }
     if let Some(riscv) = guests::riscv() {
         for (file, name) in [
             (&riscv.fw_dynamic, "fw_dynamic.bin"),
@@ -67,9 +79,7 @@ fn folder() -> tempfile::TempDir {
             (&riscv.linux.kernel, "riscv64/linux"),
             (&riscv.linux.initrd, "riscv64/initrd.gz"),
         ] {
-            let link = folder.path().join(name);
-            fs::create_dir_all(link.parent().expect("a folder")).expect("a folder");
-            std::os::unix::fs::symlink(file, link).expect("a link");
+            link(file, name);
         }
     }
     folder
@@ -92,13 +102,18 @@ fn words(line: &str) -> Vec<String> {
 fn try_out(line: &str, folder: &Path) {
     let mut words = words(line);
     for word in words.iter_mut().filter(|w| w.contains('*')) {
-        *word = KERNEL.into();
+        *word = match word.contains("5kc") {
+            true => KERNEL64.into(),
+            false => KERNEL.into(),
+        };
     }
     let runs = words.get(1).is_some_and(|w| w == "run");
     let needs_guest = words.iter().any(|w| w == "--kernel" || w == "--firmware");
-    let guest = match words.iter().any(|w| w.starts_with("fw_")) {
-        true => "fw_jump.elf",
-        false => "u-boot.bin",
+    let has = |start: &str| words.iter().any(|w| w.starts_with(start));
+    let guest = match (has("fw_"), has("malta64")) {
+        (true, _) => "fw_jump.elf",
+        (_, true) => "malta64el/u-boot.bin",
+        _ => "u-boot.bin",
     };
     if needs_guest && !folder.join(guest).exists() {
         return;

@@ -25,6 +25,7 @@ mod instants;
 mod linux;
 mod locks;
 mod lockstep;
+mod malta64;
 mod migration;
 mod mipssim;
 mod models;

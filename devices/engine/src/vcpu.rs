@@ -85,6 +85,13 @@ const NO_FRAME: KnownFrame = KnownFrame {
     native: 0,
 };
 
+impl KnownFrame {
+    /// Which memory it is in, and where.
+    fn place(&self) -> (u32, u64) {
+        (self.ram, u64::from(self.page) * PAGE)
+    }
+}
+
 /// Physical pages that were looked up.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -341,13 +348,32 @@ impl Vcpu {
     /// Makes a page known that is likely to be accessed next: its memory, and the code in it. `writable` says what the
     /// translation allows. False if it is not memory.
     pub fn expect_page(&mut self, cx: &Cx<'_>, code: CodeAt, writable: bool) -> bool {
+        self.expect(cx, code, |vcpu, frame| {
+            let writable = writable && frame.writable;
+            vcpu.fill(code.va, code.pa, frame.place(), writable);
+        })
+    }
+
+    /// The same at an address of 64 bits.
+    pub fn expect_wide_page(&mut self, cx: &Cx<'_>, code: CodeAt, writable: bool) -> bool {
+        self.expect(cx, code, |vcpu, frame| {
+            let rights = (true, writable && frame.writable);
+            vcpu.fill_wide(code.va, code.pa, frame.place(), rights, PAGE);
+        })
+    }
+
+    #[inline(always)]
+    fn expect(
+        &mut self,
+        cx: &Cx<'_>,
+        code: CodeAt,
+        fill: impl FnOnce(&mut Self, &KnownFrame),
+    ) -> bool {
         let frame = self.memory.look(cx, code.pa);
         if self.memory.rams.get(frame.ram as usize).is_none() {
             return false;
         }
-        let offset = u64::from(frame.page) * PAGE;
-        let writable = writable && frame.writable;
-        self.fill(code.va, code.pa, (frame.ram, offset), writable);
+        fill(self, &frame);
         if frame.mode == code.mode && !self.halts.is_in_page(code.va) {
             self.enter_code(code.va, code.key, frame.table, frame.native);
         }

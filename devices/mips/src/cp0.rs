@@ -7,6 +7,7 @@ use solderless_model::{Cx, State, TimerId};
 
 use crate::core::Core;
 use crate::model::Identity;
+use crate::width::Width;
 
 /// The Count and Compare timer.
 pub const COUNTER: TimerId = TimerId(0);
@@ -21,6 +22,16 @@ pub mod status {
     pub const ERL: u32 = 1 << 2;
     /// User mode, if neither EXL nor ERL is set.
     pub const UM: u32 = 1 << 4;
+    /// The mode: none is the kernel's. Of CPUs without supervisor mode, [`UM`] alone is there.
+    pub const KSU: u32 = 3 << 3;
+    /// Supervisor mode, of [`KSU`].
+    pub const SUPERVISOR: u32 = 1 << 3;
+    /// 64-bit addresses of user segments.
+    pub const UX: u32 = 1 << 5;
+    /// Those of supervisor segments.
+    pub const SX: u32 = 1 << 6;
+    /// Those of kernel segments.
+    pub const KX: u32 = 1 << 7;
     /// The interrupts that are let through.
     pub const IM: u32 = 0xff00;
     /// The reset was a non-maskable interrupt.
@@ -31,6 +42,8 @@ pub mod status {
     pub const TS: u32 = 1 << 21;
     /// Exception vectors are in the boot ROM.
     pub const BEV: u32 = 1 << 22;
+    /// Instructions on 64 bits in user mode.
+    pub const PX: u32 = 1 << 23;
     /// All 32 floating point registers have 64 bits.
     pub const FR: u32 = 1 << 26;
     /// Coprocessor 0 is usable in user mode.
@@ -63,27 +76,28 @@ const EBASE_FIXED: u32 = 1 << 31;
 
 /// The registers of coprocessor 0 that hold state. What is fixed is in [`Identity`], interrupt pins in [`Core`].
 #[derive(Debug, State)]
-pub struct Cp0 {
+pub struct Cp0<W: Width = u32> {
     pub index: u32,
     pub random: u32,
     /// The feedback shift register that Random is drawn from.
     lfsr: u32,
-    pub entry_lo: [u32; 2],
-    pub context: u32,
-    user_local: u32,
+    pub entry_lo: [W; 2],
+    pub context: W,
+    pub xcontext: W::XContext,
+    user_local: W,
     pub page_mask: u32,
     pub wired: u32,
     pub hwrena: u32,
-    pub bad_vaddr: u32,
+    pub bad_vaddr: W,
     /// Count, less what has been counted since time 0; while Cause.DC is set, Count.
     count: u32,
-    pub entry_hi: u32,
+    pub entry_hi: W,
     compare: u32,
     pub status: u32,
     pub intctl: u32,
     /// Cause without the interrupts from outside.
     pub cause: u32,
-    pub epc: u32,
+    pub epc: W,
     pub ebase: u32,
     k0: u32,
     pub ll_addr: u32,
@@ -91,7 +105,7 @@ pub struct Cp0 {
     /// TagLo and DataLo of the instruction cache, then of the data cache.
     pub tag_lo: [u32; 4],
     tag_hi: [u32; 4],
-    pub error_epc: u32,
+    pub error_epc: W,
 }
 
 /// What a write to a register asks for.
@@ -112,6 +126,14 @@ impl Cp0 {
     pub const ENTRY_LO: u32 = 0x03ff_ffff;
     /// What can be written of Context.
     pub const PTE_BASE: u32 = 0xff80_0000;
+}
+
+impl Cp0<u64> {
+    /// What can be written of Context.
+    pub const PTE_BASE: u64 = 0xffff_ffff_ff80_0000;
+}
+
+impl<W: Width> Cp0<W> {
     /// What can be written of PageMask.
     pub const PAGE_MASK: u32 = 0x1fff_e000;
 
@@ -121,38 +143,39 @@ impl Cp0 {
             index: 0,
             random: u32::from(identity.tlb_entries) - 1,
             lfsr: 0x1d2c_3b4a,
-            entry_lo: [0; 2],
-            context: 0,
-            user_local: 0,
+            entry_lo: [W::default(); 2],
+            context: W::default(),
+            xcontext: W::XContext::default(),
+            user_local: W::default(),
             page_mask: 0,
             wired: 0,
             hwrena: 0,
-            bad_vaddr: 0,
+            bad_vaddr: W::default(),
             count: 0,
-            entry_hi: 0,
+            entry_hi: W::default(),
             compare: 0,
             status: status::BEV | status::ERL,
             intctl: INTCTL_FIXED,
             cause: 0,
-            epc: 0,
+            epc: W::default(),
             ebase: EBASE_FIXED | identity.cpu_num,
             k0: identity.config[0] & 7,
             ll_addr: 0,
             err_ctl: 0,
             tag_lo: [0; 4],
             tag_hi: [0; 4],
-            error_epc: 0,
+            error_epc: W::default(),
         }
     }
 
     /// Whether the CPU is in kernel mode.
     pub fn kernel(&self) -> bool {
-        self.status & status::UM == 0 || self.status & (status::EXL | status::ERL) != 0
+        self.status & status::KSU == 0 || self.status & (status::EXL | status::ERL) != 0
     }
 
     /// The address space; none at error level, where addresses below 0x80000000 are physical ones.
     pub fn asid(&self) -> Option<u8> {
-        (self.status & status::ERL == 0).then_some(self.entry_hi as u8)
+        (self.status & status::ERL == 0).then_some(self.entry_hi.low() as u8)
     }
 
     /// Writes the fields of Cause that software can.
@@ -201,7 +224,7 @@ const TAG_LO_LAST: u32 = reg(28, 3);
 const TAG_HI: u32 = reg(29, 0);
 const TAG_HI_LAST: u32 = reg(29, 3);
 
-impl Core {
+impl<W: Width> Core<W> {
     /// Count at a time.
     pub fn count(&self, now: u64) -> u32 {
         if self.cp0.cause & cause::DC != 0 {
@@ -283,41 +306,47 @@ impl Core {
         } else {
             0
         };
-        let always = status::CU0 | status::BEV | status::IM | status::UM;
+        let modes = match W::WIDE {
+            true => status::KSU | status::KX | status::SX | status::UX | status::PX,
+            false => status::UM,
+        };
+        let always = status::CU0 | status::BEV | status::IM | modes;
         let levels = status::ERL | status::EXL | status::IE;
         let clear = status::TS | status::SR | status::NMI;
         self.cp0.status = value & (always | levels | fpu | self.cp0.status & clear);
     }
 
-    /// Reads a register (`number * 8 + select`) as MFC0 does, at a time in ns.
-    pub fn mfc0(&mut self, number: u32, now: u64) -> u32 {
+    /// Reads a register (`number * 8 + select`) as DMFC0 does, at a time in ns.
+    pub fn mfc0(&mut self, number: u32, now: u64) -> W {
         if number == reg(1, 0) {
-            return self.cp0.take_random(self.tlb.len() as u32);
+            return self.cp0.take_random(self.tlb.len() as u32).into();
         }
         self.cp0(number, now)
     }
 
-    /// A register (`number * 8 + select`) at a time in ns.
-    pub fn cp0(&self, number: u32, now: u64) -> u32 {
+    /// A register (`number * 8 + select`) at a time in ns. One of 32 bits has its sign above them.
+    pub fn cp0(&self, number: u32, now: u64) -> W {
         let (c, id) = (&self.cp0, &self.identity);
-        match number {
+        let short = match number {
+            n if n == reg(2, 0) => return c.entry_lo[0],
+            n if n == reg(3, 0) => return c.entry_lo[1],
+            n if n == reg(4, 0) => return c.context,
+            n if n == reg(4, 2) => return c.user_local,
+            n if n == reg(8, 0) => return c.bad_vaddr,
+            n if n == reg(10, 0) => return c.entry_hi,
+            n if n == reg(14, 0) => return c.epc,
+            n if n == reg(20, 0) => return W::xcontext(c),
+            n if n == reg(30, 0) => return c.error_epc,
             n if n == reg(0, 0) => c.index,
             n if n == reg(1, 0) => c.random,
-            n if n == reg(2, 0) => c.entry_lo[0],
-            n if n == reg(3, 0) => c.entry_lo[1],
-            n if n == reg(4, 0) => c.context,
-            n if n == reg(4, 2) => c.user_local,
             n if n == reg(5, 0) => c.page_mask,
             n if n == reg(6, 0) => c.wired,
             n if n == reg(7, 0) => c.hwrena,
-            n if n == reg(8, 0) => c.bad_vaddr,
             n if n == reg(9, 0) => self.count(now),
-            n if n == reg(10, 0) => c.entry_hi,
             n if n == reg(11, 0) => c.compare,
             n if n == reg(12, 0) => c.status,
             n if n == reg(12, 1) => c.intctl,
             n if n == reg(13, 0) => self.cause(),
-            n if n == reg(14, 0) => c.epc,
             n if n == reg(15, 0) => id.prid,
             n if n == reg(15, 1) => c.ebase,
             n if n == reg(16, 0) => id.config[0] & !7 | c.k0,
@@ -328,24 +357,27 @@ impl Core {
             n if n == reg(26, 0) => c.err_ctl,
             n @ TAG_LO..=TAG_LO_LAST => c.tag_lo[(n - TAG_LO) as usize & 3],
             n @ TAG_HI..=TAG_HI_LAST => c.tag_hi[(n - TAG_HI) as usize & 3],
-            n if n == reg(30, 0) => c.error_epc,
             _ => 0,
-        }
+        };
+        W::signed(short)
     }
 
-    /// Writes a register (`number * 8 + select`) as MTC0 does.
-    pub fn mtc0(&mut self, number: u32, value: u32, cx: &mut Cx<'_>) -> Effect {
+    /// Writes a register (`number * 8 + select`) as DMTC0 does.
+    pub fn mtc0(&mut self, number: u32, whole: W, cx: &mut Cx<'_>) -> Effect {
         let entries = self.tlb.len() as u32;
+        let value = whole.low();
         let put = |place: &mut u32, mask: u32| *place = *place & !mask | value & mask;
+        let put_whole = |place: &mut W, mask: W| *place = *place & !mask | whole & mask;
         let user_local = self.identity.user_local;
+        let entry_lo = W::entry_lo(&self.identity);
         let c = &mut self.cp0;
         match number {
             n if n == reg(0, 0) => put(&mut c.index, entries.next_power_of_two() - 1),
-            n if n == reg(2, 0) => put(&mut c.entry_lo[0], Cp0::ENTRY_LO),
-            n if n == reg(3, 0) => put(&mut c.entry_lo[1], Cp0::ENTRY_LO),
-            n if n == reg(4, 0) => put(&mut c.context, Cp0::PTE_BASE),
-            n if n == reg(4, 2) && user_local => c.user_local = value,
-            n if n == reg(5, 0) => put(&mut c.page_mask, Cp0::PAGE_MASK),
+            n if n == reg(2, 0) => put_whole(&mut c.entry_lo[0], entry_lo),
+            n if n == reg(3, 0) => put_whole(&mut c.entry_lo[1], entry_lo),
+            n if n == reg(4, 0) => put_whole(&mut c.context, !W::from(0x007f_ffff)),
+            n if n == reg(4, 2) && user_local => c.user_local = whole,
+            n if n == reg(5, 0) => put(&mut c.page_mask, Cp0::<W>::PAGE_MASK),
             n if n == reg(6, 0) => {
                 c.wired = value % entries;
                 c.random = entries - 1;
@@ -358,7 +390,7 @@ impl Core {
                 return Effect::Timer;
             }
             n if n == reg(10, 0) => {
-                put(&mut c.entry_hi, 0xffff_e0ff);
+                put_whole(&mut c.entry_hi, self.tlb.key(!W::default(), !W::default()));
                 return Effect::Translation;
             }
             n if n == reg(11, 0) => {
@@ -384,32 +416,33 @@ impl Core {
                 }
                 return Effect::Check;
             }
-            n if n == reg(14, 0) => c.epc = value,
+            n if n == reg(14, 0) => c.epc = whole,
             n if n == reg(15, 1) => put(&mut c.ebase, 0x3fff_f000),
             n if n == reg(16, 0) => put(&mut c.k0, 7),
+            n if n == reg(20, 0) => W::set_xcontext(c, &self.identity, whole),
             n if n == reg(26, 0) => put(&mut c.err_ctl, 0x3000_0000),
             n @ TAG_LO..=TAG_LO_LAST => {
                 let mask = if n & 1 == 0 { 0xffff_fcf6 } else { u32::MAX };
                 put(&mut c.tag_lo[(n - TAG_LO) as usize & 3], mask);
             }
             n @ TAG_HI..=TAG_HI_LAST => c.tag_hi[(n - TAG_HI) as usize & 3] = value,
-            n if n == reg(30, 0) => c.error_epc = value,
+            n if n == reg(30, 0) => c.error_epc = whole,
             _ => {}
         }
         Effect::None
     }
 
     /// A hardware register as RDHWR reads it, at a time in ns; `None` if there is none or it is not enabled.
-    pub fn hardware_register(&self, number: u32, now: u64) -> Option<u32> {
+    pub fn hardware_register(&self, number: u32, now: u64) -> Option<W> {
         let enabled = self.cp0.kernel()
             || self.cp0.status & status::CU0 != 0
             || self.cp0.hwrena >> (number & 31) & 1 != 0;
         match number {
             _ if !enabled => None,
-            0 => Some(self.identity.cpu_num),
-            1 => Some(self.identity.synci_step),
-            2 => Some(self.count(now)),
-            3 => Some(2),
+            0 => Some(W::signed(self.identity.cpu_num)),
+            1 => Some(W::signed(self.identity.synci_step)),
+            2 => Some(W::signed(self.count(now))),
+            3 => Some(2.into()),
             29 if self.identity.user_local => Some(self.cp0.user_local),
             _ => None,
         }

@@ -1,6 +1,7 @@
-//! A MIPS32 Release 2 CPU: the cores 4KEc, 24Kc, 24Kf, 34Kf (one thread) and 74Kf.
+//! A MIPS CPU: the MIPS32 cores 4KEc, 24Kc, 24Kf, 34Kf (one thread) and 74Kf, and the MIPS64 cores 5Kc, 5Kf, 5KEc, 5KEf, 20Kc
+//! and QEMU's of Release 2.
 //!
-//! MIPS32 Architecture (MD00083, MD00086, MD00090) and the cores' software user's manuals. The configuration registers
+//! MIPS32 and MIPS64 Architecture (MD00082, MD00083, MD00086, MD00087, MD00090, MD00091) and the cores' software user's manuals. The configuration registers
 //! advertise what is there and nothing else: [`CpuModel`](crate::CpuModel) says of each core what is left out.
 //!
 //! Every instruction takes one cycle of `clock`, which is what guest time is made of, unless the machine wants more of them in a
@@ -20,48 +21,82 @@ use crate::core::Core;
 use crate::cp0::COUNTER;
 use crate::disasm::disassemble;
 use crate::isa::Mips;
-use crate::model::{Identity, Props};
+use crate::model::{CpuModel, CpuModel64, Identity, Models, Props};
 use crate::registers;
-use crate::tlb::{ASID, VPN2};
+use crate::tlb::ASID;
 use crate::victims::Victims;
-
-/// How many bits a physical address has (MIPS32 without PABITS beyond 32, as on all cores modelled).
-const PHYSICAL_BITS: u8 = 32;
+use crate::width::Width;
 
 connections! {
-    fn connections(_: &Props) on BusKind::System;
+    fn connections(_: ()) on BusKind::System;
     // Pin n is Cause.IPn.
     input IP[8] = Pins::named("ip").inside(&[0, 1], "software raises these interrupts, in Cause");
     // A rising edge is a non-maskable interrupt.
     input NMI = Pins::named("nmi").optional();
 }
 
-/// The CPU.
+/// A CPU, with registers of a width.
 #[derive(Debug, State)]
-pub struct Mips32Cpu {
-    core: Box<Core>,
+pub struct MipsCpu<W: Sort> {
+    core: Box<Core<W>>,
     #[state(skip = "derived from memory")]
-    engine: Engine<Mips>,
+    engine: Engine<Mips<W>>,
 }
 
-impl Model for Mips32Cpu {
-    const TYPE: &'static str = "mips32-cpu";
-    const SUMMARY: &'static str = "MIPS32 Release 2 CPU: 4KEc, 24Kc, 24Kf, 34Kf, 74Kf";
-    type Props = Props;
+/// A MIPS32 CPU.
+pub type Mips32Cpu = MipsCpu<u32>;
+/// A MIPS64 CPU.
+pub type Mips64Cpu = MipsCpu<u64>;
 
-    fn interface(props: &Props) -> Result<Interface, PropError> {
-        Identity::new(props)?;
+/// What the device types of the two widths differ in.
+pub trait Sort: Width {
+    /// The cores.
+    type Models: Models
+        + std::fmt::Debug
+        + serde::Serialize
+        + serde::de::DeserializeOwned
+        + schemars::JsonSchema
+        + Send
+        + Sync
+        + 'static;
+    /// The device type, and a line about it.
+    const NAMES: (&'static str, &'static str);
+}
+
+impl Sort for u32 {
+    type Models = CpuModel;
+    const NAMES: (&'static str, &'static str) = (
+        "mips32-cpu",
+        "MIPS32 Release 2 CPU: 4KEc, 24Kc, 24Kf, 34Kf, 74Kf",
+    );
+}
+
+impl Sort for u64 {
+    type Models = CpuModel64;
+    const NAMES: (&'static str, &'static str) = (
+        "mips64-cpu",
+        "MIPS64 CPU: 5Kc, 5Kf, 5KEc, 5KEf, 20Kc, MIPS64R2-generic",
+    );
+}
+
+impl<W: Sort> Model for MipsCpu<W> {
+    const TYPE: &'static str = W::NAMES.0;
+    const SUMMARY: &'static str = W::NAMES.1;
+    type Props = Props<W::Models>;
+
+    fn interface(props: &Self::Props) -> Result<Interface, PropError> {
+        let identity = Identity::new(props)?;
         let cpu = Cpu {
             architecture: boot::Mips::NAME,
-            bits: 32,
+            bits: if W::WIDE { 64 } else { 32 },
             big_endian: props.big_endian,
         };
-        Ok(connections(props)
-            .processor(cpu, PHYSICAL_BITS)
-            .part::<Victims>(&[("victim-tlb", false)], props.victim_tlb))
+        Ok(connections(())
+            .processor(cpu, identity.pabits)
+            .part::<Victims<W>>(&[("victim-tlb", false)], props.victim_tlb))
     }
 
-    fn build(props: Props, wires: Wires<'_>) -> Result<Self, BuildError> {
+    fn build(props: Self::Props, wires: Wires<'_>) -> Result<Self, BuildError> {
         let identity = Identity::new(&props).map_err(|e| BuildError(e.to_string()))?;
         Ok(Self {
             core: Core::new(identity, wires.fit(Victims::new)).into(),
@@ -70,7 +105,7 @@ impl Model for Mips32Cpu {
     }
 }
 
-impl Device for Mips32Cpu {
+impl<W: Sort> Device for MipsCpu<W> {
     fn reset(&mut self, cx: &mut Cx<'_>) {
         let instructions = self.core.vcpu.instructions;
         self.engine.clear(&mut self.core);
@@ -123,7 +158,7 @@ impl Device for Mips32Cpu {
     }
 }
 
-impl Core {
+impl<W: Width> Core<W> {
     /// Looks at the inputs.
     pub fn sample(&mut self, cx: &Cx<'_>) {
         self.pins = cx.levels(IP, 8) as u32;
@@ -133,20 +168,20 @@ impl Core {
     }
 
     /// Goes on at another address, waiting no more.
-    pub fn go_on_at(&mut self, pc: u32) {
+    pub fn go_on_at(&mut self, pc: W) {
         self.pc = pc;
         self.waiting = false;
     }
 }
 
-impl Mips32Cpu {
-    /// A register of coprocessor 0 as MFC0 reads it, but without its effects; `now` is the guest time in ns.
-    pub fn cp0(&self, register: u32, select: u32, now: u64) -> u32 {
+impl<W: Sort> MipsCpu<W> {
+    /// A register of coprocessor 0 as MFC0, or DMFC0, reads it, but without its effects; `now` is the guest time in ns.
+    pub fn cp0(&self, register: u32, select: u32, now: u64) -> W {
         self.core.cp0((register & 31) << 3 | select & 7, now)
     }
 }
 
-impl Processor for Mips32Cpu {
+impl<W: Sort> Processor for MipsCpu<W> {
     fn run(&mut self, cx: &mut Cx<'_>, limit: u64) -> Stop {
         self.core.ll_bit.take_back();
         self.core.tell_nothing_to_execute(cx);
@@ -184,7 +219,7 @@ impl Processor for Mips32Cpu {
         // Who knows MIPS64 may write them sign-extended.
         let short = |at: &mut Place| {
             if let Place::Virtual(at) = at {
-                *at &= 0xffff_ffff;
+                *at = W::cut(*at).into();
             }
         };
         let mut stops = stops.clone();
@@ -195,7 +230,7 @@ impl Processor for Mips32Cpu {
     }
 
     fn look(&self, va: u64) -> Option<u64> {
-        self.core.look(va as u32).map(u64::from)
+        self.core.look(W::cut(va))
     }
 
     /// The valid pages, of which each entry has two.
@@ -203,14 +238,15 @@ impl Processor for Mips32Cpu {
         let entries = (0..self.core.tlb.len()).filter_map(|n| Some((n, self.core.tlb.get(n)?)));
         let pages = entries.flat_map(|(number, entry)| {
             let size = u64::from((entry.mask | 0x1fff) >> 1) + 1;
-            let halves = entry.lo.into_iter().zip(0..);
+            let base: u64 = (entry.hi & !W::from(0x1fff)).into();
+            let halves = entry.lo.map(Into::<u64>::into).into_iter().zip(0..);
             let valid = halves.filter(|(lo, _)| entry.written && lo & 2 != 0);
             valid.map(move |(lo, half)| Translation {
                 entry: number,
-                va: u64::from(entry.hi & VPN2) + half * size,
-                pa: u64::from(lo << 6) & !(size - 1),
+                va: base + half * size,
+                pa: lo << 6 & !(size - 1),
                 size,
-                asid: (!entry.global()).then_some((entry.hi & ASID) as u16),
+                asid: (!entry.global()).then_some((entry.hi.low() & ASID) as u16),
                 attributes: format!("v{} c{}", if lo & 4 != 0 { " d" } else { "" }, lo >> 3 & 7),
             })
         });
@@ -232,7 +268,7 @@ impl Processor for Mips32Cpu {
             true => u32::from_be_bytes(bytes),
             false => u32::from_le_bytes(bytes),
         };
-        Some(disassemble(at as u32, word))
+        Some(disassemble(W::cut(at), word))
     }
 
     fn pc(&self) -> u64 {
@@ -240,25 +276,29 @@ impl Processor for Mips32Cpu {
     }
 
     fn set_pc(&mut self, pc: u64) {
-        self.core.go_on_at(pc as u32);
+        self.core.go_on_at(W::cut(pc));
     }
 
     fn architecture(&self) -> &'static str {
-        "mips"
+        match (W::WIDE, self.core.identity.release) {
+            (false, _) => "mips",
+            (true, 1) => "mips:isa64",
+            (true, _) => "mips:isa64r2",
+        }
     }
 
     fn registers(&self) -> Vec<Register> {
-        let table = registers::table(&self.core.identity).iter();
+        let table = registers::table::<W>(&self.core.identity).iter();
         table.map(|row| row.register).collect()
     }
 
     fn register(&self, place: usize) -> Option<Value> {
-        let row = registers::table(&self.core.identity).get(place)?;
+        let row = registers::table::<W>(&self.core.identity).get(place)?;
         Some(row.value(&self.core))
     }
 
     fn set_register(&mut self, place: usize, value: Value) -> bool {
-        let row = registers::table(&self.core.identity).get(place);
+        let row = registers::table::<W>(&self.core.identity).get(place);
         row.is_some_and(|row| row.set(&mut self.core, value))
     }
 }

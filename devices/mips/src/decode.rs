@@ -1,6 +1,6 @@
 //! The decoder: one instruction word to one [`Inst`], or to a control transfer.
 //!
-//! MIPS32 Release 2, MIPS32 Architecture volume II-A (MD00086), tables A.2 to A.24. An encoding that the tables reserve
+//! MIPS32 and MIPS64 Release 2, MIPS64 Architecture volume II-A (MD00087), tables A.2 to A.24. An encoding that the tables reserve
 //! gives [`Kind::Reserved`]. Fields that must be zero are not looked at, except where they tell instructions apart.
 //!
 //! What most words go through is always inlined: an [`Inst`] that is written field by field and then moved as a whole is waited for.
@@ -16,6 +16,30 @@ pub enum FpMode {
     Pairs,
     /// Status.FR is set.
     Full,
+}
+
+/// What words are decoded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Set {
+    pub fp: FpMode,
+    /// Registers have 64 bits: what is computed on 32 of them is extended.
+    pub long: bool,
+    /// The instructions on 64 bits are usable.
+    pub wide: bool,
+    /// Release 1: what Release 2 has brought is reserved.
+    pub first: bool,
+}
+
+impl Set {
+    /// MIPS32 Release 2.
+    pub const fn mips32(fp: FpMode) -> Self {
+        Self {
+            fp,
+            long: false,
+            wide: false,
+            first: false,
+        }
+    }
 }
 
 /// A decoded word.
@@ -100,6 +124,21 @@ const PRIMARY: [Entry; 64] = table(&[
     (0x38, Kind::Sc, Signed),
 ]);
 
+/// By bits 31:26, of those on 64 bits.
+const PRIMARY_WIDE: [Entry; 64] = table(&[
+    (0x18, Kind::Daddi, Signed),
+    (0x19, Kind::Daddiu, Signed),
+    (0x1a, Kind::Ldl, Signed),
+    (0x1b, Kind::Ldr, Signed),
+    (0x27, Kind::Lwu, Signed),
+    (0x2c, Kind::Sdl, Store),
+    (0x2d, Kind::Sdr, Store),
+    (0x34, Kind::Lld, Signed),
+    (0x37, Kind::Ld, Signed),
+    (0x3c, Kind::Scd, Signed),
+    (0x3f, Kind::Sd, Store),
+]);
+
 /// SPECIAL, by bits 5:0.
 const SPECIAL: [Entry; 64] = table(&[
     (0x00, Kind::Sll, Shift),
@@ -135,6 +174,18 @@ const SPECIAL: [Entry; 64] = table(&[
     (0x36, Kind::Trap(Test::Ne), Two),
 ]);
 
+/// SPECIAL, by bits 5:0, of those on 64 bits. Shifts are apart.
+const SPECIAL_WIDE: [Entry; 64] = table(&[
+    (0x1c, Kind::Dmult, Two),
+    (0x1d, Kind::Dmultu, Two),
+    (0x1e, Kind::Ddiv, Two),
+    (0x1f, Kind::Ddivu, Two),
+    (0x2c, Kind::Dadd, Three),
+    (0x2d, Kind::Daddu, Three),
+    (0x2e, Kind::Dsub, Three),
+    (0x2f, Kind::Dsubu, Three),
+]);
+
 /// SPECIAL2, by bits 5:0.
 const SPECIAL2: [Entry; 64] = table(&[
     (0x00, Kind::Madd, Two),
@@ -145,6 +196,12 @@ const SPECIAL2: [Entry; 64] = table(&[
     (0x20, Kind::Clz, Three),
     (0x21, Kind::Clo, Three),
 ]);
+
+/// SPECIAL2, by bits 5:0, of those on 64 bits.
+const SPECIAL2_WIDE: [Entry; 64] = table(&[(0x24, Kind::Dclz, Three), (0x25, Kind::Dclo, Three)]);
+
+/// DBSHFL, by bits 10:6.
+const DBSHFL: [Entry; 32] = table(&[(0x02, Kind::Dsbh, Shift), (0x05, Kind::Dshd, Shift)]);
 
 /// BSHFL, by bits 10:6.
 const BSHFL: [Entry; 32] = table(&[
@@ -279,16 +336,25 @@ fn form(kind: Kind, form: Form, w: Word) -> Inst {
 }
 
 #[inline(always)]
-fn entry(entry: Entry, w: Word) -> Decoded {
+fn entry(entry: Entry, w: Word, set: Set) -> Decoded {
     Decoded::Plain(match entry {
-        Some((kind, f)) => simplify(form(kind, f, w)),
+        Some((kind, f)) => simplify(form(kind, f, w), set),
         None => Inst::new(Kind::Reserved),
     })
 }
 
+/// An entry, or one of those on 64 bits if they are usable.
+#[inline(always)]
+fn either(narrow: Entry, wide: Entry, w: Word, set: Set) -> Decoded {
+    match narrow {
+        None if set.wide => entry(wide, w, set),
+        narrow => entry(narrow, w, set),
+    }
+}
+
 /// Gives the many spellings of doing nothing, moving and loading a constant their own kinds.
 #[inline(always)]
-fn simplify(inst: Inst) -> Inst {
+fn simplify(inst: Inst, set: Set) -> Inst {
     let Inst {
         kind, a, b, c, imm, ..
     } = inst;
@@ -296,29 +362,37 @@ fn simplify(inst: Inst) -> Inst {
         kind,
         Kind::Addu | Kind::Or | Kind::Addiu | Kind::Ori | Kind::Sll | Kind::Subu | Kind::Xor
     );
+    // What is computed on 32 bits of 64 is extended, and no move.
+    let extends = set.long && matches!(kind, Kind::Addu | Kind::Subu | Kind::Addiu);
+    let moved = match extends {
+        true => Kind::Sll,
+        false => Kind::Move,
+    };
     match kind {
         _ if quiet && a == SINK => Inst::new(Kind::Nop),
-        Kind::Addu | Kind::Or | Kind::Xor if b == 0 => Inst {
-            kind: Kind::Move,
+        Kind::Addu | Kind::Daddu | Kind::Or | Kind::Xor if b == 0 => Inst {
+            kind: moved,
             b: c,
             c: 0,
             ..inst
         },
-        Kind::Addu | Kind::Or | Kind::Xor | Kind::Subu if c == 0 => Inst {
-            kind: Kind::Move,
-            ..inst
-        },
-        Kind::Addiu | Kind::Ori if b == 0 => Inst {
+        Kind::Addu | Kind::Daddu | Kind::Or | Kind::Xor | Kind::Subu | Kind::Dsubu if c == 0 => {
+            Inst {
+                kind: moved,
+                ..inst
+            }
+        }
+        Kind::Addiu | Kind::Daddiu | Kind::Ori if b == 0 => Inst {
             kind: Kind::Li,
             c: 0,
             ..inst
         },
-        Kind::Addiu if imm == 0 => Inst {
-            kind: Kind::Move,
+        Kind::Addiu | Kind::Daddiu if imm == 0 => Inst {
+            kind: moved,
             c: 0,
             ..inst
         },
-        Kind::Addiu => Inst { c: 0, ..inst },
+        Kind::Addiu | Kind::Daddiu => Inst { c: 0, ..inst },
         _ => inst,
     }
 }
@@ -340,11 +414,52 @@ fn unusable(coprocessor: u32) -> Decoded {
 
 /// Decodes a word.
 #[inline(always)]
-pub fn decode(word: u32, fp: FpMode) -> Decoded {
+pub fn decode(word: u32, set: Set) -> Decoded {
+    let decoded = second(word, set);
+    match set.first && is_of_second(Word(word), &decoded) {
+        true => bare(Kind::Reserved),
+        false => decoded,
+    }
+}
+
+/// Whether Release 2 has brought an instruction.
+#[cold]
+fn is_of_second(w: Word, decoded: &Decoded) -> bool {
+    let Decoded::Plain(inst) = decoded else {
+        return false;
+    };
+    let halves = w.opcode() == 0x11 && matches!(w.rs(), 0x03 | 0x07);
+    halves
+        || matches!(
+            inst.kind,
+            Kind::Rotr
+                | Kind::Rotrv
+                | Kind::Drotr
+                | Kind::Drotrv
+                | Kind::Seb
+                | Kind::Seh
+                | Kind::Wsbh
+                | Kind::Dsbh
+                | Kind::Dshd
+                | Kind::Ext
+                | Kind::Dext
+                | Kind::Ins
+                | Kind::Dins
+                | Kind::Di
+                | Kind::Ei
+                | Kind::Synci
+                | Kind::Rdhwr
+                | Kind::Shadow
+        )
+}
+
+#[inline(always)]
+fn second(word: u32, set: Set) -> Decoded {
     let w = Word(word);
+    let fp = set.fp;
     match w.opcode() {
-        0x00 => special(w, fp),
-        0x01 => regimm(w),
+        0x00 => special(w, set),
+        0x01 => regimm(w, set),
         0x02 | 0x03 => Decoded::Jump {
             target: w.bits(0, 26) << 2,
             link: w.opcode() == 3,
@@ -364,19 +479,22 @@ pub fn decode(word: u32, fp: FpMode) -> Decoded {
                 offset: w.branch(),
             }
         }
-        0x0f => plain(simplify(Inst {
-            a: dest(w.rt()),
-            imm: word << 16,
-            ..Inst::new(Kind::Li)
-        })),
-        0x10 => cop0(w),
+        0x0f => plain(simplify(
+            Inst {
+                a: dest(w.rt()),
+                imm: word << 16,
+                ..Inst::new(Kind::Li)
+            },
+            set,
+        )),
+        0x10 => cop0(w, set),
         0x11 if fp == FpMode::Off => unusable(1),
-        0x11 => cop1(w, fp),
+        0x11 => cop1(w, set),
         0x12 | 0x32 | 0x36 | 0x3a | 0x3e => unusable(2),
         0x13 if fp == FpMode::Off => unusable(1),
         0x13 => cop1x(w, fp),
-        0x1c => entry(SPECIAL2[w.function()], w),
-        0x1f => special3(w),
+        0x1c => either(SPECIAL2[w.function()], SPECIAL2_WIDE[w.function()], w, set),
+        0x1f => special3(w, set),
         op @ (0x31 | 0x35 | 0x39 | 0x3d) => {
             let kind = match op {
                 0x31 => Kind::Lwc1,
@@ -396,12 +514,13 @@ pub fn decode(word: u32, fp: FpMode) -> Decoded {
                 }
             }
         }
-        op => entry(PRIMARY[op], w),
+        op => either(PRIMARY[op], PRIMARY_WIDE[op], w, set),
     }
 }
 
 #[inline(always)]
-fn special(w: Word, fp: FpMode) -> Decoded {
+fn special(w: Word, set: Set) -> Decoded {
+    let fp = set.fp;
     let moved = |a: u8, b: u8| {
         plain(Inst {
             a,
@@ -422,9 +541,9 @@ fn special(w: Word, fp: FpMode) -> Decoded {
                 Kind::Movf
             })
         }),
-        0x02 if w.rs() == 1 => entry(Some((Kind::Rotr, Form::Shift)), w),
+        0x02 if w.rs() == 1 => entry(Some((Kind::Rotr, Form::Shift)), w, set),
         0x00 | 0x02 | 0x03 if w.rs() != 0 => bare(Kind::Reserved),
-        0x06 if w.sa() == 1 => entry(Some((Kind::Rotrv, Form::ShiftBy)), w),
+        0x06 if w.sa() == 1 => entry(Some((Kind::Rotrv, Form::ShiftBy)), w, set),
         0x04 | 0x06 | 0x07 if w.sa() != 0 => bare(Kind::Reserved),
         0x08 => Decoded::JumpRegister {
             b: w.rs(),
@@ -438,11 +557,41 @@ fn special(w: Word, fp: FpMode) -> Decoded {
         0x11 => moved(HI, w.rs()),
         0x12 => moved(dest(w.rd()), LO),
         0x13 => moved(LO, w.rs()),
-        f => entry(SPECIAL[f], w),
+        0x14 | 0x16 | 0x17 | 0x38 | 0x3a | 0x3b | 0x3c | 0x3e | 0x3f if set.wide => {
+            wide_shift(w, set)
+        }
+        f => either(SPECIAL[f], SPECIAL_WIDE[f], w, set),
     }
 }
 
-fn special3(w: Word) -> Decoded {
+/// DSLL and the like. The second triple by immediate is by 32 more.
+fn wide_shift(w: Word, set: Set) -> Decoded {
+    let f = w.function();
+    let by_register = f < 0x18;
+    let rotates = if by_register { w.sa() } else { w.rs() };
+    let (kind, by) = match (f & 3, rotates, by_register) {
+        (0, 0, true) => (Kind::Dsllv, ShiftBy),
+        (2, 0, true) => (Kind::Dsrlv, ShiftBy),
+        (2, 1, true) => (Kind::Drotrv, ShiftBy),
+        (3, 0, true) => (Kind::Dsrav, ShiftBy),
+        (0, 0, false) => (Kind::Dsll, Shift),
+        (2, 0, false) => (Kind::Dsrl, Shift),
+        (2, 1, false) => (Kind::Drotr, Shift),
+        (3, 0, false) => (Kind::Dsra, Shift),
+        _ => return bare(Kind::Reserved),
+    };
+    let inst = form(kind, by, w);
+    let more = if !by_register && f & 4 != 0 { 32 } else { 0 };
+    plain(simplify(
+        Inst {
+            imm: inst.imm + more,
+            ..inst
+        },
+        set,
+    ))
+}
+
+fn special3(w: Word, set: Set) -> Decoded {
     let (lsb, field) = (u32::from(w.sa()), u32::from(w.rd()));
     let mask = |width: u32| {
         if width >= 32 {
@@ -467,7 +616,38 @@ fn special3(w: Word) -> Decoded {
             imm2: mask(field - lsb + 1) << lsb,
             ..Inst::new(Kind::Ins)
         }),
-        0x20 => entry(BSHFL[usize::from(w.sa())], w),
+        0x20 => entry(BSHFL[usize::from(w.sa())], w, set),
+        0x24 if set.wide => entry(DBSHFL[usize::from(w.sa())], w, set),
+        // DEXTM, DEXTU, DEXT; DINSM, DINSU, DINS: the size and place, either of which may be 32 more.
+        f @ 0x01..=0x03 if set.wide => {
+            let size = field + 1 + if f == 0x01 { 32 } else { 0 };
+            let lsb = lsb + if f == 0x02 { 32 } else { 0 };
+            match lsb + size <= 64 {
+                true => plain(Inst {
+                    a: dest(w.rt()),
+                    b: w.rs(),
+                    imm: lsb,
+                    imm2: size,
+                    ..Inst::new(Kind::Dext)
+                }),
+                false => bare(Kind::Reserved),
+            }
+        }
+        f @ 0x05..=0x07 if set.wide => {
+            let last = field + if f == 0x07 { 0 } else { 32 };
+            let lsb = lsb + if f == 0x06 { 32 } else { 0 };
+            match last >= lsb {
+                true => plain(Inst {
+                    a: dest(w.rt()),
+                    b: w.rs(),
+                    c: w.rt(),
+                    imm: lsb,
+                    imm2: last - lsb + 1,
+                    ..Inst::new(Kind::Dins)
+                }),
+                false => bare(Kind::Reserved),
+            }
+        }
         0x3b => plain(Inst {
             a: dest(w.rt()),
             imm: w.rd().into(),
@@ -477,7 +657,7 @@ fn special3(w: Word) -> Decoded {
     }
 }
 
-fn regimm(w: Word) -> Decoded {
+fn regimm(w: Word, set: Set) -> Decoded {
     match w.rt() {
         rt @ (0x00..=0x03 | 0x10..=0x13) => Decoded::Branch {
             cond: if rt & 1 != 0 { Cond::Gez } else { Cond::Ltz },
@@ -487,11 +667,11 @@ fn regimm(w: Word) -> Decoded {
             likely: rt & 2 != 0,
             offset: w.branch(),
         },
-        rt => entry(REGIMM[usize::from(rt)], w),
+        rt => entry(REGIMM[usize::from(rt)], w, set),
     }
 }
 
-fn cop0(w: Word) -> Decoded {
+fn cop0(w: Word, set: Set) -> Decoded {
     let register = Inst {
         a: dest(w.rt()),
         b: w.rt(),
@@ -505,6 +685,15 @@ fn cop0(w: Word) -> Decoded {
     };
     plain(match w.rs() {
         0x00 => register,
+        0x01 if set.wide => Inst {
+            kind: Kind::Dmfc0,
+            ..register
+        },
+        0x05 if set.wide => Inst {
+            kind: Kind::Dmtc0,
+            a: SINK,
+            ..register
+        },
         0x04 => Inst {
             kind: Kind::Mtc0,
             a: SINK,
@@ -524,7 +713,8 @@ fn cop0(w: Word) -> Decoded {
     })
 }
 
-fn cop1(w: Word, fp: FpMode) -> Decoded {
+fn cop1(w: Word, set: Set) -> Decoded {
+    let fp = set.fp;
     let (fmt, rt, fs) = (w.rs(), w.rt(), w.rd());
     let low = place(fs, Fmt::W, fp);
     let high = place(if fp == FpMode::Full { fs } else { fs & !1 }, Fmt::D, fp) + 1;
@@ -539,6 +729,8 @@ fn cop1(w: Word, fp: FpMode) -> Decoded {
     };
     match fmt {
         0x00 => moves(Kind::Mfc1, low),
+        0x01 if set.wide => moves(Kind::Dmfc1, high - 1),
+        0x05 if set.wide => moves(Kind::Dmtc1, high - 1),
         0x02 => moves(Kind::Cfc1, 0),
         0x03 => moves(Kind::Mfc1, high),
         0x04 => moves(Kind::Mtc1, low),

@@ -1,15 +1,16 @@
-//! Instructions as text, as binutils' objdump writes MIPS32 Release 2 with the names of its registers.
+//! Instructions as text, as binutils' objdump writes MIPS32 and MIPS64 Release 2 with the names of their registers.
 
 use solderless_model::Disassembled;
 
 use crate::registers::GENERAL;
+use crate::width::Width;
 
 /// An instruction: what it has in the bits of the mask, its name, and its operands.
 ///
 /// In the operands a letter stands for a field, all else for itself. `s`, `t`, `d`: the general registers in bits 25-21, 20-16 and
 /// 15-11, and `S`, `T`, `D`, `E` floating point ones, the last in bits 10-6. `j`, `i`: the low half, with a sign in decimal or in
 /// hexadecimal; `p`, `a`: where a branch or jump leads. `<`: bits 10-6; `h`, `k`, `c`: bits 20-16, the hint or operation; `b`, `m`, `n`: the place and
-/// size of a field of bits. `G`, `H`: registers of coprocessor 0 and the FPU's control; `C`, `N`, `M`: condition codes in bits 20-18, 10-8 and 20-18,
+/// size of a field of bits; `B`, `W`, `w`: these, with 32 more. `G`, `H`: registers of coprocessor 0 and the FPU's control; `C`, `N`, `M`: condition codes in bits 20-18, 10-8 and 20-18,
 /// left out where 0; `0` is the register zero.
 struct Row(u32, u32, &'static str, &'static str);
 
@@ -209,6 +210,60 @@ const ROWS: &[Row] = &[
     Row(0xfc00_003f, 0x4c00_003e, "nmsub.ps", "E,R,S,T"),
 ];
 
+/// Those on 64 bits, which come first where there are some.
+#[rustfmt::skip]
+const WIDE_ROWS: &[Row] = &[
+    Row(0xfc1f_07ff, 0x0000_002d, "move", "d,s"),
+    Row(0xffe0_07ff, 0x0000_002e, "dneg", "d,t"),
+    Row(0xffe0_07ff, 0x0000_002f, "dnegu", "d,t"),
+    Row(0xfc00_07ff, 0x0000_0014, "dsllv", "d,t,s"),
+    Row(0xfc00_07ff, 0x0000_0016, "dsrlv", "d,t,s"),
+    Row(0xfc00_07ff, 0x0000_0056, "drorv", "d,t,s"),
+    Row(0xfc00_07ff, 0x0000_0017, "dsrav", "d,t,s"),
+    Row(0xfc00_ffff, 0x0000_001c, "dmult", "s,t"),
+    Row(0xfc00_ffff, 0x0000_001d, "dmultu", "s,t"),
+    Row(0xfc00_ffff, 0x0000_001e, "ddiv", "0,s,t"),
+    Row(0xfc00_ffff, 0x0000_001f, "ddivu", "0,s,t"),
+    Row(0xfc00_07ff, 0x0000_002c, "dadd", "d,s,t"),
+    Row(0xfc00_07ff, 0x0000_002d, "daddu", "d,s,t"),
+    Row(0xfc00_07ff, 0x0000_002e, "dsub", "d,s,t"),
+    Row(0xfc00_07ff, 0x0000_002f, "dsubu", "d,s,t"),
+    Row(0xffe0_003f, 0x0000_0038, "dsll", "d,t,<"),
+    Row(0xffe0_003f, 0x0000_003a, "dsrl", "d,t,<"),
+    Row(0xffe0_003f, 0x0020_003a, "dror", "d,t,<"),
+    Row(0xffe0_003f, 0x0000_003b, "dsra", "d,t,<"),
+    Row(0xffe0_003f, 0x0000_003c, "dsll32", "d,t,<"),
+    Row(0xffe0_003f, 0x0000_003e, "dsrl32", "d,t,<"),
+    Row(0xffe0_003f, 0x0020_003e, "dror32", "d,t,<"),
+    Row(0xffe0_003f, 0x0000_003f, "dsra32", "d,t,<"),
+    Row(0xfc00_0000, 0x6000_0000, "daddi", "t,s,j"),
+    Row(0xffe0_0000, 0x6400_0000, "dli", "t,j"),
+    Row(0xfc00_0000, 0x6400_0000, "daddiu", "t,s,j"),
+    Row(0xfc00_0000, 0x6800_0000, "ldl", "t,j(s)"),
+    Row(0xfc00_0000, 0x6c00_0000, "ldr", "t,j(s)"),
+    Row(0xfc00_0000, 0x9c00_0000, "lwu", "t,j(s)"),
+    Row(0xfc00_0000, 0xb000_0000, "sdl", "t,j(s)"),
+    Row(0xfc00_0000, 0xb400_0000, "sdr", "t,j(s)"),
+    Row(0xfc00_0000, 0xd000_0000, "lld", "t,j(s)"),
+    Row(0xfc00_0000, 0xdc00_0000, "ld", "t,j(s)"),
+    Row(0xfc00_0000, 0xf000_0000, "scd", "t,j(s)"),
+    Row(0xfc00_0000, 0xfc00_0000, "sd", "t,j(s)"),
+    Row(0xffe0_07f8, 0x4020_0000, "dmfc0", "t,G"),
+    Row(0xffe0_07f8, 0x40a0_0000, "dmtc0", "t,G"),
+    Row(0xffe0_07ff, 0x4420_0000, "dmfc1", "t,S"),
+    Row(0xffe0_07ff, 0x44a0_0000, "dmtc1", "t,S"),
+    Row(0xfc00_07ff, 0x7000_0024, "dclz", "d,s="),
+    Row(0xfc00_07ff, 0x7000_0025, "dclo", "d,s="),
+    Row(0xfc00_003f, 0x7c00_0001, "dextm", "t,s,b,W"),
+    Row(0xfc00_003f, 0x7c00_0002, "dextu", "t,s,B,n"),
+    Row(0xfc00_003f, 0x7c00_0003, "dext", "t,s,b,n"),
+    Row(0xfc00_003f, 0x7c00_0005, "dinsm", "t,s,b,w"),
+    Row(0xfc00_003f, 0x7c00_0006, "dinsu", "t,s,B,m"),
+    Row(0xfc00_003f, 0x7c00_0007, "dins", "t,s,b,m"),
+    Row(0xffe0_07ff, 0x7c00_00a4, "dsbh", "d,t"),
+    Row(0xffe0_07ff, 0x7c00_0164, "dshd", "d,t"),
+];
+
 /// Formats of floating point instructions, by bits 25-21 less 16: their suffixes.
 const FORMATS: [(u32, &str); 5] = [(16, "s"), (17, "d"), (20, "w"), (21, "l"), (22, "ps")];
 
@@ -273,10 +328,12 @@ const CP0: &[(u32, u32, &str)] = &[
     (29, 4, "taghi2"), (29, 5, "datahi2"), (29, 6, "taghi3"), (29, 7, "datahi3"), (30, 0, "errorepc"), (31, 0, "desave"),
 ];
 
-/// The word at this address as an instruction of MIPS32 Release 2, or as a word.
-pub fn disassemble(pc: u32, word: u32) -> Disassembled {
-    let row = ROWS
+/// The word at this address as an instruction of Release 2, or as a word.
+pub fn disassemble<W: Width>(pc: W, word: u32) -> Disassembled {
+    let wide: &[Row] = if W::WIDE { WIDE_ROWS } else { &[] };
+    let row = wide
         .iter()
+        .chain(ROWS)
         .find(|row| word & row.0 == row.1 && sound(word, row.3));
     let found = match row {
         Some(row) => Some((row.2.to_owned(), row.3)),
@@ -294,7 +351,7 @@ pub fn disassemble(pc: u32, word: u32) -> Disassembled {
     Disassembled {
         text: text.unwrap_or_else(|| format!(".word\t{word:#010x}")),
         length: 4,
-        target: target.map(u64::from),
+        target: target.map(Into::into),
     }
 }
 
@@ -304,7 +361,9 @@ fn sound(word: u32, operands: &str) -> bool {
     match operands {
         // The two registers are the same.
         "d,s=" => field(16) == field(11),
-        "t,s,b,m" => field(11) >= field(6),
+        "t,s,b,m" | "t,s,B,m" => field(11) >= field(6),
+        "t,s,B,n" => field(11) + 1 + field(6) <= 32,
+        "t,s,b,W" => field(11) + 1 + field(6) <= 32,
         _ => true,
     }
 }
@@ -336,12 +395,12 @@ fn fpu(word: u32) -> Option<(String, &'static str)> {
     Some((name, row.3))
 }
 
-fn print(pc: u32, word: u32, operands: &str, target: &mut Option<u32>) -> String {
+fn print<W: Width>(pc: W, word: u32, operands: &str, target: &mut Option<W>) -> String {
     let field = |shift: u32| word >> shift & 31;
     let general = |shift: u32| GENERAL[field(shift) as usize].0.to_owned();
     let float = |shift: u32| format!("$f{}", field(shift));
     let half = word as u16;
-    let mut leads = |to: u32| {
+    let mut leads = |to: W| {
         *target = Some(to);
         format!("{to:#x}")
     };
@@ -359,13 +418,18 @@ fn print(pc: u32, word: u32, operands: &str, target: &mut Option<u32>) -> String
             'i' => format!("{half:#x}"),
             'p' => {
                 let by = i32::from(half as i16) << 2;
-                leads(pc.wrapping_add(4).wrapping_add_signed(by))
+                leads(pc.offset(4).offset(by.cast_unsigned()))
             }
-            'a' => leads(pc.wrapping_add(4) & 0xf000_0000 | (word & 0x03ff_ffff) << 2),
+            'a' => {
+                leads(pc.offset(4) & W::signed(0xf000_0000) | ((word & 0x03ff_ffff) << 2).into())
+            }
             '<' => format!("{:#x}", field(6)),
             'b' => format!("{:#x}", field(6)),
             'm' => format!("{:#x}", field(11) - field(6) + 1),
             'n' => format!("{:#x}", field(11) + 1),
+            'B' => format!("{:#x}", field(6) + 32),
+            'W' => format!("{:#x}", field(11) + 33),
+            'w' => format!("{:#x}", field(11) + 33 - field(6)),
             'h' => format!("{:#x}", field(16)),
             'g' => format!("{:#x}", field(11)),
             'q' => format!("{:#x}", word >> 6 & 0x3ff),

@@ -8,7 +8,7 @@ use solderless_model::Taken;
 use crate::core::Core;
 use crate::cp0::{cause, status};
 use crate::exec::Op;
-use crate::tlb::VPN2;
+use crate::width::Width;
 
 /// Where reset and NMI go.
 pub const RESET_VECTOR: u32 = 0xbfc0_0000;
@@ -41,10 +41,10 @@ pub enum Fault {
 
 /// An exception, with what it reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exception {
+pub enum Exception<W = u32> {
     Interrupt,
     /// An access to this address failed.
-    Memory(Fault, Access, u32),
+    Memory(Fault, Access, W),
     Syscall,
     Breakpoint,
     Reserved,
@@ -56,7 +56,7 @@ pub enum Exception {
     MachineCheck,
 }
 
-impl Exception {
+impl<W: Width> Exception<W> {
     /// ExcCode.
     pub fn code(self) -> u32 {
         match self {
@@ -78,9 +78,7 @@ impl Exception {
             Self::MachineCheck => 24,
         }
     }
-}
 
-impl Exception {
     /// What the manual calls it ("Cause Register ExcCode Field"). An entry of the TLB that is missing and one that is not valid have
     /// the same code, and handlers of their own.
     fn name(self) -> &'static str {
@@ -107,25 +105,24 @@ impl Exception {
     }
 }
 
-impl Core {
+impl<W: Width> Core<W> {
     /// Takes an exception of the instruction of a step.
-    pub fn raise(&mut self, op: &Op, exception: Exception) -> Exit {
+    pub fn raise(&mut self, op: &Op<W>, exception: Exception<W>) -> Exit {
         self.leave(op);
-        let pc = self.pc.wrapping_add(u32::from(op.at()) * 4);
+        let pc = self.pc.wrapping_add((u32::from(op.at()) * 4).into());
         self.enter(exception, pc, op.slot());
         Exit::Goto
     }
 
     /// Takes an exception of the instruction at `pc`, which is in a delay slot or not.
-    pub fn enter(&mut self, exception: Exception, pc: u32, slot: bool) {
+    pub fn enter(&mut self, exception: Exception<W>, pc: W, slot: bool) {
         let c = &mut self.cp0;
         if let Exception::Memory(fault, _, address) = exception
             && fault != Fault::Bus
         {
             c.bad_vaddr = address;
             if fault != Fault::Address {
-                c.context = c.context & 0xff80_0000 | address >> 9 & 0x007f_fff0;
-                c.entry_hi = c.entry_hi & !VPN2 | address & VPN2;
+                W::note_miss(c, &self.identity, address);
             }
         }
         if let Exception::Unusable(coprocessor) = exception {
@@ -133,7 +130,9 @@ impl Core {
         }
         let nested = c.status & status::EXL != 0;
         let offset = match exception {
-            Exception::Memory(Fault::Refill, ..) if !nested => 0,
+            Exception::Memory(Fault::Refill, _, address) if !nested => {
+                W::refill_offset(c.status, address)
+            }
             Exception::Interrupt => self.interrupt_offset(),
             _ => 0x180,
         };
@@ -142,7 +141,7 @@ impl Core {
         }
         let c = &mut self.cp0;
         if !nested {
-            c.epc = if slot { pc.wrapping_sub(4) } else { pc };
+            c.epc = if slot { pc.wrapping_sub(4.into()) } else { pc };
             c.cause = if slot {
                 c.cause | cause::BD
             } else {
@@ -163,7 +162,7 @@ impl Core {
             true => 0xbfc0_0200,
             false => c.ebase & 0xffff_f000,
         };
-        self.pc = base.wrapping_add(offset);
+        self.pc = W::signed(base.wrapping_add(offset));
         if self.vcpu.taken.is_some() {
             self.keep_taken(exception, pc);
         }
@@ -172,7 +171,7 @@ impl Core {
 
     /// Keeps for a trace what was taken.
     #[cold]
-    fn keep_taken(&mut self, exception: Exception, pc: u32) {
+    fn keep_taken(&mut self, exception: Exception<W>, pc: W) {
         let address = match exception {
             Exception::Memory(_, _, address) => Some(address.into()),
             _ => None,
@@ -206,7 +205,7 @@ impl Core {
         let c = &mut self.cp0;
         c.status = c.status & !(status::TS | status::SR) | status::NMI | status::BEV | status::ERL;
         c.error_epc = self.pc;
-        self.pc = RESET_VECTOR;
+        self.pc = W::signed(RESET_VECTOR);
         self.mode_changed();
     }
 

@@ -168,6 +168,33 @@ pub enum Kind {
     Ext,
     /// `b` shifted left by `imm`, into `c` under the mask in `imm2`.
     Ins,
+    /// From here on to `Ddivu`, and loads and stores of doublewords, on 64 bits.
+    Dadd,
+    Daddu,
+    Dsub,
+    Dsubu,
+    Daddi,
+    Daddiu,
+    Dsllv,
+    Dsrlv,
+    Dsrav,
+    Drotrv,
+    Dsll,
+    Dsrl,
+    Dsra,
+    Drotr,
+    Dclz,
+    Dclo,
+    Dsbh,
+    Dshd,
+    /// `imm2` bits of `b` from bit `imm` on.
+    Dext,
+    /// `imm2` bits of `b` into `c` from bit `imm` on.
+    Dins,
+    Dmult,
+    Dmultu,
+    Ddiv,
+    Ddivu,
     Mult,
     Multu,
     Div,
@@ -186,6 +213,17 @@ pub enum Kind {
     /// Merges into `c`.
     Lwr,
     Ll,
+    Lwu,
+    Ld,
+    /// Merges into `c`.
+    Ldl,
+    /// Merges into `c`.
+    Ldr,
+    Lld,
+    Sd,
+    Sdl,
+    Sdr,
+    Scd,
     Sb,
     Sh,
     Sw,
@@ -207,6 +245,9 @@ pub enum Kind {
     Mfc0,
     /// `imm` as for `Mfc0`.
     Mtc0,
+    /// 64 bits of it.
+    Dmfc0,
+    Dmtc0,
     Di,
     Ei,
     Eret,
@@ -224,6 +265,8 @@ pub enum Kind {
     /// Place of the floating point register in `c` for this and all that follow, except as `Fp` says.
     Mfc1,
     Mtc1,
+    Dmfc1,
+    Dmtc1,
     /// Control register in `imm`.
     Cfc1,
     /// Control register in `imm`, value in `b`.

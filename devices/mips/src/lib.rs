@@ -1,4 +1,5 @@
-//! The MIPS32 Release 2 CPUs of the Malta board.
+//! The MIPS CPUs of the Malta board: MIPS32 Release 2, and MIPS64. They are written once, over the width of registers and
+//! addresses (`word`, `width`).
 //!
 //! The way of an instruction: `decode` makes an `ir` instruction of a word, `translate` a block of straight
 //! code with delay slots resolved, `exec` a chain of functions of it; `templates` make host code of blocks that are executed
@@ -27,9 +28,11 @@ mod templates;
 mod tlb;
 mod translate;
 mod victims;
+mod width;
+mod word;
 
-pub use cpu::Mips32Cpu;
-pub use model::{CpuModel, Identity, Props};
+pub use cpu::{Mips32Cpu, Mips64Cpu, MipsCpu};
+pub use model::{CpuModel, CpuModel64, Identity, Props};
 
 /// The same tests with generated code, if there is some for this host.
 #[cfg(test)]
@@ -39,7 +42,7 @@ mod generated;
 
 /// What a word means, in the words of the intermediate form, with the FPU on and registers of 64 bits: for messages.
 pub fn describe(word: u32) -> String {
-    match decode::decode(word, decode::FpMode::Full) {
+    match decode::decode(word, decode::Set::mips32(decode::FpMode::Full)) {
         decode::Decoded::Plain(inst) => format!("{inst:?}"),
         transfer => format!("{transfer:?}"),
     }

@@ -1,7 +1,7 @@
 //! The cores: each a table of what its registers identify it as, and of what a board may override.
 //!
-//! Sources: the software user's manuals of the 4KE, 24K (MD00343), 34K and 74K families, chapter "CP0 Registers". The tiny
-//! caches are those that QEMU's models have: with them, software sees no cache aliases.
+//! Sources: the software user's manuals of the 4KE, 24K (MD00343), 34K, 74K, 5K, 5KE and 20Kc families, chapter "CP0 Registers".
+//! The tiny caches of the cores with 32 bits are those that QEMU's models have: with them, software sees no cache aliases.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -67,22 +67,74 @@ impl std::fmt::Display for Extension {
     }
 }
 
-struct Defaults {
+/// A core of 64 bits that can be chosen by name. What a core has and is not here, its Config registers do not advertise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum CpuModel64 {
+    /// MIPS64 Release 1, no FPU.
+    #[serde(rename = "5Kc")]
+    M5Kc,
+    /// As 5Kc with FPU.
+    #[serde(rename = "5Kf")]
+    M5Kf,
+    /// MIPS64 Release 2, no FPU. Left out: MIPS16e.
+    #[serde(rename = "5KEc")]
+    M5KEc,
+    /// As 5KEc with FPU. Left out: MIPS16e.
+    #[serde(rename = "5KEf")]
+    M5KEf,
+    /// MIPS64 Release 1 with FPU, one instruction at a time. Left out: paired single, MIPS-3D.
+    #[serde(rename = "20Kc")]
+    M20Kc,
+    /// MIPS64 Release 2 with FPU, of no maker: QEMU's. Left out: paired single, MIPS-3D.
+    #[default]
+    #[serde(rename = "MIPS64R2-generic")]
+    Mips64R2Generic,
+}
+
+/// The size of a cache, its lines, and its ways.
+type Cache = (u64, u32, u32);
+
+/// What a core is unless a board says otherwise.
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults {
     prid: u32,
     fir: u32,
     fpu: bool,
     tlb_entries: u8,
     left_out: &'static [Extension],
+    release: u8,
+    /// Config.VI.
+    virtual_icache: bool,
+    icache: Cache,
+    dcache: Cache,
+    segbits: u8,
+    pabits: u8,
 }
 
-impl CpuModel {
-    const fn defaults(self) -> Defaults {
+/// The cores of one width.
+pub trait Models: Copy + Default {
+    /// Registers have 64 bits.
+    const WIDE: bool;
+    /// See there.
+    fn defaults(self) -> Defaults;
+}
+
+impl Models for CpuModel {
+    const WIDE: bool = false;
+
+    fn defaults(self) -> Defaults {
         let base = Defaults {
             prid: 0x0001_9300,
             fir: 0x0073_9300,
             fpu: true,
             tlb_entries: 16,
             left_out: &[Extension::Mips16e],
+            release: 2,
+            virtual_icache: false,
+            icache: (2 << 10, 16, 2),
+            dcache: (2 << 10, 16, 2),
+            segbits: 32,
+            pabits: 32,
         };
         match self {
             Self::M4KEc => Defaults {
@@ -108,14 +160,76 @@ impl CpuModel {
     }
 }
 
-/// Properties of a MIPS32 CPU.
+impl Models for CpuModel64 {
+    const WIDE: bool = true;
+
+    fn defaults(self) -> Defaults {
+        let base = Defaults {
+            prid: 0x0001_8900,
+            fir: 0x0073_8900,
+            fpu: true,
+            tlb_entries: 32,
+            left_out: &[Extension::Mips16e],
+            release: 2,
+            virtual_icache: false,
+            icache: (8 << 10, 32, 2),
+            dcache: (8 << 10, 32, 2),
+            segbits: 42,
+            pabits: 36,
+        };
+        let first = Defaults {
+            prid: 0x0001_8100,
+            fir: 0x0003_8100,
+            left_out: &[],
+            release: 1,
+            ..base
+        };
+        const LARGE: Cache = (32 << 10, 32, 4);
+        match self {
+            Self::M5Kc => Defaults {
+                fpu: false,
+                ..first
+            },
+            Self::M5Kf => first,
+            Self::M5KEc => Defaults { fpu: false, ..base },
+            Self::M5KEf => base,
+            Self::M20Kc => Defaults {
+                prid: 0x0001_82a0,
+                fir: 0x0003_8200,
+                tlb_entries: 48,
+                virtual_icache: true,
+                icache: LARGE,
+                dcache: LARGE,
+                segbits: 40,
+                ..first
+            },
+            Self::Mips64R2Generic => Defaults {
+                prid: 0x0001_0000,
+                fir: 0x0073_0000,
+                tlb_entries: 64,
+                left_out: &[],
+                icache: LARGE,
+                dcache: LARGE,
+                ..base
+            },
+        }
+    }
+}
+
+/// Properties of a MIPS CPU, of the cores of one width.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Ranges)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Props {
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    bound(deserialize = "M: Deserialize<'de> + Models")
+)]
+#[schemars(rename = "Props", bound = "M: JsonSchema + Serialize + Models")]
+pub struct Props<M = CpuModel> {
     /// The core: what PRId says, and the default of the properties that follow. All have vectored interrupts. None has EJTAG,
     /// watchpoints, performance counters, an external interrupt controller mode or 1 KiB pages here. An instruction that is
     /// left out gets a Reserved Instruction exception, and the first one a line on standard error.
-    pub model: CpuModel,
+    pub model: M,
     /// Entries of the joint TLB.
     #[schemars(range(min = 16, max = 64))]
     pub tlb_entries: Option<u8>,
@@ -155,10 +269,10 @@ pub struct Props {
     pub clock: Hertz,
 }
 
-impl Default for Props {
+impl<M: Models> Default for Props<M> {
     fn default() -> Self {
         Self {
-            model: CpuModel::default(),
+            model: M::default(),
             tlb_entries: None,
             victim_tlb: false,
             user_local: None,
@@ -199,6 +313,12 @@ pub struct Identity {
     pub cpu_num: u32,
     /// Clock in Hz.
     pub clock: u64,
+    /// The release of the architecture.
+    pub release: u8,
+    /// The bits of an address within a region, of 64-bit ones.
+    pub segbits: u8,
+    /// The bits of a physical address.
+    pub pabits: u8,
     /// What the core has and is not here.
     pub left_out: &'static [Extension],
 }
@@ -209,10 +329,11 @@ fn cache(
     size: Option<Size>,
     line: Option<u32>,
     ways: Option<u32>,
+    defaults: Cache,
 ) -> Result<(u32, u32), PropError> {
-    let size = size.map_or(2048, |s| s.0);
-    let line = line.unwrap_or(16);
-    let ways = ways.unwrap_or(2);
+    let size = size.map_or(defaults.0, |s| s.0);
+    let line = line.unwrap_or(defaults.1);
+    let ways = ways.unwrap_or(defaults.2);
     if !line.is_power_of_two() {
         return Err(PropError::new(
             names[1],
@@ -240,7 +361,7 @@ impl Identity {
     ///
     /// # Errors
     /// A value that Config1 has no encoding for, or a number out of its range.
-    pub fn new(props: &Props) -> Result<Self, PropError> {
+    pub fn new<M: Models>(props: &Props<M>) -> Result<Self, PropError> {
         if !props.in_range() {
             return Err(PropError::new("", "a number is out of its range"));
         }
@@ -248,6 +369,10 @@ impl Identity {
         let tlb_entries = props.tlb_entries.unwrap_or(defaults.tlb_entries);
         let fpu = props.fpu.unwrap_or(defaults.fpu);
         let user_local = props.user_local.unwrap_or(false);
+        if user_local && defaults.release == 1 {
+            let reason = "UserLocal is of Release 2, and this core is of Release 1";
+            return Err(PropError::new("user-local", reason));
+        }
         if !(1_000_000..=10_000_000_000).contains(&props.clock.0) {
             return Err(PropError::new("clock", "expected 1MHz to 10GHz"));
         }
@@ -256,26 +381,36 @@ impl Identity {
             props.icache_size,
             props.icache_line,
             props.icache_ways,
+            defaults.icache,
         )?;
         let (dcache, dline) = cache(
             ["dcache-size", "dcache-line"],
             props.dcache_size,
             props.dcache_line,
             props.dcache_ways,
+            defaults.dcache,
         )?;
         const MORE: u32 = 1 << 31;
         const VINT: u32 = 1 << 5;
+        let second = defaults.release == 2;
+        // Config.AT and AR, and VI.
+        let kind = u32::from(M::WIDE) << 14
+            | u32::from(second) << 10
+            | u32::from(defaults.virtual_icache) << 3;
         Ok(Self {
             prid: defaults.prid,
             config: [
-                // Release 2, TLB, kseg0 uncached.
-                MORE | u32::from(props.big_endian) << 15 | 1 << 10 | 1 << 7 | 2,
+                // TLB, kseg0 uncached.
+                MORE | u32::from(props.big_endian) << 15 | kind | 1 << 7 | 2,
                 MORE | u32::from(tlb_entries - 1) << 25
                     | icache << 16
                     | dcache << 7
                     | u32::from(fpu),
                 MORE,
-                u32::from(user_local) << 13 | VINT,
+                match second {
+                    true => u32::from(user_local) << 13 | VINT,
+                    false => 0,
+                },
             ],
             fir: if fpu { defaults.fir } else { 0 },
             fpu,
@@ -285,6 +420,9 @@ impl Identity {
             big_endian: props.big_endian,
             cpu_num: props.cpu_num.into(),
             clock: props.clock.0,
+            release: defaults.release,
+            segbits: defaults.segbits,
+            pabits: defaults.pabits,
             left_out: defaults.left_out,
         })
     }
@@ -295,7 +433,7 @@ mod tests {
     use super::*;
 
     fn identity(change: impl FnOnce(&mut Props)) -> Result<Identity, PropError> {
-        let mut props = Props::default();
+        let mut props = Props::<CpuModel>::default();
         change(&mut props);
         Identity::new(&props)
     }

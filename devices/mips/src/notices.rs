@@ -13,6 +13,7 @@ use crate::exec::Op;
 use crate::isa::in_order;
 use crate::model::Extension;
 use crate::tlb::Entry;
+use crate::width::Width;
 
 /// Guest time at exception level, in ns, after which a guest is not expected to leave it.
 const LONG: u64 = 1_000_000_000;
@@ -25,7 +26,7 @@ const AGAIN: u32 = 100_000;
 
 /// What was said, and what has been seen so far.
 #[derive(Debug, Default)]
-pub struct Notices {
+pub struct Notices<W = u32> {
     left_out: bool,
     machine_check: bool,
     stuck: bool,
@@ -36,16 +37,16 @@ pub struct Notices {
     /// Exceptions taken at exception level since.
     pub nested: u32,
     /// Where the last handler returned to.
-    returned: u32,
+    returned: W,
     /// A handler has returned since this was last looked at.
     left: bool,
     /// The last exception that was no interrupt: EPC, BadVAddr, ExcCode.
-    last: (u32, u32, u32),
+    last: (W, W, u32),
     /// How often it came again after a return to its instruction.
     again: u32,
 }
 
-impl Notices {
+impl<W: Width> Notices<W> {
     /// The CPU was reset.
     pub fn begin(&mut self, now: u64) {
         self.fresh = true;
@@ -53,7 +54,7 @@ impl Notices {
     }
 
     /// An instruction has raised an exception, not at exception level.
-    pub fn taken(&mut self, epc: u32, bad_vaddr: u32, code: u32) {
+    pub fn taken(&mut self, epc: W, bad_vaddr: W, code: u32) {
         let this = (epc, bad_vaddr, code);
         match this == self.last && epc == self.returned {
             true => self.again = self.again.saturating_add(1),
@@ -62,7 +63,7 @@ impl Notices {
     }
 
     /// A handler of exceptions returns to an address.
-    pub fn returns(&mut self, to: u32) {
+    pub fn returns(&mut self, to: W) {
         (self.returned, self.left) = (to, true);
     }
 
@@ -101,19 +102,19 @@ fn cause_name(code: u32) -> &'static str {
     }
 }
 
-impl Core {
-    pub fn address_of(&self, op: &Op) -> u32 {
-        self.pc.wrapping_add(u32::from(op.at()) * 4)
+impl<W: Width> Core<W> {
+    pub fn address_of(&self, op: &Op<W>) -> W {
+        self.pc.offset(u32::from(op.at()) * 4)
     }
 
     /// A TLB write was refused because another entry matches an address of the new one.
     #[cold]
     pub fn tell_machine_check(
         &mut self,
-        op: &Op,
+        op: &Op<W>,
         cx: &mut Cx<'_>,
         index: usize,
-        entry: &Entry,
+        entry: &Entry<W>,
         random: bool,
     ) {
         if std::mem::replace(&mut self.notices.machine_check, true) {
@@ -121,7 +122,7 @@ impl Core {
         }
         let pc = self.address_of(op);
         let name = if random { "TLBWR" } else { "TLBWI" };
-        let show = |index: usize, e: &Entry| {
+        let show = |index: usize, e: &Entry<W>| {
             let global = if e.global() { ", global" } else { "" };
             format!(
                 "entry {index} (EntryHi {:#010x}, PageMask {:#x}{global})",
@@ -138,19 +139,19 @@ impl Core {
     }
 
     /// The instruction at an address, if that is in memory.
-    pub fn word_at(&mut self, cx: &Cx<'_>, va: u32) -> Option<u32> {
+    pub fn word_at(&mut self, cx: &Cx<'_>, va: W) -> Option<u32> {
         let (pa, _) = self.translate(va, Access::Fetch).ok()?;
-        let Physical::Memory { ram, offset, .. } = self.vcpu.frame(cx, pa.into()) else {
+        let Physical::Memory { ram, offset, .. } = self.vcpu.frame(cx, pa) else {
             return None;
         };
         let ram = self.vcpu.memory.rams.get(ram as usize)?;
-        let raw = ram.read_u32(offset + u64::from(pa) % PAGE).ok()?;
+        let raw = ram.read_u32(offset + pa % PAGE).ok()?;
         Some(in_order(self, raw))
     }
 
     /// An instruction is reserved.
     #[cold]
-    pub fn tell_reserved(&mut self, op: &Op, cx: &mut Cx<'_>) {
+    pub fn tell_reserved(&mut self, op: &Op<W>, cx: &mut Cx<'_>) {
         if self.notices.left_out {
             return;
         }
@@ -164,7 +165,7 @@ impl Core {
 
     /// The guest has code at an address that belongs to an extension.
     #[cold]
-    pub fn tell_left_out(&mut self, cx: &mut Cx<'_>, pc: u32, extension: Extension, what: &str) {
+    pub fn tell_left_out(&mut self, cx: &mut Cx<'_>, pc: W, extension: Extension, what: &str) {
         if self.identity.left_out.contains(&extension)
             && !std::mem::replace(&mut self.notices.left_out, true)
         {
@@ -196,7 +197,7 @@ impl Core {
         let c = &self.cp0;
         let code = c.cause >> 2 & 31;
         // Software may have set Status.EXL itself.
-        let taken = code != 0 || c.epc != 0;
+        let taken = code != 0 || !c.epc.is_zero();
         // What led there has been told.
         let told = notices.machine_check && code == 24;
         if notices.stuck || told || !taken || (notices.nested < MANY && !long) {
@@ -208,9 +209,10 @@ impl Core {
             _ => "takes exceptions in its handlers of exceptions",
         };
         let name = cause_name(code);
-        let [epc, bad, status, pc] = [c.epc, c.bad_vaddr, c.status, self.pc];
-        let nothing = match epc {
-            RESET_VECTOR => ": it has nothing to execute at the reset vector",
+        let [epc, bad, pc] = [c.epc, c.bad_vaddr, self.pc];
+        let status = c.status;
+        let nothing = match epc == W::signed(RESET_VECTOR) {
+            true => ": it has nothing to execute at the reset vector",
             _ => "",
         };
         cx.warn(format_args!(
@@ -221,7 +223,7 @@ impl Core {
     /// Tells of a machine that was just reset and has nothing to execute.
     #[inline]
     pub fn tell_nothing_to_execute(&mut self, cx: &mut Cx<'_>) {
-        if std::mem::take(&mut self.notices.fresh) && self.pc == RESET_VECTOR {
+        if std::mem::take(&mut self.notices.fresh) && self.pc == W::signed(RESET_VECTOR) {
             self.look_at_reset_vector(cx);
         }
     }

@@ -2,13 +2,16 @@
 //!
 //! Names are the assembler's and the manuals'. Numbers and features are those of gdb's manual, "MIPS Features".
 
-use solderless_model::registers::{Gdb, Register, Row, Write};
+use std::marker::PhantomData;
+
+use solderless_model::registers::{Gdb, Register, Row, Value, Write};
 
 use crate::core::Core;
 use crate::cp0::{reg, status};
 use crate::fpu::Fcsr;
 use crate::ir::{HI, LO};
 use crate::model::Identity;
+use crate::width::Width;
 
 const CPU: &str = "org.gnu.gdb.mips.cpu";
 const CP0: &str = "org.gnu.gdb.mips.cp0";
@@ -53,7 +56,7 @@ pub const GENERAL: [(&str, &str); 32] = [
 ];
 
 /// The registers of coprocessor 0 that nothing is needed to read: not Count, which depends on the time.
-const COPROCESSOR: [(&str, u32); 24] = [
+const COPROCESSOR: [(&str, u32); 25] = [
     ("status", reg(12, 0)),
     ("badvaddr", reg(8, 0)),
     ("cause", reg(13, 0)),
@@ -78,6 +81,7 @@ const COPROCESSOR: [(&str, u32); 24] = [
     ("config2", reg(16, 2)),
     ("config3", reg(16, 3)),
     ("lladdr", reg(17, 0)),
+    ("xcontext", reg(20, 0)),
 ];
 
 const FLOATING: [&str; 32] = [
@@ -86,9 +90,15 @@ const FLOATING: [&str; 32] = [
     "f28", "f29", "f30", "f31",
 ];
 
-/// Registers of all CPUs, and those of the FPU behind them.
-const COMMON: usize = GENERAL.len() + 3 + COPROCESSOR.len();
-const ALL: usize = COMMON + FLOATING.len() + 2;
+/// Registers of all CPUs of a width, and those of the FPU behind them.
+const fn common(wide: bool) -> usize {
+    let absent = if wide { 0 } else { 1 };
+    GENERAL.len() + 3 + COPROCESSOR.len() - absent
+}
+/// Registers of the FPU.
+const FPU_ONLY: usize = FLOATING.len() + 2;
+/// Places of a table, of which one of 32 bits has not all.
+const ALL: usize = common(true) + FPU_ONLY;
 
 const fn gdb(
     feature: &'static str,
@@ -104,7 +114,22 @@ const fn gdb(
     })
 }
 
-const fn row(name: &'static str, group: &'static str, bits: u16, gdb: Option<Gdb>) -> Row<Core> {
+/// The type of a register that holds an address. Where gdb knows no program, its pointers have 32 bits.
+const fn kind<W: Width>(pointer: &'static str) -> &'static str {
+    if W::WIDE { "int" } else { pointer }
+}
+
+/// The bits of a general register.
+const fn bits<W: Width>() -> u16 {
+    if W::WIDE { 64 } else { 32 }
+}
+
+const fn row<W: Width>(
+    name: &'static str,
+    group: &'static str,
+    bits: u16,
+    gdb: Option<Gdb>,
+) -> Row<Core<W>> {
     Row {
         register: Register {
             name,
@@ -113,14 +138,14 @@ const fn row(name: &'static str, group: &'static str, bits: u16, gdb: Option<Gdb
             gdb,
         },
         index: 0,
-        read: |core, n| core.r[n as u8].into(),
-        write: Some(|core, n, value| core.r[n as u8] = value.low() as u32),
+        read: |core, n| value(core.r[n as u8]),
+        write: Some(|core, n, value| core.r[n as u8] = W::cut(value.low())),
     }
 }
 
-const fn general(n: usize) -> Row<Core> {
+const fn general<W: Width>(n: usize) -> Row<Core<W>> {
     let (name, other) = GENERAL[n];
-    let row = row(name, "general", 32, gdb(CPU, other, n, "int"));
+    let row = row(name, "general", bits::<W>(), gdb(CPU, other, n, "int"));
     let write = if n == 0 { None } else { row.write };
     Row {
         index: n as u16,
@@ -129,20 +154,25 @@ const fn general(n: usize) -> Row<Core> {
     }
 }
 
-const fn pc() -> Row<Core> {
+const fn pc<W: Width>() -> Row<Core<W>> {
     Row {
-        read: |core, _| core.pc.into(),
-        write: Some(|core, _, value| core.go_on_at(value.low() as u32)),
-        ..row("pc", "general", 32, gdb(CPU, "pc", 37, "code_ptr"))
+        read: |core, _| value(core.pc),
+        write: Some(|core, _, value| core.go_on_at(W::cut(value.low()))),
+        ..row(
+            "pc",
+            "general",
+            bits::<W>(),
+            gdb(CPU, "pc", 37, kind::<W>("code_ptr")),
+        )
     }
 }
 
 /// Numbers of gdb's that nothing has, less the registers of coprocessor 0 that it knows.
 const MORE_FROM: usize = 70;
 
-const fn coprocessor(n: usize) -> Row<Core> {
+const fn coprocessor<W: Width>(n: usize) -> Row<Core<W>> {
     let (name, number) = COPROCESSOR[n];
-    let (known, write): (_, Option<Write<Core>>) = match n {
+    let (known, write): (_, Option<Write<Core<W>>>) = match n {
         0 => (
             gdb(CP0, name, 32, "int"),
             Some(|core, _, value| {
@@ -151,28 +181,28 @@ const fn coprocessor(n: usize) -> Row<Core> {
             }),
         ),
         1 => (
-            gdb(CP0, name, 35, "data_ptr"),
-            Some(|core, _, value| core.cp0.bad_vaddr = value.low() as u32),
+            gdb(CP0, name, 35, kind::<W>("data_ptr")),
+            Some(|core, _, value| core.cp0.bad_vaddr = W::cut(value.low())),
         ),
         2 => (
             gdb(CP0, name, 36, "int"),
             Some(|core, _, value| core.cp0.set_cause(value.low() as u32)),
         ),
         3 => (
-            gdb(MORE, name, MORE_FROM + n, "code_ptr"),
-            Some(|core, _, value| core.cp0.epc = value.low() as u32),
+            gdb(MORE, name, MORE_FROM + n, kind::<W>("code_ptr")),
+            Some(|core, _, value| core.cp0.epc = W::cut(value.low())),
         ),
         4 => (
-            gdb(MORE, name, MORE_FROM + n, "code_ptr"),
-            Some(|core, _, value| core.cp0.error_epc = value.low() as u32),
+            gdb(MORE, name, MORE_FROM + n, kind::<W>("code_ptr")),
+            Some(|core, _, value| core.cp0.error_epc = W::cut(value.low())),
         ),
         _ => (gdb(MORE, name, MORE_FROM + n, "int"), None),
     };
     Row {
         index: number as u16,
-        read: |core, number| core.cp0(number.into(), 0).into(),
+        read: |core, number| value(core.cp0(number.into(), 0)),
         write,
-        ..row(name, "cp0", 32, known)
+        ..row(name, "cp0", bits::<W>(), known)
     }
 }
 
@@ -182,7 +212,7 @@ fn half(n: u16) -> u8 {
 }
 
 /// 64 bits; the lower 32 alone where Status.FR is 0.
-const fn floating(n: usize) -> Row<Core> {
+const fn floating<W: Width>(n: usize) -> Row<Core<W>> {
     Row {
         index: n as u16,
         read: |core, n| match core.cp0.status & status::FR != 0 {
@@ -202,7 +232,13 @@ const fn floating(n: usize) -> Row<Core> {
     }
 }
 
-static TABLE: [Row<Core>; ALL] = {
+/// What a register of the CPU's width has.
+fn value<W: Width>(register: W) -> Value {
+    let bits: u64 = register.into();
+    bits.into()
+}
+
+const fn build<W: Width>() -> [Row<Core<W>>; ALL] {
     let mut table = [pc(); ALL];
     let (mut at, mut n) = (0, 0);
     while n < GENERAL.len() {
@@ -213,15 +249,15 @@ static TABLE: [Row<Core>; ALL] = {
     // The order of what is in front of the program counter is that of the manuals.
     table[at] = Row {
         index: HI as u16,
-        ..row("hi", "general", 32, gdb(CPU, "hi", 34, "int"))
+        ..row("hi", "general", bits::<W>(), gdb(CPU, "hi", 34, "int"))
     };
     table[at + 1] = Row {
         index: LO as u16,
-        ..row("lo", "general", 32, gdb(CPU, "lo", 33, "int"))
+        ..row("lo", "general", bits::<W>(), gdb(CPU, "lo", 33, "int"))
     };
     at += 3;
     n = 0;
-    while n < COPROCESSOR.len() {
+    while at + n < common(W::WIDE) {
         table[at + n] = coprocessor(n);
         n += 1;
     }
@@ -235,20 +271,25 @@ static TABLE: [Row<Core>; ALL] = {
     table[at] = Row {
         read: |core, _| core.fcsr.0.into(),
         write: Some(|core, _, value| core.fcsr = Fcsr(value.low() as u32 & Fcsr::WRITABLE)),
-        ..row("fcsr", "fpu", 32, gdb(FPU, "fcsr", 70, "int"))
+        ..row("fcsr", "fpu", bits::<W>(), gdb(FPU, "fcsr", 70, "int"))
     };
     table[at + 1] = Row {
         read: |core, _| core.identity.fir.into(),
         write: None,
-        ..row("fir", "fpu", 32, gdb(FPU, "fir", 71, "int"))
+        ..row("fir", "fpu", bits::<W>(), gdb(FPU, "fir", 71, "int"))
     };
     table
-};
+}
+
+/// The tables by width.
+struct Table<W>(PhantomData<W>);
+
+impl<W: Width> Table<W> {
+    const ROWS: &'static [Row<Core<W>>] = &build::<W>();
+}
 
 /// The registers of a core.
-pub fn table(identity: &Identity) -> &'static [Row<Core>] {
-    match identity.fpu {
-        true => &TABLE,
-        false => &TABLE[..COMMON],
-    }
+pub fn table<W: Width>(identity: &Identity) -> &'static [Row<Core<W>>] {
+    let fpu = if identity.fpu { FPU_ONLY } else { 0 };
+    &Table::<W>::ROWS[..common(W::WIDE) + fpu]
 }

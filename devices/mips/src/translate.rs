@@ -1,6 +1,6 @@
 //! From instruction words to a [`Block`]: finds its end and resolves delay slots.
 
-use crate::decode::{Decoded, FpMode, decode};
+use crate::decode::{Decoded, Set, decode};
 use crate::ir::{Block, Cond, End, Inst, Kind, SINK, Step};
 
 /// Instructions in a block at most.
@@ -10,7 +10,7 @@ pub const MAX: usize = 64;
 /// instructions, of which a branch with its slot may be one more.
 ///
 /// `None` means that the first instruction is a branch, and its slot is not among the words.
-pub fn translate(words: &[u32], max: usize, fp: FpMode) -> Option<Block> {
+pub fn translate(words: &[u32], max: usize, set: Set) -> Option<Block> {
     let max = max.clamp(1, MAX).min(words.len());
     let mut block = Block {
         steps: Vec::with_capacity(8),
@@ -18,13 +18,13 @@ pub fn translate(words: &[u32], max: usize, fp: FpMode) -> Option<Block> {
         len: 0,
     };
     for (at, word) in words.iter().take(max).enumerate() {
-        let decoded = decode(*word, fp);
+        let decoded = decode(*word, set);
         let inst = match decoded {
             Decoded::Plain(inst) => inst,
             // A branch that does not fit starts the next block.
             _ if at > 0 && at + 1 >= max => break,
             _ => {
-                let slot = slot(*words.get(at + 1)?, fp);
+                let slot = slot(*words.get(at + 1)?, set);
                 transfer(&mut block, at as u8, decoded, slot);
                 block.len = at as u8 + 2;
                 return Some(block);
@@ -47,8 +47,8 @@ pub fn translate(words: &[u32], max: usize, fp: FpMode) -> Option<Block> {
 
 /// The instruction in a delay slot. Control transfers and ERET and WAIT are unpredictable there; they are reserved here.
 #[inline(always)]
-pub fn slot(word: u32, fp: FpMode) -> Inst {
-    match decode(word, fp) {
+pub fn slot(word: u32, set: Set) -> Inst {
+    match decode(word, set) {
         Decoded::Plain(inst) if !matches!(inst.kind, Kind::Eret | Kind::Wait) => inst,
         _ => Inst::new(Kind::Reserved),
     }

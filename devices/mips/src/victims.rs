@@ -7,7 +7,8 @@
 
 use solderless_model::{Part, State};
 
-use crate::tlb::{ASID, Entry, Mapping, VPN2};
+use crate::tlb::{Entry, Mapping};
+use crate::width::Width;
 
 /// Sets of victims, by address.
 const SETS: usize = 64;
@@ -19,13 +20,13 @@ const MASK: u32 = 0;
 
 /// An entry that was replaced.
 #[derive(Debug, Clone, Copy, Default, State)]
-struct Victim {
-    entry: Entry,
+struct Victim<W = u32> {
+    entry: Entry<W>,
     /// Its number in the TLB.
     index: u8,
 }
 
-impl Victim {
+impl<W> Victim<W> {
     /// Whether it translates anything.
     fn is_there(&self) -> bool {
         self.entry.written
@@ -34,21 +35,22 @@ impl Victim {
 
 /// What TLBWR has replaced.
 #[derive(Debug, Clone, State)]
-pub struct Victims {
-    sets: [[Victim; WAYS]; SETS],
+pub struct Victims<W = u32> {
+    sets: [[Victim<W>; WAYS]; SETS],
     /// By set, which one makes room.
     oldest: [u8; SETS],
 }
 
-impl Part for Victims {
+impl<W: Width> Part for Victims<W> {
     const NAME: &'static str = "victims";
 }
 
-fn set(va: u32) -> usize {
+fn set<W: Width>(va: W) -> usize {
+    let va = va.low();
     (va >> 13 ^ va >> 19) as usize % SETS
 }
 
-impl Victims {
+impl<W: Width> Victims<W> {
     /// None.
     pub fn new() -> Self {
         Self {
@@ -59,7 +61,7 @@ impl Victims {
 
     /// Keeps an entry of the TLB that was replaced. Gives the one that translates no more: this one, or another that made
     /// room.
-    pub fn keep(&mut self, index: usize, entry: Entry) -> Option<Entry> {
+    pub fn keep(&mut self, index: usize, entry: Entry<W>) -> Option<Entry<W>> {
         if !entry.is_valid() || entry.mask != MASK {
             return Some(entry);
         }
@@ -72,16 +74,15 @@ impl Victims {
         old.is_there().then_some(old.entry)
     }
 
-    /// Where an address in an address space leads.
-    pub fn translate(&self, va: u32, asid: u32) -> Option<Mapping> {
-        let key = va & VPN2 | asid & ASID;
+    /// Where an address leads, which is `key` as EntryHi has it with its address space.
+    pub fn translate(&self, key: W, va: W) -> Option<Mapping> {
         let victims = self.sets[set(va)].iter();
         let victim = victims.into_iter().find(|v| v.entry.matches(key))?;
         Some(victim.entry.translate(va))
     }
 
     /// Takes one that matches an address that an entry matches as well.
-    pub fn take_matching(&mut self, entry: &Entry) -> Option<Entry> {
+    pub fn take_matching(&mut self, entry: &Entry<W>) -> Option<Entry<W>> {
         match entry.mask {
             MASK => Self::take(&mut self.sets[set(entry.hi)], |v| v.entry.clashes(entry)),
             _ => Self::take(self.sets.as_flattened_mut(), |v| v.entry.clashes(entry)),
@@ -89,13 +90,13 @@ impl Victims {
     }
 
     /// Takes one that was the entry with a number.
-    pub fn take_of(&mut self, index: usize) -> Option<Entry> {
+    pub fn take_of(&mut self, index: usize) -> Option<Entry<W>> {
         Self::take(self.sets.as_flattened_mut(), |v| {
             usize::from(v.index) == index
         })
     }
 
-    fn take(from: &mut [Victim], which: impl Fn(&Victim) -> bool) -> Option<Entry> {
+    fn take(from: &mut [Victim<W>], which: impl Fn(&Victim<W>) -> bool) -> Option<Entry<W>> {
         let mut victims = from.iter_mut();
         let victim = victims.find(|v| v.is_there() && which(v))?;
         Some(std::mem::take(victim).entry)

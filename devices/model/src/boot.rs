@@ -22,6 +22,10 @@ pub trait Architecture: Sync {
     }
     /// `e_machine` of its ELF files.
     fn elf_machine(&self) -> u16;
+    /// Whether a CPU of 64 bits starts in a state in which code for 32 bits runs, so that it boots kernels of either.
+    fn starts_narrow(&self) -> bool {
+        false
+    }
     /// The protocols in which kernels are started, the usual one first.
     fn protocols(&self) -> &'static [&'static dyn Protocol];
     /// Takes a firmware image as its build made it, and gives what a memory of the CPU holds in place of it, if that is something

@@ -83,10 +83,24 @@ impl Emulator {
     /// output. `None` where the caller's test is to be skipped because it is not installed.
     pub fn qemu_with(endian: Endian, machine: &str) -> Option<Self> {
         let target: &Target = endian.into();
-        if !guests::tool(target.qemu, target.qemu_package) {
+        Self::qemu_of(target.qemu, target.qemu_package, machine)
+    }
+
+    /// Debian's QEMU with Malta and a CPU of 64 bits. `None` as for [`Emulator::qemu_with`].
+    pub fn qemu64(endian: Endian) -> Option<Self> {
+        let program = match endian {
+            Endian::Little => "qemu-system-mips64el",
+            Endian::Big => "qemu-system-mips64",
+        };
+        let emulator = Self::qemu_of(program, <&Target>::from(endian).qemu_package, "malta")?;
+        Some(emulator.args(["-vga", "none", "-cpu", "MIPS64R2-generic"]))
+    }
+
+    fn qemu_of(program: &str, package: &str, machine: &str) -> Option<Self> {
+        if !guests::tool(program, package) {
             return None;
         }
-        let mut command = Command::new(target.qemu);
+        let mut command = Command::new(program);
         let devices = ["-display", "none", "-monitor", "none", "-serial", "stdio"];
         command.args(["-M", machine]).args(devices);
         Some(Self {
@@ -173,8 +187,12 @@ fn turned(file: &Path) -> PathBuf {
         .chunks(4)
         .flat_map(|word| word.iter().rev().copied())
         .collect();
-    let name = file.file_name().unwrap_or_default();
-    let path = guests::cache().join(name).with_extension("turned");
+    // There are several of one name.
+    let mut names = file.iter().rev().map(OsStr::to_string_lossy);
+    let name = names.next().unwrap_or_default();
+    let folder = names.next().unwrap_or_default();
+    let path = guests::cache().join(format!("{folder}-{name}"));
+    let path = path.with_extension("turned");
     guests::replace(&path, &bytes);
     path
 }

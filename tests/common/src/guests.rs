@@ -28,13 +28,26 @@ pub struct Linux {
 /// # Panics
 /// It is missing, and the environment variable `CI` is set.
 pub fn linux() -> Option<Linux> {
-    const FOLDER: &str = "usr/lib/debian-installer/images/12/mipsel/malta";
-    let package = "debian-installer-12-netboot-mipsel";
-    let initrd = packaged(package, &format!("{FOLDER}/initrd.gz"))?;
+    malta("mipsel", "-4kc-malta")
+}
+
+/// Debian's kernel of 64 bits for the Malta board, or `None` where the caller's test is to be skipped.
+///
+/// # Panics
+/// It is missing, and the environment variable `CI` is set.
+pub fn linux64() -> Option<Linux> {
+    malta("mips64el", "-5kc-malta")
+}
+
+/// The installer's kernel for the Malta board whose name ends so.
+fn malta(architecture: &str, flavour: &str) -> Option<Linux> {
+    let folder = format!("usr/lib/debian-installer/images/12/{architecture}/malta");
+    let package = format!("debian-installer-12-netboot-{architecture}");
+    let initrd = packaged(&package, &format!("{folder}/initrd.gz"))?;
     let entries = std::fs::read_dir(initrd.parent()?).ok()?;
     let kernel = entries.flatten().map(|e| e.path()).find(|p| {
         p.file_name()
-            .is_some_and(|n| n.to_string_lossy().ends_with("-4kc-malta"))
+            .is_some_and(|n| n.to_string_lossy().ends_with(flavour))
     });
     match kernel {
         Some(kernel) => Some(Linux { kernel, initrd }),
@@ -48,6 +61,14 @@ pub fn linux() -> Option<Linux> {
 /// It is missing, and the environment variable `CI` is set.
 pub fn uboot() -> Option<PathBuf> {
     packaged("u-boot-qemu", "usr/lib/u-boot/maltael/u-boot.bin")
+}
+
+/// The same of 64 bits.
+///
+/// # Panics
+/// It is missing, and the environment variable `CI` is set.
+pub fn uboot64() -> Option<PathBuf> {
+    packaged("u-boot-qemu", "usr/lib/u-boot/malta64el/u-boot.bin")
 }
 
 /// SeaBIOS, a PC's firmware; `None` if it cannot be had, and the test is to be skipped.

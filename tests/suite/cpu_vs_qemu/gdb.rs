@@ -80,19 +80,20 @@ impl Gdb {
     }
 
     /// Writes memory by virtual address.
-    pub fn write(&mut self, address: u32, bytes: &[u8]) {
-        for (at, part) in (address..).step_by(1024).zip(bytes.chunks(1024)) {
+    pub fn write(&mut self, address: impl Into<u64>, bytes: &[u8]) {
+        for (at, part) in (address.into()..).step_by(1024).zip(bytes.chunks(1024)) {
             let hex: String = part.iter().map(|b| format!("{b:02x}")).collect();
             assert_eq!(self.ask(&format!("M{at:x},{:x}:{hex}", part.len())), "OK");
         }
     }
 
     /// Reads memory by virtual address.
-    pub fn read(&mut self, address: u32, len: usize) -> Vec<u8> {
+    pub fn read(&mut self, address: impl Into<u64>, len: usize) -> Vec<u8> {
+        let address = address.into();
         let mut bytes = Vec::with_capacity(len);
         while bytes.len() < len {
             let part = (len - bytes.len()).min(1024);
-            let at = address + bytes.len() as u32;
+            let at = address + bytes.len() as u64;
             bytes.extend(unhex(&self.ask(&format!("m{at:x},{part:x}"))));
         }
         bytes
@@ -124,13 +125,40 @@ impl Gdb {
         assert_eq!(self.ask(&format!("G{registers}")), "OK");
     }
 
+    /// All registers by gdb's numbers, of a CPU of 64 bits.
+    pub fn wide_registers(&mut self) -> Vec<u64> {
+        let answer = unhex(&self.ask("g"));
+        let number = match self.endian {
+            Endian::Little => u64::from_le_bytes,
+            Endian::Big => u64::from_be_bytes,
+        };
+        let values = answer.as_chunks().0.iter();
+        values.map(|bytes| number(*bytes)).collect()
+    }
+
+    /// Sets registers of such a CPU, by their numbers.
+    pub fn set_wide_registers(&mut self, values: &[(usize, u64)]) {
+        let mut registers = self.ask("g");
+        for (number, value) in values {
+            let bytes = match self.endian {
+                Endian::Little => value.to_le_bytes(),
+                Endian::Big => value.to_be_bytes(),
+            };
+            let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+            registers.replace_range(16 * number..16 * (number + 1), &hex);
+        }
+        assert_eq!(self.ask(&format!("G{registers}")), "OK");
+    }
+
     /// Stops where the CPU gets to this address.
-    pub fn set_breakpoint(&mut self, address: u32) {
+    pub fn set_breakpoint(&mut self, address: impl Into<u64>) {
+        let address = address.into();
         assert_eq!(self.ask(&format!("Z0,{address:x},4")), "OK");
     }
 
     /// Forgets a breakpoint.
-    pub fn clear_breakpoint(&mut self, address: u32) {
+    pub fn clear_breakpoint(&mut self, address: impl Into<u64>) {
+        let address = address.into();
         assert_eq!(self.ask(&format!("z0,{address:x},4")), "OK");
     }
 

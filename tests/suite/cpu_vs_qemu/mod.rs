@@ -6,6 +6,7 @@
 
 mod encodings;
 mod gdb;
+mod wide;
 
 use std::ops::Range;
 use std::process::{Child, Stdio};

@@ -15,7 +15,7 @@ const KSEG1: u32 = 0xa000_0000;
 /// Behind both.
 const KSEG2: u32 = 0xc000_0000;
 
-/// The architecture of [`Mips32Cpu`](crate::Mips32Cpu).
+/// The architecture of [`MipsCpu`](crate::MipsCpu).
 #[derive(Debug)]
 pub struct Mips;
 
@@ -43,6 +43,10 @@ impl Architecture for Mips {
         8
     }
 
+    fn starts_narrow(&self) -> bool {
+        true
+    }
+
     fn protocols(&self) -> &'static [&'static dyn Protocol] {
         &[&yamon::Yamon, &none::None]
     }
@@ -52,11 +56,13 @@ impl Architecture for Mips {
     }
 }
 
-/// Where a segment of an ELF file lies: in the unmapped segments its virtual address says it.
+/// Where a segment of an ELF file lies: in the unmapped segments its virtual address says it, which a file of 64 bits has
+/// sign-extended.
 fn physical(virtual_address: u64, physical_address: u64) -> u64 {
-    let unmapped = u64::from(KSEG0)..u64::from(KSEG2);
-    match unmapped.contains(&virtual_address) {
-        true => virtual_address & !u64::from(KSEG0 | KSEG1),
+    let low = virtual_address as u32;
+    let short = [0, u64::from(u32::MAX)].contains(&(virtual_address >> 32));
+    match short && (KSEG0..KSEG2).contains(&low) {
+        true => u64::from(low & !(KSEG0 | KSEG1)),
         false => physical_address,
     }
 }

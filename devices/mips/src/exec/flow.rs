@@ -7,20 +7,30 @@ use super::pair::{Piece, single};
 use super::{Handler, Op, next};
 use crate::core::Core;
 use crate::ir::{Block, Cond, End, Kind};
+use crate::width::Width;
 
 /// A condition on the values of two general registers, as a type, so that a function of its own is made for each.
-pub trait Compare {
-    fn holds(b: u32, c: u32) -> bool;
+pub trait Compare<W: Width> {
+    fn holds(b: W, c: W) -> bool;
 }
 
 macro_rules! compares {
     ($($name:ident($b:ident, $c:ident) = $holds:expr;)*) => {$(
         pub struct $name;
-        impl Compare for $name {
+        impl<W: Width> Compare<W> for $name {
             #[inline(always)]
-            fn holds($b: u32, $c: u32) -> bool {
+            fn holds($b: W, $c: W) -> bool {
                 let _ = $c;
                 $holds
+            }
+        }
+        impl<W: Width> Ending<W> for $name {
+            #[inline(always)]
+            fn go(core: &mut Core<W>, b: W, c: W, imm: u32) -> Exit {
+                match Self::holds(b, c) {
+                    true => Always::go(core, b, c, imm),
+                    false => Fall::go(core, b, c, imm),
+                }
             }
         }
     )*};
@@ -29,16 +39,16 @@ macro_rules! compares {
 compares! {
     Eq(b, c) = b == c;
     Ne(b, c) = b != c;
-    Lez(b, c) = b.cast_signed() <= 0;
-    Gtz(b, c) = b.cast_signed() > 0;
-    Ltz(b, c) = b.cast_signed() < 0;
-    Gez(b, c) = b.cast_signed() >= 0;
+    Lez(b, c) = b.is_negative() || b.is_zero();
+    Gtz(b, c) = !b.is_negative() && !b.is_zero();
+    Ltz(b, c) = b.is_negative();
+    Gez(b, c) = !b.is_negative();
 }
 
 /// The end of a block, as a type.
-pub trait Ending {
+pub trait Ending<W: Width> {
     /// Goes where it leads, given the values of two general registers and an immediate.
-    fn go(core: &mut Core, b: u32, c: u32, imm: u32) -> Exit;
+    fn go(core: &mut Core<W>, b: W, c: W, imm: u32) -> Exit;
 }
 
 /// To the offset in the immediate.
@@ -54,90 +64,100 @@ struct LatchedRegister;
 /// As [`Always`] if the condition that was kept holds.
 struct Latched;
 
-impl Ending for Always {
+impl<W: Width> Ending<W> for Always {
     #[inline(always)]
-    fn go(core: &mut Core, _: u32, _: u32, imm: u32) -> Exit {
-        core.pc = core.pc.wrapping_add(imm);
+    fn go(core: &mut Core<W>, _: W, _: W, imm: u32) -> Exit {
+        core.pc = core.pc.offset(imm);
         Exit::Taken
     }
 }
 
-impl Ending for Fall {
+impl<W: Width> Ending<W> for Fall {
     #[inline(always)]
-    fn go(core: &mut Core, _: u32, _: u32, _: u32) -> Exit {
-        core.pc = core.pc.wrapping_add(core.vcpu.len * 4);
+    fn go(core: &mut Core<W>, _: W, _: W, _: u32) -> Exit {
+        core.pc = core.pc.offset(core.vcpu.len * 4);
         Exit::Fall
     }
 }
 
-impl<C: Compare> Ending for C {
+impl<W: Width> Ending<W> for Latched {
     #[inline(always)]
-    fn go(core: &mut Core, b: u32, c: u32, imm: u32) -> Exit {
-        match C::holds(b, c) {
+    fn go(core: &mut Core<W>, b: W, c: W, imm: u32) -> Exit {
+        match !core.latch.is_zero() {
             true => Always::go(core, b, c, imm),
             false => Fall::go(core, b, c, imm),
         }
     }
 }
 
-impl Ending for Latched {
+impl<W: Width> Ending<W> for Jump {
     #[inline(always)]
-    fn go(core: &mut Core, b: u32, c: u32, imm: u32) -> Exit {
-        match core.latch != 0 {
-            true => Always::go(core, b, c, imm),
-            false => Fall::go(core, b, c, imm),
-        }
-    }
-}
-
-impl Ending for Jump {
-    #[inline(always)]
-    fn go(core: &mut Core, _: u32, _: u32, imm: u32) -> Exit {
-        let slot = core.pc.wrapping_add(core.vcpu.len * 4).wrapping_sub(4);
-        core.pc = slot & 0xf000_0000 | imm;
+    fn go(core: &mut Core<W>, _: W, _: W, imm: u32) -> Exit {
+        let slot = core.pc.offset(core.vcpu.len * 4 - 4);
+        core.pc = slot & W::signed(0xf000_0000) | imm.into();
         Exit::Goto
     }
 }
 
-impl Ending for Register {
+impl<W: Width> Ending<W> for Register {
     #[inline(always)]
-    fn go(core: &mut Core, b: u32, _: u32, _: u32) -> Exit {
+    fn go(core: &mut Core<W>, b: W, _: W, _: u32) -> Exit {
         core.pc = b;
         Exit::Goto
     }
 }
 
-impl Ending for LatchedRegister {
+impl<W: Width> Ending<W> for LatchedRegister {
     #[inline(always)]
-    fn go(core: &mut Core, _: u32, _: u32, _: u32) -> Exit {
+    fn go(core: &mut Core<W>, _: W, _: W, _: u32) -> Exit {
         core.pc = core.latch;
         Exit::Goto
     }
 }
 
-fn ending<E: Ending>(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+fn ending<W: Width, E: Ending<W>>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    _: &[Op<W>],
+    _: &mut Cx<'_>,
+) -> Exit {
     let (b, c) = (core.r[op.b], core.r[op.c]);
     E::go(core, b, c, op.imm)
 }
 
-fn fp_branch<const HOLDS: bool>(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+fn fp_branch<W: Width, const HOLDS: bool>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    _: &[Op<W>],
+    _: &mut Cx<'_>,
+) -> Exit {
     match core.fcsr.cc(op.b.into()) == HOLDS {
-        true => Always::go(core, 0, 0, op.imm),
-        false => Fall::go(core, 0, 0, op.imm),
+        true => Always::go(core, W::default(), W::default(), op.imm),
+        false => Fall::go(core, W::default(), W::default(), op.imm),
     }
 }
 
-fn latch<C: Compare>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn latch<W: Width, C: Compare<W>>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
+    cx: &mut Cx<'_>,
+) -> Exit {
     core.latch = C::holds(core.r[op.b], core.r[op.c]).into();
     next(core, rest, cx)
 }
 
-fn fp_latch<const HOLDS: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn fp_latch<W: Width, const HOLDS: bool>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
+    cx: &mut Cx<'_>,
+) -> Exit {
     core.latch = (core.fcsr.cc(op.b.into()) == HOLDS).into();
     next(core, rest, cx)
 }
 
-fn latch_target(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn latch_target<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     core.latch = core.r[op.b];
     next(core, rest, cx)
 }
@@ -145,36 +165,52 @@ fn latch_target(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit 
 /// The address of the block plus an immediate.
 pub struct Link;
 
-impl Piece for Link {
+impl<W: Width> Piece<W> for Link {
     #[inline(always)]
-    fn quick(core: &mut Core, _: u32, _: u32, imm: u32) -> Option<u32> {
-        Some(core.pc.wrapping_add(imm))
+    fn quick(core: &mut Core<W>, _: W, _: W, imm: u32) -> Option<W> {
+        Some(core.pc.offset(imm))
     }
 }
 
 /// Leaves the block unless a condition holds.
 #[inline(always)]
-fn unless(holds: bool, core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn unless<W: Width>(
+    holds: bool,
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
+    cx: &mut Cx<'_>,
+) -> Exit {
     if holds {
         next(core, rest, cx)
     } else {
         core.leave(op);
-        Fall::go(core, 0, 0, 0)
+        Fall::go(core, W::default(), W::default(), 0)
     }
 }
 
-fn skip<C: Compare>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn skip<W: Width, C: Compare<W>>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
+    cx: &mut Cx<'_>,
+) -> Exit {
     let holds = C::holds(core.r[op.b], core.r[op.c]);
     unless(holds, core, op, rest, cx)
 }
 
-fn fp_skip<const HOLDS: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn fp_skip<W: Width, const HOLDS: bool>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
+    cx: &mut Cx<'_>,
+) -> Exit {
     let holds = core.fcsr.cc(op.b.into()) == HOLDS;
     unless(holds, core, op, rest, cx)
 }
 
-fn skip_latched(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    let holds = core.latch != 0;
+fn skip_latched<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
+    let holds = !core.latch.is_zero();
     unless(holds, core, op, rest, cx)
 }
 
@@ -182,24 +218,24 @@ fn skip_latched(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit 
 macro_rules! by_cond {
     ($cond:expr, $general:ident, $fp:ident) => {
         match $cond {
-            Cond::Eq => $general::<Eq>,
-            Cond::Ne => $general::<Ne>,
-            Cond::Lez => $general::<Lez>,
-            Cond::Gtz => $general::<Gtz>,
-            Cond::Ltz => $general::<Ltz>,
-            Cond::Gez => $general::<Gez>,
-            Cond::FpFalse => $fp::<false>,
-            Cond::FpTrue => $fp::<true>,
+            Cond::Eq => $general::<_, Eq>,
+            Cond::Ne => $general::<_, Ne>,
+            Cond::Lez => $general::<_, Lez>,
+            Cond::Gtz => $general::<_, Gtz>,
+            Cond::Ltz => $general::<_, Ltz>,
+            Cond::Gez => $general::<_, Gez>,
+            Cond::FpFalse => $fp::<_, false>,
+            Cond::FpTrue => $fp::<_, true>,
         }
     };
 }
 
 /// The function of a step that prepares a transfer.
-pub fn handler(kind: Kind) -> Option<Handler> {
+pub fn handler<W: Width>(kind: Kind) -> Option<Handler<W>> {
     Some(match kind {
         Kind::Latch(cond) => by_cond!(cond, latch, fp_latch),
         Kind::LatchTarget => latch_target,
-        Kind::Link => single::<Link>,
+        Kind::Link => single::<_, Link>,
         Kind::Skip(cond) => by_cond!(cond, skip, fp_skip),
         Kind::SkipLatched => skip_latched,
         _ => return None,
@@ -207,8 +243,8 @@ pub fn handler(kind: Kind) -> Option<Handler> {
 }
 
 /// The op that ends a block.
-pub fn end(block: &Block) -> Op {
-    let op = |run: Handler, b, c, imm| Op {
+pub fn end<W: Width>(block: &Block) -> Op<W> {
+    let op = |run: Handler<W>, b, c, imm| Op {
         run,
         imm,
         imm2: 0,
@@ -223,11 +259,11 @@ pub fn end(block: &Block) -> Op {
     };
     match block.end {
         End::Branch { cond, b, c, taken } => op(by_cond!(cond, ending, fp_branch), b, c, taken),
-        End::Latched { taken } => op(ending::<Latched>, 0, 0, taken),
-        End::Always { taken } => op(ending::<Always>, 0, 0, taken),
-        End::Jump { target } => op(ending::<Jump>, 0, 0, target),
-        End::Register { b } => op(ending::<Register>, b, 0, 0),
-        End::LatchedRegister => op(ending::<LatchedRegister>, 0, 0, 0),
-        End::Fall => op(ending::<Fall>, 0, 0, 0),
+        End::Latched { taken } => op(ending::<_, Latched>, 0, 0, taken),
+        End::Always { taken } => op(ending::<_, Always>, 0, 0, taken),
+        End::Jump { target } => op(ending::<_, Jump>, 0, 0, target),
+        End::Register { b } => op(ending::<_, Register>, b, 0, 0),
+        End::LatchedRegister => op(ending::<_, LatchedRegister>, 0, 0, 0),
+        End::Fall => op(ending::<_, Fall>, 0, 0, 0),
     }
 }

@@ -13,8 +13,9 @@ use crate::core::Core;
 use crate::exception::Exception;
 use crate::fpu::{self, Fcsr, FpTrap};
 use crate::ir::{Fmt, Fp, How, Kind};
+use crate::width::Width;
 
-impl Core {
+impl<W: Width> Core<W> {
     /// The word at a place.
     #[inline(always)]
     pub fn fpr32(&self, place: u8) -> u32 {
@@ -74,19 +75,19 @@ impl Core {
 
 /// How a value of a Rust type lies in floating point registers.
 trait Value: Copy {
-    fn get(core: &Core, n: u8) -> Self;
-    fn put(core: &mut Core, n: u8, value: Self);
+    fn get<W: Width>(core: &Core<W>, n: u8) -> Self;
+    fn put<W: Width>(core: &mut Core<W>, n: u8, value: Self);
     fn raw(self) -> u64;
     fn from_raw(raw: u64) -> Self;
 }
 
 impl Value for u32 {
     #[inline(always)]
-    fn get(core: &Core, n: u8) -> Self {
+    fn get<W: Width>(core: &Core<W>, n: u8) -> Self {
         core.fpr32(n)
     }
     #[inline(always)]
-    fn put(core: &mut Core, n: u8, value: Self) {
+    fn put<W: Width>(core: &mut Core<W>, n: u8, value: Self) {
         core.set_fpr32(n, value);
     }
     #[inline(always)]
@@ -100,11 +101,11 @@ impl Value for u32 {
 
 impl Value for u64 {
     #[inline(always)]
-    fn get(core: &Core, n: u8) -> Self {
+    fn get<W: Width>(core: &Core<W>, n: u8) -> Self {
         core.fpr64(n)
     }
     #[inline(always)]
-    fn put(core: &mut Core, n: u8, value: Self) {
+    fn put<W: Width>(core: &mut Core<W>, n: u8, value: Self) {
         core.set_fpr64(n, value);
     }
     #[inline(always)]
@@ -158,7 +159,12 @@ fn again<A: Arithmetic>(fcsr: &mut Fcsr, [fs, ft]: [u64; 2]) {
     );
 }
 
-fn compute<A: Arithmetic>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn compute<W: Width, A: Arithmetic>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
+    cx: &mut Cx<'_>,
+) -> Exit {
     if core.fcsr.inexact_is_noted() {
         let (fs, ft) = (A::From::get(core, op.b), A::From::get(core, op.c));
         if let Some(value) = A::quick(fs, || ft) {
@@ -170,11 +176,16 @@ fn compute<A: Arithmetic>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>
             return next(core, rest, cx);
         }
     }
-    compute_exactly::<A>(core, op, rest, cx)
+    compute_exactly::<W, A>(core, op, rest, cx)
 }
 
 #[inline(never)]
-fn compute_exactly<A: Arithmetic>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn compute_exactly<W: Width, A: Arithmetic>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
+    cx: &mut Cx<'_>,
+) -> Exit {
     core.fp_due.again = None;
     let mut fcsr = core.fcsr;
     let get = |n: u8| A::From::get(core, n);
@@ -264,7 +275,7 @@ pub fn due(op: Fp, fmt: Fmt) -> Option<Again> {
     })
 }
 
-fn compare_s(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn compare_s<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     core.fp_due.again = None;
     let (fs, ft) = (core.fpr32(op.b), core.fpr32(op.c));
     match fpu::c_cond_s(&mut core.fcsr, op.imm & 15, op.imm >> 4, fs, ft) {
@@ -273,7 +284,7 @@ fn compare_s(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     }
 }
 
-fn compare_d(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn compare_d<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     core.fp_due.again = None;
     let (fs, ft) = (core.fpr64(op.b), core.fpr64(op.c));
     match fpu::c_cond_d(&mut core.fcsr, op.imm & 15, op.imm >> 4, fs, ft) {
@@ -285,7 +296,7 @@ fn compare_d(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
 /// Moves between floating point registers, under a condition.
 macro_rules! moves {
     ($($name:ident($core:ident, $op:ident) = $holds:expr;)*) => {$(
-        fn $name<V: Value>($core: &mut Core, $op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+        fn $name<W: Width, V: Value>($core: &mut Core<W>, $op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
             if $holds {
                 let value = V::get($core, $op.b);
                 V::put($core, $op.a, value);
@@ -299,114 +310,125 @@ moves! {
     mov(core, op) = true;
     mov_false(core, op) = !core.fcsr.cc(op.c.into());
     mov_true(core, op) = core.fcsr.cc(op.c.into());
-    mov_zero(core, op) = core.r[op.c] == 0;
-    mov_not_zero(core, op) = core.r[op.c] != 0;
+    mov_zero(core, op) = core.r[op.c].is_zero();
+    mov_not_zero(core, op) = !core.r[op.c].is_zero();
 }
 
 /// The function of an operation on values of a format.
-pub fn arithmetic(op: Fp, fmt: Fmt) -> Handler {
+pub fn arithmetic<W: Width>(op: Fp, fmt: Fmt) -> Handler<W> {
     match (op, fmt) {
-        (Fp::Add, Fmt::S) => compute::<add_s>,
-        (Fp::Sub, Fmt::S) => compute::<sub_s>,
-        (Fp::Mul, Fmt::S) => compute::<mul_s>,
-        (Fp::Div, Fmt::S) => compute::<div_s>,
-        (Fp::Sqrt, Fmt::S) => compute::<sqrt_s>,
-        (Fp::Abs, Fmt::S) => compute::<abs_s>,
-        (Fp::Neg, Fmt::S) => compute::<neg_s>,
-        (Fp::Recip, Fmt::S) => compute::<recip_s>,
-        (Fp::Rsqrt, Fmt::S) => compute::<rsqrt_s>,
-        (Fp::Madd, Fmt::S) => compute::<madd_s>,
-        (Fp::Msub, Fmt::S) => compute::<msub_s>,
-        (Fp::Nmadd, Fmt::S) => compute::<nmadd_s>,
-        (Fp::Nmsub, Fmt::S) => compute::<nmsub_s>,
-        (Fp::Add, Fmt::D) => compute::<add_d>,
-        (Fp::Sub, Fmt::D) => compute::<sub_d>,
-        (Fp::Mul, Fmt::D) => compute::<mul_d>,
-        (Fp::Div, Fmt::D) => compute::<div_d>,
-        (Fp::Sqrt, Fmt::D) => compute::<sqrt_d>,
-        (Fp::Abs, Fmt::D) => compute::<abs_d>,
-        (Fp::Neg, Fmt::D) => compute::<neg_d>,
-        (Fp::Recip, Fmt::D) => compute::<recip_d>,
-        (Fp::Rsqrt, Fmt::D) => compute::<rsqrt_d>,
-        (Fp::Madd, Fmt::D) => compute::<madd_d>,
-        (Fp::Msub, Fmt::D) => compute::<msub_d>,
-        (Fp::Nmadd, Fmt::D) => compute::<nmadd_d>,
-        (Fp::Nmsub, Fmt::D) => compute::<nmsub_d>,
-        (Fp::ToW(How::Round), Fmt::S) => compute::<round_w_s>,
-        (Fp::ToW(How::Trunc), Fmt::S) => compute::<trunc_w_s>,
-        (Fp::ToW(How::Ceil), Fmt::S) => compute::<ceil_w_s>,
-        (Fp::ToW(How::Floor), Fmt::S) => compute::<floor_w_s>,
-        (Fp::ToW(How::Cvt), Fmt::S) => compute::<cvt_w_s>,
-        (Fp::ToW(How::Round), Fmt::D) => compute::<round_w_d>,
-        (Fp::ToW(How::Trunc), Fmt::D) => compute::<trunc_w_d>,
-        (Fp::ToW(How::Ceil), Fmt::D) => compute::<ceil_w_d>,
-        (Fp::ToW(How::Floor), Fmt::D) => compute::<floor_w_d>,
-        (Fp::ToW(How::Cvt), Fmt::D) => compute::<cvt_w_d>,
-        (Fp::ToL(How::Round), Fmt::S) => compute::<round_l_s>,
-        (Fp::ToL(How::Trunc), Fmt::S) => compute::<trunc_l_s>,
-        (Fp::ToL(How::Ceil), Fmt::S) => compute::<ceil_l_s>,
-        (Fp::ToL(How::Floor), Fmt::S) => compute::<floor_l_s>,
-        (Fp::ToL(How::Cvt), Fmt::S) => compute::<cvt_l_s>,
-        (Fp::ToL(How::Round), Fmt::D) => compute::<round_l_d>,
-        (Fp::ToL(How::Trunc), Fmt::D) => compute::<trunc_l_d>,
-        (Fp::ToL(How::Ceil), Fmt::D) => compute::<ceil_l_d>,
-        (Fp::ToL(How::Floor), Fmt::D) => compute::<floor_l_d>,
-        (Fp::ToL(How::Cvt), Fmt::D) => compute::<cvt_l_d>,
-        (Fp::ToS, Fmt::D) => compute::<cvt_s_d>,
-        (Fp::ToS, Fmt::W) => compute::<cvt_s_w>,
-        (Fp::ToS, Fmt::L) => compute::<cvt_s_l>,
-        (Fp::ToD, Fmt::S) => compute::<cvt_d_s>,
-        (Fp::ToD, Fmt::W) => compute::<cvt_d_w>,
-        (Fp::ToD, Fmt::L) => compute::<cvt_d_l>,
+        (Fp::Add, Fmt::S) => compute::<_, add_s>,
+        (Fp::Sub, Fmt::S) => compute::<_, sub_s>,
+        (Fp::Mul, Fmt::S) => compute::<_, mul_s>,
+        (Fp::Div, Fmt::S) => compute::<_, div_s>,
+        (Fp::Sqrt, Fmt::S) => compute::<_, sqrt_s>,
+        (Fp::Abs, Fmt::S) => compute::<_, abs_s>,
+        (Fp::Neg, Fmt::S) => compute::<_, neg_s>,
+        (Fp::Recip, Fmt::S) => compute::<_, recip_s>,
+        (Fp::Rsqrt, Fmt::S) => compute::<_, rsqrt_s>,
+        (Fp::Madd, Fmt::S) => compute::<_, madd_s>,
+        (Fp::Msub, Fmt::S) => compute::<_, msub_s>,
+        (Fp::Nmadd, Fmt::S) => compute::<_, nmadd_s>,
+        (Fp::Nmsub, Fmt::S) => compute::<_, nmsub_s>,
+        (Fp::Add, Fmt::D) => compute::<_, add_d>,
+        (Fp::Sub, Fmt::D) => compute::<_, sub_d>,
+        (Fp::Mul, Fmt::D) => compute::<_, mul_d>,
+        (Fp::Div, Fmt::D) => compute::<_, div_d>,
+        (Fp::Sqrt, Fmt::D) => compute::<_, sqrt_d>,
+        (Fp::Abs, Fmt::D) => compute::<_, abs_d>,
+        (Fp::Neg, Fmt::D) => compute::<_, neg_d>,
+        (Fp::Recip, Fmt::D) => compute::<_, recip_d>,
+        (Fp::Rsqrt, Fmt::D) => compute::<_, rsqrt_d>,
+        (Fp::Madd, Fmt::D) => compute::<_, madd_d>,
+        (Fp::Msub, Fmt::D) => compute::<_, msub_d>,
+        (Fp::Nmadd, Fmt::D) => compute::<_, nmadd_d>,
+        (Fp::Nmsub, Fmt::D) => compute::<_, nmsub_d>,
+        (Fp::ToW(How::Round), Fmt::S) => compute::<_, round_w_s>,
+        (Fp::ToW(How::Trunc), Fmt::S) => compute::<_, trunc_w_s>,
+        (Fp::ToW(How::Ceil), Fmt::S) => compute::<_, ceil_w_s>,
+        (Fp::ToW(How::Floor), Fmt::S) => compute::<_, floor_w_s>,
+        (Fp::ToW(How::Cvt), Fmt::S) => compute::<_, cvt_w_s>,
+        (Fp::ToW(How::Round), Fmt::D) => compute::<_, round_w_d>,
+        (Fp::ToW(How::Trunc), Fmt::D) => compute::<_, trunc_w_d>,
+        (Fp::ToW(How::Ceil), Fmt::D) => compute::<_, ceil_w_d>,
+        (Fp::ToW(How::Floor), Fmt::D) => compute::<_, floor_w_d>,
+        (Fp::ToW(How::Cvt), Fmt::D) => compute::<_, cvt_w_d>,
+        (Fp::ToL(How::Round), Fmt::S) => compute::<_, round_l_s>,
+        (Fp::ToL(How::Trunc), Fmt::S) => compute::<_, trunc_l_s>,
+        (Fp::ToL(How::Ceil), Fmt::S) => compute::<_, ceil_l_s>,
+        (Fp::ToL(How::Floor), Fmt::S) => compute::<_, floor_l_s>,
+        (Fp::ToL(How::Cvt), Fmt::S) => compute::<_, cvt_l_s>,
+        (Fp::ToL(How::Round), Fmt::D) => compute::<_, round_l_d>,
+        (Fp::ToL(How::Trunc), Fmt::D) => compute::<_, trunc_l_d>,
+        (Fp::ToL(How::Ceil), Fmt::D) => compute::<_, ceil_l_d>,
+        (Fp::ToL(How::Floor), Fmt::D) => compute::<_, floor_l_d>,
+        (Fp::ToL(How::Cvt), Fmt::D) => compute::<_, cvt_l_d>,
+        (Fp::ToS, Fmt::D) => compute::<_, cvt_s_d>,
+        (Fp::ToS, Fmt::W) => compute::<_, cvt_s_w>,
+        (Fp::ToS, Fmt::L) => compute::<_, cvt_s_l>,
+        (Fp::ToD, Fmt::S) => compute::<_, cvt_d_s>,
+        (Fp::ToD, Fmt::W) => compute::<_, cvt_d_w>,
+        (Fp::ToD, Fmt::L) => compute::<_, cvt_d_l>,
         (Fp::Compare, Fmt::S) => compare_s,
         (Fp::Compare, Fmt::D) => compare_d,
-        (Fp::Mov, Fmt::S) => mov::<u32>,
-        (Fp::Movf, Fmt::S) => mov_false::<u32>,
-        (Fp::Movt, Fmt::S) => mov_true::<u32>,
-        (Fp::Movz, Fmt::S) => mov_zero::<u32>,
-        (Fp::Movn, Fmt::S) => mov_not_zero::<u32>,
-        (Fp::Mov, Fmt::D) => mov::<u64>,
-        (Fp::Movf, Fmt::D) => mov_false::<u64>,
-        (Fp::Movt, Fmt::D) => mov_true::<u64>,
-        (Fp::Movz, Fmt::D) => mov_zero::<u64>,
-        (Fp::Movn, Fmt::D) => mov_not_zero::<u64>,
+        (Fp::Mov, Fmt::S) => mov::<_, u32>,
+        (Fp::Movf, Fmt::S) => mov_false::<_, u32>,
+        (Fp::Movt, Fmt::S) => mov_true::<_, u32>,
+        (Fp::Movz, Fmt::S) => mov_zero::<_, u32>,
+        (Fp::Movn, Fmt::S) => mov_not_zero::<_, u32>,
+        (Fp::Mov, Fmt::D) => mov::<_, u64>,
+        (Fp::Movf, Fmt::D) => mov_false::<_, u64>,
+        (Fp::Movt, Fmt::D) => mov_true::<_, u64>,
+        (Fp::Movz, Fmt::D) => mov_zero::<_, u64>,
+        (Fp::Movn, Fmt::D) => mov_not_zero::<_, u64>,
         _ => super::system::reserved,
     }
 }
 
-fn mfc1(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    core.r[op.a] = core.fpr32(op.c);
+fn mfc1<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
+    core.r[op.a] = W::signed(core.fpr32(op.c));
     next(core, rest, cx)
 }
 
-fn mtc1(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    let value = core.r[op.b];
+fn mtc1<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
+    let value = core.r[op.b].low();
     core.set_fpr32(op.c, value);
     next(core, rest, cx)
 }
 
-fn cfc1(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    core.settle_fcsr();
-    core.r[op.a] = core.fp_control(op.imm);
+fn dmfc1<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
+    core.r[op.a] = W::cut(core.fpr64(op.c));
     next(core, rest, cx)
 }
 
-fn ctc1(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn dmtc1<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
+    let value = core.r[op.b].into();
+    core.set_fpr64(op.c, value);
+    next(core, rest, cx)
+}
+
+fn cfc1<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     core.settle_fcsr();
-    match core.set_fp_control(op.imm, core.r[op.b]) {
+    core.r[op.a] = W::signed(core.fp_control(op.imm));
+    next(core, rest, cx)
+}
+
+fn ctc1<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
+    core.settle_fcsr();
+    match core.set_fp_control(op.imm, core.r[op.b].low()) {
         Ok(()) => next(core, rest, cx),
         Err(FpTrap) => core.raise(op, Exception::FloatingPoint),
     }
 }
 
-fn movf(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn movf<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     if !core.fcsr.cc(op.c.into()) {
         core.r[op.a] = core.r[op.b];
     }
     next(core, rest, cx)
 }
 
-fn movt(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn movt<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     if core.fcsr.cc(op.c.into()) {
         core.r[op.a] = core.r[op.b];
     }
@@ -414,10 +436,12 @@ fn movt(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
 }
 
 /// The function of an instruction of this family that neither computes nor takes an address.
-pub fn handler(kind: Kind) -> Option<Handler> {
+pub fn handler<W: Width>(kind: Kind) -> Option<Handler<W>> {
     Some(match kind {
         Kind::Mfc1 => mfc1,
         Kind::Mtc1 => mtc1,
+        Kind::Dmfc1 => dmfc1,
+        Kind::Dmtc1 => dmtc1,
         Kind::Cfc1 => cfc1,
         Kind::Ctc1 => ctc1,
         Kind::Movf => movf,
@@ -428,7 +452,7 @@ pub fn handler(kind: Kind) -> Option<Handler> {
 
 /// How an instruction's address is made.
 trait Address {
-    fn of(core: &Core, op: &Op) -> u32;
+    fn of<W: Width>(core: &Core<W>, op: &Op<W>) -> W;
 }
 
 /// Register and immediate.
@@ -440,33 +464,34 @@ struct Aligned;
 
 impl Address for Offset {
     #[inline(always)]
-    fn of(core: &Core, op: &Op) -> u32 {
-        core.r[op.b].wrapping_add(op.imm)
+    fn of<W: Width>(core: &Core<W>, op: &Op<W>) -> W {
+        core.address(op)
     }
 }
 
 impl Address for Indexed {
     #[inline(always)]
-    fn of(core: &Core, op: &Op) -> u32 {
-        core.r[op.b].wrapping_add(core.r[op.imm as u8])
+    fn of<W: Width>(core: &Core<W>, op: &Op<W>) -> W {
+        let sum = core.r[op.b].wrapping_add(core.r[op.imm as u8]);
+        W::address(sum, core.short)
     }
 }
 
 impl Address for Aligned {
     #[inline(always)]
-    fn of(core: &Core, op: &Op) -> u32 {
-        Indexed::of(core, op) & !7
+    fn of<W: Width>(core: &Core<W>, op: &Op<W>) -> W {
+        Indexed::of(core, op) & !W::from(7)
     }
 }
 
-fn load32<A: Address, const BIG: bool>(
-    core: &mut Core,
-    op: &Op,
-    rest: &[Op],
+fn load32<W: Width, A: Address, const BIG: bool>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
     cx: &mut Cx<'_>,
 ) -> Exit {
     let va = A::of(core, op);
-    let done = match core.vcpu.soft.read_u32(va) {
+    let done = match W::read_u32(&core.vcpu, va) {
         Some(raw) => Ok(Done::Quiet(raw.into())),
         None => core.load(op, cx, va, 4),
     };
@@ -476,30 +501,30 @@ fn load32<A: Address, const BIG: bool>(
     })
 }
 
-fn store32<A: Address, const BIG: bool>(
-    core: &mut Core,
-    op: &Op,
-    rest: &[Op],
+fn store32<W: Width, A: Address, const BIG: bool>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
     cx: &mut Cx<'_>,
 ) -> Exit {
     let va = A::of(core, op);
     let value = core.fpr32(op.c);
     let raw = if BIG { value.swap_bytes() } else { value };
-    if core.vcpu.soft.write_u32(va, raw) {
+    if W::write_u32(&mut core.vcpu, va, raw) {
         return next(core, rest, cx);
     }
     let done = core.store(op, cx, va, 4, raw.into());
     finish!(done, core, op, rest, cx, |()| {})
 }
 
-fn load64<A: Address, const BIG: bool>(
-    core: &mut Core,
-    op: &Op,
-    rest: &[Op],
+fn load64<W: Width, A: Address, const BIG: bool>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
     cx: &mut Cx<'_>,
 ) -> Exit {
     let va = A::of(core, op);
-    let done = match core.vcpu.soft.read_u64(va) {
+    let done = match W::read_u64(&core.vcpu, va) {
         Some(raw) => Ok(Done::Quiet(raw)),
         None => core.load(op, cx, va, 8),
     };
@@ -508,16 +533,16 @@ fn load64<A: Address, const BIG: bool>(
     })
 }
 
-fn store64<A: Address, const BIG: bool>(
-    core: &mut Core,
-    op: &Op,
-    rest: &[Op],
+fn store64<W: Width, A: Address, const BIG: bool>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
     cx: &mut Cx<'_>,
 ) -> Exit {
     let va = A::of(core, op);
     let value = core.fpr64(op.c);
     let raw = if BIG { value.swap_bytes() } else { value };
-    if core.vcpu.soft.write_u64(va, raw) {
+    if W::write_u64(&mut core.vcpu, va, raw) {
         return next(core, rest, cx);
     }
     let done = core.store(op, cx, va, 8, raw);
@@ -525,26 +550,26 @@ fn store64<A: Address, const BIG: bool>(
 }
 
 /// The function of a load or store of a floating point register.
-pub fn memory(kind: Kind, mode: Mode) -> Option<Handler> {
+pub fn memory<W: Width>(kind: Kind, mode: Mode) -> Option<Handler<W>> {
     if mode.big_endian {
-        by_order::<true>(kind)
+        by_order::<W, true>(kind)
     } else {
-        by_order::<false>(kind)
+        by_order::<W, false>(kind)
     }
 }
 
-fn by_order<const BIG: bool>(kind: Kind) -> Option<Handler> {
+fn by_order<W: Width, const BIG: bool>(kind: Kind) -> Option<Handler<W>> {
     Some(match kind {
-        Kind::Lwc1 => load32::<Offset, BIG>,
-        Kind::Swc1 => store32::<Offset, BIG>,
-        Kind::Lwxc1 => load32::<Indexed, BIG>,
-        Kind::Swxc1 => store32::<Indexed, BIG>,
-        Kind::Ldc1 => load64::<Offset, BIG>,
-        Kind::Sdc1 => store64::<Offset, BIG>,
-        Kind::Ldxc1 => load64::<Indexed, BIG>,
-        Kind::Sdxc1 => store64::<Indexed, BIG>,
-        Kind::Luxc1 => load64::<Aligned, BIG>,
-        Kind::Suxc1 => store64::<Aligned, BIG>,
+        Kind::Lwc1 => load32::<_, Offset, BIG>,
+        Kind::Swc1 => store32::<_, Offset, BIG>,
+        Kind::Lwxc1 => load32::<_, Indexed, BIG>,
+        Kind::Swxc1 => store32::<_, Indexed, BIG>,
+        Kind::Ldc1 => load64::<_, Offset, BIG>,
+        Kind::Sdc1 => store64::<_, Offset, BIG>,
+        Kind::Ldxc1 => load64::<_, Indexed, BIG>,
+        Kind::Sdxc1 => store64::<_, Indexed, BIG>,
+        Kind::Luxc1 => load64::<_, Aligned, BIG>,
+        Kind::Suxc1 => store64::<_, Aligned, BIG>,
         _ => return None,
     })
 }

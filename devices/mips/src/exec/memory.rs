@@ -7,10 +7,11 @@ use solderless_engine::{Exit, Physical, Reached};
 use solderless_model::Cx;
 
 use super::pair::{Piece, single};
-use super::{DONE, Handler, Mode, Op, after, next, place};
+use super::{Handler, Mode, Op, after, next, no_more, place};
 use crate::core::Core;
 use crate::exception::{Access, Exception, Fault};
 use crate::ir::{Kind, Step};
+use crate::width::Width;
 
 /// A value in the CPU's byte order, or from it.
 macro_rules! in_order {
@@ -27,24 +28,30 @@ pub enum Done<T> {
     Event(T),
 }
 
-impl Core {
+impl<W: Width> Core<W> {
     /// Reads `size` bytes (1, 2, 4, 8), naturally aligned, as the bus carries them.
     ///
     /// # Errors
     /// An exception was taken.
     #[cold]
     #[inline(never)]
-    pub fn load(&mut self, op: &Op, cx: &mut Cx<'_>, va: u32, size: u8) -> Result<Done<u64>, Exit> {
+    pub fn load(
+        &mut self,
+        op: &Op<W>,
+        cx: &mut Cx<'_>,
+        va: W,
+        size: u8,
+    ) -> Result<Done<u64>, Exit> {
         let (pa, dirty) = self.reach(op, va, size, Access::Load)?;
         self.stop_before(op, va, pa, size, false)?;
         if let Physical::Memory {
             ram: index,
             offset,
             writable,
-        } = self.vcpu.frame(cx, pa.into())
+        } = self.vcpu.frame(cx, pa)
             && let Some(ram) = self.vcpu.memory.rams.get(index as usize)
         {
-            let at = offset + u64::from(pa & 0xfff);
+            let at = offset + (pa & 0xfff);
             let value = match size {
                 1 => ram.read_u8(at).map(u64::from),
                 2 => ram.read_u16(at).map(u64::from),
@@ -53,13 +60,12 @@ impl Core {
             };
             if let Ok(value) = value {
                 let place = (index, offset);
-                self.vcpu
-                    .fill(va.into(), pa.into(), place, writable && dirty);
+                W::fill(&mut self.vcpu, va, pa, place, writable && dirty);
                 return Ok(Done::Quiet(value));
             }
         }
         self.advance_to(op, cx);
-        match self.on_bus(cx, |cx| cx.bus_read(pa.into(), size)) {
+        match self.on_bus(cx, |cx| cx.bus_read(pa, size)) {
             Ok(value) => Ok(Done::Event(value)),
             Err(_) => Err(self.raise(op, Exception::Memory(Fault::Bus, Access::Load, va))),
         }
@@ -73,9 +79,9 @@ impl Core {
     #[inline(never)]
     pub fn store(
         &mut self,
-        op: &Op,
+        op: &Op<W>,
         cx: &mut Cx<'_>,
-        va: u32,
+        va: W,
         size: u8,
         value: u64,
     ) -> Result<Done<()>, Exit> {
@@ -85,10 +91,10 @@ impl Core {
             ram: index,
             offset,
             writable: true,
-        } = self.vcpu.frame(cx, pa.into())
+        } = self.vcpu.frame(cx, pa)
             && let Some(ram) = self.vcpu.memory.rams.get(index as usize)
         {
-            let at = offset + u64::from(pa & 0xfff);
+            let at = offset + (pa & 0xfff);
             let written = match size {
                 1 => ram.write_u8(at, value as u8),
                 2 => ram.write_u16(at, value as u16),
@@ -99,12 +105,12 @@ impl Core {
                 if ram.news() {
                     return Ok(Done::Event(()));
                 }
-                self.vcpu.fill(va.into(), pa.into(), (index, offset), true);
+                W::fill(&mut self.vcpu, va, pa, (index, offset), true);
                 return Ok(Done::Quiet(()));
             }
         }
         self.advance_to(op, cx);
-        match self.on_bus(cx, |cx| cx.bus_write(pa.into(), size, value)) {
+        match self.on_bus(cx, |cx| cx.bus_write(pa, size, value)) {
             Ok(()) => Ok(Done::Event(())),
             Err(_) => Err(self.raise(op, Exception::Memory(Fault::Bus, Access::Store, va))),
         }
@@ -114,9 +120,9 @@ impl Core {
     #[inline]
     fn stop_before(
         &mut self,
-        op: &Op,
-        va: u32,
-        pa: u32,
+        op: &Op<W>,
+        va: W,
+        pa: u64,
         size: u8,
         write: bool,
     ) -> Result<(), Exit> {
@@ -129,18 +135,18 @@ impl Core {
     #[cold]
     fn stop_if_watched(
         &mut self,
-        op: &Op,
-        va: u32,
-        pa: u32,
+        op: &Op<W>,
+        va: W,
+        pa: u64,
         size: u8,
         write: bool,
     ) -> Result<(), Exit> {
         let at = u32::from(op.at()) - u32::from(op.slot());
-        let pc = self.pc.wrapping_add(at * 4);
+        let pc = self.pc.offset(at * 4);
         let reached = Reached {
             pc: pc.into(),
             va: va.into(),
-            pa: pa.into(),
+            pa,
             size,
             write,
         };
@@ -155,7 +161,7 @@ impl Core {
 
     /// The same for a store that is not made in one go, or that other things go with.
     #[inline]
-    fn stop_before_store(&mut self, op: &Op, va: u32, size: u8) -> Result<(), Exit> {
+    fn stop_before_store(&mut self, op: &Op<W>, va: W, size: u8) -> Result<(), Exit> {
         if self.vcpu.watches()
             && let Ok((pa, _)) = self.translate(va, Access::Store)
         {
@@ -172,9 +178,15 @@ impl Core {
         answer
     }
 
+    /// The address of an access by register and immediate.
+    #[inline(always)]
+    pub fn address(&self, op: &Op<W>) -> W {
+        W::address(self.r[op.b].offset(op.imm), self.short)
+    }
+
     /// The physical address for an access, and whether the page may be written.
-    fn reach(&mut self, op: &Op, va: u32, size: u8, access: Access) -> Result<(u32, bool), Exit> {
-        let reached = match va & (u32::from(size) - 1) {
+    fn reach(&mut self, op: &Op<W>, va: W, size: u8, access: Access) -> Result<(u64, bool), Exit> {
+        let reached = match va.low() & (u32::from(size) - 1) {
             0 => self.translate(va, access),
             _ => Err(Fault::Address),
         };
@@ -190,7 +202,7 @@ pub struct Missed(u32);
 impl Missed {
     /// What such a number has and no site's.
     const MARK: u32 = 1 << 31;
-    const KINDS: [&[Kind]; 12] = [
+    const KINDS: [&[Kind]; 15] = [
         &[Kind::Lb],
         &[Kind::Lbu],
         &[Kind::Lh],
@@ -203,6 +215,9 @@ impl Missed {
         &[Kind::Sw],
         &[Kind::Swc1, Kind::Swxc1],
         &[Kind::Sdc1, Kind::Sdxc1, Kind::Suxc1],
+        &[Kind::Lwu],
+        &[Kind::Ld],
+        &[Kind::Sd],
     ];
 
     /// Of a step of a block with this many instructions; `None` if it is no load or store of a whole register.
@@ -211,6 +226,7 @@ impl Missed {
         let kind = kinds.clone().position(|k| k.contains(&step.inst.kind))?;
         let register = match step.inst.kind {
             Kind::Lb | Kind::Lbu | Kind::Lh | Kind::Lhu | Kind::Lw => step.inst.a,
+            Kind::Lwu | Kind::Ld => step.inst.a,
             _ => step.inst.c,
         };
         let parts = [
@@ -237,10 +253,10 @@ impl Missed {
 
     /// Instructions from the start of the block, and of the block.
     pub fn place(self) -> (u8, u8) {
-        (self.op().at(), (self.0 >> 8) as u8)
+        (self.op::<u32>().at(), (self.0 >> 8) as u8)
     }
 
-    fn op(self) -> Op {
+    fn op<W: Width>(self) -> Op<W> {
         Op::nothing(self.0 as u8)
     }
 
@@ -251,26 +267,32 @@ impl Missed {
 }
 
 /// Does a load or store that generated code could not do at once, at an address.
-pub fn missed(core: &mut Core, what: Missed, va: u32, cx: &mut Cx<'_>) -> Exit {
-    let op = what.op();
+pub fn missed<W: Width>(core: &mut Core<W>, what: Missed, va: W, cx: &mut Cx<'_>) -> Exit {
+    let op = what.op::<W>();
     let register = (what.0 >> 16) as u8;
     core.vcpu.len = what.0 >> 8 & 0xff;
     let big = core.identity.big_endian;
     let done = match what.kind() {
         Kind::Lb => core.missed_load(&op, cx, va, 1, |core, raw| {
-            core.r[register] = raw as i8 as u32
+            core.r[register] = W::signed(raw as i8 as u32);
         }),
         Kind::Lbu => core.missed_load(&op, cx, va, 1, |core, raw| {
-            core.r[register] = raw as u8 as u32
+            core.r[register] = W::from(u32::from(raw as u8));
         }),
         Kind::Lh => core.missed_load(&op, cx, va, 2, |core, raw| {
-            core.r[register] = in_order!(raw as u16, big) as i16 as u32;
+            core.r[register] = W::signed(in_order!(raw as u16, big) as i16 as u32);
         }),
         Kind::Lhu => core.missed_load(&op, cx, va, 2, |core, raw| {
-            core.r[register] = in_order!(raw as u16, big).into();
+            core.r[register] = W::from(u32::from(in_order!(raw as u16, big)));
         }),
         Kind::Lw => core.missed_load(&op, cx, va, 4, |core, raw| {
-            core.r[register] = in_order!(raw as u32, big);
+            core.r[register] = W::signed(in_order!(raw as u32, big));
+        }),
+        Kind::Lwu => core.missed_load(&op, cx, va, 4, |core, raw| {
+            core.r[register] = in_order!(raw as u32, big).into();
+        }),
+        Kind::Ld => core.missed_load(&op, cx, va, 8, |core, raw| {
+            core.r[register] = W::cut(in_order!(raw, big));
         }),
         Kind::Lwc1 => core.missed_load(&op, cx, va, 4, |core, raw| {
             core.set_fpr32(register, in_order!(raw as u32, big));
@@ -278,31 +300,38 @@ pub fn missed(core: &mut Core, what: Missed, va: u32, cx: &mut Cx<'_>) -> Exit {
         Kind::Ldc1 => core.missed_load(&op, cx, va, 8, |core, raw| {
             core.set_fpr64(register, in_order!(raw, big));
         }),
-        Kind::Sb => core.store(&op, cx, va, 1, core.r[register].into()),
+        Kind::Sb => core.store(&op, cx, va, 1, core.r[register].low().into()),
         Kind::Sh => core.store(
             &op,
             cx,
             va,
             2,
-            in_order!(core.r[register] as u16, big).into(),
+            in_order!(core.r[register].low() as u16, big).into(),
         ),
-        Kind::Sw => core.store(&op, cx, va, 4, in_order!(core.r[register], big).into()),
+        Kind::Sw => {
+            let value = core.r[register].low();
+            core.store(&op, cx, va, 4, in_order!(value, big).into())
+        }
+        Kind::Sd => {
+            let value: u64 = core.r[register].into();
+            core.store(&op, cx, va, 8, in_order!(value, big))
+        }
         Kind::Swc1 => core.store(&op, cx, va, 4, in_order!(core.fpr32(register), big).into()),
         _ => core.store(&op, cx, va, 8, in_order!(core.fpr64(register), big)),
     };
     match done {
         Ok(Done::Quiet(())) => Exit::Next,
-        Ok(Done::Event(())) => after(core, &op, &DONE, cx),
+        Ok(Done::Event(())) => after(core, &op, &no_more(), cx),
         Err(exit) => exit,
     }
 }
 
-impl Core {
+impl<W: Width> Core<W> {
     fn missed_load(
         &mut self,
-        op: &Op,
+        op: &Op<W>,
         cx: &mut Cx<'_>,
-        va: u32,
+        va: W,
         size: u8,
         put: impl FnOnce(&mut Self, u64),
     ) -> Result<Done<()>, Exit> {
@@ -340,19 +369,19 @@ macro_rules! loads {
         pub struct $name<const BIG: bool>;
         impl<const BIG: bool> $name<BIG> {
             #[inline(always)]
-            fn register(raw: $ty) -> u32 {
+            fn register<W: Width>(raw: $ty) -> W {
                 let $value = if BIG { raw.swap_bytes() } else { raw };
                 $register
             }
         }
-        impl<const BIG: bool> Piece for $name<BIG> {
+        impl<W: Width, const BIG: bool> Piece<W> for $name<BIG> {
             #[inline(always)]
-            fn quick(core: &mut Core, b: u32, _: u32, imm: u32) -> Option<u32> {
-                let va = b.wrapping_add(imm);
-                core.vcpu.soft.$read(va).map(Self::register)
+            fn quick(core: &mut Core<W>, b: W, _: W, imm: u32) -> Option<W> {
+                let va = W::address(b.offset(imm), core.short);
+                W::$read(&core.vcpu, va).map(Self::register)
             }
-            fn slow(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Result<Done<()>, Exit> {
-                let va = core.r[op.b].wrapping_add(op.imm);
+            fn slow(core: &mut Core<W>, op: &Op<W>, cx: &mut Cx<'_>) -> Result<Done<()>, Exit> {
+                let va = core.address(op);
                 let (raw, done) = match core.load(op, cx, va, size_of::<$ty>() as u8)? {
                     Done::Quiet(raw) => (raw, Done::Quiet(())),
                     Done::Event(raw) => (raw, Done::Event(())),
@@ -365,28 +394,34 @@ macro_rules! loads {
 }
 
 loads! {
-    Lb, read_u8: u8, |value| value as i8 as u32;
-    Lbu, read_u8: u8, |value| value.into();
-    Lh, read_u16: u16, |value| value as i16 as u32;
-    Lhu, read_u16: u16, |value| value.into();
-    Lw, read_u32: u32, |value| value;
+    Lb, read_u8: u8, |value| W::signed(value as i8 as u32);
+    Lbu, read_u8: u8, |value| u32::from(value).into();
+    Lh, read_u16: u16, |value| W::signed(value as i16 as u32);
+    Lhu, read_u16: u16, |value| u32::from(value).into();
+    Lw, read_u32: u32, |value| W::signed(value);
+    Lwu, read_u32: u32, |value| value.into();
+    Ld, read_u64: u64, |value| W::cut(value);
 }
 
 macro_rules! stores {
     ($($name:ident, $write:ident: $ty:ty;)*) => {$(
         pub struct $name<const BIG: bool>;
-        impl<const BIG: bool> Piece for $name<BIG> {
+        impl<const BIG: bool> $name<BIG> {
             #[inline(always)]
-            fn quick(core: &mut Core, b: u32, c: u32, imm: u32) -> Option<u32> {
-                let va = b.wrapping_add(imm);
-                let value = c as $ty;
-                let raw = if BIG { value.swap_bytes() } else { value };
-                core.vcpu.soft.$write(va, raw).then_some(0)
+            fn raw<W: Width>(register: W) -> $ty {
+                let value = register.into() as $ty;
+                if BIG { value.swap_bytes() } else { value }
             }
-            fn slow(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Result<Done<()>, Exit> {
-                let va = core.r[op.b].wrapping_add(op.imm);
-                let value = core.r[op.c] as $ty;
-                let raw = if BIG { value.swap_bytes() } else { value };
+        }
+        impl<W: Width, const BIG: bool> Piece<W> for $name<BIG> {
+            #[inline(always)]
+            fn quick(core: &mut Core<W>, b: W, c: W, imm: u32) -> Option<W> {
+                let va = W::address(b.offset(imm), core.short);
+                W::$write(&mut core.vcpu, va, Self::raw(c)).then(W::default)
+            }
+            fn slow(core: &mut Core<W>, op: &Op<W>, cx: &mut Cx<'_>) -> Result<Done<()>, Exit> {
+                let va = core.address(op);
+                let raw = Self::raw(core.r[op.c]);
                 core.store(op, cx, va, size_of::<$ty>() as u8, raw.into())
             }
         }
@@ -397,114 +432,169 @@ stores! {
     Sb, write_u8: u8;
     Sh, write_u16: u16;
     Sw, write_u32: u32;
+    Sd, write_u64: u64;
 }
 
-/// How many bytes an address is into its word, counted from the end that holds the low bits.
+/// Words and doublewords that LWL, LDL and the like access parts of.
+trait Part: Copy + Into<u64> {
+    const BYTES: u32;
+    fn of(raw: u64) -> Self;
+    /// As a general register holds it.
+    fn register<W: Width>(self) -> W;
+    fn swapped(self) -> Self;
+    fn read<W: Width>(core: &Core<W>, va: W) -> Option<Self>;
+    fn write<W: Width>(core: &mut Core<W>, va: W, raw: Self) -> bool;
+}
+
+macro_rules! parts {
+    ($($ty:ident, $read:ident, $write:ident, |$value:ident| $register:expr;)*) => {$(
+        impl Part for $ty {
+            const BYTES: u32 = $ty::BITS / 8;
+            #[inline(always)]
+            fn of(raw: u64) -> Self {
+                raw as Self
+            }
+            #[inline(always)]
+            fn register<W: Width>(self) -> W {
+                let $value = self;
+                $register
+            }
+            #[inline(always)]
+            fn swapped(self) -> Self {
+                self.swap_bytes()
+            }
+            #[inline(always)]
+            fn read<W: Width>(core: &Core<W>, va: W) -> Option<Self> {
+                W::$read(&core.vcpu, va)
+            }
+            #[inline(always)]
+            fn write<W: Width>(core: &mut Core<W>, va: W, raw: Self) -> bool {
+                W::$write(&mut core.vcpu, va, raw)
+            }
+        }
+    )*};
+}
+
+parts! {
+    u32, read_u32, write_u32, |value| W::signed(value);
+    u64, read_u64, write_u64, |value| W::cut(value);
+}
+
+/// How many bits an address is into its word, counted from the end that holds the low bits.
 #[inline(always)]
-fn shift<const BIG: bool>(va: u32) -> u32 {
-    if BIG {
-        (3 - (va & 3)) * 8
-    } else {
-        (va & 3) * 8
+fn shift<P: Part, const BIG: bool>(va: u32) -> u32 {
+    let last = P::BYTES - 1;
+    match BIG {
+        true => (last - (va & last)) * 8,
+        false => (va & last) * 8,
     }
 }
 
-/// What LWL leaves in a register of value `old`, given the aligned word.
+/// The address of the whole that a part is of.
 #[inline(always)]
-fn merge_left(word: u32, old: u32, shift: u32) -> u32 {
-    let up = 24 - shift;
-    word << up | old & !(u32::MAX << up)
+fn whole<P: Part, W: Width>(va: W) -> W {
+    va & !W::from(P::BYTES - 1)
 }
 
-/// What LWR leaves.
+/// What LWL leaves in a register of value `old`, given the aligned word, and LWR.
 #[inline(always)]
-fn merge_right(word: u32, old: u32, shift: u32) -> u32 {
-    word >> shift | old & !(u32::MAX >> shift)
+fn merge<P: Part, const LEFT: bool>(word: u64, old: u64, shift: u32) -> u64 {
+    let up = 8 * P::BYTES - 8 - shift;
+    match LEFT {
+        true => word << up | old & !(u64::MAX << up),
+        false => {
+            let all = u64::MAX >> (64 - 8 * P::BYTES);
+            word >> shift | old & !(all >> shift)
+        }
+    }
 }
 
-fn load_part<const BIG: bool, const LEFT: bool>(
-    core: &mut Core,
-    op: &Op,
-    rest: &[Op],
+fn load_part<W: Width, P: Part, const BIG: bool, const LEFT: bool>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
     cx: &mut Cx<'_>,
 ) -> Exit {
-    let va = core.r[op.b].wrapping_add(op.imm);
-    match core.vcpu.soft.read_u32(va & !3) {
+    let va = core.address(op);
+    match P::read(core, whole::<P, W>(va)) {
         Some(raw) => {
-            core.r[op.a] = part::<BIG, LEFT>(raw, core.r[op.c], va);
+            core.r[op.a] = part::<W, P, BIG, LEFT>(raw, core.r[op.c], va);
             next(core, rest, cx)
         }
-        None => load_part_slow::<BIG, LEFT>(core, op, rest, cx),
+        None => load_part_slow::<W, P, BIG, LEFT>(core, op, rest, cx),
     }
 }
 
 #[inline(always)]
-fn part<const BIG: bool, const LEFT: bool>(raw: u32, old: u32, va: u32) -> u32 {
-    let word = if BIG { raw.swap_bytes() } else { raw };
-    match LEFT {
-        true => merge_left(word, old, shift::<BIG>(va)),
-        false => merge_right(word, old, shift::<BIG>(va)),
-    }
+fn part<W: Width, P: Part, const BIG: bool, const LEFT: bool>(raw: P, old: W, va: W) -> W {
+    let word = if BIG { raw.swapped() } else { raw };
+    let shift = shift::<P, BIG>(va.low());
+    P::of(merge::<P, LEFT>(word.into(), old.into(), shift)).register()
 }
 
 #[cold]
 #[inline(never)]
-fn load_part_slow<const BIG: bool, const LEFT: bool>(
-    core: &mut Core,
-    op: &Op,
-    rest: &[Op],
+fn load_part_slow<W: Width, P: Part, const BIG: bool, const LEFT: bool>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
     cx: &mut Cx<'_>,
 ) -> Exit {
-    let va = core.r[op.b].wrapping_add(op.imm);
+    let va = core.address(op);
     // BadVAddr is to show the address as it was computed.
     let done = match core.translate(va, Access::Load) {
-        Ok(_) => core.load(op, cx, va & !3, 4),
+        Ok(_) => core.load(op, cx, whole::<P, W>(va), P::BYTES as u8),
         Err(fault) => Err(core.raise(op, Exception::Memory(fault, Access::Load, va))),
     };
     finish!(done, core, op, rest, cx, |raw| {
-        core.r[op.a] = part::<BIG, LEFT>(raw as u32, core.r[op.c], va);
+        core.r[op.a] = part::<W, P, BIG, LEFT>(P::of(raw), core.r[op.c], va);
     })
 }
 
-fn store_part<const BIG: bool, const LEFT: bool>(
-    core: &mut Core,
-    op: &Op,
-    rest: &[Op],
+fn store_part<W: Width, P: Part, const BIG: bool, const LEFT: bool>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
     cx: &mut Cx<'_>,
 ) -> Exit {
-    let va = core.r[op.b].wrapping_add(op.imm);
-    let value = core.r[op.c];
-    let Some(raw) = core.vcpu.soft.read_u32(va & !3) else {
-        return store_part_slow::<BIG, LEFT>(core, op, rest, cx);
+    let va = core.address(op);
+    let value = P::of(core.r[op.c].into()).into();
+    let Some(raw) = P::read(core, whole::<P, W>(va)) else {
+        return store_part_slow::<W, P, BIG, LEFT>(core, op, rest, cx);
     };
-    let old = if BIG { raw.swap_bytes() } else { raw };
-    let shift = shift::<BIG>(va);
-    let new = match LEFT {
-        true => value >> (24 - shift) | old & !(u32::MAX >> (24 - shift)),
-        false => value << shift | old & !(u32::MAX << shift),
-    };
-    let raw = if BIG { new.swap_bytes() } else { new };
-    if core.vcpu.soft.write_u32(va & !3, raw) {
+    let old = if BIG { raw.swapped() } else { raw }.into();
+    let shift = shift::<P, BIG>(va.low());
+    let down = 8 * P::BYTES - 8 - shift;
+    let all = u64::MAX >> (64 - 8 * P::BYTES);
+    let new = P::of(match LEFT {
+        true => value >> down | old & !(all >> down),
+        false => value << shift | old & !(u64::MAX << shift),
+    });
+    let raw = if BIG { new.swapped() } else { new };
+    if P::write(core, whole::<P, W>(va), raw) {
         next(core, rest, cx)
     } else {
-        store_part_slow::<BIG, LEFT>(core, op, rest, cx)
+        store_part_slow::<W, P, BIG, LEFT>(core, op, rest, cx)
     }
 }
 
 /// Byte by byte, so that a device sees only those that are written.
 #[cold]
 #[inline(never)]
-fn store_part_slow<const BIG: bool, const LEFT: bool>(
-    core: &mut Core,
-    op: &Op,
-    rest: &[Op],
+fn store_part_slow<W: Width, P: Part, const BIG: bool, const LEFT: bool>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
     cx: &mut Cx<'_>,
 ) -> Exit {
-    let va = core.r[op.b].wrapping_add(op.imm);
-    let value = core.r[op.c];
-    let shift = shift::<BIG>(va);
-    let count = if LEFT { shift / 8 + 1 } else { 4 - shift / 8 };
-    let first = if LEFT == BIG { va } else { va & !3 };
+    let va = core.address(op);
+    let value: u64 = core.r[op.c].into();
+    let shift = shift::<P, BIG>(va.low());
+    let count = match LEFT {
+        true => shift / 8 + 1,
+        false => P::BYTES - shift / 8,
+    };
+    let first = if LEFT == BIG { va } else { whole::<P, W>(va) };
     if let Err(exit) = core.stop_before_store(op, first, count as u8) {
         return exit;
     }
@@ -512,14 +602,14 @@ fn store_part_slow<const BIG: bool, const LEFT: bool>(
     for i in 0..count {
         // LEFT stores the highest bytes of the register, downwards from `va`; the other the lowest, upwards.
         let (byte, step) = match LEFT {
-            true => (value >> (24 - 8 * i), i.wrapping_neg()),
+            true => (value >> (8 * P::BYTES - 8 - 8 * i), i.wrapping_neg()),
             false => (value >> (8 * i), i),
         };
         let to = match BIG {
-            true => va.wrapping_sub(step),
-            false => va.wrapping_add(step),
+            true => va.offset(step.wrapping_neg()),
+            false => va.offset(step),
         };
-        match core.store(op, cx, to, 1, u64::from(byte & 0xff)) {
+        match core.store(op, cx, to, 1, byte & 0xff) {
             Ok(Done::Quiet(())) => {}
             Ok(Done::Event(())) => event = true,
             Err(exit) => return exit,
@@ -532,48 +622,53 @@ fn store_part_slow<const BIG: bool, const LEFT: bool>(
     }
 }
 
-fn load_linked<const BIG: bool>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    let va = core.r[op.b].wrapping_add(op.imm);
-    let done = core.load(op, cx, va, 4);
+fn load_linked<W: Width, P: Part, const BIG: bool>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
+    cx: &mut Cx<'_>,
+) -> Exit {
+    let va = core.address(op);
+    let done = core.load(op, cx, va, P::BYTES as u8);
     if done.is_ok() {
         core.ll_bit.set(true);
         core.ll_va = va;
         if let Ok((pa, _)) = core.translate(va, Access::Load) {
-            core.cp0.ll_addr = pa >> 4;
+            core.cp0.ll_addr = (pa >> 4) as u32;
         }
     }
     finish!(done, core, op, rest, cx, |raw| {
-        let raw = raw as u32;
-        core.r[op.a] = if BIG { raw.swap_bytes() } else { raw };
+        let raw = P::of(raw);
+        core.r[op.a] = if BIG { raw.swapped() } else { raw }.register();
     })
 }
 
 /// SC does as SW where it succeeds. Where it fails the address is still translated, and faults.
-fn store_conditional<const BIG: bool>(
-    core: &mut Core,
-    op: &Op,
-    rest: &[Op],
+fn store_conditional<W: Width, P: Part, const BIG: bool>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
     cx: &mut Cx<'_>,
 ) -> Exit {
-    let va = core.r[op.b].wrapping_add(op.imm);
-    let value = core.r[op.c];
-    let raw = if BIG { value.swap_bytes() } else { value };
+    let va = core.address(op);
+    let value = P::of(core.r[op.c].into());
+    let raw = if BIG { value.swapped() } else { value };
     let succeeds = core.ll_bit.held() && core.ll_va == va;
-    if succeeds && let Err(exit) = core.stop_before_store(op, va, 4) {
+    if succeeds && let Err(exit) = core.stop_before_store(op, va, P::BYTES as u8) {
         return exit;
     }
     core.ll_bit.set(false);
     if succeeds {
-        if core.vcpu.soft.write_u32(va, raw) {
-            core.r[op.a] = 1;
+        if P::write(core, va, raw) {
+            core.r[op.a] = true.into();
             return next(core, rest, cx);
         }
-        let done = core.store(op, cx, va, 4, raw.into());
-        return finish!(done, core, op, rest, cx, |()| core.r[op.a] = 1);
+        let done = core.store(op, cx, va, P::BYTES as u8, raw.into());
+        return finish!(done, core, op, rest, cx, |()| core.r[op.a] = true.into());
     }
-    match core.reach(op, va, 4, Access::Store) {
+    match core.reach(op, va, P::BYTES as u8, Access::Store) {
         Ok(_) => {
-            core.r[op.a] = 0;
+            core.r[op.a] = false.into();
             next(core, rest, cx)
         }
         Err(exit) => exit,
@@ -581,8 +676,8 @@ fn store_conditional<const BIG: bool>(
 }
 
 /// SYNCI translates its address and does no more: decoded code is never stale.
-fn synci(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    let va = core.r[op.b].wrapping_add(op.imm);
+fn synci<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
+    let va = core.address(op);
     match core.reach(op, va, 1, Access::Load) {
         Ok(_) => next(core, rest, cx),
         Err(exit) => exit,
@@ -590,11 +685,11 @@ fn synci(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
 }
 
 /// CACHE. There is nothing in the caches: operations by address translate it, Index Load Tag finds an invalid line.
-fn cache(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn cache<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     if let Err(exit) = core.privileged(op) {
         return exit;
     }
-    let va = core.r[op.b].wrapping_add(op.imm);
+    let va = core.address(op);
     const INDEX_LOAD_TAG: u8 = 1;
     match op.c >> 2 {
         INDEX_LOAD_TAG => {
@@ -616,32 +711,44 @@ macro_rules! either {
     ($mode:expr, $($function:tt)+) => {
         if $mode.big_endian { either!(@ true, $($function)+) } else { either!(@ false, $($function)+) }
     };
-    (@ $big:literal, $function:ident) => { $function::<$big> };
-    (@ $big:literal, $function:ident $side:literal) => { $function::<$big, $side> };
+    (@ $big:literal, $function:ident $part:ident) => { $function::<_, $part, $big> };
+    (@ $big:literal, $function:ident $part:ident $side:literal) => { $function::<_, $part, $big, $side> };
 }
 
 /// The function of an instruction of this family.
-pub fn handler(kind: Kind, mode: Mode) -> Option<Handler> {
+pub fn handler<W: Width>(kind: Kind, mode: Mode) -> Option<Handler<W>> {
     Some(match kind {
-        Kind::Lb => single::<Lb<false>>,
-        Kind::Lbu => single::<Lbu<false>>,
-        Kind::Lh if mode.big_endian => single::<Lh<true>>,
-        Kind::Lh => single::<Lh<false>>,
-        Kind::Lhu if mode.big_endian => single::<Lhu<true>>,
-        Kind::Lhu => single::<Lhu<false>>,
-        Kind::Lw if mode.big_endian => single::<Lw<true>>,
-        Kind::Lw => single::<Lw<false>>,
-        Kind::Lwl => either!(mode, load_part true),
-        Kind::Lwr => either!(mode, load_part false),
-        Kind::Ll => either!(mode, load_linked),
-        Kind::Sb => single::<Sb<false>>,
-        Kind::Sh if mode.big_endian => single::<Sh<true>>,
-        Kind::Sh => single::<Sh<false>>,
-        Kind::Sw if mode.big_endian => single::<Sw<true>>,
-        Kind::Sw => single::<Sw<false>>,
-        Kind::Swl => either!(mode, store_part true),
-        Kind::Swr => either!(mode, store_part false),
-        Kind::Sc => either!(mode, store_conditional),
+        Kind::Lb => single::<_, Lb<false>>,
+        Kind::Lbu => single::<_, Lbu<false>>,
+        Kind::Lh if mode.big_endian => single::<_, Lh<true>>,
+        Kind::Lh => single::<_, Lh<false>>,
+        Kind::Lhu if mode.big_endian => single::<_, Lhu<true>>,
+        Kind::Lhu => single::<_, Lhu<false>>,
+        Kind::Lw if mode.big_endian => single::<_, Lw<true>>,
+        Kind::Lw => single::<_, Lw<false>>,
+        Kind::Lwl => either!(mode, load_part u32 true),
+        Kind::Lwr => either!(mode, load_part u32 false),
+        Kind::Ll => either!(mode, load_linked u32),
+        Kind::Sb => single::<_, Sb<false>>,
+        Kind::Sh if mode.big_endian => single::<_, Sh<true>>,
+        Kind::Sh => single::<_, Sh<false>>,
+        Kind::Sw if mode.big_endian => single::<_, Sw<true>>,
+        Kind::Sw => single::<_, Sw<false>>,
+        Kind::Swl => either!(mode, store_part u32 true),
+        Kind::Swr => either!(mode, store_part u32 false),
+        Kind::Sc => either!(mode, store_conditional u32),
+        Kind::Lwu if mode.big_endian => single::<_, Lwu<true>>,
+        Kind::Lwu => single::<_, Lwu<false>>,
+        Kind::Ld if mode.big_endian => single::<_, Ld<true>>,
+        Kind::Ld => single::<_, Ld<false>>,
+        Kind::Ldl => either!(mode, load_part u64 true),
+        Kind::Ldr => either!(mode, load_part u64 false),
+        Kind::Lld => either!(mode, load_linked u64),
+        Kind::Sd if mode.big_endian => single::<_, Sd<true>>,
+        Kind::Sd => single::<_, Sd<false>>,
+        Kind::Sdl => either!(mode, store_part u64 true),
+        Kind::Sdr => either!(mode, store_part u64 false),
+        Kind::Scd => either!(mode, store_conditional u64),
         Kind::Synci => synci,
         Kind::Cache => cache,
         kind => return super::fp::memory(kind, mode),

@@ -9,24 +9,25 @@ use solderless_model::Cx;
 
 use crate::core::Core;
 use crate::ir::{Block, Inst, Kind, Step};
+use crate::width::Width;
 
 mod alu;
 mod flow;
 mod fp;
 mod memory;
-mod pair;
+pub mod pair;
 mod system;
 
 pub use fp::{Due, due};
 pub use memory::{Missed, missed};
 
 /// Executes one op and all that follow in the block.
-pub type Handler = fn(&mut Core, &Op, &[Op], &mut Cx<'_>) -> Exit;
+pub type Handler<W = u32> = fn(&mut Core<W>, &Op<W>, &[Op<W>], &mut Cx<'_>) -> Exit;
 
 /// A step, or two, ready to be executed.
 #[derive(Debug, Clone, Copy)]
-pub struct Op {
-    run: Handler,
+pub struct Op<W: Width = u32> {
+    run: Handler<W>,
     imm: u32,
     imm2: u32,
     a: u8,
@@ -42,7 +43,7 @@ pub struct Op {
 /// The bit of a place that says it is a delay slot; the others count instructions from the start of the block.
 const SLOT: u8 = 0x80;
 
-impl Op {
+impl<W: Width> Op<W> {
     /// One that does nothing, at a place in its block.
     const fn nothing(place: u8) -> Self {
         Self {
@@ -100,7 +101,7 @@ pub struct Mode {
 
 /// Goes on with the next op.
 #[inline(always)]
-fn next(core: &mut Core, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn next<W: Width>(core: &mut Core<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     match rest {
         [op, rest @ ..] => (op.run)(core, op, rest, cx),
         // The last op of a block does not go on.
@@ -111,59 +112,67 @@ fn next(core: &mut Core, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
 /// Goes on after an op that needs what it has done to be looked at: outside, unless the branch it is in the slot of is
 /// yet to be finished.
 #[inline(never)]
-fn after(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn after<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     stop(core, op, rest, cx, Exit::Event)
 }
 
 /// Goes on after an op that changed what addresses or instructions mean: where the next one is looked up, unless as for
 /// [`after`].
-fn anew(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn anew<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     stop(core, op, rest, cx, Exit::Goto)
 }
 
 #[inline(always)]
-fn stop(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>, exit: Exit) -> Exit {
+fn stop<W: Width>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
+    cx: &mut Cx<'_>,
+    exit: Exit,
+) -> Exit {
     if op.slot() {
         core.vcpu.attention();
         next(core, rest, cx)
     } else {
         core.leave(op);
-        core.pc = core.pc.wrapping_add(u32::from(op.at()) * 4 + 4);
+        core.pc = core.pc.offset(u32::from(op.at()) * 4 + 4);
         exit
     }
 }
 
 /// Executes ops from the first one on.
 #[inline(always)]
-pub fn run(core: &mut Core, ops: &[Op], cx: &mut Cx<'_>) -> Exit {
+pub fn run<W: Width>(core: &mut Core<W>, ops: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     next(core, ops, cx)
 }
 
-fn done(_: &mut Core, _: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+fn done<W: Width>(_: &mut Core<W>, _: &Op<W>, _: &[Op<W>], _: &mut Cx<'_>) -> Exit {
     Exit::Next
 }
 
 /// What stands behind a single op.
-const DONE: [Op; 1] = [Op::nothing(0)];
+fn no_more<W: Width>() -> [Op<W>; 1] {
+    [Op::nothing(0)]
+}
 
 /// Executes a single op of a block.
 #[inline(always)]
-pub fn one(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Exit {
-    (op.run)(core, op, &DONE, cx)
+pub fn one<W: Width>(core: &mut Core<W>, op: &Op<W>, cx: &mut Cx<'_>) -> Exit {
+    (op.run)(core, op, &no_more(), cx)
 }
 
 /// Adds the ops of a block.
-pub fn lower(block: &Block, mode: Mode, ops: &mut Vec<Op>) {
+pub fn lower<W: Width>(block: &Block, mode: Mode, ops: &mut Vec<Op<W>>) {
     ops.reserve(block.steps.len() + 1);
     let mut steps = block.steps.as_slice();
     let end = flow::end(block);
     loop {
         match steps {
-            [first, second, rest @ ..] if let Some(both) = pair::steps(first, second, mode) => {
+            [first, second, rest @ ..] if let Some(both) = W::pair(first, second, mode) => {
                 ops.push(both);
                 steps = rest;
             }
-            [last] if let Some(both) = pair::step_and_end(last, block, mode) => {
+            [last] if let Some(both) = W::pair_with_end(last, block, mode) => {
                 ops.push(both);
                 return;
             }
@@ -181,7 +190,7 @@ pub fn lower(block: &Block, mode: Mode, ops: &mut Vec<Op>) {
 
 /// Makes an op of a step.
 #[inline(always)]
-pub fn op(step: &Step, mode: Mode) -> Op {
+pub fn op<W: Width>(step: &Step, mode: Mode) -> Op<W> {
     let Inst {
         kind,
         a,

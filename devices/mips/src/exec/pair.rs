@@ -13,17 +13,18 @@ use super::memory::{Done, Lbu, Lhu, Lw, Sb, Sw};
 use super::{Handler, Mode, Op, after, next, place};
 use crate::core::Core;
 use crate::ir::{Block, Cond, End, Inst, Kind, Step};
+use crate::width::Width;
 
 /// An instruction that can be part of a pair, as a type, so that functions of their own are made for each combination.
-pub trait Piece {
+pub trait Piece<W: Width> {
     /// What goes into register `a`, given the sources' values; `None` if that is not quickly said, and nothing is done.
-    fn quick(core: &mut Core, b: u32, c: u32, imm: u32) -> Option<u32>;
+    fn quick(core: &mut Core<W>, b: W, c: W, imm: u32) -> Option<W>;
 
     /// Does all of what [`Piece::quick`] could not.
     ///
     /// # Errors
     /// An exception was taken.
-    fn slow(core: &mut Core, op: &Op, _cx: &mut Cx<'_>) -> Result<Done<()>, Exit> {
+    fn slow(core: &mut Core<W>, op: &Op<W>, _cx: &mut Cx<'_>) -> Result<Done<()>, Exit> {
         let (b, c) = (core.r[op.b], core.r[op.c]);
         if let Some(value) = Self::quick(core, b, c, op.imm) {
             core.r[op.a] = value;
@@ -33,20 +34,30 @@ pub trait Piece {
 }
 
 /// Executes one instruction.
-pub fn single<P: Piece>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+pub fn single<W: Width, P: Piece<W>>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
+    cx: &mut Cx<'_>,
+) -> Exit {
     let (b, c) = (core.r[op.b], core.r[op.c]);
     match P::quick(core, b, c, op.imm) {
         Some(value) => {
             core.r[op.a] = value;
             next(core, rest, cx)
         }
-        None => single_slow::<P>(core, op, rest, cx),
+        None => single_slow::<W, P>(core, op, rest, cx),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn single_slow<P: Piece>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn single_slow<W: Width, P: Piece<W>>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
+    cx: &mut Cx<'_>,
+) -> Exit {
     match P::slow(core, op, cx) {
         Ok(Done::Quiet(())) => next(core, rest, cx),
         Ok(Done::Event(())) => after(core, op, rest, cx),
@@ -54,21 +65,21 @@ fn single_slow<P: Piece>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>)
     }
 }
 
-fn both<A: Piece, B: Piece, const CHAIN: bool>(
-    core: &mut Core,
-    op: &Op,
-    rest: &[Op],
+fn both<W: Width, A: Piece<W>, B: Piece<W>, const CHAIN: bool>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
     cx: &mut Cx<'_>,
 ) -> Exit {
     let (b, c) = (core.r[op.b], core.r[op.c]);
     let Some(first) = A::quick(core, b, c, op.imm) else {
-        return both_slow::<A, B>(core, op, rest, cx);
+        return both_slow::<W, A, B>(core, op, rest, cx);
     };
     core.r[op.a] = first;
     let b2 = if CHAIN { first } else { core.r[op.b2] };
     let c2 = core.r[op.c2];
     let Some(second) = B::quick(core, b2, c2, op.imm2) else {
-        return second_slow::<B>(core, op, rest, cx);
+        return second_slow::<W, B>(core, op, rest, cx);
     };
     core.r[op.a2] = second;
     next(core, rest, cx)
@@ -76,9 +87,14 @@ fn both<A: Piece, B: Piece, const CHAIN: bool>(
 
 #[cold]
 #[inline(never)]
-fn both_slow<A: Piece, B: Piece>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn both_slow<W: Width, A: Piece<W>, B: Piece<W>>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
+    cx: &mut Cx<'_>,
+) -> Exit {
     match A::slow(core, op, cx) {
-        Ok(Done::Quiet(())) => second_slow::<B>(core, op, rest, cx),
+        Ok(Done::Quiet(())) => second_slow::<W, B>(core, op, rest, cx),
         // The first of two is in no slot: the block is left between them.
         Ok(Done::Event(())) => after(core, op, rest, cx),
         Err(exit) => exit,
@@ -87,19 +103,24 @@ fn both_slow<A: Piece, B: Piece>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut
 
 #[cold]
 #[inline(never)]
-fn second_slow<B: Piece>(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    single_slow::<B>(core, &op.second(), rest, cx)
+fn second_slow<W: Width, B: Piece<W>>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
+    cx: &mut Cx<'_>,
+) -> Exit {
+    single_slow::<W, B>(core, &op.second(), rest, cx)
 }
 
-fn then_end<A: Piece, E: Ending, const CHAIN: bool>(
-    core: &mut Core,
-    op: &Op,
-    rest: &[Op],
+fn then_end<W: Width, A: Piece<W>, E: Ending<W>, const CHAIN: bool>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
     cx: &mut Cx<'_>,
 ) -> Exit {
     let (b, c) = (core.r[op.b], core.r[op.c]);
     let Some(first) = A::quick(core, b, c, op.imm) else {
-        return then_end_slow::<A, E>(core, op, rest, cx);
+        return then_end_slow::<W, A, E>(core, op, rest, cx);
     };
     core.r[op.a] = first;
     let b2 = if CHAIN { first } else { core.r[op.b2] };
@@ -109,10 +130,10 @@ fn then_end<A: Piece, E: Ending, const CHAIN: bool>(
 
 #[cold]
 #[inline(never)]
-fn then_end_slow<A: Piece, E: Ending>(
-    core: &mut Core,
-    op: &Op,
-    rest: &[Op],
+fn then_end_slow<W: Width, A: Piece<W>, E: Ending<W>>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
     cx: &mut Cx<'_>,
 ) -> Exit {
     match A::slow(core, op, cx) {
@@ -154,47 +175,47 @@ macro_rules! by_kind {
     };
 }
 
-fn first<const BIG: bool>(a: Kind, b: Kind, chain: bool) -> Option<Handler> {
+fn first<W: Width, const BIG: bool>(a: Kind, b: Kind, chain: bool) -> Option<Handler<W>> {
     macro_rules! with {
         ($piece:ty) => {
-            second::<$piece, BIG>(b, chain)
+            second::<W, $piece, BIG>(b, chain)
         };
     }
     by_kind!(a, with)
 }
 
-fn second<A: Piece, const BIG: bool>(b: Kind, chain: bool) -> Option<Handler> {
+fn second<W: Width, A: Piece<W>, const BIG: bool>(b: Kind, chain: bool) -> Option<Handler<W>> {
     macro_rules! with {
         ($piece:ty) => {
             match chain {
-                true => both::<A, $piece, true>,
-                false => both::<A, $piece, false>,
+                true => both::<W, A, $piece, true>,
+                false => both::<W, A, $piece, false>,
             }
         };
     }
-    let handler: Handler = by_kind!(b, with);
+    let handler: Handler<W> = by_kind!(b, with);
     Some(handler)
 }
 
-fn with_end<const BIG: bool>(a: Kind, end: End, chain: bool) -> Option<Handler> {
+fn with_end<W: Width, const BIG: bool>(a: Kind, end: End, chain: bool) -> Option<Handler<W>> {
     macro_rules! with {
         ($piece:ty) => {
-            ending::<$piece>(end, chain)
+            ending::<W, $piece>(end, chain)
         };
     }
     by_kind!(a, with)
 }
 
-fn ending<A: Piece>(end: End, chain: bool) -> Option<Handler> {
+fn ending<W: Width, A: Piece<W>>(end: End, chain: bool) -> Option<Handler<W>> {
     macro_rules! with {
         ($end:ty) => {
             match chain {
-                true => then_end::<A, $end, true>,
-                false => then_end::<A, $end, false>,
+                true => then_end::<W, A, $end, true>,
+                false => then_end::<W, A, $end, false>,
             }
         };
     }
-    let handler: Handler = match end {
+    let handler: Handler<W> = match end {
         End::Branch { cond, .. } => match cond {
             Cond::Eq => with!(flow::Eq),
             Cond::Ne => with!(flow::Ne),
@@ -204,10 +225,10 @@ fn ending<A: Piece>(end: End, chain: bool) -> Option<Handler> {
             Cond::Gez => with!(flow::Gez),
             Cond::FpFalse | Cond::FpTrue => return None,
         },
-        End::Always { .. } => then_end::<A, flow::Always, false>,
-        End::Fall => then_end::<A, flow::Fall, false>,
-        End::Jump { .. } => then_end::<A, flow::Jump, false>,
-        End::Register { .. } => then_end::<A, flow::Register, false>,
+        End::Always { .. } => then_end::<W, A, flow::Always, false>,
+        End::Fall => then_end::<W, A, flow::Fall, false>,
+        End::Jump { .. } => then_end::<W, A, flow::Jump, false>,
+        End::Register { .. } => then_end::<W, A, flow::Register, false>,
         End::Latched { .. } | End::LatchedRegister => return None,
     };
     Some(handler)
@@ -224,7 +245,7 @@ fn sources(first: &Inst, exchange: bool, b: u8, c: u8) -> (u8, u8) {
 
 /// One op for two steps, the first of which is in no delay slot; `None` if they are no pair.
 #[inline(always)]
-pub fn steps(one: &Step, two: &Step, mode: Mode) -> Option<Op> {
+pub fn steps<W: Width>(one: &Step, two: &Step, mode: Mode) -> Option<Op<W>> {
     let (a, b) = (&one.inst, &two.inst);
     if one.slot {
         return None;
@@ -233,8 +254,8 @@ pub fn steps(one: &Step, two: &Step, mode: Mode) -> Option<Op> {
     let (b2, c2) = sources(a, exchange, b.b, b.c);
     let chain = b2 == a.a;
     let run = match mode.big_endian {
-        true => first::<true>(a.kind, b.kind, chain),
-        false => first::<false>(a.kind, b.kind, chain),
+        true => first::<W, true>(a.kind, b.kind, chain),
+        false => first::<W, false>(a.kind, b.kind, chain),
     }?;
     Some(Op {
         run,
@@ -253,7 +274,7 @@ pub fn steps(one: &Step, two: &Step, mode: Mode) -> Option<Op> {
 
 /// One op for the last step of a block and its end; `None` if they are no pair.
 #[inline(always)]
-pub fn step_and_end(last: &Step, block: &Block, mode: Mode) -> Option<Op> {
+pub fn step_and_end<W: Width>(last: &Step, block: &Block, mode: Mode) -> Option<Op<W>> {
     let inst = &last.inst;
     let (b, c, imm, exchange) = match block.end {
         End::Branch { cond, b, c, taken } => (b, c, taken, matches!(cond, Cond::Eq | Cond::Ne)),
@@ -266,8 +287,8 @@ pub fn step_and_end(last: &Step, block: &Block, mode: Mode) -> Option<Op> {
     let (b2, c2) = sources(inst, exchange, b, c);
     let chain = b2 == inst.a;
     let run = match mode.big_endian {
-        true => with_end::<true>(inst.kind, block.end, chain),
-        false => with_end::<false>(inst.kind, block.end, chain),
+        true => with_end::<W, true>(inst.kind, block.end, chain),
+        false => with_end::<W, false>(inst.kind, block.end, chain),
     }?;
     Some(Op {
         run,

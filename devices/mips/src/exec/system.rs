@@ -8,18 +8,28 @@ use crate::core::Core;
 use crate::cp0::{Effect, status};
 use crate::exception::Exception;
 use crate::ir::{Kind, Test};
-use crate::tlb::{ASID, Entry, VPN2};
+use crate::tlb::{ASID, Entry};
+use crate::width::Width;
 
 /// Status and Cause fields that say how instructions are to be decoded and addresses to be understood.
-const MODE: u32 = status::CU1 | status::FR | status::UM | status::ERL | status::EXL | status::BEV;
+const MODE: u32 = status::CU1
+    | status::FR
+    | status::KSU
+    | status::KX
+    | status::SX
+    | status::UX
+    | status::PX
+    | status::ERL
+    | status::EXL
+    | status::BEV;
 
-impl Core {
+impl<W: Width> Core<W> {
     /// Lets an instruction of coprocessor 0 pass in kernel mode, and where Status.CU0 is set.
     ///
     /// # Errors
     /// The exception was taken.
     #[inline(always)]
-    pub fn privileged(&mut self, op: &Op) -> Result<(), Exit> {
+    pub fn privileged(&mut self, op: &Op<W>) -> Result<(), Exit> {
         if self.cp0.kernel() || self.cp0.status & status::CU0 != 0 {
             Ok(())
         } else {
@@ -37,7 +47,7 @@ macro_rules! privileged {
 }
 
 /// Goes on, or leaves the block if an interrupt has become due.
-fn checked(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn checked<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     if core.interrupted() {
         after(core, op, rest, cx)
     } else {
@@ -45,8 +55,9 @@ fn checked(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     }
 }
 
-fn mfc0(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-    privileged!(core, op);
+/// The value of a register of coprocessor 0, after the time that instructions have taken, if it depends on that.
+#[inline(always)]
+fn read<W: Width>(core: &mut Core<W>, op: &Op<W>, cx: &mut Cx<'_>) -> W {
     const COUNT: u32 = 9 << 3;
     const CAUSE: u32 = 13 << 3;
     let now = if matches!(op.imm, COUNT | CAUSE) {
@@ -56,18 +67,47 @@ fn mfc0(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     } else {
         0
     };
-    core.r[op.a] = core.mfc0(op.imm, now);
+    core.mfc0(op.imm, now)
+}
+
+fn mfc0<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
+    privileged!(core, op);
+    core.r[op.a] = W::signed(read(core, op, cx).low());
     next(core, rest, cx)
 }
 
-fn mtc0(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn dmfc0<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
+    core.r[op.a] = read(core, op, cx);
+    next(core, rest, cx)
+}
+
+fn mtc0<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
+    privileged!(core, op);
+    let value = W::signed(core.r[op.b].low());
+    write(core, op, rest, cx, value)
+}
+
+fn dmtc0<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
+    privileged!(core, op);
+    let value = core.r[op.b];
+    write(core, op, rest, cx, value)
+}
+
+#[inline(always)]
+fn write<W: Width>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
+    cx: &mut Cx<'_>,
+    value: W,
+) -> Exit {
     const TIMED: [u32; 3] = [9 << 3, 11 << 3, 13 << 3];
     if TIMED.contains(&op.imm) {
         core.advance_to(op, cx);
     }
     let before = core.cp0.status;
-    match core.mtc0(op.imm, core.r[op.b], cx) {
+    match core.mtc0(op.imm, value, cx) {
         Effect::None => next(core, rest, cx),
         Effect::Check if (core.cp0.status ^ before) & MODE == 0 => checked(core, op, rest, cx),
         Effect::Check => {
@@ -85,21 +125,21 @@ fn mtc0(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     }
 }
 
-fn di(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn di<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
-    core.r[op.a] = core.cp0.status;
+    core.r[op.a] = W::signed(core.cp0.status);
     core.cp0.status &= !status::IE;
     next(core, rest, cx)
 }
 
-fn ei(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn ei<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
-    core.r[op.a] = core.cp0.status;
+    core.r[op.a] = W::signed(core.cp0.status);
     core.cp0.status |= status::IE;
     checked(core, op, rest, cx)
 }
 
-fn eret(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+fn eret<W: Width>(core: &mut Core<W>, op: &Op<W>, _: &[Op<W>], _: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
     core.leave(op);
     core.exception_return();
@@ -110,18 +150,18 @@ fn eret(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
     }
 }
 
-fn wait(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+fn wait<W: Width>(core: &mut Core<W>, op: &Op<W>, _: &[Op<W>], _: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
     core.leave(op);
-    core.pc = core.pc.wrapping_add(u32::from(op.at()) * 4 + 4);
+    core.pc = core.pc.offset(u32::from(op.at()) * 4 + 4);
     core.waiting = true;
     Exit::Wait
 }
 
-fn tlbp(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn tlbp<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
     let hi = core.cp0.entry_hi;
-    core.cp0.index = match core.tlb.find(hi & VPN2, hi & ASID) {
+    core.cp0.index = match core.tlb.find(hi, hi) {
         Some(index) => index as u32,
         None => {
             core.nothing_matches();
@@ -131,7 +171,7 @@ fn tlbp(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     next(core, rest, cx)
 }
 
-fn tlbr(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn tlbr<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
     let index = core.cp0.index & 0x7fff_ffff;
     let Some(entry) = core.tlb.get(index as usize).copied() else {
@@ -141,7 +181,7 @@ fn tlbr(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     let c = &mut core.cp0;
     c.entry_lo = entry.lo;
     c.page_mask = entry.mask;
-    let same = (c.entry_hi ^ entry.hi) & ASID == 0;
+    let same = (c.entry_hi ^ entry.hi).low() & ASID == 0;
     c.entry_hi = entry.hi;
     if same {
         next(core, rest, cx)
@@ -152,10 +192,10 @@ fn tlbr(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
 }
 
 #[inline(always)]
-fn tlb_write(
-    core: &mut Core,
-    op: &Op,
-    rest: &[Op],
+fn tlb_write<W: Width>(
+    core: &mut Core<W>,
+    op: &Op<W>,
+    rest: &[Op<W>],
     cx: &mut Cx<'_>,
     index: u32,
     random: bool,
@@ -176,25 +216,25 @@ fn tlb_write(
     }
 }
 
-fn tlbwi(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn tlbwi<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
     let index = core.cp0.index & 0x7fff_ffff;
     tlb_write(core, op, rest, cx, index, false)
 }
 
-fn tlbwr(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn tlbwr<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
     let index = core.cp0.take_random(core.tlb.len() as u32);
     tlb_write(core, op, rest, cx, index, true)
 }
 
-fn shadow(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn shadow<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
     core.r[op.a] = core.r[op.b];
     next(core, rest, cx)
 }
 
-fn rdhwr(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn rdhwr<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     const CC: u32 = 2;
     if op.imm == CC {
         core.advance_to(op, cx);
@@ -208,11 +248,11 @@ fn rdhwr(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
     }
 }
 
-fn syscall(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+fn syscall<W: Width>(core: &mut Core<W>, op: &Op<W>, _: &[Op<W>], _: &mut Cx<'_>) -> Exit {
     core.raise(op, Exception::Syscall)
 }
 
-fn breakpoint(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+fn breakpoint<W: Width>(core: &mut Core<W>, op: &Op<W>, _: &[Op<W>], _: &mut Cx<'_>) -> Exit {
     core.raise(op, Exception::Breakpoint)
 }
 
@@ -225,22 +265,22 @@ const ENOSYS: u32 = 88;
 
 /// Takes a call of UHI: the one that ends the program. The others fail: no guest reaches files of the host.
 #[cold]
-fn semihosted(core: &mut Core, op: &Op, cx: &mut Cx<'_>) -> Exit {
+fn semihosted<W: Width>(core: &mut Core<W>, op: &Op<W>, cx: &mut Cx<'_>) -> Exit {
     const A0: u8 = 4;
     const T9: u8 = 25;
     const V0: u8 = 2;
     const V1: u8 = 3;
     core.leave(op);
-    core.pc = core.address_of(op).wrapping_add(4);
-    match core.r[T9] {
-        UHI_EXIT => cx.request(Request::Exit(core.r[A0] as u8)),
-        _ => (core.r[V0], core.r[V1]) = (!0, ENOSYS),
+    core.pc = core.address_of(op).offset(4);
+    match core.r[T9].low() {
+        UHI_EXIT => cx.request(Request::Exit(core.r[A0].low() as u8)),
+        _ => (core.r[V0], core.r[V1]) = (!W::default(), ENOSYS.into()),
     }
     Exit::Event
 }
 
 /// An encoding that is no instruction.
-pub fn reserved(core: &mut Core, op: &Op, _: &[Op], cx: &mut Cx<'_>) -> Exit {
+pub fn reserved<W: Width>(core: &mut Core<W>, op: &Op<W>, _: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     if core.semihosting && !op.slot() && core.word_at(cx, core.address_of(op)) == Some(SDBBP_1) {
         return semihosted(core, op, cx);
     }
@@ -248,25 +288,25 @@ pub fn reserved(core: &mut Core, op: &Op, _: &[Op], cx: &mut Cx<'_>) -> Exit {
     core.raise(op, Exception::Reserved)
 }
 
-fn reserved_cop0(core: &mut Core, op: &Op, _: &[Op], cx: &mut Cx<'_>) -> Exit {
+fn reserved_cop0<W: Width>(core: &mut Core<W>, op: &Op<W>, _: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
     privileged!(core, op);
     core.tell_reserved(op, cx);
     core.raise(op, Exception::Reserved)
 }
 
-fn unusable(core: &mut Core, op: &Op, _: &[Op], _: &mut Cx<'_>) -> Exit {
+fn unusable<W: Width>(core: &mut Core<W>, op: &Op<W>, _: &[Op<W>], _: &mut Cx<'_>) -> Exit {
     core.raise(op, Exception::Unusable(op.imm))
 }
 
 /// A trap on register and register, or on register and immediate.
 macro_rules! traps {
     ($($by_register:ident, $by_immediate:ident($b:ident, $c:ident) = $holds:expr;)*) => {$(
-        fn $by_register(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
+        fn $by_register<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
             let ($b, $c) = (core.r[op.b], core.r[op.c]);
             if $holds { core.raise(op, Exception::Trap) } else { next(core, rest, cx) }
         }
-        fn $by_immediate(core: &mut Core, op: &Op, rest: &[Op], cx: &mut Cx<'_>) -> Exit {
-            let ($b, $c) = (core.r[op.b], op.imm);
+        fn $by_immediate<W: Width>(core: &mut Core<W>, op: &Op<W>, rest: &[Op<W>], cx: &mut Cx<'_>) -> Exit {
+            let ($b, $c) = (core.r[op.b], W::signed(op.imm));
             if $holds { core.raise(op, Exception::Trap) } else { next(core, rest, cx) }
         }
     )*};
@@ -282,10 +322,12 @@ traps! {
 }
 
 /// The function of an instruction of this family.
-pub fn handler(kind: Kind) -> Option<Handler> {
+pub fn handler<W: Width>(kind: Kind) -> Option<Handler<W>> {
     Some(match kind {
         Kind::Mfc0 => mfc0,
         Kind::Mtc0 => mtc0,
+        Kind::Dmfc0 => dmfc0,
+        Kind::Dmtc0 => dmtc0,
         Kind::Di => di,
         Kind::Ei => ei,
         Kind::Eret => eret,

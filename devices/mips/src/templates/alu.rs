@@ -1,15 +1,14 @@
 //! Arithmetic, logic and shifts.
 
 use solderless_engine::Src;
-use solderless_engine::host::{
-    self, Assembler, Binary, Extend, If, Reg, Shift, Size, T0, T1, T2, Width,
-};
+use solderless_engine::host::{self, Assembler, Binary, Extend, If, Reg, Shift, Size, T0, T1, T2};
 
-use super::{Emitter, flow, slow};
+use super::{Emitter, flow, slow, width};
 use crate::ir::{Cond, End, HI, Inst, Kind, LO, SINK, Step};
+use crate::width::Width;
 
-/// Emits an instruction of this family; false if it is of another.
-pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
+/// Emits an instruction of this family; false if it is of another. What a CPU of 64 bits makes of those on 32 is in `wide`.
+pub fn emit<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, inst: &Inst) -> bool {
     let Inst {
         kind,
         a,
@@ -64,7 +63,7 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
         Kind::Subu if asm.place_of(b) == Src::Imm(0) => {
             let to = asm.target(a, T0);
             asm.set(to, asm.src(c));
-            asm.negate(Width::W32, to);
+            asm.negate(host::Width::W32, to);
             asm.put(a, to);
         }
         Kind::Addu => asm.combine(Binary::Add, a, b, asm.src(c), true),
@@ -76,7 +75,7 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
         Kind::Nor => {
             asm.set(T0, asm.src(b));
             asm.op(Binary::Or, T0, asm.src(c));
-            asm.not(Width::W32, T0);
+            asm.not(width::<W>(), T0);
             asm.put(a, T0);
         }
         Kind::Addiu => match asm.place_of(b) {
@@ -111,9 +110,9 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
         Kind::Clz | Kind::Clo => {
             asm.set(T0, asm.src(b));
             if kind == Kind::Clo {
-                asm.not(Width::W32, T0);
+                asm.not(host::Width::W32, T0);
             }
-            asm.leading_zeros(Width::W32);
+            asm.leading_zeros(host::Width::W32);
             asm.put(a, T0);
         }
         Kind::Seb | Kind::Seh => {
@@ -170,7 +169,7 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
     true
 }
 
-fn compare<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, c: Src, condition: If) {
+fn compare<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, inst: &Inst, c: Src, condition: If) {
     let asm = &mut e.asm;
     let (a, b) = (inst.a, inst.b);
     let kept = kept(inst).filter(|_| e.known.latched.is_none());
@@ -226,8 +225,8 @@ pub fn kept(inst: &Inst) -> Option<Operand> {
 
 /// How a comparison is made again, so that a branch need not wait for its result: what is compared, and the condition that says
 /// whether it holds. `None` if an operand would have to be read first.
-fn made_again<A: Assembler>(
-    e: &Emitter<'_, A>,
+fn made_again<W: Width, A: Assembler>(
+    e: &Emitter<'_, A, W>,
     inst: &Inst,
     kept: Option<Operand>,
 ) -> Option<(Reg, Src, If)> {
@@ -253,8 +252,8 @@ fn made_again<A: Assembler>(
 
 /// The comparison whose result a branch tests, as far as that is all it tests and it can be made again at the branch, behind
 /// the instruction in its slot if that is given.
-pub fn compared<A: Assembler>(
-    e: &Emitter<'_, A>,
+pub fn compared<W: Width, A: Assembler>(
+    e: &Emitter<'_, A, W>,
     (cond, b, c): (Cond, u8, u8),
     slot: Option<&Inst>,
 ) -> Option<Inst> {
@@ -274,8 +273,8 @@ fn disturbs(inst: &Inst, compares: &Inst) -> bool {
 
 /// Leaves a comparison to the branch at the end of the block, if nothing before that can see its result: where the branch leads
 /// it is known. False if that cannot be, or it is another instruction.
-pub fn leave_to_branch<A: Assembler>(
-    e: &mut Emitter<'_, A>,
+pub fn leave_to_branch<W: Width, A: Assembler>(
+    e: &mut Emitter<'_, A, W>,
     inst: &Inst,
     behind: &[Step],
     end: End,
@@ -339,8 +338,8 @@ fn is_comparison(kind: Kind) -> bool {
 }
 
 /// Makes a comparison again, where an operand may be [`KEPT`]; gives the condition that says whether `cond` holds of its result.
-pub fn compare_again<A: Assembler>(
-    e: &mut Emitter<'_, A>,
+pub fn compare_again<W: Width, A: Assembler>(
+    e: &mut Emitter<'_, A, W>,
     inst: &Inst,
     kept: Option<Operand>,
     cond: Cond,
@@ -368,7 +367,7 @@ fn shift(kind: Kind) -> Shift {
     }
 }
 
-fn conditional_move<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
+fn conditional_move<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, inst: &Inst) {
     let asm = &mut e.asm;
     let c = asm.value(inst.c, T1);
     asm.test_zero(c);
@@ -379,7 +378,7 @@ fn conditional_move<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
     };
     match (asm.place_of(inst.a), asm.place_of(inst.b)) {
         (Src::Reg(a), Src::Reg(b)) => {
-            asm.move_if(Width::W32, moves, a, b);
+            asm.move_if(width::<W>(), moves, a, b);
             asm.src(inst.b);
             asm.wrote(inst.a);
         }
@@ -393,7 +392,12 @@ fn conditional_move<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
 }
 
 /// An addition or subtraction that traps on overflow.
-fn checked<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, c: Src, operation: Binary) {
+fn checked<W: Width, A: Assembler>(
+    e: &mut Emitter<'_, A, W>,
+    inst: &Inst,
+    c: Src,
+    operation: Binary,
+) {
     let slow = slow(e);
     let asm = &mut e.asm;
     asm.set(T0, asm.src(inst.b));
@@ -404,7 +408,7 @@ fn checked<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, c: Src, operation:
 }
 
 /// The product of 64 bits, in the first scratch register.
-fn product<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, signed: bool) {
+fn product<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, inst: &Inst, signed: bool) {
     let asm = &mut e.asm;
     let times = if signed {
         let b = asm.value(inst.b, T0);
@@ -417,10 +421,10 @@ fn product<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, signed: bool) {
         asm.set(T0, asm.src(inst.b));
         asm.value(inst.c, T2)
     };
-    asm.binary(Width::W64, Binary::Mul, T0, host::Operand::Reg(times));
+    asm.binary(host::Width::W64, Binary::Mul, T0, host::Operand::Reg(times));
 }
 
-fn divide<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
+fn divide<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, inst: &Inst) {
     let slow = slow(e);
     let asm = &mut e.asm;
     asm.set(T1, asm.src(inst.c));
@@ -433,7 +437,7 @@ fn divide<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
         asm.jump_if(If::Equal, slow.from);
     }
     asm.set(T0, asm.src(inst.b));
-    asm.divide(Width::W32, signed);
+    asm.divide(host::Width::W32, signed);
     asm.join();
     let pair = asm.pair();
     asm.put_pair(pair);
@@ -441,7 +445,12 @@ fn divide<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
 }
 
 /// Compares two general registers; gives the condition that says whether `cond` holds.
-pub fn test_registers<A: Assembler>(e: &mut Emitter<'_, A>, cond: Cond, b: u8, c: u8) -> If {
+pub fn test_registers<W: Width, A: Assembler>(
+    e: &mut Emitter<'_, A, W>,
+    cond: Cond,
+    b: u8,
+    c: u8,
+) -> If {
     if let Some(inst) = compared(e, (cond, b, c), None) {
         return compare_again(e, &inst, kept(&inst), cond);
     }
@@ -449,8 +458,8 @@ pub fn test_registers<A: Assembler>(e: &mut Emitter<'_, A>, cond: Cond, b: u8, c
 }
 
 /// The same, where the value of a register that is to be tested may have been [`KEPT`].
-pub fn test<A: Assembler>(
-    e: &mut Emitter<'_, A>,
+pub fn test<W: Width, A: Assembler>(
+    e: &mut Emitter<'_, A, W>,
     (cond, b, c): (Cond, u8, u8),
     kept: Option<u8>,
 ) -> If {
@@ -520,5 +529,22 @@ pub fn writes_only_a(kind: Kind) -> bool {
             | Kind::Wsbh
             | Kind::Ext
             | Kind::Ins
+            | Kind::Daddu
+            | Kind::Dsubu
+            | Kind::Daddiu
+            | Kind::Dsllv
+            | Kind::Dsrlv
+            | Kind::Dsrav
+            | Kind::Drotrv
+            | Kind::Dsll
+            | Kind::Dsrl
+            | Kind::Dsra
+            | Kind::Drotr
+            | Kind::Dclz
+            | Kind::Dclo
+            | Kind::Dsbh
+            | Kind::Dshd
+            | Kind::Dext
+            | Kind::Dins
     )
 }

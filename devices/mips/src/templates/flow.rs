@@ -1,13 +1,14 @@
 //! Control transfers: what prepares a branch, and the ways out of a block.
 
 use solderless_engine::Src;
-use solderless_engine::host::{Assembler, Binary, If, Mem, T0, Width};
+use solderless_engine::host::{self, Assembler, Binary, If, Mem, T0};
 
-use super::{Emitter, alu, at, slow};
+use super::{At, Emitter, alu, slow};
 use crate::ir::{Block, Cond, End, Inst, Kind, Test};
+use crate::width::Width;
 
 /// Emits an instruction of this family; false if it is of another.
-pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
+pub fn emit<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, inst: &Inst) -> bool {
     match inst.kind {
         Kind::Link => {
             let to = e.asm.target(inst.a, T0);
@@ -18,11 +19,11 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
         Kind::Latch(cond) => {
             let condition = alu::test_registers(e, cond, inst.b, inst.c);
             e.asm.set_if(condition, T0);
-            e.asm.put_field(at::LATCH, T0);
+            e.asm.put_field(At::<W>::LATCH, T0);
         }
         Kind::LatchTarget => {
             let from = e.asm.value(inst.b, T0);
-            e.asm.put_field(at::LATCH, from);
+            e.asm.put_field(At::<W>::LATCH, from);
         }
         Kind::Skip(cond) => {
             let condition = alu::test_registers(e, cond, inst.b, inst.c);
@@ -39,7 +40,7 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
     true
 }
 
-fn trap<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, test: Test, c: Src) {
+fn trap<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, inst: &Inst, test: Test, c: Src) {
     let slow = slow(e);
     let b = e.asm.value(inst.b, T0);
     e.asm.op(Binary::Cmp, b, c);
@@ -65,7 +66,7 @@ pub enum Latched {
 }
 
 /// Leaves a condition to the end of the block, if the instruction in the slot is such that it can be told there.
-fn keep_condition<A: Assembler>(e: &mut Emitter<'_, A>, test: (Cond, u8, u8)) -> bool {
+fn keep_condition<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, test: (Cond, u8, u8)) -> bool {
     let (cond, b, c) = test;
     let Some(slot) = e.known.slot else {
         return false;
@@ -84,19 +85,19 @@ fn keep_condition<A: Assembler>(e: &mut Emitter<'_, A>, test: (Cond, u8, u8)) ->
     true
 }
 
-fn test_latch<A: Assembler>(e: &mut Emitter<'_, A>) {
+fn test_latch<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>) {
     e.asm
-        .binary_at(Width::W32, Binary::Cmp, Mem::field(at::LATCH), 0);
+        .binary_at(host::Width::W32, Binary::Cmp, Mem::field(At::<W>::LATCH), 0);
 }
 
 /// Goes on behind the block, giving back the instructions that are not executed, unless a condition holds.
-fn leave_unless<A: Assembler>(e: &mut Emitter<'_, A>, condition: If) {
+fn leave_unless<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, condition: If) {
     let at = e.known.step.map_or(0, |s| s.at);
     e.leave_unless(condition, at);
 }
 
 /// Tests the condition of the block's branch; gives the one that says whether it holds.
-pub fn condition<A: Assembler>(e: &mut Emitter<'_, A>, block: &Block) -> If {
+pub fn condition<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, block: &Block) -> If {
     match block.end {
         End::Branch { cond, b, c, .. } => {
             if let Some((inst, kept)) = e.known.told {
@@ -119,7 +120,7 @@ pub fn condition<A: Assembler>(e: &mut Emitter<'_, A>, block: &Block) -> If {
 }
 
 /// The result of a comparison that was left to the branch which tests it, and what it is where that is not taken.
-pub fn told<A: Assembler>(e: &Emitter<'_, A>, block: &Block) -> Option<(u8, i32)> {
+pub fn told<W: Width, A: Assembler>(e: &Emitter<'_, A, W>, block: &Block) -> Option<(u8, i32)> {
     match block.end {
         End::Branch { cond, .. } => Some((e.known.told?.0.a, (cond != Cond::Ne).into())),
         _ => None,
@@ -127,7 +128,7 @@ pub fn told<A: Assembler>(e: &Emitter<'_, A>, block: &Block) -> Option<(u8, i32)
 }
 
 /// Emits the end of the block.
-pub fn end<A: Assembler>(e: &mut Emitter<'_, A>, block: &Block) {
+pub fn end<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, block: &Block) {
     match block.end {
         End::Branch { taken, .. } | End::Latched { taken } => {
             let condition = condition(e, block);
@@ -139,9 +140,9 @@ pub fn end<A: Assembler>(e: &mut Emitter<'_, A>, block: &Block) {
         End::Jump { target } => {
             let region = e
                 .direct()
-                .map(|page| page & 0xf000_0000 | u64::from(target));
+                .map(|page| page & !0x0fff_ffff | u64::from(target));
             if !region.is_some_and(|va| e.go_direct(va)) {
-                e.asm.get_field(T0, at::PC);
+                e.asm.get_field(T0, At::<W>::PC);
                 let region = 0xf000_0000_u32.cast_signed();
                 e.asm.op(Binary::And, T0, Src::Imm(region));
                 e.asm.op(Binary::Or, T0, Src::Imm(target.cast_signed()));
@@ -153,16 +154,16 @@ pub fn end<A: Assembler>(e: &mut Emitter<'_, A>, block: &Block) {
             e.jump_to_address(block.is_computed());
         }
         End::LatchedRegister => {
-            e.asm.get_field(T0, at::LATCH);
+            e.asm.get_field(T0, At::<W>::LATCH);
             e.jump_to_address(block.is_computed());
         }
     }
 }
 
 /// Tests a floating point condition code; gives the condition that says whether `cond` holds.
-pub fn test_fp<A: Assembler>(e: &mut Emitter<'_, A>, cond: Cond, code: u8) -> If {
+pub fn test_fp<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, cond: Cond, code: u8) -> If {
     let bit = crate::fpu::Fcsr::cc_bit(code.into()).cast_signed();
-    e.asm.test_at(Mem::field(at::FCSR), bit);
+    e.asm.test_at(Mem::field(At::<W>::FCSR), bit);
     match cond {
         Cond::FpTrue => If::NotEqual,
         _ => If::Equal,

@@ -6,14 +6,15 @@
 
 use solderless_engine::Src;
 use solderless_engine::host::{
-    Assembler, Binary, Extend, Float, Freg, If, Label, Mem, Operand, Shift, Size, T0, T1, Width,
+    self, Assembler, Binary, Extend, Float, Freg, If, Label, Mem, Operand, Shift, Size, T0, T1,
 };
 
 use super::memory::{fpr, fpr64};
-use super::{Emitter, at, flow, slow};
+use super::{At, Emitter, flow, slow, word};
 use crate::exec::due;
 use crate::fpu::Fcsr;
 use crate::ir::{Cond, Fmt, Fp, How, Inst, Kind};
+use crate::width::Width;
 
 /// Whether a block with this instruction needs the FPU to be as above.
 pub fn is_arithmetic(kind: Kind) -> bool {
@@ -37,16 +38,16 @@ pub fn is_arithmetic(kind: Kind) -> bool {
 }
 
 /// Emits an instruction of this family; false if it is of another, or one that is left to the interpreter.
-pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
+pub fn emit<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, inst: &Inst) -> bool {
     match inst.kind {
         Kind::Mfc1 => {
             let to = e.asm.target(inst.a, T0);
-            e.asm.load(Size::B4, Extend::Zero, to, fpr(inst.c));
+            e.asm.load(Size::B4, word::<W>(), to, fpr::<W>(inst.c));
             e.asm.put(inst.a, to);
         }
         Kind::Mtc1 => {
             let from = e.asm.value(inst.b, T0);
-            e.asm.store(Size::B4, from, fpr(inst.c));
+            e.asm.store(Size::B4, from, fpr::<W>(inst.c));
         }
         Kind::Movf | Kind::Movt => {
             let over = e.asm.label();
@@ -73,7 +74,7 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
                 Fp::Mul => arithmetic(e, inst, op, Float::Mul, double),
                 Fp::Div => arithmetic(e, inst, op, Float::Div, double),
                 Fp::Sqrt => arithmetic(e, inst, op, Float::Sqrt, double),
-                Fp::Abs | Fp::Neg => sign(e, inst, op == Fp::Neg, double),
+                Fp::Abs | Fp::Neg => change_sign(e, inst, op == Fp::Neg, double),
                 Fp::Compare => compare(e, inst, double),
                 Fp::ToW(How::Trunc) => truncate(e, inst, double),
                 Fp::ToS if double => narrow(e, inst),
@@ -82,9 +83,9 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
             }
         }
         Kind::Fp(Fp::ToD, Fmt::W) => {
-            let from = Operand::Mem(fpr(inst.b));
-            e.asm.float_of(true, Width::W32, from);
-            e.asm.store_float(Freg::F0, true, fpr64(inst.a));
+            let from = Operand::Mem(fpr::<W>(inst.b));
+            e.asm.float_of(true, host::Width::W32, from);
+            e.asm.store_float(Freg::F0, true, fpr64::<W>(inst.a));
             raised_nothing(e);
         }
         _ => return false,
@@ -93,65 +94,71 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
 }
 
 /// The place of a register of a format.
-fn register(place: u8, double: bool) -> Mem {
+fn register<W: Width>(place: u8, double: bool) -> Mem {
     match double {
-        true => fpr64(place),
-        false => fpr(place),
+        true => fpr64::<W>(place),
+        false => fpr::<W>(place),
     }
 }
 
-fn get<A: Assembler>(e: &mut Emitter<'_, A>, to: Freg, place: u8, double: bool) {
-    e.asm.load_float(to, double, register(place, double));
+fn get<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, to: Freg, place: u8, double: bool) {
+    e.asm.load_float(to, double, register::<W>(place, double));
 }
 
-fn put<A: Assembler>(e: &mut Emitter<'_, A>, place: u8, double: bool) {
-    e.asm.store_float(Freg::F0, double, register(place, double));
+fn put<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, place: u8, double: bool) {
+    e.asm
+        .store_float(Freg::F0, double, register::<W>(place, double));
 }
 
 /// An operation has raised nothing: FCSR.Cause says so.
-fn raised_nothing<A: Assembler>(e: &mut Emitter<'_, A>) {
-    e.asm.store_imm(Size::B8, 0, Mem::field(at::DUE));
+fn raised_nothing<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>) {
+    e.asm.store_imm(Size::B8, 0, Mem::field(At::<W>::DUE));
     let keep = (!Fcsr::CAUSE).cast_signed();
-    e.asm
-        .binary_at(Width::W32, Binary::And, Mem::field(at::FCSR), keep);
+    e.asm.binary_at(
+        host::Width::W32,
+        Binary::And,
+        Mem::field(At::<W>::FCSR),
+        keep,
+    );
 }
 
 /// Gets the biased exponent of a number, less what is given.
-fn exponent<A: Assembler>(e: &mut Emitter<'_, A>, of: Freg, double: bool, less: i32) {
+fn exponent<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, of: Freg, double: bool, less: i32) {
     e.asm.float_bits(T0, double, of);
     let (width, shift, mask) = match double {
-        true => (Width::W64, 52, 0x7ff),
-        false => (Width::W32, 23, 0xff),
+        true => (host::Width::W64, 52, 0x7ff),
+        false => (host::Width::W32, 23, 0xff),
     };
     e.asm.shift(width, Shift::Shr, T0, Some(shift));
-    e.asm.op(Binary::And, T0, Src::Imm(mask));
-    e.asm.op(Binary::Sub, T0, Src::Imm(less));
+    e.asm.op_low(Binary::And, T0, Src::Imm(mask));
+    e.asm.op_low(Binary::Sub, T0, Src::Imm(less));
 }
 
 /// Goes to `slow` unless the result is a normal number, and not the smallest.
-fn unless_normal<A: Assembler>(e: &mut Emitter<'_, A>, double: bool, slow: Label) {
+fn unless_normal<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, double: bool, slow: Label) {
     exponent(e, Freg::F0, double, 2);
     let most = if double { 0x7fd } else { 0xfd };
-    e.asm.op(Binary::Cmp, T0, Src::Imm(most));
+    e.asm.op_low(Binary::Cmp, T0, Src::Imm(most));
     e.asm.jump_if(If::AboveOrEqual, slow);
 }
 
 /// Notes that Cause is due from an operation on these operands.
-fn note_due<A: Assembler>(e: &mut Emitter<'_, A>, op: Fp, fmt: Fmt, inst: &Inst) {
+fn note_due<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, op: Fp, fmt: Fmt, inst: &Inst) {
     let again = due(op, fmt).map_or(0, |f| f as usize);
     let double = fmt == Fmt::D;
     for (place, n) in [(inst.b, 0), (inst.c, 1)] {
         let size = if double { Size::B8 } else { Size::B4 };
-        e.asm.load(size, Extend::Zero, T1, register(place, double));
-        let to = Mem::field(at::DUE_OPERANDS + 8 * n);
+        e.asm
+            .load(size, Extend::Zero, T1, register::<W>(place, double));
+        let to = Mem::field(At::<W>::DUE_OPERANDS + 8 * n);
         e.asm.store(Size::B8, T1, to);
     }
     e.asm.mov_wide(T1, again as u64);
-    e.asm.store(Size::B8, T1, Mem::field(at::DUE));
+    e.asm.store(Size::B8, T1, Mem::field(At::<W>::DUE));
 }
 
-fn arithmetic<A: Assembler>(
-    e: &mut Emitter<'_, A>,
+fn arithmetic<W: Width, A: Assembler>(
+    e: &mut Emitter<'_, A, W>,
     inst: &Inst,
     op: Fp,
     float: Float,
@@ -171,7 +178,7 @@ fn arithmetic<A: Assembler>(
     e.back(slow);
 }
 
-fn narrow<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
+fn narrow<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, inst: &Inst) {
     let slow = slow(e);
     get(e, Freg::F1, inst.b, true);
     e.asm.convert(false);
@@ -182,11 +189,11 @@ fn narrow<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
 }
 
 /// Always exact; what is neither normal nor zero is left to the interpreter.
-fn widen<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
+fn widen<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, inst: &Inst) {
     let slow = slow(e);
     get(e, Freg::F1, inst.b, false);
     exponent(e, Freg::F1, false, 1);
-    e.asm.op(Binary::Cmp, T0, Src::Imm(0xfe));
+    e.asm.op_low(Binary::Cmp, T0, Src::Imm(0xfe));
     e.asm.jump_if(If::AboveOrEqual, slow.from);
     e.asm.convert(true);
     put(e, inst.a, true);
@@ -194,7 +201,12 @@ fn widen<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
     e.back(slow);
 }
 
-fn sign<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, negate: bool, double: bool) {
+fn change_sign<W: Width, A: Assembler>(
+    e: &mut Emitter<'_, A, W>,
+    inst: &Inst,
+    negate: bool,
+    double: bool,
+) {
     let slow = slow(e);
     get(e, Freg::F0, inst.b, double);
     e.asm.compare_float(double, None);
@@ -205,17 +217,18 @@ fn sign<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, negate: bool, double:
         false => (31, Size::B4),
     };
     e.asm.bit(bit, negate);
-    e.asm.store(size, T0, register(inst.a, double));
+    e.asm.store(size, T0, register::<W>(inst.a, double));
     raised_nothing(e);
     e.back(slow);
 }
 
-fn compare<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, double: bool) {
+fn compare<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, inst: &Inst, double: bool) {
     let slow = slow(e);
     let (less, equal) = (inst.imm & 4 != 0, inst.imm & 2 != 0);
     let bit = Fcsr::cc_bit(inst.imm >> 4);
     get(e, Freg::F0, inst.b, double);
-    e.asm.compare_float(double, Some(register(inst.c, double)));
+    e.asm
+        .compare_float(double, Some(register::<W>(inst.c, double)));
     e.asm.jump_if(If::Unordered, slow.from);
     let condition = match (less, equal) {
         (true, true) => Some(If::BelowOrEqual),
@@ -232,30 +245,36 @@ fn compare<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, double: bool) {
         None => e.asm.set(T0, Src::Imm(0)),
     }
     let keep = !(Fcsr::CAUSE | bit);
-    e.asm.get_field(T1, at::FCSR);
-    e.asm.op(Binary::And, T1, Src::Imm(keep.cast_signed()));
-    e.asm.op(Binary::Or, T1, Src::Reg(T0));
-    e.asm.put_field(at::FCSR, T1);
-    e.asm.store_imm(Size::B8, 0, Mem::field(at::DUE));
+    e.asm
+        .load(Size::B4, Extend::Zero, T1, Mem::field(At::<W>::FCSR));
+    e.asm.op_low(Binary::And, T1, Src::Imm(keep.cast_signed()));
+    e.asm.op_low(Binary::Or, T1, Src::Reg(T0));
+    e.asm.store(Size::B4, T1, Mem::field(At::<W>::FCSR));
+    e.asm.store_imm(Size::B8, 0, Mem::field(At::<W>::DUE));
     e.back(slow);
 }
 
-fn truncate<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, double: bool) {
+fn truncate<W: Width, A: Assembler>(e: &mut Emitter<'_, A, W>, inst: &Inst, double: bool) {
     let slow = slow(e);
     let fmt = if double { Fmt::D } else { Fmt::S };
     get(e, Freg::F0, inst.b, double);
-    e.asm.truncate(Width::W32, double);
+    e.asm.truncate(host::Width::W32, double);
     // Zero can be of a subnormal number, 0x80000000 is of what does not fit.
-    e.asm.sum(Width::W32, T1, T0, T0);
+    e.asm.sum(host::Width::W32, T1, T0, T0);
     e.asm.test_zero(T1);
     e.asm.jump_if(If::Equal, slow.from);
     note_due(e, Fp::ToW(How::Trunc), fmt, inst);
-    e.asm.store(Size::B4, T0, fpr(inst.a));
+    e.asm.store(Size::B4, T0, fpr::<W>(inst.a));
     e.back(slow);
 }
 
 /// A move between floating point registers, under a condition.
-fn move_register<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, op: Fp, double: bool) {
+fn move_register<W: Width, A: Assembler>(
+    e: &mut Emitter<'_, A, W>,
+    inst: &Inst,
+    op: Fp,
+    double: bool,
+) {
     let over = e.asm.label();
     let stays = match op {
         Fp::Mov => None,
@@ -274,7 +293,8 @@ fn move_register<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, op: Fp, doub
         e.asm.jump_if(stays, over);
     }
     let size = if double { Size::B8 } else { Size::B4 };
-    e.asm.load(size, Extend::Zero, T0, register(inst.b, double));
-    e.asm.store(size, T0, register(inst.a, double));
+    e.asm
+        .load(size, Extend::Zero, T0, register::<W>(inst.b, double));
+    e.asm.store(size, T0, register::<W>(inst.a, double));
     e.asm.bind(over);
 }

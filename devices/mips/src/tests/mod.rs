@@ -15,6 +15,7 @@ mod notices;
 mod registers;
 mod running;
 mod tlb;
+mod wide;
 
 /// Where test programs start: kseg0.
 pub const CODE: u32 = 0x8000_1000;

@@ -87,8 +87,9 @@ fn ranges(input: &DeriveInput) -> Result<TokenStream> {
         }
     }
     let name = &input.ident;
+    let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
     Ok(quote! {
-        impl ::solderless_model::Ranges for #name {
+        impl #impl_generics ::solderless_model::Ranges for #name #type_generics #where_clause {
             fn in_range(&self) -> bool {
                 true #(&& #tests)*
             }
