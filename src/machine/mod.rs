@@ -20,7 +20,7 @@ use solderless_model::{
 };
 
 pub use boot::{Firmware, Kernel, KernelFiles, firmware_image, main_memory};
-pub use domain::jobs::{Answer, Disk, Identity};
+pub use domain::jobs::{Answer, Disk, GoesOn, Identity, Piece};
 pub use domain::state::Clock;
 pub use domain::turns::{LONGEST_NS, QUANTUM_NS};
 pub use domain::{Backlog, Sink};
@@ -140,12 +140,31 @@ impl Machine {
         self.domain.plug_disk(slot, disk)
     }
 
-    /// Whether the machine, which was saved, can take over the disks of another one of its board.
+    /// Whether the machine, which was saved, can take over the disks of another one of its board; `back` are the slots whose files are
+    /// going to be as they were.
     ///
     /// # Errors
     /// The slot, by its index in the plan, whose disk has changed since, and why.
-    pub fn suits(&self, other: &Self) -> Result<(), (usize, String)> {
-        self.domain.suits(&other.domain)
+    pub fn suits(&self, other: &Self, back: &[usize]) -> Result<(), (usize, String)> {
+        self.domain.suits(&other.domain, back)
+    }
+
+    /// The slots, by their indices in the plan, that had a disk when the machine was saved, and what that was.
+    pub fn held(&self) -> impl Iterator<Item = (usize, &Identity)> {
+        self.domain.held()
+    }
+
+    /// Has the disks, which another machine is going to take over, have what its guest had written that is in no file.
+    ///
+    /// # Errors
+    /// The slot, by its index in the plan, whose disk cannot, and why: those before it have.
+    pub fn rewrite_disks(&mut self, other: &mut Self) -> Result<(), (usize, String)> {
+        self.domain.rewrite(&mut other.domain)
+    }
+
+    /// The disk in a slot of the board.
+    pub fn disk(&mut self, slot: usize) -> Option<&mut Box<dyn Disk>> {
+        self.domain.disk_mut(slot)
     }
 
     /// What is in a slot of the board for a disk, and how that is stored.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -13,6 +14,33 @@ pub const FOLDER: &str = "snapshots";
 
 const EXTENSION: &str = "snap";
 
+/// The copy of a disk's file that belongs to a snapshot: `NAME.SLOT.GENERATION`, beside it.
+pub fn copy(folder: &Path, name: &str, slot: &str, generation: u64) -> PathBuf {
+    folder.join(format!("{name}.{slot}.{generation:016x}"))
+}
+
+/// The copies that belong to a snapshot.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn copies(folder: &Path, name: &str) -> io::Result<Vec<PathBuf>> {
+    let mut copies = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let file = path.file_name().and_then(|file| file.to_str());
+        let rest = file.and_then(|file| file.strip_prefix(name)?.strip_prefix('.'));
+        // A slot's name has no dot.
+        let parts = rest.and_then(|rest| rest.split_once('.'));
+        let is = parts.is_some_and(|(_, generation)| {
+            generation.len() == 16 && generation.bytes().all(|b| b.is_ascii_hexdigit())
+        });
+        if is {
+            copies.push(path);
+        }
+    }
+    Ok(copies)
+}
+
 /// A snapshot of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -20,7 +48,7 @@ pub struct Snapshot {
     pub name: String,
     /// Its file.
     pub path: PathBuf,
-    /// The file's size in bytes.
+    /// The bytes of its file, and those that its disks' copies take of the host's.
     pub size: u64,
     /// When it was saved.
     pub saved: SystemTime,
@@ -74,9 +102,11 @@ pub fn list(folder: &Path) -> io::Result<Vec<Snapshot>> {
         };
         // What has another name is not found by it.
         if is_name(name) && about.is_file() && path.extension().is_some_and(|e| e == EXTENSION) {
+            let of_disks = copies(folder, name)?.into_iter();
+            let taken = of_disks.map(|copy| Ok(fs::metadata(copy)?.blocks() * 512));
             snapshots.push(Snapshot {
                 name: name.to_owned(),
-                size: about.len(),
+                size: about.len() + taken.sum::<io::Result<u64>>()?,
                 saved: about.modified()?,
                 path,
             });
@@ -92,7 +122,8 @@ pub fn list(folder: &Path) -> io::Result<Vec<Snapshot>> {
 /// There is none, or it cannot be deleted.
 pub fn delete(folder: &Path, name: &str) -> io::Result<()> {
     find(folder, name)?;
-    fs::remove_file(path(folder, name)?)
+    fs::remove_file(path(folder, name)?)?;
+    copies(folder, name)?.iter().try_for_each(fs::remove_file)
 }
 
 fn is_name(name: &str) -> bool {
@@ -129,6 +160,13 @@ mod tests {
             fs::write(path, name).unwrap();
         }
         fs::write(inner.join("other.txt"), "").unwrap();
+        // A disk of each, and one of a snapshot whose name begins as that of another.
+        let [own, other] = ["1", "1.disk0"].map(|name| copy(&inner, name, "disk0", 7));
+        for copy in [&own, &other] {
+            fs::write(copy, [1; 512]).unwrap();
+        }
+        assert_eq!(copies(&inner, "1").unwrap(), [own.clone()]);
+        assert!(list(&inner).unwrap()[0].size > 512);
         let names: Vec<_> = list(&inner).unwrap().into_iter().map(|s| s.name).collect();
         assert_eq!(names, ["1", "before-test"]);
         assert!(find(&inner, "1").is_ok());
@@ -140,6 +178,7 @@ mod tests {
         );
         delete(&inner, "1").unwrap();
         assert!(find(&inner, "1").is_err());
+        assert!(!own.exists() && other.exists());
         for bad in ["", "..", "a/b", "/etc/passwd", ".x"] {
             assert!(place(&inner, bad).is_err(), "{bad}");
         }

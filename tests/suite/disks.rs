@@ -4,7 +4,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use solderless_model::testing::Noise;
 use solderless_testing::emulator::Emulator;
+use solderless_testing::initrd::Initrd;
 use solderless_testing::installed::{self, APPEND, Installed, PROMPT};
 use solderless_testing::{Console, Endian};
 
@@ -36,6 +38,35 @@ fn log_in(console: &mut Console) {
     console.expect(PROMPT);
 }
 
+/// A monitor at a socket.
+struct Monitor {
+    answers: BufReader<UnixStream>,
+}
+
+impl Monitor {
+    /// The option for a monitor at this socket.
+    fn at(socket: &Path) -> String {
+        format!("unix:{},server", socket.display())
+    }
+
+    fn connect(socket: &Path) -> Self {
+        let monitor = UnixStream::connect(socket).expect("the program listens");
+        Self {
+            answers: BufReader::new(monitor),
+        }
+    }
+
+    /// What it says to a command.
+    fn ask(&mut self, command: &str) -> String {
+        writeln!(self.answers.get_ref(), "{command}\nprint 7177").expect("it listens");
+        let mut said = String::new();
+        while !said.contains("0x1c09") {
+            assert!(self.answers.read_line(&mut said).unwrap() > 0, "{said}");
+        }
+        said
+    }
+}
+
 /// A tree of files of several sizes, with their checksums.
 const WRITE: &str = "mkdir -p /t; for n in 1 2 3 4 5 6 7 8; do mkdir -p /t/$n; head -c $((n * 100001)) /dev/urandom > /t/$n/f; done; cp -a /sbin /t/sbin; cd /t; find . -type f ! -name sums -exec md5sum {} + | sort > /t/sums; cd; sync; wc -l < /t/sums";
 const CHECK: &str = "cd /t; md5sum --quiet -c sums && echo all as written; cd";
@@ -48,10 +79,26 @@ fn debian_on_a_disk_works_and_what_it_writes_is_there_afterwards() {
     let folder = tempfile::tempdir().unwrap();
     let disk = copy(&installed, folder.path());
     let path = disk.to_str().unwrap();
-    let mut console = Console::start(ours(&installed, path).command());
+    let [socket, snapshots] = ["monitor", "snapshots"].map(|name| folder.path().join(name));
+    let more = ["--monitor", &Monitor::at(&socket), "--snapshots"];
+    let emulator = ours(&installed, path).args(more);
+    let mut console = Console::start(emulator.args([snapshots.to_str().unwrap()]).command());
     log_in(&mut console);
-    let files: u32 = console.run(WRITE, PROMPT).trim().parse().unwrap();
+    let mut monitor = Monitor::connect(&socket);
+    // The machine that is saved while it writes goes on with the disk that it had then.
+    console.send(&format!("{}; {WRITE}\r", "echo begun"));
+    console.expect("\nbegun");
+    let nothing = monitor.ask("savevm middle");
+    console.expect(PROMPT);
+    console.run("rm -r /t; head -c 3000000 /dev/zero > /other; sync", PROMPT);
+    assert!(
+        nothing.ends_with(&monitor.ask("loadvm middle")),
+        "{nothing}"
+    );
+    let said = console.expect(PROMPT);
+    let files: u32 = said.trim().parse().expect("a number");
     assert!(files > 20, "{files}");
+    assert_eq!(console.run("ls /other 2> /dev/null", PROMPT), "");
     // Read from the disk, not from memory.
     console.run("echo 3 > /proc/sys/vm/drop_caches", PROMPT);
     assert_eq!(console.run(CHECK, PROMPT), "all as written\n");
@@ -138,6 +185,102 @@ fn a_saved_machine_goes_on_with_the_disk_that_it_had_alone() {
     assert_eq!(restored(&["--disk", "a.img,changed=any"]).0, Some(124));
 }
 
+/// A guest that copies from one disk to others without end.
+const COPIES: &str = "#!/bin/busybox sh
+/bin/busybox mount -t devtmpfs dev /dev
+for m in cdrom ata_piix; do /bin/busybox insmod /modules/$m.ko; done
+while [ ! -b /dev/sdc ]; do /bin/busybox usleep 10000; done
+n=0
+while true; do
+  for to in a b c; do
+    /bin/busybox dd if=/dev/sda of=/dev/sd$to bs=32k skip=$n seek=$((n % 200 + 2)) count=7 conv=fsync 2> /dev/null
+  done
+  echo at $n
+  n=$((n + 7))
+done
+";
+
+/// At whatever instants a machine is saved while its guest works with its disks, it goes on as one that never was: also the disks that no file
+/// of the user's has, and with what the guest has asked of them and not heard of.
+#[test]
+fn what_disks_hold_does_not_depend_on_saves() {
+    const TIME: u64 = 400_000_000;
+    let Some(installed) = installed::disk() else {
+        return;
+    };
+    let saves = std::env::var("SAVES").map_or(3, |text| text.parse().expect("a number"));
+    let folder = tempfile::tempdir().unwrap();
+    let mut archive = std::fs::read(&installed.linux.initrd).unwrap();
+    let mut init = Initrd::new();
+    init.program("init", COPIES.as_bytes());
+    archive.extend(std::fs::read(init.write("copies")).unwrap());
+    std::fs::write(folder.path().join("initrd"), archive).unwrap();
+    let root = format!("{},snapshot", installed.disk.display());
+    let disk = |name: &str| folder.path().join(name).display().to_string();
+    let run = |status: i32, file: &str, args: &[&str]| {
+        let mut command = std::process::Command::new(PROGRAM);
+        command.args(["run", "--deterministic", "--state-hash"]);
+        command.args(["--disk", &root, "--disk", "memory:8MiB", "--disk", file]);
+        command.args(["--backend", "serial0=file:out"]).args(args);
+        let output = command.current_dir(&folder).output().expect("it runs");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{errors}");
+        errors
+    };
+    std::fs::write(disk("plain"), vec![0; 8 << 20]).unwrap();
+    let kernel = installed.linux.kernel.to_str().unwrap();
+    let boots = ["malta", "--kernel", kernel, "--initrd", "initrd"];
+    let begins = ["--append", "console=ttyS0 quiet", "--exit-on", "9:at 0"];
+    let saves_it = ["--save-on-exit", "file:0"];
+    let begun = run(
+        9,
+        &disk("plain"),
+        &[&boots[..], &begins, &saves_it].concat(),
+    );
+    let now = |said: &str| -> u64 {
+        let time = said.split(" at ").last().expect("a time").split(' ').next();
+        time.expect("a number").parse().expect("a number")
+    };
+    let end = now(&begun) + TIME;
+    let mut copy = std::process::Command::new("cp");
+    copy.args(["-p", "plain", "cut"]).current_dir(&folder);
+    assert!(copy.status().expect("a copy").success());
+    let go_on = |ns: u64, file: &str, from: &str, to: &str| {
+        let [from, to] = [from, to].map(|name| format!("file:{name}"));
+        let time = format!("{ns}ns");
+        let args = [
+            "--max-time",
+            &time,
+            "--restore",
+            &from,
+            "--save-on-exit",
+            &to,
+        ];
+        run(124, &disk(file), &args)
+    };
+    let plain = go_on(TIME, "plain", "0", "end");
+    let (mut noise, mut last) = (Noise(11), begun);
+    for n in 0..=saves {
+        // Where the one before has ended is a little behind what it was told.
+        let left = end - now(&last);
+        let ns = match n == saves {
+            true => left,
+            false => noise.below(2 * left / (saves - n + 1)),
+        };
+        last = go_on(ns, "cut", &n.to_string(), &(n + 1).to_string());
+    }
+    assert_eq!(last, plain);
+    let content = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    assert!(content("plain") == content("cut"));
+    // All but when the file was written last and its name.
+    let streams = [&*(saves + 1).to_string(), "end"].map(|name| {
+        let mut show = std::process::Command::new(PROGRAM);
+        show.args(["snapshot", "show", name, "/block/disk0", "/block/disk1"]);
+        show.current_dir(&folder).output().expect("it runs").stdout
+    });
+    assert!(streams[0].len() > 10_000 && streams[0] == streams[1]);
+}
+
 #[test]
 fn a_guest_makes_no_qcow2_image_of_a_raw_one() {
     let Some(installed) = installed::disk() else {
@@ -189,20 +332,12 @@ fn discs_are_read_changed_and_taken_out() {
     let (first, second) = (disc("a.iso", b'a'), disc("b.iso", b'b'));
     let root = format!("{},snapshot", installed.disk.display());
     let socket = folder.path().join("monitor");
-    let place = format!("unix:{},server", socket.display());
+    let place = Monitor::at(&socket);
     let more = ["--cdrom", &first, "--monitor", &place];
     let mut console = Console::start(ours(&installed, &root).args(more).command());
     log_in(&mut console);
-    let monitor = UnixStream::connect(&socket).unwrap();
-    let mut answers = BufReader::new(monitor.try_clone().unwrap());
-    let mut ask = |command: &str| {
-        writeln!(&monitor, "{command}\nprint 7177").unwrap();
-        let mut said = String::new();
-        while !said.contains("0x1c09") {
-            assert!(answers.read_line(&mut said).unwrap() > 0, "{said}");
-        }
-        said
-    };
+    let mut monitor = Monitor::connect(&socket);
+    let mut ask = |command: &str| monitor.ask(command);
     let read = "cat /dev/sr0 | tr -d '\\0' | cut -c1-3; blockdev --getsz /dev/sr0";
     assert_eq!(console.run(read, PROMPT), "aaa\n1200\n");
     let said = ask("info block");

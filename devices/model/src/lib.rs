@@ -50,5 +50,5 @@ pub use props::{Bounded, Hertz, History, Ranges, Size};
 pub use seen::{Ask, Question, Seen, seen};
 pub use solderless_derive::{Ranges, State};
 pub use solderless_memory as memory;
-pub use state::{Fitted, NEWEST, Part, Persist, Reader, Section, State, StateError, Writer};
+pub use state::{Bytes, Fitted, NEWEST, Part, Persist, Reader, Section, State, StateError, Writer};
 pub use stops::{Place, Stops, Watch, Watched, Watching};

@@ -192,6 +192,12 @@ impl Writer {
         self.lost.get_or_insert(lost);
     }
 
+    fn bytes(&mut self, bytes: &[u8]) {
+        if let Some(section) = self.sections.get_mut(self.current) {
+            section.payload.extend_from_slice(bytes);
+        }
+    }
+
     fn value(&mut self, value: impl bincode::Encode) {
         if let Some(section) = self.sections.get_mut(self.current) {
             // Encoding an integer into memory has no way to fail.
@@ -283,6 +289,15 @@ impl<'a> Reader<'a> {
             }
             _ => Err(StateError::new("the memory's content is missing")),
         }
+    }
+
+    fn bytes(&mut self, len: u64) -> Result<&'a [u8], StateError> {
+        let taken = usize::try_from(len).ok();
+        let taken = taken.and_then(|len| self.rest.split_at_checked(len));
+        let (bytes, rest) = taken
+            .ok_or_else(|| StateError::new(format!("{len} elements, but the section ends")))?;
+        self.rest = rest;
+        Ok(bytes)
     }
 
     fn value<T: bincode::Decode<()>>(&mut self) -> Result<T, StateError> {
@@ -552,6 +567,29 @@ impl<T: Part> Persist for Fitted<T> {
             Some(part) => from.part(T::NAME, part),
             None => Ok(()),
         }
+    }
+}
+
+/// Bytes of which there can be very many: what a `Vec<u8>` is, saved and loaded in one piece.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Describe for Bytes {
+    fn describe(by: &mut Describer) -> Option<Type> {
+        Vec::<u8>::describe(by)
+    }
+}
+
+impl Persist for Bytes {
+    fn save(&self, out: &mut Writer) {
+        (self.0.len() as u64).save(out);
+        out.bytes(&self.0);
+    }
+    fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        let mut len = 0u64;
+        len.load(from)?;
+        self.0 = from.bytes(len)?.to_vec();
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use imago::qcow2::Qcow2;
 use imago::{FormatAccess, FormatDriverBuilder, Mapping, StorageOpenOptions};
 use rustix::fs::{FallocateFlags, MemfdFlags, SeekFrom as SeekTo, fallocate, memfd_create, seek};
 use rustix::io::Errno;
-use solderless_model::SECTOR;
+use solderless_model::{SECTOR, Size};
 
 use super::check::check;
 use super::gate::Gate;
@@ -54,6 +54,10 @@ impl std::str::FromStr for Format {
 pub const QCOW2_MAGIC: &[u8] = b"QFI\xfb";
 /// The most bytes that a disk has: what 48 bits of sector numbers reach is more than any file has.
 pub const LARGEST: u64 = 1 << 60;
+/// The most bytes of a disk that are saved with a machine.
+pub const MOST_WRITTEN: u64 = 1 << 30;
+/// The most bytes of a part of them.
+const AT_ONCE: u64 = 1 << 20;
 /// What an overlay copies at once.
 pub(super) const CLUSTER: u64 = 1 << 16;
 
@@ -64,6 +68,8 @@ pub struct Image {
     format: Format,
     bytes: u64,
     writable: bool,
+    /// What is written to it is in no file of the user's.
+    apart: bool,
 }
 
 #[derive(Debug)]
@@ -133,6 +139,7 @@ impl Image {
             format,
             bytes: whole,
             writable: mode.write,
+            apart: false,
         })
     }
 
@@ -148,6 +155,7 @@ impl Image {
             format: Format::Raw,
             bytes,
             writable: true,
+            apart: true,
         })
     }
 
@@ -158,6 +166,7 @@ impl Image {
             format: Format::Raw,
             bytes: len.next_multiple_of(SECTOR),
             writable: true,
+            apart: false,
         }
     }
 
@@ -168,6 +177,7 @@ impl Image {
             content: Content::Qcow2(Box::new(image), file),
             format: Format::Qcow2,
             writable: true,
+            apart: false,
         }
     }
 
@@ -226,6 +236,7 @@ impl Image {
             format,
             bytes,
             writable: true,
+            apart: true,
         })
     }
 
@@ -244,22 +255,106 @@ impl Image {
         self.writable
     }
 
-    /// A number that changes when the file may have been changed: of the file below an overlay as long as nothing has been written.
+    /// Whether what is written to it is in no file of the user's: it goes with the image.
+    pub fn is_apart(&self) -> bool {
+        self.apart
+    }
+
+    /// A number that changes when the file may have been changed: of the file below an overlay. Memory has none.
     ///
     /// # Errors
     /// Those of the host.
     pub fn generation(&self) -> io::Result<u64> {
-        let file = match &self.content {
-            Content::Raw(file, _) | Content::Qcow2(_, file) => file,
-            Content::Overlay(overlay) => {
-                let below = overlay.below.generation()?;
-                return match overlay.present.iter().all(|clusters| *clusters == 0) {
-                    true => Ok(below),
-                    false => Ok(below ^ stamp(&overlay.over)?.rotate_left(1)),
-                };
+        match &self.content {
+            Content::Raw(..) if self.apart => Ok(0),
+            Content::Raw(file, _) | Content::Qcow2(_, file) => stamp(file),
+            Content::Overlay(overlay) => overlay.below.generation(),
+        }
+    }
+
+    /// The file that what is written goes to.
+    ///
+    /// # Errors
+    /// There is none, or it is a disk of the host, of which a copy would have all.
+    pub(super) fn file(&self) -> io::Result<&File> {
+        let refuse = |why: &str| Err(io::Error::new(ErrorKind::Unsupported, why));
+        match &self.content {
+            _ if self.apart || !self.writable => refuse("no file of it is written"),
+            Content::Raw(file, _) | Content::Qcow2(_, file) => match file.metadata()?.is_file() {
+                true => Ok(file),
+                false => refuse(
+                    "it is a disk of the host, of which no copy is made; with `,snapshot` behind it what the guest writes is saved with the machine",
+                ),
+            },
+            Content::Overlay(_) => refuse("no file of it is written"),
+        }
+    }
+
+    /// What is written to it, if that is apart: the parts, by their places.
+    ///
+    /// # Errors
+    /// Those of the host; it is more than [`MOST_WRITTEN`].
+    pub fn written(&self) -> io::Result<Vec<(u64, Vec<u8>)>> {
+        let (mut parts, mut all, mut at) = (Vec::<(u64, Vec<u8>)>::new(), 0, 0);
+        while at < self.bytes && self.apart {
+            let (there, len) = match &self.content {
+                Content::Overlay(overlay) => overlay.extent(at),
+                _ => self.extent(at, self.bytes - at)?,
+            };
+            let len = len.min(self.bytes - at).min(AT_ONCE);
+            if there {
+                all += len;
+                if all > MOST_WRITTEN {
+                    return Err(io::Error::other(format!(
+                        "the guest has written more than the {} that are saved with a machine; `solderless image create --backing` makes an image that takes what it writes",
+                        Size(MOST_WRITTEN)
+                    )));
+                }
+                let mut part = vec![0; len as usize];
+                self.read(at, &mut part)?;
+                parts.push((at, part));
             }
-        };
-        stamp(file)
+            at += len;
+        }
+        Ok(parts)
+    }
+
+    /// Has this in place of what was written to it. If that fails, it is as it was.
+    ///
+    /// # Errors
+    /// Those of the host; what is written to it is not apart, or has no such places.
+    pub fn rewrite(&mut self, parts: &[(u64, &[u8])]) -> io::Result<()> {
+        let end = |(at, part): &(u64, &[u8])| at.checked_add(part.len() as u64);
+        let fits = parts
+            .iter()
+            .all(|part| end(part).is_some_and(|end| end <= self.bytes));
+        if !self.apart || !fits {
+            return Err(io::Error::from(ErrorKind::InvalidInput));
+        }
+        match &mut self.content {
+            Content::Overlay(overlay) => overlay.rewrite(parts),
+            content => {
+                let mut fresh = Self::memory(self.bytes)?;
+                for (at, part) in parts {
+                    fresh.write(*at, part)?;
+                }
+                *content = fresh.content;
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads the file anew, which is not what it was.
+    ///
+    /// # Errors
+    /// Those of the host; it is no image any more.
+    pub(super) fn read_again(&mut self, path: &Path, mode: Mode) -> io::Result<()> {
+        if let Content::Qcow2(image, file) = &mut self.content {
+            let mut again = file.try_clone()?;
+            again.rewind()?;
+            **image = open_qcow2(path, again, mode)?;
+        }
+        Ok(())
     }
 
     /// Reads a part of it.
@@ -301,7 +396,7 @@ impl Image {
                 file.write_all_at(data, offset)
             }
             Content::Qcow2(image, _) => image.write(data, offset),
-            Content::Overlay(overlay) => overlay.write(offset, data),
+            Content::Overlay(overlay) => overlay.over.write(&overlay.below, offset, data),
         }
     }
 
@@ -383,22 +478,27 @@ fn stamp(file: &File) -> io::Result<u64> {
     Ok(time.wrapping_add(about.mtime_nsec() as u64) ^ about.len().rotate_left(40))
 }
 
-/// What is written over an image that stays as it is: clusters of it in a file without a name.
+/// What is written over an image that stays as it is.
 #[derive(Debug)]
 struct Overlay {
     below: Image,
-    over: File,
+    over: Over,
+}
+
+/// Clusters of an image in a file without a name.
+#[derive(Debug)]
+struct Over {
+    file: File,
     /// Which clusters are in the file, one bit each.
     present: Vec<u64>,
 }
 
-impl Overlay {
-    fn over(below: Image) -> io::Result<Self> {
+impl Over {
+    fn new(below: &Image) -> io::Result<Self> {
         let clusters = below.bytes.div_ceil(CLUSTER);
         Ok(Self {
-            over: nameless()?,
+            file: nameless()?,
             present: vec![0; clusters.div_ceil(64) as usize],
-            below,
         })
     }
 
@@ -406,29 +506,56 @@ impl Overlay {
         self.present[(cluster / 64) as usize] >> (cluster % 64) & 1 != 0
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        for (offset, piece) in pieces(offset, out.len()) {
-            match self.has(offset / CLUSTER) {
-                true => self.over.read_exact_at(&mut out[piece], offset)?,
-                false => self.below.read(offset, &mut out[piece])?,
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+    fn write(&mut self, below: &Image, offset: u64, data: &[u8]) -> io::Result<()> {
         for (offset, piece) in pieces(offset, data.len()) {
             let cluster = offset / CLUSTER;
             if !self.has(cluster) {
                 let start = cluster * CLUSTER;
-                let mut whole = vec![0; (self.below.bytes - start).min(CLUSTER) as usize];
+                let mut whole = vec![0; (below.bytes - start).min(CLUSTER) as usize];
                 if piece.len() < whole.len() {
-                    self.below.read(start, &mut whole)?;
-                    self.over.write_all_at(&whole, start)?;
+                    below.read(start, &mut whole)?;
+                    self.file.write_all_at(&whole, start)?;
                 }
             }
-            self.over.write_all_at(&data[piece], offset)?;
+            self.file.write_all_at(&data[piece], offset)?;
             self.present[(cluster / 64) as usize] |= 1 << (cluster % 64);
+        }
+        Ok(())
+    }
+}
+
+impl Overlay {
+    fn over(below: Image) -> io::Result<Self> {
+        Ok(Self {
+            over: Over::new(&below)?,
+            below,
+        })
+    }
+
+    /// Whether it has what is at a place itself, and for how many bytes that is so.
+    fn extent(&self, at: u64) -> (bool, u64) {
+        let (first, last) = (at / CLUSTER, self.below.bytes.div_ceil(CLUSTER));
+        let has = self.over.has(first);
+        let other = (first..last).find(|cluster| self.over.has(*cluster) != has);
+        (has, other.unwrap_or(last) * CLUSTER - at)
+    }
+
+    /// Has these parts in place of what was written.
+    fn rewrite(&mut self, parts: &[(u64, &[u8])]) -> io::Result<()> {
+        let mut over = Over::new(&self.below)?;
+        for (at, part) in parts {
+            over.write(&self.below, *at, part)?;
+        }
+        self.over = over;
+        Ok(())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        for (offset, piece) in pieces(offset, out.len()) {
+            match self.over.has(offset / CLUSTER) {
+                true => self.over.file.read_exact_at(&mut out[piece], offset)?,
+                false => self.below.read(offset, &mut out[piece])?,
+            }
         }
         Ok(())
     }
@@ -556,5 +683,40 @@ mod tests {
         image.read(0, &mut all).unwrap();
         assert!(all == expected);
         assert!(std::fs::read(&path).unwrap() == content);
+    }
+
+    /// What was written to an image that has it apart goes on in another one, in place of what was written there.
+    #[test]
+    fn what_is_written_apart_can_be_had_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = raw(folder.path(), "a", &vec![7; 200_192]);
+        let overlay = || {
+            let below = Image::open(&path, Mode::default()).unwrap();
+            below.overlaid().unwrap()
+        };
+        let memory = || Image::memory(5 << 20).unwrap();
+        let makers: [&dyn Fn() -> Image; 2] = [&overlay, &memory];
+        for make in makers {
+            let (mut image, mut other) = (make(), make());
+            assert!(image.is_apart() && image.written().unwrap().is_empty());
+            let end = image.bytes() - 512;
+            for (at, byte) in [(0, 1), (1024, 2), (131_072, 3), (end, 4)] {
+                image.write(at, &[byte; 512]).unwrap();
+            }
+            other.write(70_000 / 512 * 512, &[9; 1024]).unwrap();
+            let written = image.written().unwrap();
+            let parts: Vec<_> = written.iter().map(|(at, part)| (*at, &part[..])).collect();
+            other.rewrite(&parts).unwrap();
+            let [mut wanted, mut there] = [(); 2].map(|()| vec![0; image.bytes() as usize]);
+            image.read(0, &mut wanted).unwrap();
+            other.read(0, &mut there).unwrap();
+            assert!(wanted == there);
+            assert_eq!(other.generation().unwrap(), image.generation().unwrap());
+            // It stays as it is where that cannot be.
+            assert!(other.rewrite(&[(end, &[0; 1024])]).is_err());
+            other.read(0, &mut there).unwrap();
+            assert!(wanted == there);
+        }
+        assert!(!Image::open(&path, write()).unwrap().is_apart());
     }
 }

@@ -6,18 +6,19 @@ mod check;
 mod gate;
 mod header;
 mod image;
+mod keep;
 pub(super) mod lock;
 mod whole;
 
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use solderless_model::{Failure, Job, JobId, Medium, SECTOR, Size};
+use solderless_model::{Bytes, Failure, Job, JobId, Medium, SECTOR, Size};
 
 pub use check::{Found, check};
 pub use header::{CORRUPT, DIRTY, Header};
@@ -26,7 +27,7 @@ pub use whole::{Committed, Shape, commit, copy, free};
 
 use super::outside::Post;
 use super::{BackendError, Form, Wrong, and, read};
-use crate::machine::{Disk, Identity, JobDone};
+use crate::machine::{Disk, GoesOn, Identity, JobDone, Piece};
 use crate::visible::shown;
 
 /// A backend of a disk.
@@ -231,7 +232,7 @@ pub(super) fn open(
     post: Post,
 ) -> Result<Option<Box<dyn Disk>>, BackendError> {
     let failed = |what: String, e: io::Error| BackendError::new(format!("{name}: {what}: {e}"));
-    let (image, called, options) = match backend {
+    let (image, called, options, opened) = match backend {
         Block::Null => return Ok(None),
         Block::Memory(bytes) => {
             let image = DiskImage::memory(*bytes);
@@ -240,6 +241,7 @@ pub(super) fn open(
                 image,
                 format!("memory:{}", Size(*bytes)),
                 Options::default(),
+                None,
             )
         }
         Block::File(path, options) => {
@@ -273,7 +275,8 @@ pub(super) fn open(
                     .overlaid()
                     .map_err(|e| failed(format!("no overlay for {}", shown(path)), e))?,
             };
-            (image, shown(path), options.clone())
+            let opened = Some((path.clone(), mode));
+            (image, shown(path), options.clone(), opened)
         }
     };
     tracing::info!(
@@ -285,7 +288,7 @@ pub(super) fn open(
         bytes: image.bytes(),
         writable: image.writable(),
     };
-    let format = image.format();
+    let (format, apart) = (image.format(), image.is_apart());
     let (work, jobs) = channel();
     let worker = Worker {
         // What a guest writes must not make another format of a raw image, for the next run to find.
@@ -293,6 +296,7 @@ pub(super) fn open(
         name: name.to_owned(),
         called,
         image,
+        opened,
         slot,
         broken: false,
         told: 0,
@@ -303,6 +307,7 @@ pub(super) fn open(
         .map_err(|e| failed("cannot start a thread".to_owned(), e))?;
     Ok(Some(Box::new(Plugged {
         format,
+        apart,
         work: Some(work),
         thread: Some(thread),
         medium,
@@ -314,13 +319,14 @@ pub(super) fn open(
 /// What a disk's thread is asked for.
 enum Work {
     Job(u64, JobId, Job),
-    /// Who it is, once what was before is done.
-    Identity(SyncSender<Result<Identity, String>>),
+    /// Something else, once what was before is done.
+    Other(Box<dyn FnOnce(&mut Worker) + Send>),
 }
 
 /// The machine's end of a disk.
 struct Plugged {
     format: Format,
+    apart: bool,
     work: Option<Sender<Work>>,
     thread: Option<JoinHandle<()>>,
     medium: Medium,
@@ -330,6 +336,74 @@ struct Plugged {
 
 /// How long a save waits for a disk that has something to do.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often somebody hears how far a disk is.
+const OFTEN: Duration = Duration::from_millis(100);
+
+impl Plugged {
+    /// Has the disk's thread do something once what was before is done.
+    fn ask(&self, what: impl FnOnce(&mut Worker) + Send + 'static) {
+        if let Some(work) = &self.work {
+            // Who waits for an answer gets none.
+            let _ = work.send(Work::Other(Box::new(what)));
+        }
+    }
+
+    /// Waits for the answer to a question.
+    fn answer<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Worker) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, String> {
+        let (answer, answered) = sync_channel(1);
+        self.ask(move |worker| {
+            let _ = answer.send(worker.safely(question));
+        });
+        match answered.recv_timeout(PATIENCE) {
+            Ok(answer) => answer.map_err(|e| e.to_string()),
+            Err(_) => Err("the disk does not answer".to_owned()),
+        }
+    }
+
+    /// Waits for something long.
+    fn wait(
+        &self,
+        goes_on: GoesOn<'_>,
+        work: impl FnOnce(&mut Worker, GoesOn<'_>) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), String> {
+        let (say, hear) = sync_channel(1);
+        self.ask(move |worker| {
+            let mut told = Instant::now();
+            let done = worker.safely(|worker| {
+                work(worker, &mut |at, of| {
+                    if told.elapsed() < OFTEN {
+                        return Ok(());
+                    }
+                    told = Instant::now();
+                    let gone = |_| io::Error::other("it was given up");
+                    say.send(Step::At(at, of)).map_err(gone)
+                })
+            });
+            let _ = say.send(Step::Done(done));
+        });
+        let mut far = (0, 0);
+        loop {
+            match hear.recv_timeout(OFTEN) {
+                Ok(Step::Done(done)) => return done.map_err(|e| e.to_string()),
+                Ok(Step::At(at, of)) => far = (at, of),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err("the disk does not answer".to_owned());
+                }
+            }
+            goes_on(far.0, far.1).map_err(|e| e.to_string())?;
+        }
+    }
+}
+
+/// How far something long is.
+enum Step {
+    At(u64, u64),
+    Done(io::Result<()>),
+}
 
 impl Disk for Plugged {
     fn format(&self) -> String {
@@ -360,15 +434,50 @@ impl Disk for Plugged {
     }
 
     fn identity(&self) -> Result<Identity, String> {
-        let (answer, identity) = sync_channel(1);
-        let asked = self
-            .work
-            .as_ref()
-            .map(|work| work.send(Work::Identity(answer)));
-        match (asked, identity.recv_timeout(PATIENCE)) {
-            (Some(Ok(())), Ok(identity)) => identity,
-            _ => Err("the disk does not answer".to_owned()),
+        self.answer(Worker::identity)
+    }
+
+    fn is_apart(&self) -> bool {
+        self.apart
+    }
+
+    fn written(&self) -> Result<Vec<Piece>, String> {
+        if !self.apart {
+            return Ok(Vec::new());
         }
+        let parts = self.answer(|worker| worker.image.written())?;
+        let piece = |(offset, data)| Piece {
+            offset,
+            data: Bytes(data),
+        };
+        Ok(parts.into_iter().map(piece).collect())
+    }
+
+    fn rewrite(&mut self, pieces: Vec<Piece>) -> Result<(), String> {
+        self.answer(move |worker| {
+            let parts: Vec<_> = pieces.iter().map(|p| (p.offset, &*p.data.0)).collect();
+            worker.image.rewrite(&parts)
+        })
+    }
+
+    fn copy(&self, to: &Path, goes_on: GoesOn<'_>) -> Result<(), String> {
+        let to = to.to_owned();
+        self.wait(goes_on, move |worker, goes_on| {
+            worker.image.hand_over()?;
+            keep::copy(worker.image.file()?, &to, goes_on)
+        })
+    }
+
+    fn bring_back(&mut self, from: &Path, goes_on: GoesOn<'_>) -> Result<(), String> {
+        let from = from.to_owned();
+        self.wait(goes_on, move |worker, goes_on| {
+            worker.image.hand_over()?;
+            keep::bring_back(&from, worker.image.file()?, goes_on)?;
+            match &worker.opened {
+                Some((path, mode)) => worker.image.read_again(path, *mode),
+                None => Ok(()),
+            }
+        })
     }
 }
 
@@ -387,6 +496,8 @@ struct Worker {
     name: String,
     called: String,
     image: DiskImage,
+    /// The path by which it was opened, and how.
+    opened: Option<(PathBuf, Mode)>,
     slot: usize,
     guard: bool,
     broken: bool,
@@ -402,7 +513,8 @@ impl Worker {
         for work in jobs {
             match work {
                 Work::Job(ticket, id, job) => {
-                    let outcome = self.guarded(&job).map_err(|e| self.failed(&job, &e));
+                    let outcome = self.safely(|worker| worker.job(&job));
+                    let outcome = outcome.map_err(|e| self.failed(&job, &e));
                     let slot = self.slot;
                     let done = JobDone {
                         slot,
@@ -413,9 +525,7 @@ impl Worker {
                     // The rest is done even if nobody hears of it.
                     let _ = post.done(done);
                 }
-                Work::Identity(answer) => {
-                    let _ = answer.send(self.identity().map_err(|e| e.to_string()));
-                }
+                Work::Other(what) => what(&mut self),
             }
         }
         let ended = catch_unwind(AssertUnwindSafe(|| self.image.hand_over()));
@@ -424,14 +534,15 @@ impl Worker {
         }
     }
 
-    /// Does a job. A disk whose image has the code that reads it panic is no more.
-    fn guarded(&mut self, job: &Job) -> io::Result<Vec<u8>> {
+    /// Does something. A disk whose image has the code that reads it panic is no more.
+    fn safely<T>(&mut self, what: impl FnOnce(&mut Self) -> io::Result<T>) -> io::Result<T> {
+        let no_more = || Err(io::Error::other("its image cannot be understood"));
         if self.broken {
-            return Err(io::Error::other("its image cannot be understood"));
+            return no_more();
         }
-        catch_unwind(AssertUnwindSafe(|| self.job(job))).unwrap_or_else(|_| {
+        catch_unwind(AssertUnwindSafe(|| what(self))).unwrap_or_else(|_| {
             self.broken = true;
-            Err(io::Error::other("its image cannot be understood"))
+            no_more()
         })
     }
 

@@ -1,13 +1,16 @@
 //! What the disks in the board's slots are doing for the guest.
 //!
 //! A job is state from the instant at which a device makes it until the device hears of its outcome: it is saved, and a
-//! restored machine has it done again. Disks do their jobs in order, so that doing some again ends the same.
+//! restored machine has it done again. Disks do their jobs in order, and nothing is written over what a job before it reads until the
+//! device has that, so that doing some again ends the same.
 
 use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
 
 use solderless_model::folder::FolderJob;
 use solderless_model::{
-    Failure, Job, JobId, LONGEST_JOB, Medium, Outcome, State, StateError, Tray,
+    Bytes, Failure, Job, JobId, LONGEST_JOB, Medium, Outcome, SECTOR, State, StateError, Tray,
 };
 
 use super::Domain;
@@ -51,6 +54,59 @@ pub trait Disk {
     }
     /// Whether a machine that was saved takes it though it has been changed since.
     fn may_have_changed(&self) -> bool;
+    /// Whether what the guest writes is in no file of the user's, so that a saved machine has to have it with it.
+    fn is_apart(&self) -> bool {
+        false
+    }
+    /// What the guest has written, if that is apart, once all that the disk was given is done.
+    ///
+    /// # Errors
+    /// It is too much, or cannot be read.
+    fn written(&self) -> Result<Vec<Piece>, String> {
+        Ok(Vec::new())
+    }
+    /// Has this in place of what the guest has written. What there was stays where that fails.
+    ///
+    /// # Errors
+    /// It is not apart, has no room, or the host's.
+    fn rewrite(&mut self, pieces: Vec<Piece>) -> Result<(), String> {
+        let _ = pieces;
+        Err("nothing that is written there is apart".to_owned())
+    }
+    /// Copies the file that the guest writes to another, as it is once all is done; `goes_on` is told how far that is, and ends it.
+    ///
+    /// # Errors
+    /// There is no such file, it cannot be copied, or `goes_on` says no.
+    fn copy(&self, to: &Path, goes_on: GoesOn<'_>) -> Result<(), String> {
+        let _ = (to, goes_on);
+        Err("there is no file to copy".to_owned())
+    }
+    /// Has the file again as it was copied.
+    ///
+    /// # Errors
+    /// Those of the host: then the file is partly what it was.
+    fn bring_back(&mut self, from: &Path, goes_on: GoesOn<'_>) -> Result<(), String> {
+        let _ = (from, goes_on);
+        Err("there is no file to bring back".to_owned())
+    }
+}
+
+/// Hears how many bytes of how many are done, and says whether to go on.
+pub type GoesOn<'a> = &'a mut dyn FnMut(u64, u64) -> io::Result<()>;
+
+/// A part of what a guest has written to a disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq, State)]
+pub struct Piece {
+    /// Bytes from the start of the medium, a multiple of [`SECTOR`].
+    pub offset: u64,
+    pub data: Bytes,
+}
+
+impl Piece {
+    /// The place behind it.
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(self.data.0.len() as u64)
+    }
 }
 
 /// What a stream says of a disk whose machine it is.
@@ -122,6 +178,11 @@ pub struct Drive {
     waiting: VecDeque<Waiting>,
     /// What was in it when the machine was saved.
     held: Option<Identity>,
+    /// What the guest has written that is in no file, as there was when the machine was saved.
+    #[state(since = 3, default = Vec::new())]
+    written: Vec<Piece>,
+    #[state(skip = "a restored machine starts them again")]
+    started: usize,
     #[state(skip = "set by a load")]
     restored: bool,
     #[state(skip = "what a run plugs in")]
@@ -135,10 +196,10 @@ pub struct Drive {
 impl Drive {
     /// What a stream has of it: with what is in it now.
     pub(in crate::machine) fn kept(&self) -> Result<Self, String> {
-        let held = match &self.disk {
-            Some(disk) => Some(disk.identity()?),
-            None if self.restored => self.held.clone(),
-            None => None,
+        let (held, written) = match &self.disk {
+            Some(disk) => (Some(disk.identity()?), disk.written()?),
+            None if self.restored => (self.held.clone(), self.written.clone()),
+            None => (None, Vec::new()),
         };
         let answers = match &self.disk {
             Some(disk) if !self.waiting.is_empty() => disk.answers()?,
@@ -149,7 +210,11 @@ impl Drive {
             let answer = answers.iter().find(|(id, _)| *id == waiting.id);
             waiting.answer = answer.map(|(_, answer)| answer.clone());
         }
-        Ok(Self { held, ..kept })
+        Ok(Self {
+            held,
+            written,
+            ..kept
+        })
     }
 
     /// What a guest can see of it.
@@ -167,12 +232,36 @@ impl Drive {
         }
     }
 
-    /// Whether a disk, or none, is what was in it when the machine was saved, if it was.
-    fn suits(&self, disk: Option<&dyn Disk>) -> Result<(), String> {
-        if !self.restored || disk.is_some_and(Disk::may_have_changed) {
+    /// How many jobs its device has not heard of yet.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// What was in it when the machine was saved, if it was.
+    fn held(&self) -> Option<&Identity> {
+        self.held.as_ref().filter(|_| self.restored)
+    }
+
+    /// Whether a disk, or none, is what was in it when the machine was saved, if it was. `back` is whether the disk's file is going to be as
+    /// it was then.
+    fn suits(&self, disk: Option<&dyn Disk>, back: bool) -> Result<(), String> {
+        if !self.restored {
             return Ok(());
         }
-        let now = disk.map(Disk::identity).transpose()?;
+        if let Some(disk) = disk
+            && !self.written.is_empty()
+            && !disk.is_apart()
+        {
+            return Err("what the guest had written is not in the file, but was saved with the machine: `,snapshot` behind the file takes it".to_owned());
+        }
+        if disk.is_some_and(Disk::may_have_changed) {
+            return Ok(());
+        }
+        let mut now = disk.map(Disk::identity).transpose()?;
+        if let (true, Some(now), Some(held)) = (back, &mut now, &self.held) {
+            now.generation = held.generation;
+        }
         Identity::check(self.held.as_ref(), now.as_ref()).map_err(|why| {
             let help = match disk {
                 Some(_) => "; `,changed=any` behind a file takes it as it is, and a guest that had it mounted may damage what is on it",
@@ -182,28 +271,31 @@ impl Drive {
         })
     }
 
-    fn start(&mut self, index: usize) {
-        let Some(waiting) = self.waiting.get_mut(index) else {
-            return;
-        };
-        waiting.again = false;
-        if let Some(answer) = waiting.answer.clone() {
-            waiting.outcome = Some(Ok(answer));
-            return;
-        }
-        let (offset, len) = waiting.job.extent();
-        let end = offset.checked_add(len);
-        let fits = self
-            .medium
-            .is_some_and(|m| end.is_some_and(|end| end <= m.bytes));
-        match &mut self.disk {
-            Some(disk) if fits => disk.start(self.ticket, waiting.id, waiting.job.clone()),
-            _ => waiting.outcome = Some(Err(Failure::Io)),
+    /// Has the disk do what can be done by now.
+    fn start(&mut self) {
+        while let Some(next) = self.waiting.get(self.started) {
+            let mut before = self.waiting.iter().take(self.started);
+            if before.any(|before| overwrites(&next.job, &before.job)) {
+                return;
+            }
+            let (offset, len) = next.job.extent();
+            let end = offset.checked_add(len);
+            let fits = |medium: Medium| end.is_some_and(|end| end <= medium.bytes);
+            let outcome = match (&next.answer, &mut self.disk) {
+                (Some(answer), _) => Some(Ok(answer.clone())),
+                (None, Some(disk)) if self.medium.is_some_and(fits) => {
+                    disk.start(self.ticket, next.id, next.job.clone());
+                    None
+                }
+                _ => Some(Err(Failure::Io)),
+            };
+            self.waiting[self.started].outcome = outcome;
+            self.started += 1;
         }
     }
 
-    /// Has all of its jobs done anew.
-    fn start_all(&mut self) {
+    /// Has the jobs from one on done anew.
+    fn start_again(&mut self, from: usize) {
         self.ticket += 1;
         if let Some(disk) = &mut self.disk
             && disk.is_folder()
@@ -212,10 +304,11 @@ impl Drive {
             let job = Job::Folder(FolderJob::CloseAll);
             disk.start(self.ticket, JobId(u64::MAX), job);
         }
-        for index in 0..self.waiting.len() {
-            self.waiting[index].outcome = None;
-            self.start(index);
+        for waiting in self.waiting.iter_mut().skip(from) {
+            (waiting.outcome, waiting.again) = (None, false);
         }
+        self.started = from;
+        self.start();
     }
 
     /// When the first of its jobs is done, if that is known.
@@ -249,8 +342,25 @@ impl Drive {
         if longest.max().unwrap_or(0) > LONGEST_JOB as u64 {
             return refuse("a job longer than a disk does at once");
         }
+        let ends = self.written.iter().flat_map(|p| [p.offset, p.end()]);
+        let whole = |at: u64| at.is_multiple_of(SECTOR);
+        if !ends.clone().is_sorted() || !ends.clone().all(whole) {
+            return refuse("parts of a disk that are none");
+        }
+        let bytes = self.held.as_ref().map_or(0, |held| held.bytes);
+        if ends.last().is_some_and(|end| end > bytes) {
+            return refuse("parts of a disk that lie behind its end");
+        }
         Ok(())
     }
+}
+
+/// Whether a job changes what another one reads.
+fn overwrites(job: &Job, other: &Job) -> bool {
+    let changes = matches!(job, Job::Write { .. } | Job::Discard { .. });
+    let ((at, len), (from, size)) = (job.extent(), other.extent());
+    let meets = at < from.saturating_add(size) && from < at.saturating_add(len);
+    changes && matches!(other, Job::Read { .. }) && meets
 }
 
 impl Domain {
@@ -273,24 +383,54 @@ impl Domain {
     pub(in crate::machine) fn plug_disk(
         &mut self,
         slot: usize,
-        disk: Option<Box<dyn Disk>>,
+        mut disk: Option<Box<dyn Disk>>,
     ) -> Result<(), String> {
         if let Some((_, drive)) = self.drives.get_mut(&slot) {
-            drive.suits(disk.as_deref())?;
+            drive.suits(disk.as_deref(), false)?;
+            let written = std::mem::take(&mut drive.written);
+            if let Some(disk) = &mut disk
+                && !written.is_empty()
+            {
+                disk.rewrite(written)?;
+            }
             drive.restored = false;
             drive.medium = disk.as_ref().map(|disk| disk.medium());
             drive.disk = disk;
-            drive.start_all();
+            drive.start_again(0);
         }
         self.plan_jobs();
         Ok(())
     }
 
-    /// Whether the disks of another domain of the same board are those with which this one was saved: the slot in which
+    /// Whether the disks of another domain of the same board are those with which this one was saved, or are going to be: the slot in which
     /// one is not, and why.
-    pub(in crate::machine) fn suits(&self, other: &Self) -> Result<(), (usize, String)> {
+    pub(in crate::machine) fn suits(
+        &self,
+        other: &Self,
+        back: &[usize],
+    ) -> Result<(), (usize, String)> {
         for (slot, (_, drive)) in &self.drives {
-            drive.suits(other.disk(*slot)).map_err(|why| (*slot, why))?;
+            let suits = drive.suits(other.disk(*slot), back.contains(slot));
+            suits.map_err(|why| (*slot, why))?;
+        }
+        Ok(())
+    }
+
+    /// The slots for disks, and what was in each when the machine was saved.
+    pub(in crate::machine) fn held(&self) -> impl Iterator<Item = (usize, &Identity)> {
+        let drives = self.drives.iter();
+        drives.filter_map(|(slot, (_, drive))| Some((*slot, drive.held()?)))
+    }
+
+    /// Has the disks of another domain, which is going to be this one, have what its guest had written: the slot in which one has not, and why.
+    pub(in crate::machine) fn rewrite(&mut self, other: &mut Self) -> Result<(), (usize, String)> {
+        for (slot, (_, drive)) in &mut self.drives {
+            if let Some((_, from)) = other.drives.get_mut(slot)
+                && let Some(disk) = drive.disk.as_mut().filter(|disk| disk.is_apart())
+            {
+                let written = std::mem::take(&mut from.written);
+                disk.rewrite(written).map_err(|why| (*slot, why))?;
+            }
         }
         Ok(())
     }
@@ -304,6 +444,7 @@ impl Domain {
         for waiting in &mut drive.waiting {
             waiting.outcome.get_or_insert(Err(Failure::Io));
         }
+        drive.started = drive.waiting.len();
         drive.medium = disk.as_ref().map(|disk| disk.medium());
         drive.disk = disk;
         let to = *to;
@@ -327,6 +468,11 @@ impl Domain {
         self.drives.get(&slot)?.1.disk.as_deref()
     }
 
+    /// The same, to be brought back.
+    pub(in crate::machine) fn disk_mut(&mut self, slot: usize) -> Option<&mut Box<dyn Disk>> {
+        self.drives.get_mut(&slot)?.1.disk.as_mut()
+    }
+
     /// Takes over the disks of another domain of the same board, for which jobs may be under way that nobody waits for any more.
     pub(super) fn take_disks(&mut self, other: &mut Self) {
         for (slot, (_, drive)) in &mut self.drives {
@@ -337,7 +483,7 @@ impl Domain {
             drive.medium = before.medium;
             drive.ticket = before.ticket;
             drive.restored = false;
-            drive.start_all();
+            drive.start_again(0);
         }
         self.deterministic = other.deterministic;
         self.plan_jobs();
@@ -347,6 +493,7 @@ impl Domain {
     pub(super) fn forget_jobs(&mut self) {
         for (_, drive) in self.drives.values_mut() {
             drive.waiting.clear();
+            drive.started = 0;
             drive.ticket += 1;
         }
         self.plan_jobs();
@@ -366,7 +513,7 @@ impl Domain {
             job,
             ..Waiting::default()
         });
-        drive.start(drive.waiting.len() - 1);
+        drive.start();
         self.plan_jobs();
         id
     }
@@ -402,13 +549,12 @@ impl Domain {
         }
     }
 
-    /// Has those done again for which the machine stood still.
+    /// Has those done again for which the machine stood still, and what came behind them.
     pub(in crate::machine) fn try_again(&mut self) {
         for (_, drive) in self.drives.values_mut() {
-            for index in 0..drive.waiting.len() {
-                if drive.waiting[index].again {
-                    drive.start(index);
-                }
+            let first = drive.waiting.iter().position(|waiting| waiting.again);
+            if let Some(first) = first {
+                drive.start_again(first);
             }
         }
         self.plan_jobs();
@@ -439,6 +585,8 @@ impl Domain {
         let Some(waiting) = drive.waiting.pop_front_if(|first| first.outcome.is_some()) else {
             return false;
         };
+        drive.started -= 1;
+        drive.start();
         let to = *to;
         self.plan_jobs();
         let outcome = waiting.outcome.unwrap_or(Err(Failure::Io));

@@ -1,11 +1,15 @@
 //! What no device of this build needs, and a board may be promised.
 
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+
 use solderless_model::{
     Access, BusError, BusKind, Cx, Cycle, Device, Failure, ISA_MEMORY, Job, JobId, Medium, NEWEST,
     On, Open, Pin, PortId, Reader, Region, RegionId, SlotId, SlotKind, Space, State, Writer,
 };
 
-use super::jobs::{BUSY, Disk, Identity};
+use super::jobs::{BUSY, Disk, GoesOn, Identity, Piece};
 use super::{Domain, Fabric as _, Seating, SpaceId};
 use crate::machine::{Consumer, JobDone};
 use crate::plan::Window;
@@ -197,8 +201,9 @@ fn a_cpu_reaches_the_ports_of_its_own_bus() {
     }
 }
 
-/// A disk that does nothing before it is told to.
-struct Slow;
+/// A disk that does nothing before it is told to, and notes what it was given.
+#[derive(Default)]
+struct Slow(Rc<RefCell<Vec<(u64, JobId)>>>);
 
 impl Disk for Slow {
     fn format(&self) -> String {
@@ -211,15 +216,32 @@ impl Disk for Slow {
             writable: true,
         }
     }
-    fn start(&mut self, _: u64, _: JobId, _: Job) {}
-    fn stops(&self, _: Failure) -> bool {
-        false
+    fn start(&mut self, ticket: u64, id: JobId, _: Job) {
+        self.0.borrow_mut().push((ticket, id));
+    }
+    fn stops(&self, failure: Failure) -> bool {
+        failure == Failure::NoSpace
     }
     fn identity(&self) -> Result<Identity, String> {
         Ok(Identity::default())
     }
     fn may_have_changed(&self) -> bool {
         false
+    }
+    fn is_apart(&self) -> bool {
+        false
+    }
+    fn written(&self) -> Result<Vec<Piece>, String> {
+        Ok(Vec::new())
+    }
+    fn rewrite(&mut self, _: Vec<Piece>) -> Result<(), String> {
+        Ok(())
+    }
+    fn copy(&self, _: &Path, _: GoesOn<'_>) -> Result<(), String> {
+        Ok(())
+    }
+    fn bring_back(&mut self, _: &Path, _: GoesOn<'_>) -> Result<(), String> {
+        Ok(())
     }
 }
 
@@ -229,7 +251,7 @@ fn a_guest_that_asks_faster_than_a_disk_works_waits_for_it() {
     let dev = domain.add(toy(0), seating("toy", None, Vec::new(), 0));
     let (slot, kind) = (SlotId(0), SlotKind::Block);
     domain.add_drive(0, Consumer { dev, slot, kind });
-    domain.plug_disk(0, Some(Box::new(Slow))).unwrap();
+    domain.plug_disk(0, Some(Box::<Slow>::default())).unwrap();
     let mut last = JobId::default();
     for _ in 0..BUSY {
         assert!(!domain.waits_for_disk());
@@ -249,4 +271,86 @@ fn a_guest_that_asks_faster_than_a_disk_works_waits_for_it() {
     domain.job_done(done(JobId(0)));
     domain.run_timers();
     assert!(!domain.waits_for_disk());
+}
+
+fn with_slow() -> (Domain, Rc<RefCell<Vec<(u64, JobId)>>>) {
+    let mut domain = Domain::new(0);
+    let dev = domain.add(toy(0), seating("toy", None, Vec::new(), 0));
+    let (slot, kind) = (SlotId(0), SlotKind::Block);
+    domain.add_drive(0, Consumer { dev, slot, kind });
+    let disk = Slow::default();
+    let given = disk.0.clone();
+    domain.plug_disk(0, Some(Box::new(disk))).unwrap();
+    (domain, given)
+}
+
+const READ: Job = Job::Read {
+    offset: 1024,
+    len: 1024,
+};
+
+fn write(offset: u64) -> Job {
+    Job::Write {
+        offset,
+        data: vec![0; 1024],
+    }
+}
+
+/// A machine that is saved has both done again, and is to read what it would have read.
+#[test]
+fn what_is_read_is_not_written_over_before_the_device_has_it() {
+    for (second, waits) in [
+        (READ, false),
+        (Job::Flush, false),
+        (write(0), false),
+        (write(2048), false),
+        (write(512), true),
+        (write(1536), true),
+        (
+            Job::Discard {
+                offset: 0,
+                len: 4096,
+            },
+            true,
+        ),
+    ] {
+        let (mut domain, given) = with_slow();
+        let ids = [READ, second, Job::Flush].map(|job| domain.make_job(Some(0), job));
+        let before = given.borrow().len();
+        assert_eq!(before, if waits { 1 } else { 3 });
+        domain.job_done(JobDone {
+            slot: 0,
+            ticket: 1,
+            id: ids[0],
+            outcome: Ok(vec![0; 1024]),
+        });
+        domain.run_timers();
+        assert_eq!(*given.borrow(), ids.map(|id| (1, id)));
+    }
+}
+
+#[test]
+fn what_came_behind_a_job_that_is_tried_again_is_done_behind_it_again() {
+    let (mut domain, given) = with_slow();
+    let ids = [Job::Flush, write(0), write(512)].map(|job| domain.make_job(Some(0), job));
+    let done = |ticket, id, outcome| JobDone {
+        slot: 0,
+        ticket,
+        id,
+        outcome,
+    };
+    let full = |id| done(1, id, Err(Failure::NoSpace));
+    domain.job_done(done(1, ids[0], Ok(Vec::new())));
+    assert!(domain.stops_for(&full(ids[1])));
+    domain.try_again();
+    assert_eq!(given.borrow()[3..], [(2, ids[1]), (2, ids[2])]);
+    // What was said before is of no account any more.
+    assert!(!domain.stops_for(&full(ids[2])));
+    domain.job_done(done(1, ids[2], Ok(Vec::new())));
+    domain.run_timers();
+    assert_eq!(domain.drive(0).unwrap().waiting(), 2);
+    domain.job_done(done(2, ids[1], Ok(Vec::new())));
+    domain.job_done(done(2, ids[2], Ok(Vec::new())));
+    domain.run_timers();
+    assert_eq!(domain.drive(0).unwrap().waiting(), 0);
 }
