@@ -20,7 +20,7 @@ use solderless_model::{
 };
 
 pub use boot::{Firmware, Kernel, KernelFiles, firmware_image, main_memory};
-pub use domain::jobs::{Answer, Disk, GoesOn, Identity, Piece};
+pub use domain::jobs::{Answer, Disk, DiskFailed, GoesOn, Identity, Piece};
 pub use domain::state::Clock;
 pub use domain::turns::{LONGEST_NS, QUANTUM_NS};
 pub use domain::{Backlog, Sink};

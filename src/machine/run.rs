@@ -8,7 +8,7 @@ use solderless_model::{END_OF_TIME, Persist, Request, SlotKind, Stop};
 use super::domain::turns::Limit;
 use super::door::PACE;
 use super::events::{Event, Message, Word};
-use super::{Consumer, Machine};
+use super::{Consumer, DiskFailed, Machine};
 
 /// Guest time between two looks at the host.
 const SLICE_NS: u64 = 1_000_000;
@@ -30,6 +30,8 @@ pub trait Host {
     fn wait(&mut self, time: Option<Duration>) -> Option<Message>;
     /// The guest has reset the board.
     fn was_reset(&mut self) {}
+    /// A disk could not do what the guest asked for.
+    fn disk_failed(&mut self, _failed: DiskFailed) {}
     /// A slot's device has taken so many of the characters or frames that came, or the machine has dropped them.
     fn taken(&mut self, _slot: usize, _count: usize) {}
 }
@@ -440,8 +442,16 @@ impl Machine {
     /// Hears what comes; whether that ends the run.
     fn hear(&mut self, message: Message, host: &mut dyn Host) -> Option<End> {
         match message {
-            Message::Done(done) if self.domain.stops_for(&done) => return Some(End::DiskError),
-            Message::Done(done) => self.domain.job_done(done),
+            Message::Done(done) => {
+                let failed = self.domain.failed(&done);
+                if let Some(failed) = failed {
+                    host.disk_failed(failed);
+                }
+                if failed.is_some_and(|failed| failed.stops) {
+                    return Some(End::DiskError);
+                }
+                self.domain.job_done(done);
+            }
             Message::Event(event) if self.door.is_repeated() => {
                 if let Event::Input(slot, bytes) = event {
                     host.taken(slot, self.amount(slot, &bytes));

@@ -275,6 +275,13 @@ impl<'a> Vm<'a> {
         let slots = plan.slots.iter().filter(|s| s.kind == SlotKind::Chardev);
         Known {
             devices: devices.map(|device| device.path.clone()).collect(),
+            slots: self
+                .loaded
+                .plan
+                .slots
+                .iter()
+                .map(|slot| slot.name.clone())
+                .collect(),
             registers: names,
             chardevs: slots.map(|slot| slot.name.clone()).collect(),
             points: points(plan),

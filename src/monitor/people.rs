@@ -363,6 +363,8 @@ pub fn help(name: Option<&str>) -> Result<String, Error> {
 pub struct Known {
     /// The names of the devices.
     pub devices: Vec<String>,
+    /// The names of the board's slots, in their order.
+    pub slots: Vec<String>,
     /// The names of registers and their groups.
     pub registers: Vec<String>,
     /// The slots for characters.

@@ -314,6 +314,17 @@ type EventRow = (
 /// The events.
 pub const EVENTS: &[EventRow] = &[
     (
+        "BLOCK_IO_ERROR",
+        &[
+            ("device", "string"),
+            ("operation", "string"),
+            ("action", "string"),
+            ("nospace", "boolean"),
+            ("reason", "string"),
+        ],
+        "a disk could not be read or written: the guest is told, which is the action report, or the machine stands still, which is stop",
+    ),
+    (
         "DEVICE_TRAY_MOVED",
         &[
             ("device", "string"),

@@ -9,12 +9,13 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use solderless_model::Failure;
 
 use super::editor::Editor;
 use super::people::{self, Known};
 use super::programs::{self, Framer};
 use crate::backend::{BackendError, Block, Face, Heard, Outlet, Outside, PATIENCE, Said, To};
-use crate::machine::{Backlog, Disk, End, Host, Machine, Message, Sink, Word};
+use crate::machine::{Backlog, Disk, DiskFailed, End, Host, Machine, Message, Sink, Word};
 use crate::state::{Limits, Outgoing, Step};
 use crate::visible::visible;
 
@@ -549,6 +550,18 @@ impl Host for Sessions {
     fn was_reset(&mut self) {
         let data = serde_json::json!({ "guest": true, "reason": "guest-reset" });
         self.event("RESET", Some(data));
+    }
+
+    fn disk_failed(&mut self, failed: DiskFailed) {
+        let no_space = failed.failure == Failure::NoSpace;
+        let data = serde_json::json!({
+            "device": self.known.slots.get(failed.slot),
+            "operation": if failed.reads { "read" } else { "write" },
+            "action": if failed.stops { "stop" } else { "report" },
+            "nospace": no_space,
+            "reason": if no_space { "No space left on device" } else { "Input/output error" },
+        });
+        self.event("BLOCK_IO_ERROR", Some(data));
     }
 
     fn taken(&mut self, slot: usize, count: usize) {

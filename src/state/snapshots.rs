@@ -165,7 +165,7 @@ mod tests {
         for copy in [&own, &other] {
             fs::write(copy, [1; 512]).unwrap();
         }
-        assert_eq!(copies(&inner, "1").unwrap(), [own.clone()]);
+        assert_eq!(copies(&inner, "1").unwrap(), std::slice::from_ref(&own));
         assert!(list(&inner).unwrap()[0].size > 512);
         let names: Vec<_> = list(&inner).unwrap().into_iter().map(|s| s.name).collect();
         assert_eq!(names, ["1", "before-test"]);

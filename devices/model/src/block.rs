@@ -6,6 +6,9 @@ use crate::{Cx, SlotId, State};
 /// Bytes that one job reads or writes at most: a device splits what is longer.
 pub const LONGEST_JOB: usize = 1 << 18;
 
+/// Jobs that a device has with a disk at once at most, with those that it has given up: [`Cx::jobs`] counts them.
+pub const MOST_JOBS: usize = 1024;
+
 /// Bytes in which a disk is counted: the place and the length of what is read and written are multiples of it.
 pub const SECTOR: u64 = 512;
 

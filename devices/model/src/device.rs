@@ -554,6 +554,7 @@ pub trait Fabric {
     fn give_back(&mut self, dev: DevId, slot: SlotId, characters: &[u8]);
     fn medium(&self, dev: DevId, slot: SlotId) -> Option<Medium>;
     fn submit(&mut self, dev: DevId, slot: SlotId, job: Job) -> JobId;
+    fn jobs(&self, dev: DevId, slot: SlotId) -> usize;
     fn request(&mut self, request: Request);
     fn advance(&mut self, ns: u64, pc: u64);
     fn deadline(&self) -> u64;
@@ -731,6 +732,11 @@ impl<'a> Cx<'a> {
     /// A job of a slot with nothing in it, or outside of the medium, fails.
     pub fn submit(&mut self, slot: SlotId, job: Job) -> JobId {
         self.fabric.submit(self.dev, slot, job)
+    }
+
+    /// How many jobs of a slot the device has not heard of. One that a guest can have make many leaves it at [`MOST_JOBS`](crate::MOST_JOBS).
+    pub fn jobs(&self, slot: SlotId) -> usize {
+        self.fabric.jobs(self.dev, slot)
     }
 
     /// Asks for a reset or power-off of the machine, which happens once the CPU's instruction is done.

@@ -27,7 +27,9 @@ mod stops;
 pub mod testing;
 pub mod tree;
 
-pub use block::{BlockFrontend, Failure, Job, JobId, LONGEST_JOB, Medium, Outcome, SECTOR, Tray};
+pub use block::{
+    BlockFrontend, Failure, Job, JobId, LONGEST_JOB, MOST_JOBS, Medium, Outcome, SECTOR, Tray,
+};
 pub use bus::{
     Addresses, BusKind, BusRules, Cycle, ISA_MEMORY, ISA_PORTS, On, Open, Space, SpaceRules,
     Transfer,

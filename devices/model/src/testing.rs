@@ -246,6 +246,9 @@ impl Fabric for Surroundings {
         self.jobs.push_back((slot, id, job));
         id
     }
+    fn jobs(&self, _: DevId, slot: SlotId) -> usize {
+        self.jobs.iter().filter(|(of, ..)| *of == slot).count()
+    }
     fn request(&mut self, request: Request) {
         self.requests.push(request);
         self.deadline = 0;

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use solderless_model::{
-    Cx, Failure, Job, JobId, LONGEST_JOB, Outcome, PropError, SECTOR, Slot, SlotId, SlotKind,
-    State, StateError,
+    Cx, Failure, Job, JobId, LONGEST_JOB, MOST_JOBS, Outcome, PropError, SECTOR, Slot, SlotId,
+    SlotKind, State, StateError,
 };
 
 use crate::device::{Function, Io, Names, properties};
@@ -251,8 +251,11 @@ impl Function for Blk {
         };
     }
 
+    /// A driver that resets the device and asks again has more done at once than its queues have places: it waits.
     fn notified(&mut self, io: &mut Io<'_, '_>, queue: usize) {
-        while let Some(chain) = io.take(queue) {
+        while io.cx.jobs(DRIVE) < MOST_JOBS
+            && let Some(chain) = io.take(queue)
+        {
             self.begin(io, queue, chain);
         }
     }
@@ -277,6 +280,32 @@ impl Function for Blk {
     }
 
     fn done(&mut self, io: &mut Io<'_, '_>, id: JobId, outcome: Outcome) {
+        let waited = io.cx.jobs(DRIVE) + 1 >= MOST_JOBS;
+        self.job_done(io, id, outcome);
+        for queue in (0..usize::from(self.props.num_queues)).filter(|_| waited) {
+            self.notified(io, queue);
+        }
+    }
+
+    fn medium_changed(&mut self, io: &mut Io<'_, '_>) {
+        io.config_changed();
+    }
+}
+
+impl Request {
+    /// How much the job under way does.
+    fn piece(&self) -> u64 {
+        match self.task {
+            Task::Flush => 0,
+            Task::Discard => self.left,
+            Task::Read | Task::Write | Task::Zero => self.left.min(LONGEST_JOB as u64),
+        }
+    }
+}
+
+impl Blk {
+    /// Goes on with the request whose job is done.
+    fn job_done(&mut self, io: &mut Io<'_, '_>, id: JobId, outcome: Outcome) {
         let place = self.requests.iter().position(|request| request.job == id);
         let Some(mut request) = place.and_then(|place| self.requests.remove(place)) else {
             return;
@@ -299,23 +328,6 @@ impl Function for Blk {
         self.go_on(io, request);
     }
 
-    fn medium_changed(&mut self, io: &mut Io<'_, '_>) {
-        io.config_changed();
-    }
-}
-
-impl Request {
-    /// How much the job under way does.
-    fn piece(&self) -> u64 {
-        match self.task {
-            Task::Flush => 0,
-            Task::Discard => self.left,
-            Task::Read | Task::Write | Task::Zero => self.left.min(LONGEST_JOB as u64),
-        }
-    }
-}
-
-impl Blk {
     /// Takes up a request.
     fn begin(&mut self, io: &mut Io<'_, '_>, queue: usize, chain: Chain) {
         let mut header = [0; HEADER as usize];

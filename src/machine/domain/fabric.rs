@@ -227,6 +227,11 @@ impl Fabric for Domain {
         self.make_job(self.board_slot(dev, slot), job)
     }
 
+    fn jobs(&self, dev: DevId, slot: SlotId) -> usize {
+        let drive = self.board_slot(dev, slot).and_then(|slot| self.drive(slot));
+        drive.map_or(0, |drive| drive.waiting())
+    }
+
     fn request(&mut self, request: Request) {
         // An end wins over a reset asked for in the same breath, and the first of two counts.
         if matches!(self.request, None | Some(Request::Reset)) {

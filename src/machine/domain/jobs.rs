@@ -10,7 +10,8 @@ use std::path::Path;
 
 use solderless_model::folder::FolderJob;
 use solderless_model::{
-    Bytes, Failure, Job, JobId, LONGEST_JOB, Medium, Outcome, SECTOR, State, StateError, Tray,
+    Bytes, Failure, Job, JobId, LONGEST_JOB, MOST_JOBS, Medium, Outcome, SECTOR, State, StateError,
+    Tray,
 };
 
 use super::Domain;
@@ -20,8 +21,6 @@ use crate::machine::{Consumer, JobDone};
 const JOB_NS: u64 = 100_000;
 /// Jobs of a slot with which a guest has to wait for the host: it makes them faster than a disk does them, if it gives up each.
 pub(super) const BUSY: usize = 128;
-/// Jobs that a slot has at once in what is restored: more than any device makes.
-const MOST_JOBS: usize = 1024;
 
 /// What a folder says of a job.
 pub type Answer = (JobId, Vec<u8>);
@@ -107,6 +106,18 @@ impl Piece {
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(self.data.0.len() as u64)
     }
+}
+
+/// What a disk could not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskFailed {
+    /// The slot of the board.
+    pub slot: usize,
+    pub failure: Failure,
+    /// It was to be read.
+    pub reads: bool,
+    /// The machine stands still; else the guest is told.
+    pub stops: bool,
 }
 
 /// What a stream says of a disk whose machine it is.
@@ -233,7 +244,6 @@ impl Drive {
     }
 
     /// How many jobs its device has not heard of yet.
-    #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
@@ -531,14 +541,19 @@ impl Domain {
         (drive.ticket == done.ticket).then_some((waiting, drive.disk.as_deref()))
     }
 
-    /// Whether the machine is to stand still because of what became of a job, which is then done again.
-    pub(in crate::machine) fn stops_for(&mut self, done: &JobDone) -> bool {
-        let (Err(failure), Some((waiting, Some(disk)))) = (&done.outcome, self.waiting_for(done))
-        else {
-            return false;
+    /// What could not be done, if somebody waits for it. Where the machine is to stand still for that, the job is done again then.
+    pub(in crate::machine) fn failed(&mut self, done: &JobDone) -> Option<DiskFailed> {
+        let Err(failure) = done.outcome else {
+            return None;
         };
-        waiting.again = disk.stops(*failure);
-        waiting.again
+        let (waiting, disk) = self.waiting_for(done)?;
+        waiting.again = disk.is_some_and(|disk| disk.stops(failure));
+        Some(DiskFailed {
+            slot: done.slot,
+            failure,
+            reads: matches!(waiting.job, Job::Read { .. }),
+            stops: waiting.again,
+        })
     }
 
     /// The outcome of a job has come.

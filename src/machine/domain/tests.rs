@@ -1,7 +1,6 @@
 //! What no device of this build needs, and a board may be promised.
 
 use std::cell::RefCell;
-use std::path::Path;
 use std::rc::Rc;
 
 use solderless_model::{
@@ -9,7 +8,7 @@ use solderless_model::{
     On, Open, Pin, PortId, Reader, Region, RegionId, SlotId, SlotKind, Space, State, Writer,
 };
 
-use super::jobs::{BUSY, Disk, GoesOn, Identity, Piece};
+use super::jobs::{BUSY, Disk, Identity};
 use super::{Domain, Fabric as _, Seating, SpaceId};
 use crate::machine::{Consumer, JobDone};
 use crate::plan::Window;
@@ -203,7 +202,10 @@ fn a_cpu_reaches_the_ports_of_its_own_bus() {
 
 /// A disk that does nothing before it is told to, and notes what it was given.
 #[derive(Default)]
-struct Slow(Rc<RefCell<Vec<(u64, JobId)>>>);
+struct Slow(Given);
+
+/// The tickets and numbers of jobs.
+type Given = Rc<RefCell<Vec<(u64, JobId)>>>;
 
 impl Disk for Slow {
     fn format(&self) -> String {
@@ -227,21 +229,6 @@ impl Disk for Slow {
     }
     fn may_have_changed(&self) -> bool {
         false
-    }
-    fn is_apart(&self) -> bool {
-        false
-    }
-    fn written(&self) -> Result<Vec<Piece>, String> {
-        Ok(Vec::new())
-    }
-    fn rewrite(&mut self, _: Vec<Piece>) -> Result<(), String> {
-        Ok(())
-    }
-    fn copy(&self, _: &Path, _: GoesOn<'_>) -> Result<(), String> {
-        Ok(())
-    }
-    fn bring_back(&mut self, _: &Path, _: GoesOn<'_>) -> Result<(), String> {
-        Ok(())
     }
 }
 
@@ -273,7 +260,7 @@ fn a_guest_that_asks_faster_than_a_disk_works_waits_for_it() {
     assert!(!domain.waits_for_disk());
 }
 
-fn with_slow() -> (Domain, Rc<RefCell<Vec<(u64, JobId)>>>) {
+fn with_slow() -> (Domain, Given) {
     let mut domain = Domain::new(0);
     let dev = domain.add(toy(0), seating("toy", None, Vec::new(), 0));
     let (slot, kind) = (SlotId(0), SlotKind::Block);
@@ -341,11 +328,11 @@ fn what_came_behind_a_job_that_is_tried_again_is_done_behind_it_again() {
     };
     let full = |id| done(1, id, Err(Failure::NoSpace));
     domain.job_done(done(1, ids[0], Ok(Vec::new())));
-    assert!(domain.stops_for(&full(ids[1])));
+    assert!(domain.failed(&full(ids[1])).unwrap().stops);
     domain.try_again();
     assert_eq!(given.borrow()[3..], [(2, ids[1]), (2, ids[2])]);
     // What was said before is of no account any more.
-    assert!(!domain.stops_for(&full(ids[2])));
+    assert_eq!(domain.failed(&full(ids[2])), None);
     domain.job_done(done(1, ids[2], Ok(Vec::new())));
     domain.run_timers();
     assert_eq!(domain.drive(0).unwrap().waiting(), 2);

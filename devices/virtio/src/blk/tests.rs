@@ -368,3 +368,26 @@ fn rings_that_lie_do_no_harm() {
     lies(|| disk(BlkProps::default()));
     lies(|| disk(packed()));
 }
+
+#[test]
+fn a_driver_that_asks_and_resets_without_end_waits_for_the_disk() {
+    let mut b = disk(BlkProps::default());
+    let features = offered(&mut b);
+    let mut driver = None;
+    for _ in 0..12 {
+        let driver = driver.insert(set_up(&mut b, features, 256).remove(0));
+        header(&b, T_FLUSH, 0);
+        for _ in 0..100 {
+            driver.offer(&ram(&b), &[(HEAD, 16, false), (STATUS, 1, true)]);
+        }
+        driver.notify(&mut b);
+        assert!(b.around.jobs.len() <= MOST_JOBS);
+    }
+    assert_eq!(b.around.jobs.len(), MOST_JOBS);
+    b.finish_jobs();
+    // Nothing of what the last one asked for is left out.
+    let mut driver = driver.expect("one");
+    for n in 0..100 {
+        assert!(driver.given(&ram(&b), 2).is_some(), "{n}");
+    }
+}
