@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod acpi;
 pub mod backend;
 pub mod board;
 pub mod cli;

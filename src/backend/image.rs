@@ -9,6 +9,10 @@ use crate::visible::shown;
 /// The content of a memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Image {
+    /// Nothing: the memory is blank, or not there.
+    Null,
+    /// The ACPI tables of the board, as files for its firmware.
+    Acpi,
     /// A file's.
     File(PathBuf),
     /// A file's, which has what the guest writes.
@@ -20,6 +24,8 @@ pub enum Image {
 impl fmt::Display for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Null => f.write_str("null"),
+            Self::Acpi => f.write_str("acpi"),
             Self::File(path) => write!(f, "file:{}", shown(path)),
             Self::Written(path) => write!(f, "file:{},write", shown(path)),
             Self::Rom(name) => write!(f, "rom:{name}"),
@@ -29,6 +35,22 @@ impl fmt::Display for Image {
 
 /// How they are written.
 pub(super) const FORMS: &[Form<Image>] = &[
+    Form {
+        name: "acpi",
+        args: "",
+        about: "the board's ACPI tables, as files for its firmware",
+        example: "--backend acpi=acpi",
+        options: Vec::new,
+        parse: |_| Ok(Image::Acpi),
+    },
+    Form {
+        name: "null",
+        args: "",
+        about: "nothing: the memory is blank, or an option ROM is not there",
+        example: "--backend vgabios=null",
+        options: Vec::new,
+        parse: |_| Ok(Image::Null),
+    },
     Form {
         name: "file",
         args: ":PATH[,write]",

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod acpi;
 mod backends;
 mod boards;
 mod check;
@@ -65,6 +66,8 @@ enum Command {
     Graph(Late<graph::Args>),
     /// Print the device tree of a board: its devices as a guest is told of them
     Dtb(Late<dtb::Args>),
+    /// Print the ACPI tables of a board, as a guest gets them
+    Acpi(Late<acpi::Args>),
     /// Print a board with all that it extends and all settings as one file
     Show(Late<show::Args>),
     /// Print a value of a board and everything that had a say in it, the strongest last
@@ -158,6 +161,7 @@ impl Cli {
             Command::Check(args) => check::run(&args.0),
             Command::Graph(args) => graph::run(&args.0),
             Command::Dtb(args) => dtb::run(&args.0),
+            Command::Acpi(args) => acpi::run(&args.0),
             Command::Show(args) => show::run(&args.0),
             Command::Explain(args) => explain::run(&args.0),
             Command::Diff(args) => diff::run(&args.0),

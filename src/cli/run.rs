@@ -13,6 +13,7 @@ use object::ReadCache;
 use solderless_model::{Engine, Interface, RegionKind, SlotKind};
 
 use super::{Restored, Unbuildable};
+use crate::acpi;
 use crate::backend::{self, Backend, Block, Chardev, ExitOn, Forgotten, Image, LOST, Outside, To};
 use crate::compose::{self, Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
@@ -1026,6 +1027,8 @@ fn most(plan: &Plan, slot: usize) -> u64 {
 /// The content of the memory whose slot this is.
 fn content(image: &Image, plan: &Plan, slot: usize) -> Result<Vec<u8>> {
     match image {
+        Image::Null => Ok(Vec::new()),
+        Image::Acpi => Ok(acpi::files(plan)),
         Image::File(path) | Image::Written(path) => {
             let of = format!("{} for the slot {}", shown(path), plan.slots[slot].name);
             files::read(path, most(plan, slot)).with_context(|| format!("cannot read {of}"))
@@ -1066,7 +1069,7 @@ fn kernel(args: &Args, plan: &Plan, deterministic: bool) -> Result<Option<Kernel
     let boot = boot(plan, "--kernel")?;
     let memory = machine::main_memory(plan, boot);
     let initrd = args.initrd.as_deref();
-    let initrd = initrd.map(|path| read(path, memory.low)).transpose()?;
+    let initrd = initrd.map(|path| read(path, memory.size())).transpose()?;
     let open = |path: &PathBuf| {
         kernel_image(path, boot).with_context(|| format!("cannot read {}", shown(path)))
     };

@@ -162,7 +162,7 @@ impl Loaded {
             Backend::Image(Image::File(path)) => {
                 Ok(Backend::Image(Image::File(self.file(&path, at)?)))
             }
-            Backend::Image(Image::Rom(_))
+            Backend::Image(Image::Null | Image::Acpi | Image::Rom(_))
             | Backend::Chardev(Chardev::Null | Chardev::Stdio)
             | Backend::Netdev(Netdev::Null)
             | Backend::Block(Block::Null | Block::Memory(_))

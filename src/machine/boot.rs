@@ -10,6 +10,7 @@ use solderless_model::{
     BusError, Cpu, Describe, Describer, Persist, Reader, Space, State, StateError, Type, Writer,
 };
 
+use crate::acpi;
 use crate::plan::{Boot, Bus, Plan, Window};
 use crate::registry;
 use crate::tree::{self, Chosen};
@@ -160,8 +161,35 @@ pub fn main_memory(plan: &Plan, boot: &Boot) -> Memory {
         ..Memory::default()
     };
     memory.low = memory.reach(memory.start, 0).min(boot.low_memory);
-    memory.remedy = (memory.low == size && memory.low < boot.low_memory).then_some(remedy);
+    if boot.protocol.takes_pieces() {
+        memory.more = more(&memory, boot.low_memory);
+    }
+    // What is for the kernel ends with the memory, and could be more.
+    let last = memory.pieces().next_back().unwrap_or((memory.start, 0));
+    let shown = last.0 - memory.start + last.1;
+    memory.remedy = (shown == size && shown < boot.low_memory).then_some(remedy);
     memory
+}
+
+/// What follows the first piece of a memory, up to `limit` bytes behind its start.
+fn more(memory: &Memory, limit: u64) -> Vec<(u64, u64)> {
+    let end = memory.start.saturating_add(limit);
+    let mut next = memory.start + memory.low;
+    let mut windows = memory.windows.clone();
+    windows.sort_unstable();
+    let mut more: Vec<(u64, u64)> = Vec::new();
+    for (at, size, _) in windows {
+        let (from, to) = (at.max(next), at.saturating_add(size).min(end));
+        if from >= to {
+            continue;
+        }
+        match more.last_mut() {
+            Some((start, len)) if *start + *len == from => *len = to - *start,
+            _ => more.push((from, to - from)),
+        }
+        next = to;
+    }
+    more
 }
 
 /// What a CPU sees on the system bus's memory space: windows, each with the index of its device.
@@ -202,6 +230,9 @@ fn pieces<'w>(window: &Window, above: impl Iterator<Item = &'w Window>) -> Vec<(
         .collect()
 }
 
+/// Makes ACPI tables that lie at an address.
+type Tables<'a> = dyn Fn(u32) -> Vec<u8> + 'a;
+
 impl Kernel {
     /// Lays out a kernel for a board.
     ///
@@ -215,7 +246,9 @@ impl Kernel {
         let (architecture, cpu) = cpu(plan, boot);
         let memory = main_memory(plan, boot);
         let tree = |chosen: &Chosen| tree::blob(plan, Some(chosen));
-        Self::lay_out(files, boot, &memory, architecture, cpu, &tree)
+        let tables = |at| acpi::memory(plan, at);
+        let acpi: Option<&Tables> = acpi::known(plan).then_some(&tables);
+        Self::lay_out(files, boot, &memory, architecture, cpu, &tree, acpi)
     }
 
     fn lay_out<'a>(
@@ -225,6 +258,7 @@ impl Kernel {
         architecture: &dyn Architecture,
         cpu: Cpu,
         tree: &dyn Fn(&Chosen) -> Vec<u8>,
+        acpi: Option<&Tables>,
     ) -> Result<Self, BootError> {
         let protocol = boot.protocol;
         if !protocol.hands_over() && (files.initrd.is_some() || !files.append.is_empty()) {
@@ -276,6 +310,7 @@ impl Kernel {
             reserved: Vec::new(),
         };
         let takes_tree = protocol.takes_tree();
+        let acpi = acpi.filter(|_| protocol.takes_acpi());
         let layout = protocol.lay_out(&Start {
             name: files.name,
             program: program.program(),
@@ -288,6 +323,7 @@ impl Kernel {
             big_endian: cpu.big_endian,
             bits: cpu.bits,
             tree: takes_tree.then(|| tree(&chosen).len() as u64),
+            acpi: acpi.map(|tables| tables(0).len() as u64),
         })?;
         // Only now is it known that the sizes in the files are sane.
         let mut segments = Segments::default();
@@ -297,6 +333,9 @@ impl Kernel {
             }
         }
         let mut loads = layout.loads;
+        if let Some((at, tables)) = layout.acpi.zip(acpi) {
+            loads.push((at.into(), tables(at)));
+        }
         let mut environment = layout.arguments;
         if let Some(at) = layout.tree {
             if let (Some((_, size)), Some(place)) = (chosen.initrd, layout.initrd) {
@@ -606,6 +645,7 @@ mod tests {
         Memory {
             start: 0,
             low: 16 << 20,
+            more: Vec::new(),
             windows: vec![(0, 16 << 20, 0)],
             remedy: Some("--ram".to_owned()),
             others: vec![(0x1e00_0000, 0x1e3f_ffff, "`flash`".to_owned())],
@@ -689,7 +729,7 @@ mod tests {
             bits,
             big_endian: false,
         };
-        Kernel::lay_out(files, &boot, &memory(), &Toy, cpu, &|_| Vec::new()).map_err(|e| e.0)
+        Kernel::lay_out(files, &boot, &memory(), &Toy, cpu, &|_| Vec::new(), None).map_err(|e| e.0)
     }
 
     fn written(kernel: &Kernel, protocol: &dyn Protocol) -> Vec<(u64, Vec<u8>)> {

@@ -15,8 +15,8 @@ mod watch;
 use solderless_model::boot::Protocol;
 use solderless_model::memory::PAGE;
 use solderless_model::{
-    BusError, DevId, Device, Engine, Fabric, Medium, NEWEST, Pin, Processor, Request, SlotId,
-    SlotKind, Stop, Stops, Tray, Wires,
+    BusError, DevId, Device, Engine, Fabric, Medium, NEWEST, Picture, Pin, Processor, Request,
+    SlotId, SlotKind, Stop, Stops, Tray, Wires,
 };
 
 pub use boot::{Firmware, Kernel, KernelFiles, firmware_image, main_memory};
@@ -406,6 +406,13 @@ impl Machine {
     pub fn device(&mut self, name: &str) -> Option<&mut (dyn Device + 'static)> {
         let index = self.names.iter().position(|n| n == name)?;
         self.domain.device(DevId(index as u32))
+    }
+
+    /// What the first device that has a screen shows.
+    pub fn screen(&mut self) -> Option<Picture> {
+        let all = 0..self.names.len();
+        all.into_iter()
+            .find_map(|index| self.domain.device(DevId(index as u32))?.screen())
     }
 
     /// The first CPU.

@@ -13,7 +13,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
 /// Commands that CI runs itself, or that the machine's owner runs.
 const ELSEWHERE: &[&str] = &[
     "cargo run --release -- run malta",
-    "sudo apt-get install -y qemu-system-mips qemu-system-x86 gcc-mips-linux-gnu gcc-mipsel-linux-gnu libc6-dev-mipsel-cross make gdb-multiarch e2fsprogs qemu-utils binutils-riscv64-linux-gnu gcc-riscv64-linux-gnu qemu-system-misc && cargo test --workspace",
+    "sudo apt-get install -y qemu-system-mips qemu-system-x86 acpica-tools gcc-mips-linux-gnu gcc-mipsel-linux-gnu libc6-dev-mipsel-cross make gdb-multiarch e2fsprogs qemu-utils binutils-riscv64-linux-gnu gcc-riscv64-linux-gnu qemu-system-misc && cargo test --workspace",
 ];
 
 /// What `vmlinuz-*` in a document stands for.

@@ -7,6 +7,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use solderless_model::acpi::{Node, Power};
 use solderless_model::pci::{self, PciConfig, PciFunction, PciId};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Pin, Pins,
@@ -142,6 +143,8 @@ const OVERRIDE_NS: u64 = 4_000_000_000;
 const APM_ACPI_ENABLE: u8 = 0xf1;
 const APM_ACPI_DISABLE: u8 = 0xf0;
 
+/// Where a PC's firmware puts the power management registers, once it has found tables that say so.
+const FIRMWARE_BASE: u16 = 0x600;
 const APM_BASE: u64 = 0xb2;
 const PCI_HOTPLUG_BASE: u64 = 0xae00;
 /// The PCI hotplug registers of the root bus alone, and what those of the buses behind bridges add.
@@ -296,6 +299,19 @@ impl Model for Piix4Pm {
             ));
         }
         Ok(connections(props)
+            .acpi(Node::Power(Power {
+                events: FIRMWARE_BASE,
+                control: FIRMWARE_BASE + 4,
+                timer: FIRMWARE_BASE + 8,
+                gpe0: GPE_BASE as u16,
+                gpe0_size: 4,
+                command: APM_BASE as u16,
+                enable: APM_ACPI_ENABLE,
+                disable: APM_ACPI_DISABLE,
+                sci: SCI,
+                off: 0,
+                hibernate: (props.disable_s4 == 0).then_some(props.s4_val),
+            }))
             .part::<PciHotplug>(
                 &[
                     ("acpi-pci-hotplug-with-bridge-support", false),

@@ -230,7 +230,7 @@ impl Model for I8257 {
     type Props = I8257Props;
 
     fn interface(props: &Self::Props) -> Result<Interface, PropError> {
-        Ok(connections(props))
+        Ok(connections(props).said("DMA", "PNP0200", &[]))
     }
 
     fn build(_: Self::Props, _: Wires<'_>) -> Result<Self, BuildError> {

@@ -7,6 +7,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use solderless_model::acpi::{Node, Said};
 use solderless_model::{
     Access, Ask, BuildError, BusError, BusKind, Cx, Device, Interface, Keys, Model, Pins,
     Placement, PropError, Question, Ranges, Region, Request, State, StateError, Wires, connections,
@@ -128,7 +129,19 @@ impl Model for I8042 {
     type Props = I8042Props;
 
     fn interface(props: &I8042Props) -> Result<Interface, PropError> {
-        Ok(connections(props))
+        let keyboard = Said {
+            name: "KBD",
+            hid: "PNP0303",
+            regions: true,
+            outputs: &[KBD_IRQ],
+        };
+        let mouse = Said {
+            name: "MOU",
+            hid: "PNP0F13",
+            regions: false,
+            outputs: &[MOUSE_IRQ],
+        };
+        Ok(connections(props).acpi(Node::Devices(vec![keyboard, mouse])))
     }
 
     fn build(_: I8042Props, _: Wires<'_>) -> Result<Self, BuildError> {

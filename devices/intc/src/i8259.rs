@@ -6,6 +6,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use solderless_model::acpi::{Node, Said};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Device, Fitted, Interface, Model, Part, Pin, Pins,
     Placement, PropError, Ranges, Region, State, StateError, Wires, connections,
@@ -288,7 +289,14 @@ impl Model for I8259 {
     type Props = I8259Props;
 
     fn interface(props: &Self::Props) -> Result<Interface, PropError> {
-        Ok(connections(props).part::<Elcr>(&[("elcr", false)], props.elcr))
+        let said = Said {
+            name: "PIC",
+            hid: "PNP0000",
+            regions: true,
+            outputs: &[],
+        };
+        let connections = connections(props).acpi(Node::Interrupts(said));
+        Ok(connections.part::<Elcr>(&[("elcr", false)], props.elcr))
     }
 
     fn build(_: Self::Props, wires: Wires<'_>) -> Result<Self, BuildError> {

@@ -67,6 +67,14 @@ pub trait Protocol: Sync {
     fn takes_raw(&self) -> bool {
         false
     }
+    /// Whether the board's ACPI tables are handed over; it then says itself where they lie.
+    fn takes_acpi(&self) -> bool {
+        false
+    }
+    /// Whether a kernel is told of memory in several pieces, and may lie in any of them.
+    fn takes_pieces(&self) -> bool {
+        false
+    }
     /// Where a segment of an ELF file lies in physical memory, by its `p_vaddr` and `p_paddr`.
     fn physical(&self, virtual_address: u64, physical_address: u64) -> u64 {
         let _ = virtual_address;
@@ -142,8 +150,8 @@ pub struct Start<'a> {
     pub memory: &'a Memory,
     /// `console` of `[boot]`: physical address of a 16550's registers, one byte apart.
     pub console: Option<u64>,
-    /// `setup` of `[boot]`: physical addresses and 32-bit words (byte lanes, lowest address first) that firmware would have
-    /// written.
+    /// `setup` of `[boot]`: physical addresses, or ports, and 32-bit words (byte lanes, lowest address first) that firmware would
+    /// have written.
     pub setup: &'a [(u64, u32)],
     /// The CPU's byte order.
     pub big_endian: bool,
@@ -151,6 +159,8 @@ pub struct Start<'a> {
     pub bits: u8,
     /// The size of the board's device tree, if the protocol takes one.
     pub tree: Option<u64>,
+    /// The size of the board's ACPI tables, if the protocol takes them and the board has some.
+    pub acpi: Option<u64>,
 }
 
 impl Start<'_> {
@@ -205,6 +215,8 @@ pub struct Layout {
     pub tree: Option<u64>,
     /// Memory that a kernel leaves alone, which the device tree tells it: physical addresses and sizes.
     pub reserved: Vec<(u64, u64)>,
+    /// Where the ACPI tables go, the first of them the RSDP.
+    pub acpi: Option<u32>,
     /// The physical address and the texts of a block that [`Protocol::arguments`] makes anew at every reset.
     pub arguments: Option<(u32, Vec<String>)>,
 }
@@ -216,6 +228,8 @@ pub struct Memory {
     pub start: u64,
     /// How much follows in one piece, and is for the kernel.
     pub low: u64,
+    /// Further pieces for the kernel, if its protocol tells of several: addresses and sizes, in order.
+    pub more: Vec<(u64, u64)>,
     /// Where the CPU sees it: physical address, size, and the offset in the memory.
     pub windows: Vec<(u64, u64, u64)>,
     /// How whoever runs the board gives it more in one piece, where that can be.
@@ -242,16 +256,30 @@ impl Memory {
         len
     }
 
+    /// The pieces that are for the kernel: addresses and sizes, in order.
+    pub fn pieces(&self) -> impl DoubleEndedIterator<Item = (u64, u64)> {
+        let first = (self.start, self.low);
+        std::iter::once(first).chain(self.more.iter().copied())
+    }
+
+    /// How much is for the kernel.
+    pub fn size(&self) -> u64 {
+        self.pieces().map(|(_, size)| size).sum()
+    }
+
     /// Refuses a piece of a kernel that does not lie in it.
     ///
     /// # Errors
     /// Where it should lie and what is there.
     pub fn hold(&self, at: u64, size: u64) -> Result<(), BootError> {
         let end = at.saturating_add(size);
-        if at >= self.start && end <= self.start + self.low {
+        let holds = |(start, len): (u64, u64)| at >= start && end <= start + len;
+        if self.pieces().any(holds) {
             return Ok(());
         }
-        let has = format!("{} from {:#x} on", Size(self.low), self.start);
+        let pieces = self.pieces();
+        let has = pieces.map(|(start, len)| format!("{} from {start:#x} on", Size(len)));
+        let has = has.collect::<Vec<_>>().join(" and ");
         let others = self.others.iter();
         let there = others.filter(|(first, last, _)| *first < end && at <= *last);
         if let Some((first, _, what)) = there.min_by_key(|(first, ..)| *first) {
@@ -261,22 +289,35 @@ impl Memory {
             ));
         }
         // What ends the memory leaves no room for more.
-        let behind = self.start + self.low;
+        let below = self.pieces().rfind(|(start, _)| *start <= at);
+        let Some((start, len)) = below else {
+            return BootError::refuse(format!(
+                "the kernel needs memory at {at:#x}, but the board has {has}"
+            ));
+        };
+        let behind = start + len;
         let next = self.others.iter().find(|(first, ..)| *first == behind);
         let next = next.map(|(.., what)| format!(", and at {behind:#x} is {what}"));
-        BootError::refuse(match at < self.start {
-            true => format!("the kernel needs memory at {at:#x}, but the board has {has}"),
-            false => format!(
-                "the kernel needs memory up to {end:#x}, but the board has {has}{}",
-                next.unwrap_or_else(|| self.remedy())
-            ),
-        })
+        BootError::refuse(format!(
+            "the kernel needs memory up to {end:#x}, but the board has {has}{}",
+            next.unwrap_or_else(|| self.remedy())
+        ))
     }
 
-    fn remedy(&self) -> String {
+    /// How whoever runs the board gives it more, as the end of a sentence.
+    pub fn remedy(&self) -> String {
         match &self.remedy {
             Some(option) => format!(" (give it more with {option})"),
             None => String::new(),
         }
     }
+}
+
+/// The bytes of a random seed, which [`Protocol::arguments`] gets as hexadecimal digits.
+pub fn seed_bytes(seed: &str) -> Vec<u8> {
+    let digit = |digit: &u8| (*digit as char).to_digit(16).unwrap_or(0) as u8;
+    let pairs = seed.as_bytes().chunks(2);
+    pairs
+        .map(|pair| pair.iter().fold(0, |byte, d| byte << 4 | digit(d)))
+        .collect()
 }

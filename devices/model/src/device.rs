@@ -243,6 +243,11 @@ pub trait Device: Persist {
         let _ = (cx, port);
     }
 
+    /// What it shows on its screen now, if it has one.
+    fn screen(&self) -> Option<Picture> {
+        None
+    }
+
     /// Its face as a CPU.
     fn processor(&mut self) -> Option<&mut dyn Processor> {
         None
@@ -257,6 +262,17 @@ pub trait Device: Persist {
         let _ = cx;
         Ok(())
     }
+}
+
+/// What is on a screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Pixels of a line.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// Red, green and blue of each pixel, from the top left on.
+    pub rgb: Vec<u8>,
 }
 
 /// Memory behind a region, and what may be done to it without asking the device.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{BusKind, Part, Parts, Space, tree};
+use crate::{BusKind, Part, Parts, Space, acpi, tree};
 
 macro_rules! index {
     ($(#[doc = $doc:literal] $name:ident($ty:ty);)*) => {$(
@@ -401,6 +401,9 @@ pub struct Interface {
     /// What a device tree says of it, if that says anything.
     #[serde(skip)]
     pub tree: Option<tree::Node>,
+    /// What ACPI's tables say of it, if they say anything.
+    #[serde(skip)]
+    pub acpi: Option<acpi::Node>,
 }
 
 impl Interface {
@@ -436,6 +439,27 @@ impl Interface {
             tree: Some(node),
             ..self
         }
+    }
+
+    /// ACPI's tables know it.
+    #[must_use]
+    pub fn acpi(self, node: acpi::Node) -> Self {
+        Self {
+            acpi: Some(node),
+            ..self
+        }
+    }
+
+    /// ACPI's tables know it as one device, with its regions and these interrupts.
+    #[must_use]
+    pub fn said(self, name: &'static str, hid: &'static str, outputs: &'static [Pin]) -> Self {
+        let said = acpi::Said {
+            name,
+            hid,
+            regions: true,
+            outputs,
+        };
+        self.acpi(acpi::Node::Devices(vec![said]))
     }
 
     /// The region with this number, if these properties have it.

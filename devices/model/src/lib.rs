@@ -9,6 +9,7 @@
 
 extern crate self as solderless_model;
 
+pub mod acpi;
 mod block;
 pub mod boot;
 mod bus;
@@ -41,7 +42,7 @@ pub use describe::{
 pub use device::{
     Access, Backing, BuildError, BusError, CharFrontend, Cx, DevId, Device, Disassembled,
     END_OF_TIME, Fabric, I2c, I2cTarget, Ide, IdeDevice, IdeSignals, Keys, Model, NetFrontend,
-    Page, Processor, Request, Stop, Translation, Wires, lanes, merge,
+    Page, Picture, Processor, Request, Stop, Translation, Wires, lanes, merge,
 };
 pub use engine::{Engine, EngineInfo, Taken, Tier};
 pub use interface::{

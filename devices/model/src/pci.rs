@@ -42,7 +42,7 @@ pub fn config_write(
 ) {
     let config = function.config();
     config.write(offset, size, value);
-    if offset < 0x28 {
+    if offset < 0x28 || offset & !3 == ROM_BASE {
         config.apply_bars(cx);
     }
     function.config_written(cx, offset, size);
@@ -87,7 +87,13 @@ pub struct PciConfig {
     clearable: [u8; 256],
     #[state(skip = "fixed by the type")]
     bars: [Option<Bar>; 6],
+    #[state(skip = "fixed by the type")]
+    rom: Option<Bar>,
 }
+
+/// The expansion ROM's base address register, and the bit of it that enables the ROM.
+const ROM_BASE: u8 = 0x30;
+const ROM_ENABLE: u32 = 1 << 0;
 
 impl PciConfig {
     /// A type 0 header: command (I/O, memory, master, SERR#, INTx disable), cache line size and interrupt line can be
@@ -100,6 +106,7 @@ impl PciConfig {
             writable: zero,
             clearable: zero,
             bars: [None; 6],
+            rom: None,
         };
         for (offset, size, value) in [
             (0x00, 2, u32::from(id.vendor)),
@@ -154,6 +161,18 @@ impl PciConfig {
         });
         self.initial(offset, 4, flags)
             .writable(offset, 4, !(size.wrapping_sub(1) | low))
+    }
+
+    /// The expansion ROM's base address register shows a region of the device, of a power of two of at least 2 KiB.
+    #[must_use]
+    pub fn rom(mut self, size: u32, region: RegionId) -> Self {
+        self.rom = Some(Bar {
+            space: Space::Memory,
+            size,
+            region,
+        });
+        let mask = !(size.wrapping_sub(1) | 0x7ff) | ROM_ENABLE;
+        self.writable(ROM_BASE, 4, mask)
     }
 
     /// Back to the values after reset. Call [`PciConfig::apply_bars`] afterwards.
@@ -219,6 +238,15 @@ impl PciConfig {
                     Some(at) => cx.map(bar.region, at, u64::from(bar.size), 0),
                     None => cx.unmap(bar.region),
                 }
+            }
+        }
+        if let Some(rom) = &self.rom {
+            let register = self.get(ROM_BASE, 4);
+            let base = register & !(rom.size.wrapping_sub(1));
+            let on = register & ROM_ENABLE != 0 && self.command() & COMMAND_MEMORY != 0;
+            match on && base != 0 {
+                true => cx.map(rom.region, base.into(), rom.size.into(), 0),
+                false => cx.unmap(rom.region),
             }
         }
     }

@@ -7,6 +7,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use solderless_model::acpi::Node;
 use solderless_model::memory::Ram;
 use solderless_model::pci::{PciConfig, PciId, STATUS};
 use solderless_model::{
@@ -123,7 +124,7 @@ impl Model for I440Fx {
     type Props = I440FxProps;
 
     fn interface(props: &I440FxProps) -> Result<Interface, PropError> {
-        Ok(connections(props))
+        Ok(connections(props).acpi(Node::PciHost(PCI)))
     }
 
     fn build(_: I440FxProps, _: Wires<'_>) -> Result<Self, BuildError> {

@@ -11,6 +11,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use solderless_model::acpi::{Node, Router};
 use solderless_model::pci::{PciConfig, PciFunction, PciId, STATUS};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Cycle, Device, ISA_MEMORY, ISA_PORTS, Interface,
@@ -115,7 +116,14 @@ impl<const CHIP: u8> Model for PiixIsa<CHIP> {
     type Props = Piix4IsaProps;
 
     fn interface(_: &Piix4IsaProps) -> Result<Interface, PropError> {
-        Ok(connections(CHIP))
+        Ok(connections(CHIP).acpi(Node::Router(Router {
+            port: ISA,
+            input: PIRQ,
+            register: PIRQRC,
+            count: PIRQ_COUNT,
+            choices: ROUTABLE,
+            reset: (0xcf9, RC_SYSTEM_RESET | RC_RESET_CPU),
+        })))
     }
 
     fn build(_: Piix4IsaProps, _: Wires<'_>) -> Result<Self, BuildError> {

@@ -1,13 +1,14 @@
 //! QEMU's firmware configuration device: what firmware asks a virtual machine about itself, by ports and by DMA.
 //!
 //! QEMU, docs/specs/fw_cfg.rst. The items are the signature, the interface's version, the memory's size, the number of CPUs, and files:
-//! `etc/e820` with the map of main memory. Items cannot be written.
+//! `etc/e820` with the map of main memory, and those of the image in its slot, which is a row of files: name (56 bytes, filled up with
+//! zeros), size (4 bytes, the lowest first) and content of each. Items cannot be written.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::{
     Access, BuildError, BusError, BusKind, Cx, Device, Interface, Model, PropError, Ranges, Region,
-    Size, State, StateError, Wires, connections,
+    Size, Slot, SlotKind, State, StateError, Wires, connections,
 };
 
 connections! {
@@ -16,6 +17,7 @@ connections! {
     region DMA = Region::ports("dma", 8)
         .max_width(4)
         .placed(solderless_model::Placement::Board(4)), if dma;
+    slot FILES = Slot::new("files", SlotKind::Image);
 }
 
 /// Properties of `fw_cfg_io`.
@@ -76,7 +78,11 @@ pub struct FwCfg {
     offset: u32,
     /// The upper half of the address of a DMA request.
     dma_high: u32,
+    /// The image in the slot.
+    files: Vec<u8>,
     #[state(skip = "properties")]
+    props: FwCfgProps,
+    #[state(skip = "derived of properties and files")]
     items: Vec<(u16, Vec<u8>)>,
 }
 
@@ -92,21 +98,47 @@ impl Model for FwCfg {
         Ok(connections(props.dma_enabled))
     }
 
-    fn build(props: FwCfgProps, _: Wires<'_>) -> Result<Self, BuildError> {
+    fn build(props: FwCfgProps, wires: Wires<'_>) -> Result<Self, BuildError> {
+        let image = wires.image(FILES).unwrap_or_default();
+        let broken = || BuildError("the image is no row of files".to_owned());
+        let files = files(image).ok_or_else(broken)?;
         Ok(Self {
             key: 0,
             offset: 0,
             dma_high: 0,
-            items: items(&props),
+            items: items(&props, files),
+            files: image.to_vec(),
+            props,
         })
     }
 }
 
+/// Bytes of a file's name.
+const NAME: usize = 56;
+
+/// The files of an image: their names and contents.
+fn files(mut image: &[u8]) -> Option<Vec<(&str, &[u8])>> {
+    let mut files = Vec::new();
+    while !image.is_empty() {
+        let (name, rest) = image.split_at_checked(NAME)?;
+        let (size, rest) = rest.split_at_checked(4)?;
+        let size = u32::from_le_bytes(size.try_into().ok()?) as usize;
+        let (content, rest) = rest.split_at_checked(size)?;
+        let name = std::str::from_utf8(name).ok()?;
+        files.push((name.trim_end_matches('\0'), content));
+        image = rest;
+    }
+    Some(files)
+}
+
 /// All items.
-fn items(props: &FwCfgProps) -> Vec<(u16, Vec<u8>)> {
+fn items(props: &FwCfgProps, more: Vec<(&str, &[u8])>) -> Vec<(u16, Vec<u8>)> {
     let id = 1 | u32::from(props.dma_enabled) << 1;
     let cpus = u16::from(props.cpus).to_le_bytes().to_vec();
-    let files = [("etc/e820", e820(props))];
+    let mut files = vec![("etc/e820", e820(props))];
+    // The directory counts them with 16 bits.
+    let more = more.into_iter().take(1000);
+    files.extend(more.map(|(name, content)| (name, content.to_vec())));
     let mut directory = (files.len() as u32).to_be_bytes().to_vec();
     let mut items = vec![
         (key::SIGNATURE, b"QEMU".to_vec()),
@@ -119,7 +151,7 @@ fn items(props: &FwCfgProps) -> Vec<(u16, Vec<u8>)> {
         directory.extend((content.len() as u32).to_be_bytes());
         directory.extend(select.to_be_bytes());
         directory.extend([0, 0]);
-        let mut padded = [0; 56];
+        let mut padded = [0; NAME];
         let places = padded.iter_mut().zip(name.bytes());
         places.for_each(|(to, from)| *to = from);
         directory.extend(padded);
@@ -180,6 +212,9 @@ impl Device for FwCfg {
     }
 
     fn restored(&mut self, _: &mut Cx<'_>) -> Result<(), StateError> {
+        let files = files(&self.files);
+        let files = files.ok_or_else(|| StateError::new("files: no row of files"))?;
+        self.items = items(&self.props, files);
         Ok(())
     }
 }

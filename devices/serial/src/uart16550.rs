@@ -516,7 +516,8 @@ impl Model for IsaSerial {
     type Props = IsaSerialProps;
 
     fn interface(_: &IsaSerialProps) -> Result<Interface, PropError> {
-        Ok(connections((BusKind::Isa, Region::ports("ports", 8))))
+        let connections = connections((BusKind::Isa, Region::ports("ports", 8)));
+        Ok(connections.said("COM", "PNP0501", &[INTR]))
     }
 
     fn build(props: IsaSerialProps, _: Wires<'_>) -> Result<Self, BuildError> {

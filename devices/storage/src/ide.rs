@@ -1,5 +1,5 @@
-//! Function 1 of the PIIX4: the two-channel IDE controller (Intel 82371AB datasheet, 290562, chapter 5; bus master:
-//! Programming Interface for Bus Master IDE Controller, revision 1.0).
+//! Function 1 of the PIIX3 and PIIX4: the two-channel IDE controller (Intel 82371FB/82371SB datasheet, 290550, chapter 2; Intel 82371AB
+//! datasheet, 290562, chapter 5; bus master: Programming Interface for Bus Master IDE Controller, revision 1.0). A PIIX3 has no Ultra DMA.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,7 @@ const BMIS_CLEAR: u32 = 0x06 << 16;
 const BMIS_KEPT: u32 = 0x60 << 16;
 const BMIDTP_KEPT: u32 = !3;
 
-/// A `piix4-ide` has no properties.
+/// A `piix3-ide` or `piix4-ide` has no properties.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, Ranges)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct IdeProps {}
@@ -183,16 +183,27 @@ impl Channel {
 
 /// The device.
 #[derive(Debug, State)]
-pub struct Piix4Ide {
+pub struct PiixIde<const CHIP: u8> {
     config: PciConfig,
     channels: [Channel; 2],
     #[state(skip = "data on its way within one call")]
     scratch: Vec<u8>,
 }
 
-impl Model for Piix4Ide {
-    const TYPE: &'static str = "piix4-ide";
-    const SUMMARY: &'static str = "Intel 82371AB (PIIX4) IDE controller";
+/// Function 1 of a PIIX3.
+pub type Piix3Ide = PiixIde<3>;
+/// Function 1 of a PIIX4.
+pub type Piix4Ide = PiixIde<4>;
+
+impl<const CHIP: u8> Model for PiixIde<CHIP> {
+    const TYPE: &'static str = match CHIP {
+        3 => "piix3-ide",
+        _ => "piix4-ide",
+    };
+    const SUMMARY: &'static str = match CHIP {
+        3 => "Intel 82371SB (PIIX3) IDE controller",
+        _ => "Intel 82371AB (PIIX4) IDE controller",
+    };
     type Props = IdeProps;
 
     fn interface(props: &IdeProps) -> Result<Interface, PropError> {
@@ -202,7 +213,7 @@ impl Model for Piix4Ide {
     fn build(_: IdeProps, _: Wires<'_>) -> Result<Self, BuildError> {
         let config = PciConfig::new(PciId {
             vendor: 0x8086,
-            device: 0x7111,
+            device: if CHIP == 3 { 0x7010 } else { 0x7111 },
             class: 0x01_0180,
             subsystem: (0x1af4, 0x1100),
             ..PciId::default()
@@ -212,9 +223,13 @@ impl Model for Piix4Ide {
         .bar(4, Space::Io, BUS_MASTER_SIZE, BUS_MASTER)
         .writable(IDETIM[0], 2, 0xf3ff)
         .writable(IDETIM[1], 2, 0xf3ff)
-        .writable(SIDETIM, 1, 0xff)
-        .writable(UDMACTL, 1, 0x0f)
-        .writable(UDMATIM, 2, 0x3333);
+        .writable(SIDETIM, 1, 0xff);
+        let config = match CHIP {
+            3 => config,
+            _ => config
+                .writable(UDMACTL, 1, 0x0f)
+                .writable(UDMATIM, 2, 0x3333),
+        };
         Ok(Self {
             config,
             channels: Default::default(),
@@ -223,7 +238,7 @@ impl Model for Piix4Ide {
     }
 }
 
-impl Device for Piix4Ide {
+impl<const CHIP: u8> Device for PiixIde<CHIP> {
     fn reset(&mut self, cx: &mut Cx<'_>) {
         self.config.reset();
         self.channels = Default::default();
@@ -289,7 +304,7 @@ impl Device for Piix4Ide {
     }
 }
 
-impl PciFunction for Piix4Ide {
+impl<const CHIP: u8> PciFunction for PiixIde<CHIP> {
     fn config(&mut self) -> &mut PciConfig {
         &mut self.config
     }
@@ -301,7 +316,7 @@ impl PciFunction for Piix4Ide {
     }
 }
 
-impl Piix4Ide {
+impl<const CHIP: u8> PiixIde<CHIP> {
     /// Everything that others see of the registers as they now stand.
     fn show(&self, cx: &mut Cx<'_>) {
         self.config.apply_bars(cx);
@@ -459,6 +474,14 @@ mod tests {
         b.reset();
         assert_eq!(b.config_read(0x40, 4), 0);
         assert!(b.around.mapped.is_empty());
+    }
+
+    #[test]
+    fn a_piix3_has_no_ultra_dma() {
+        let mut b = Bench::<Piix3Ide>::new(IdeProps {});
+        assert_eq!(b.config_read(0, 4), 0x7010_8086);
+        b.config_write(0x48, 4, u32::MAX);
+        assert_eq!(b.config_read(0x48, 4), 0);
     }
 
     #[test]

@@ -375,7 +375,7 @@ impl Model for I8254 {
             );
             return Err(PropError::new("clock", reason));
         }
-        Ok(connections(props))
+        Ok(connections(props).said("PIT", "PNP0100", &[OUT]))
     }
 
     fn build(props: Self::Props, _: Wires<'_>) -> Result<Self, BuildError> {

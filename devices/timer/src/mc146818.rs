@@ -144,7 +144,9 @@ impl Model for Mc146818 {
     type Props = Mc146818Props;
 
     fn interface(props: &Self::Props) -> Result<Interface, PropError> {
-        Ok(connections(props).part::<Extended>(&[("extended-ram", false)], props.extended_ram))
+        Ok(connections(props)
+            .said("RTC", "PNP0B00", &[IRQ])
+            .part::<Extended>(&[("extended-ram", false)], props.extended_ram))
     }
 
     fn build(_: Self::Props, wires: Wires<'_>) -> Result<Self, BuildError> {

@@ -13,6 +13,7 @@ mod memory;
 mod migration;
 mod run;
 mod saved;
+mod screen;
 mod traces;
 
 pub use about::own_version;
@@ -100,6 +101,7 @@ pub static COMMANDS: &[Command] = &[
     command!("query-status", ["info status"], "whether the machine runs", run::status, run::say_status),
     command!("query-version", ["info version"], "the version of this program", about::version, about::say_version),
     command!("quit", ["quit", "q"], "end the program", run::quit, silent),
+    command!("screendump", ["screendump"], "write what is on the screen to a file, as PPM or PNG", screen::dump, silent),
     command!("send-key", [], "press keys of the board's keyboard together, and let them go", keys::send),
     command!("snapshot-delete", [], "delete a snapshot, as a job", jobs::delete),
     command!("snapshot-load", [], "go on from a snapshot, as a job", jobs::load),

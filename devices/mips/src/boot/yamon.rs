@@ -220,6 +220,7 @@ mod tests {
         Memory {
             start: range.start,
             low: size,
+            more: Vec::new(),
             windows: vec![(range.start, size, 0)],
             remedy: Some("--ram".to_owned()),
             others: Vec::new(),
@@ -244,6 +245,7 @@ mod tests {
             big_endian: false,
             bits: 32,
             tree: None,
+            acpi: None,
         }
     }
 

@@ -5,7 +5,7 @@
 //! (fw_jump, fw_payload) does not look at a2. Linux, Documentation/arch/riscv/boot.rst and boot-image-header.rst, for kernels.
 
 use solderless_model::Size;
-use solderless_model::boot::{BootError, Layout, Program, Protocol, Start};
+use solderless_model::boot::{BootError, Layout, Program, Protocol, Start, seed_bytes};
 
 use super::{BEHIND, enter, long};
 
@@ -130,11 +130,7 @@ impl Protocol for Sbi {
 
     /// The seed as a property of the tree has it: 32 bytes.
     fn arguments(&self, _: u32, _: &[String], seed: &str, _: bool) -> Vec<u8> {
-        let digit = |digit: &u8| (*digit as char).to_digit(16).unwrap_or(0) as u8;
-        let pairs = seed.as_bytes().chunks(2);
-        pairs
-            .map(|pair| pair.iter().fold(0, |byte, d| byte << 4 | digit(d)))
-            .collect()
+        seed_bytes(seed)
     }
 }
 
@@ -215,6 +211,7 @@ mod tests {
             big_endian: false,
             bits: 64,
             tree: Some(3000),
+            acpi: None,
         }
     }
 
