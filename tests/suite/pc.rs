@@ -128,7 +128,7 @@ fn seabios_looks_for_a_disk() {
         "PCI: init bdf=00:01.3 id=8086:7113",
         "Using pmtimer, ioport 0x608",
         "PS2 keyboard initialized",
-        "  3: 0000000000100000 - 0000000007ffe000 = 1 RAM",
+        "  3: 0000000000100000 - 0000000007fff000 = 1 RAM",
     ] {
         assert!(said.contains(line), "{line} in {said}");
     }
