@@ -126,6 +126,9 @@ fn makes_no_difference(new: impl Fn() -> Bench<Box<dyn Device>>, pin: Pin) -> bo
     !(0..200).any(differs)
 }
 
+/// Inputs that are of use only to software that has set up the local APIC, which no noise does.
+const SET_UP: [&str; 2] = ["x86_64-cpu.nmi[0]", "x86_64-cpu.apic[0]"];
+
 #[test]
 fn every_input_is_of_use_and_what_is_inside_is_not() {
     for entry in TYPES {
@@ -155,7 +158,8 @@ fn every_input_is_of_use_and_what_is_inside_is_not() {
                 Some(useless) => useless.retain(|name| here.contains(name)),
             }
         }
-        let useless = useless.unwrap_or_default();
+        let mut useless = useless.unwrap_or_default();
+        useless.retain(|name| !SET_UP.contains(&name.as_str()));
         assert!(useless.is_empty(), "these do nothing: {useless:?}");
     }
 }
