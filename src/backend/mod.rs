@@ -212,7 +212,7 @@ mod tests {
         );
         assert_eq!(
             error(SlotKind::Image, "http://x"),
-            "unknown backend \"http://x\" for an image; there are file:PATH[,write] and rom:NAME"
+            "unknown backend \"http://x\" for an image; there are acpi, null, file:PATH[,write] and rom:NAME"
         );
         for (kind, text, form) in [
             (SlotKind::Chardev, "file", "file:PATH"),

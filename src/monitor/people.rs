@@ -132,7 +132,6 @@ const COMMANDS_OF_QEMU: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "screendump",
             "set_password",
             "expire_password",
             "change-vnc-password",
@@ -140,7 +139,7 @@ const COMMANDS_OF_QEMU: &[(&[&str], &str)] = &[
             "mouse_button",
             "mouse_set",
         ],
-        "nothing: no picture of a screen leaves the machine; sendkey presses keys, and a console takes what is typed",
+        "nothing: no screen is shown to anybody, but screendump writes its picture; sendkey presses keys, and a console takes what is typed",
     ),
     (
         &["gdbserver", "singlestep", "one-insn-per-tb"],

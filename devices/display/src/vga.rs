@@ -934,7 +934,7 @@ mod tests {
         set(&mut b, 2, 12000);
         set(&mut b, 4, 1);
         assert_eq!(b.dev.screen().unwrap().rgb.len(), 0);
-        assert_eq!(b.read(MMIO, 0x500, 2), Some(0xb0c5));
+        assert_eq!(b.read(MMIO, 0x500, 2), Some(0xb0c0));
         assert_eq!(b.read(MMIO, 0x604, 4), Some(0x1e1e_1e1e));
     }
 
