@@ -244,6 +244,8 @@ mod msr {
     pub const SYSENTER_ESP: u32 = 0x175;
     pub const SYSENTER_EIP: u32 = 0x176;
     pub const EFER: u32 = 0xc000_0080;
+    /// AMD's SYSCFG, which systems read on its CPUs of 64 bits (BIOS and Kernel Developer's Guide).
+    pub const SYSCFG: u32 = 0xc001_0010;
     pub const STAR: u32 = 0xc000_0081;
     pub const LSTAR: u32 = 0xc000_0082;
     pub const CSTAR: u32 = 0xc000_0083;
@@ -279,6 +281,8 @@ fn rdmsr(core: &mut Core, _: &Op, cx: &mut Cx<'_>) -> Step {
             None => 0,
         },
         msr::BIOS_SIGN_ID => 0,
+        // Nothing is mapped specially.
+        msr::SYSCFG if core.has(feature::LM) => 0,
         msr::SYSENTER_CS if core.has(feature::SEP) => m.sysenter_cs,
         msr::SYSENTER_ESP if core.has(feature::SEP) => m.sysenter_esp,
         msr::SYSENTER_EIP if core.has(feature::SEP) => m.sysenter_eip,
