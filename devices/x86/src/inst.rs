@@ -86,6 +86,12 @@ impl Inst {
         u32::from(self.at) + u32::from(self.len)
     }
 
+    /// The bits of the count of a shift that are looked at.
+    #[inline(always)]
+    pub fn count_mask(&self) -> u64 {
+        if self.size == 8 { 63 } else { 31 }
+    }
+
     /// Whether it is a jump or call to an address that it says.
     fn is_direct(&self) -> bool {
         matches!(self.ops[0], Operand::Imm)

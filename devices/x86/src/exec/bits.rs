@@ -49,7 +49,7 @@ fn count(core: &mut Core, cx: &mut Cx<'_>, op: &Op, n: usize) -> Step<u32> {
         Operand::Imm => op.inst.imm,
         _ => core.get(cx, op, n)?,
     };
-    Ok(count as u32 & if op.inst.size == 8 { 63 } else { 31 })
+    Ok((count & op.inst.count_mask()) as u32)
 }
 
 fn set(on: bool, bit: u64) -> u64 {

@@ -6,8 +6,9 @@ use solderless_engine::host::{
     Width,
 };
 
-use super::moves::width;
-use super::{Emitter, flags, is_memory, is_near, operand, put, reach, shorten, size, slow};
+use super::{
+    Emitter, flags, is_memory, is_near, load, operand, put, reach, shorten, size, slow, width,
+};
 use crate::core::{RAX, RCX, RDX};
 use crate::inst::{Inst, Operand};
 
@@ -89,10 +90,7 @@ fn two<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, operation: Binary) -> 
     }
     match (first, second) {
         (Operand::Reg(to, _), Operand::Mem(_)) => {
-            let slow = slow(e, inst);
-            let place = reach(e, inst, bytes, false, &slow);
-            // The address may be in the first scratch register.
-            e.asm.load(size(bytes), Extend::Zero, T2, place);
+            let slow = load(e, inst, bytes, T2);
             if carry {
                 flags::take_carry(e);
             }
@@ -181,9 +179,7 @@ fn test<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
     }
     match inst.ops[0] {
         Operand::Mem(_) => {
-            let slow = slow(e, inst);
-            let place = reach(e, inst, bytes, false, &slow);
-            e.asm.load(size(bytes), Extend::Zero, T0, place);
+            let slow = load(e, inst, bytes, T0);
             let Some(from) = right(e, inst, 1) else {
                 return false;
             };
@@ -259,7 +255,7 @@ fn one<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, operation: Unary) -> b
 
 /// The number of bits of a shift, if it is known and not zero.
 fn known_count(inst: &Inst) -> Option<u8> {
-    let count = inst.imm as u8 & if inst.size == 8 { 63 } else { 31 };
+    let count = (inst.imm & inst.count_mask()) as u8;
     (inst.ops[1] == Operand::Imm && count != 0).then_some(count)
 }
 
@@ -343,14 +339,9 @@ fn imul<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
         return false;
     }
     let three = inst.ops[2] != Operand::None;
-    let slow = slow(e, inst);
-    let from = match inst.ops[1] {
-        Operand::Reg(from, _) => operand(e, from),
-        Operand::Mem(_) => {
-            let place = reach(e, inst, bytes, false, &slow);
-            e.asm.load(size(bytes), Extend::Zero, T2, place);
-            Host::Reg(T2)
-        }
+    let (from, slow) = match inst.ops[1] {
+        Operand::Reg(from, _) => (operand(e, from), None),
+        Operand::Mem(_) => (Host::Reg(T2), Some(load(e, inst, bytes, T2))),
         _ => return false,
     };
     let (first, second) = match three {
@@ -370,18 +361,15 @@ fn mul<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
     if inst.size != 4 {
         return false;
     }
-    let slow = slow(e, inst);
-    match inst.ops[0] {
+    let slow = match inst.ops[0] {
         Operand::Reg(from, _) => {
             let from = operand(e, from);
             e.asm.mov(Width::W32, T1, from);
+            None
         }
-        Operand::Mem(_) => {
-            let place = reach(e, inst, 4, false, &slow);
-            e.asm.load(Size::B4, Extend::Zero, T1, place);
-        }
+        Operand::Mem(_) => Some(load(e, inst, 4, T1)),
         _ => return false,
-    }
+    };
     let by = operand(e, RAX);
     e.asm.mov(Width::W32, T0, by);
     e.asm.binary(Width::W64, Binary::Mul, T0, Host::Reg(T1));

@@ -3,6 +3,7 @@
 use std::mem::offset_of;
 
 use iced_x86::Mnemonic::*;
+use solderless_engine::Slow;
 use solderless_engine::host::{Assembler, If, Mem};
 
 use super::{Emitter, is, is_memory, place};
@@ -37,7 +38,7 @@ fn effect(inst: &Inst) -> Effect {
         Add | Sub | Cmp | And | Or | Xor | Test | Neg => Effect::Sets,
         Imul if inst.ops[1] != Operand::None => Effect::Sets,
         Shl | Sal | Shr | Sar => match inst.ops[1] {
-            Operand::Imm if inst.imm & if inst.size == 8 { 63 } else { 31 } != 0 => Effect::Sets,
+            Operand::Imm if inst.imm & inst.count_mask() != 0 => Effect::Sets,
             _ => Effect::Looks,
         },
         _ => Effect::Looks,
@@ -109,8 +110,11 @@ pub fn take_carry<A: Assembler>(e: &mut Emitter<'_, A>) {
     }
 }
 
-/// Where an instruction ends that may be left to the interpreter, which keeps the flags.
-pub fn back<A: Assembler>(e: &mut Emitter<'_, A>, mut slow: solderless_engine::Slow) {
+/// Where an instruction ends that may be left to the interpreter, which keeps the flags, if there is a way there.
+pub fn back<A: Assembler>(e: &mut Emitter<'_, A>, slow: impl std::convert::Into<Option<Slow>>) {
+    let Some(mut slow) = slow.into() else {
+        return;
+    };
     if e.known.flags_at == Some(e.asm.here()) {
         slow.conditions(KEPT);
     }

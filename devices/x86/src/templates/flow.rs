@@ -6,7 +6,7 @@ use solderless_engine::host::{
     Assembler, Binary, Extend, If, Operand as Host, Shift, T0, T1, T2, Width,
 };
 
-use super::{Emitter, flags, is_near, operand, reach, reach_at, size, slow};
+use super::{Emitter, flags, is_near, operand, reach, reach_at, size, slow, width};
 use crate::core::RSP;
 use crate::inst::{Inst, Operand, is_far};
 
@@ -52,7 +52,7 @@ pub fn end<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
         (Mnemonic::Call, Operand::Imm) => {
             let slow = slow(e, inst);
             push_next(e, inst, &slow);
-            drop(e, -i32::from(inst.size));
+            move_stack(e, -i32::from(inst.size));
             flags::back(e, slow);
             e.end_at(to);
         }
@@ -61,7 +61,7 @@ pub fn end<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
             target(e, inst, &slow);
             e.asm.store(size(8), T0, A::STACK);
             push_next(e, inst, &slow);
-            drop(e, -i32::from(inst.size));
+            move_stack(e, -i32::from(inst.size));
             e.asm.mov(Width::W64, T0, Host::Mem(A::STACK));
             flags::back(e, slow);
             e.jump_to_address(false);
@@ -77,9 +77,8 @@ pub fn end<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
 fn target<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, slow: &Slow) {
     match inst.ops[0] {
         Operand::Reg(register, bytes) => {
-            let width = if bytes == 8 { Width::W64 } else { Width::W32 };
             let from = operand(e, register);
-            e.asm.mov(width, T0, from);
+            e.asm.mov(width(bytes), T0, from);
         }
         _ => {
             let place = reach(e, inst, inst.size, false, slow);
@@ -101,12 +100,8 @@ fn check<A: Assembler>(e: &mut Emitter<'_, A>, slow: &Slow) {
 }
 
 /// Moves the stack pointer.
-pub fn drop<A: Assembler>(e: &mut Emitter<'_, A>, by: i32) {
-    let width = if e.known.word() == 8 {
-        Width::W64
-    } else {
-        Width::W32
-    };
+pub fn move_stack<A: Assembler>(e: &mut Emitter<'_, A>, by: i32) {
+    let width = e.known.width();
     let from = e.asm.value(RSP, T2);
     let to = e.asm.target(RSP, T2);
     e.asm.add_to(width, to, from, by);
@@ -132,7 +127,7 @@ fn ret<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) {
     e.asm.load(size(bytes), Extend::Zero, T0, place);
     check(e, &slow);
     let by = i32::from(bytes) + (inst.imm & 0xffff) as i32;
-    drop(e, by);
+    move_stack(e, by);
     flags::back(e, slow);
     e.jump_to_address(false);
 }

@@ -11,7 +11,7 @@ use std::mem::offset_of;
 
 use iced_x86::Mnemonic;
 use solderless_engine::host::{
-    Assembler, Extend, If, Mem, Operand as Host, Reach, Reg, Size, T0, Width,
+    Assembler, Binary, Extend, If, Mem, Operand as Host, Reach, Reg, Shift, Size, T0, T1, Width,
 };
 use solderless_engine::{Emitter as Emission, Frame, Slow, Src, Straight, Templates};
 
@@ -58,6 +58,11 @@ impl Context {
     /// Bytes of an address.
     fn word(&self) -> u8 {
         2 << (self.mode & 3)
+    }
+
+    /// The width of an address.
+    fn width(&self) -> Width {
+        width(self.word())
     }
 
     /// Whether code is generated at all.
@@ -141,6 +146,14 @@ fn shorten<A: Assembler>(e: &mut Emitter<'_, A>, register: Reg) {
     e.asm.extend(Size::B4, Extend::Zero, register, register);
 }
 
+/// The width of a computation on so many bytes, four or eight.
+fn width(bytes: u8) -> Width {
+    match bytes {
+        8 => Width::W64,
+        _ => Width::W32,
+    }
+}
+
 /// The size of a value of so many bytes.
 fn size(bytes: u8) -> Size {
     match bytes {
@@ -198,8 +211,8 @@ fn offset<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> (Reg, i32) {
         disp,
         ..
     } = inst.memory;
-    let wide = e.known.word() == 8;
-    let width = if wide { Width::W64 } else { Width::W32 };
+    let width = e.known.width();
+    let wide = width == Width::W64;
     let by = disp as i32;
     if index != NO_REGISTER {
         // The second scratch register is free until the soft TLB is asked.
@@ -208,12 +221,11 @@ fn offset<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> (Reg, i32) {
         let mut sum = match base {
             NO_REGISTER => {
                 e.asm.mov(width, T0, Host::Reg(second));
-                e.asm
-                    .shift(width, solderless_engine::host::Shift::Shl, T0, Some(shift));
+                e.asm.shift(width, Shift::Shl, T0, Some(shift));
                 Mem::at(T0, 0)
             }
             _ => {
-                let first = e.asm.value(base, solderless_engine::host::T1);
+                let first = e.asm.value(base, T1);
                 Mem {
                     shift,
                     ..Mem::sum(first, second, 0)
@@ -259,21 +271,9 @@ fn reach<A: Assembler>(
         let segment =
             offset_of!(Core, segs) + usize::from(inst.memory.segment) * size_of::<Segment>();
         let of = Mem::field(place(segment + offset_of!(Segment, base)));
-        match e.known.word() {
-            8 => e.asm.add_to(Width::W64, T0, base, by),
-            _ => e.asm.add_to(Width::W32, T0, base, by),
-        }
-        let width = if e.known.word() == 8 {
-            Width::W64
-        } else {
-            Width::W32
-        };
-        e.asm.binary(
-            width,
-            solderless_engine::host::Binary::Add,
-            T0,
-            Host::Mem(of),
-        );
+        let width = e.known.width();
+        e.asm.add_to(width, T0, base, by);
+        e.asm.binary(width, Binary::Add, T0, Host::Mem(of));
         (base, by) = (T0, 0);
     }
     reach_at(e, base, by, bytes, write, slow)
@@ -298,6 +298,14 @@ fn reach_at<A: Assembler>(
         span: bytes,
         slow: slow.from,
     })
+}
+
+/// Loads the memory operand into a host register; gives the way to the interpreter.
+fn load<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst, bytes: u8, to: Reg) -> Slow {
+    let slow = slow(e, inst);
+    let place = reach(e, inst, bytes, false, &slow);
+    e.asm.load(size(bytes), Extend::Zero, to, place);
+    slow
 }
 
 /// Whether an operand is memory.

@@ -4,7 +4,8 @@ use iced_x86::{Code, Mnemonic::*};
 use solderless_engine::host::{Assembler, Extend, Operand as Host, Shift, T0, T1, T2, Width};
 
 use super::{
-    Emitter, flags, flow, is_memory, is_near, offset, operand, put, reach, reach_at, size, slow,
+    Emitter, flags, flow, is_memory, is_near, load, offset, operand, put, reach, reach_at, size,
+    slow, width,
 };
 use crate::core::{RAX, RBP, RDX, RSP};
 use crate::inst::{Inst, Operand};
@@ -31,14 +32,6 @@ pub fn emit<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
         Seto | Setno | Setb | Setae | Sete | Setne | Setbe | Seta | Sets | Setns | Setp | Setnp
         | Setl | Setge | Setle | Setg => setcc(e, inst),
         _ => false,
-    }
-}
-
-/// The width of a computation on so many bytes, four or eight.
-pub fn width(bytes: u8) -> Width {
-    match bytes {
-        8 => Width::W64,
-        _ => Width::W32,
     }
 }
 
@@ -171,12 +164,14 @@ fn push<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
     let Some(bytes) = stacked(e, inst) else {
         return false;
     };
-    let slow = slow(e, inst);
-    if is_memory(inst.ops[0]) {
-        let place = reach(e, inst, bytes, false, &slow);
-        e.asm.load(size(bytes), Extend::Zero, T0, place);
-        e.asm.store(size(8), T0, A::STACK);
-    }
+    let slow = match is_memory(inst.ops[0]) {
+        true => {
+            let slow = load(e, inst, bytes, T0);
+            e.asm.store(size(8), T0, A::STACK);
+            slow
+        }
+        false => slow(e, inst),
+    };
     let stack = e.asm.value(RSP, T0);
     e.asm.addresses(RSP);
     let place = reach_at(e, stack, -i32::from(bytes), bytes, true, &slow);
@@ -191,7 +186,7 @@ fn push<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
             e.asm.store(size(bytes), T2, place);
         }
     }
-    flow::drop(e, -i32::from(bytes));
+    flow::move_stack(e, -i32::from(bytes));
     e.back(slow);
     true
 }
@@ -210,7 +205,7 @@ fn pop<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
     let target = e.asm.target(to, T0);
     e.asm.load(size(bytes), Extend::Zero, target, place);
     e.asm.put(to, target);
-    flow::drop(e, bytes.into());
+    flow::move_stack(e, bytes.into());
     e.back(slow);
     true
 }
@@ -284,14 +279,9 @@ fn cmov<A: Assembler>(e: &mut Emitter<'_, A>, inst: &Inst) -> bool {
     let Operand::Reg(to, bytes @ (4 | 8)) = inst.ops[0] else {
         return false;
     };
-    let slow = slow(e, inst);
-    let from = match inst.ops[1] {
-        Operand::Reg(from, _) => Some(from),
-        Operand::Mem(_) => {
-            let place = reach(e, inst, bytes, false, &slow);
-            e.asm.load(size(bytes), Extend::Zero, T2, place);
-            None
-        }
+    let (from, slow) = match inst.ops[1] {
+        Operand::Reg(from, _) => (Some(from), None),
+        Operand::Mem(_) => (None, Some(load(e, inst, bytes, T2))),
         _ => return false,
     };
     let condition = flags::condition(e, inst);
