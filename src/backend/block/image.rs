@@ -293,7 +293,7 @@ impl Image {
     /// What is written to it, if that is apart: the parts, by their places.
     ///
     /// # Errors
-    /// Those of the host; it is more than [`MOST_WRITTEN`].
+    /// Those of the host; it is more than `MOST_WRITTEN`.
     pub fn written(&self) -> io::Result<Vec<(u64, Vec<u8>)>> {
         let (mut parts, mut all, mut at) = (Vec::<(u64, Vec<u8>)>::new(), 0, 0);
         while at < self.bytes && self.apart {
