@@ -39,13 +39,13 @@ pub fn handler(mnemonic: Mnemonic) -> Option<Handler> {
     })
 }
 
-pub const ADD: u8 = 0;
-pub const OR: u8 = 1;
-pub const ADC: u8 = 2;
-pub const SBB: u8 = 3;
-pub const AND: u8 = 4;
-pub const SUB: u8 = 5;
-pub const XOR: u8 = 6;
+const ADD: u8 = 0;
+const OR: u8 = 1;
+const ADC: u8 = 2;
+const SBB: u8 = 3;
+const AND: u8 = 4;
+const SUB: u8 = 5;
+const XOR: u8 = 6;
 
 /// The carries out of the bits of a sum.
 #[inline(always)]
@@ -62,7 +62,7 @@ fn borrows(a: u64, b: u64, difference: u64) -> u64 {
 impl Core {
     /// An operation, and what it says of the flags.
     #[inline(always)]
-    pub fn operate<const WHAT: u8>(&mut self, a: u64, b: u64, size: u8) -> u64 {
+    fn operate<const WHAT: u8>(&mut self, a: u64, b: u64, size: u8) -> u64 {
         let carry = match WHAT {
             ADC | SBB => u64::from(self.carry()),
             _ => 0,

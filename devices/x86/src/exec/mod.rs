@@ -13,7 +13,6 @@ mod bits;
 mod crypto;
 mod flow;
 mod fpu_image;
-mod frequent;
 mod moves;
 mod simd;
 mod sse;
@@ -107,8 +106,7 @@ pub fn op(inst: &Inst) -> Op {
 
 fn handler(inst: &Inst) -> Handler {
     let m = inst.mnemonic;
-    frequent::handler(inst)
-        .or_else(|| alu::handler(m))
+    alu::handler(m)
         .or_else(|| bits::handler(m))
         .or_else(|| moves::handler(inst))
         .or_else(|| flow::handler(inst))
