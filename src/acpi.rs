@@ -36,7 +36,7 @@ const PCI_ALIGN: u64 = 256 << 20;
 
 /// Tables one behind the other, with addresses that count from the first one's start.
 #[derive(Debug, Default)]
-struct Tables {
+pub struct Tables {
     bytes: Vec<u8>,
     /// Where each begins, how many bytes it has, and its signature.
     each: Vec<(usize, usize, String)>,
@@ -46,55 +46,61 @@ struct Tables {
     roots: (usize, usize),
 }
 
-/// Whether a board has what tables are made of.
-pub fn known(plan: &Plan) -> bool {
-    nodes(plan).any(|(_, node)| matches!(node, Node::Power(_)))
-}
-
-/// All tables as they lie in memory from an address on, first the RSDP.
-pub fn memory(plan: &Plan, at: u32) -> Vec<u8> {
-    let mut tables = tables(plan);
-    let base = at.wrapping_add(ALIGN as u32);
-    for (place, size) in &tables.pointers {
-        let field = &mut tables.bytes[*place..*place + *size];
-        let mut address = [0; 8];
-        address[..*size].copy_from_slice(field);
-        let address = u64::from_le_bytes(address) + u64::from(base);
-        field.copy_from_slice(&address.to_le_bytes()[..*size]);
+impl Tables {
+    /// Those of a board, if it has what they are made of.
+    pub fn of(plan: &Plan) -> Option<Self> {
+        let power = nodes(plan).any(|(_, node)| matches!(node, Node::Power(_)));
+        power.then(|| tables(plan))
     }
-    for (start, len, signature) in &tables.each {
-        if signature != "FACS" {
-            sum(&mut tables.bytes, start + CHECKSUM, *start, *len);
+
+    /// Bytes of all of them in memory.
+    pub fn size(&self) -> usize {
+        ALIGN + self.bytes.len()
+    }
+
+    /// All of them as they lie in memory from an address on, first the RSDP.
+    pub fn at(&self, at: u32) -> Vec<u8> {
+        let base = at.wrapping_add(ALIGN as u32);
+        let mut tables = self.bytes.clone();
+        for (place, size) in &self.pointers {
+            let field = &mut tables[*place..*place + *size];
+            let mut address = [0; 8];
+            address[..*size].copy_from_slice(field);
+            let address = u64::from_le_bytes(address) + u64::from(base);
+            field.copy_from_slice(&address.to_le_bytes()[..*size]);
         }
+        for (start, len, signature) in &self.each {
+            if signature != "FACS" {
+                sum(&mut tables, start + CHECKSUM, *start, *len);
+            }
+        }
+        let mut bytes = rsdp(self.roots, u64::from(base));
+        for (checksum, len) in RSDP_SUMS {
+            sum(&mut bytes, checksum, 0, len);
+        }
+        bytes.resize(ALIGN, 0);
+        bytes.extend(tables);
+        bytes
     }
-    let mut bytes = rsdp(tables.roots, u64::from(base));
-    for (checksum, len) in RSDP_SUMS {
-        sum(&mut bytes, checksum, 0, len);
-    }
-    bytes.resize(ALIGN, 0);
-    bytes.extend(tables.bytes);
-    bytes
-}
 
-/// Each table with its signature, with addresses as [`memory`] from 0 on has them.
-pub fn each(plan: &Plan) -> Vec<(String, Vec<u8>)> {
-    let bytes = memory(plan, 0);
-    let tables = tables(plan).each.into_iter();
-    let tables = tables.map(|(start, len, signature)| {
-        let start = ALIGN + start;
-        (signature, bytes[start..start + len].to_vec())
-    });
-    tables.collect()
+    /// Each with its signature, with addresses as [`Tables::at`] 0 has them.
+    pub fn each(&self) -> Vec<(&str, Vec<u8>)> {
+        let bytes = self.at(0);
+        let each = self.each.iter().map(|(start, len, signature)| {
+            let start = ALIGN + start;
+            (&**signature, bytes[start..start + len].to_vec())
+        });
+        each.collect()
+    }
 }
 
 /// The files from which firmware makes them: name, size and content of each.
 pub fn files(plan: &Plan) -> Vec<u8> {
     const TABLES: &str = "etc/acpi/tables";
     const RSDP: &str = "etc/acpi/rsdp";
-    if !known(plan) {
+    let Some(tables) = Tables::of(plan) else {
         return Vec::new();
-    }
-    let tables = tables(plan);
+    };
     let mut loader = Vec::new();
     let mut command = |number: u32, names: &[&str], fields: &[u8]| {
         let mut bytes = number.to_le_bytes().to_vec();

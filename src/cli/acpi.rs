@@ -30,13 +30,13 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(plan) => plan,
         Err(code) => return code,
     };
-    if !acpi::known(&plan) {
+    let Some(tables) = acpi::Tables::of(&plan) else {
         return super::usage(&format!(
             "the board {} has no ACPI tables: no device of it has ACPI's power management",
             plan.name
         ));
-    }
-    let tables = acpi::each(&plan);
+    };
+    let tables = tables.each();
     match args.format {
         Format::Hex => super::print(&hex(&tables)),
         Format::Dsl => match source(&tables) {
@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn hex(tables: &[(String, Vec<u8>)]) -> String {
+fn hex(tables: &[(&str, Vec<u8>)]) -> String {
     let mut out = String::new();
     for (signature, bytes) in tables {
         // Writing to a string does not fail.
@@ -66,7 +66,7 @@ fn hex(tables: &[(String, Vec<u8>)]) -> String {
 }
 
 /// What iasl makes of them.
-fn source(tables: &[(String, Vec<u8>)]) -> Result<String, String> {
+fn source(tables: &[(&str, Vec<u8>)]) -> Result<String, String> {
     let folder = std::env::temp_dir().join(format!("solderless-acpi-{}", std::process::id()));
     let failed = |e: std::io::Error| format!("cannot write to {}: {e}", folder.display());
     std::fs::create_dir(&folder).map_err(failed)?;

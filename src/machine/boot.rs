@@ -230,9 +230,6 @@ fn pieces<'w>(window: &Window, above: impl Iterator<Item = &'w Window>) -> Vec<(
         .collect()
 }
 
-/// Makes ACPI tables that lie at an address.
-type Tables<'a> = dyn Fn(u32) -> Vec<u8> + 'a;
-
 impl Kernel {
     /// Lays out a kernel for a board.
     ///
@@ -246,9 +243,8 @@ impl Kernel {
         let (architecture, cpu) = cpu(plan, boot);
         let memory = main_memory(plan, boot);
         let tree = |chosen: &Chosen| tree::blob(plan, Some(chosen));
-        let tables = |at| acpi::memory(plan, at);
-        let acpi: Option<&Tables> = acpi::known(plan).then_some(&tables);
-        Self::lay_out(files, boot, &memory, architecture, cpu, &tree, acpi)
+        let acpi = || acpi::Tables::of(plan);
+        Self::lay_out(files, boot, &memory, architecture, cpu, &tree, &acpi)
     }
 
     fn lay_out<'a>(
@@ -258,7 +254,7 @@ impl Kernel {
         architecture: &dyn Architecture,
         cpu: Cpu,
         tree: &dyn Fn(&Chosen) -> Vec<u8>,
-        acpi: Option<&Tables>,
+        acpi: &dyn Fn() -> Option<acpi::Tables>,
     ) -> Result<Self, BootError> {
         let protocol = boot.protocol;
         if !protocol.hands_over() && (files.initrd.is_some() || !files.append.is_empty()) {
@@ -310,7 +306,7 @@ impl Kernel {
             reserved: Vec::new(),
         };
         let takes_tree = protocol.takes_tree();
-        let acpi = acpi.filter(|_| protocol.takes_acpi());
+        let acpi = protocol.takes_acpi().then(acpi).flatten();
         let layout = protocol.lay_out(&Start {
             name: files.name,
             program: program.program(),
@@ -323,7 +319,7 @@ impl Kernel {
             big_endian: cpu.big_endian,
             bits: cpu.bits,
             tree: takes_tree.then(|| tree(&chosen).len() as u64),
-            acpi: acpi.map(|tables| tables(0).len() as u64),
+            acpi: acpi.as_ref().map(|tables| tables.size() as u64),
         })?;
         // Only now is it known that the sizes in the files are sane.
         let mut segments = Segments::default();
@@ -334,7 +330,7 @@ impl Kernel {
         }
         let mut loads = layout.loads;
         if let Some((at, tables)) = layout.acpi.zip(acpi) {
-            loads.push((at.into(), tables(at)));
+            loads.push((at.into(), tables.at(at)));
         }
         let mut environment = layout.arguments;
         if let Some(at) = layout.tree {
@@ -729,7 +725,8 @@ mod tests {
             bits,
             big_endian: false,
         };
-        Kernel::lay_out(files, &boot, &memory(), &Toy, cpu, &|_| Vec::new(), None).map_err(|e| e.0)
+        let (tree, acpi) = (|_: &Chosen| Vec::new(), || None);
+        Kernel::lay_out(files, &boot, &memory(), &Toy, cpu, &tree, &acpi).map_err(|e| e.0)
     }
 
     fn written(kernel: &Kernel, protocol: &dyn Protocol) -> Vec<(u64, Vec<u8>)> {

@@ -711,6 +711,7 @@ macro_rules! either {
     ($mode:expr, $($function:tt)+) => {
         if $mode.big_endian { either!(@ true, $($function)+) } else { either!(@ false, $($function)+) }
     };
+    (@ $big:literal, single $what:ident) => { single::<_, $what<$big>> };
     (@ $big:literal, $function:ident $part:ident) => { $function::<_, $part, $big> };
     (@ $big:literal, $function:ident $part:ident $side:literal) => { $function::<_, $part, $big, $side> };
 }
@@ -720,32 +721,24 @@ pub fn handler<W: Width>(kind: Kind, mode: Mode) -> Option<Handler<W>> {
     Some(match kind {
         Kind::Lb => single::<_, Lb<false>>,
         Kind::Lbu => single::<_, Lbu<false>>,
-        Kind::Lh if mode.big_endian => single::<_, Lh<true>>,
-        Kind::Lh => single::<_, Lh<false>>,
-        Kind::Lhu if mode.big_endian => single::<_, Lhu<true>>,
-        Kind::Lhu => single::<_, Lhu<false>>,
-        Kind::Lw if mode.big_endian => single::<_, Lw<true>>,
-        Kind::Lw => single::<_, Lw<false>>,
+        Kind::Lh => either!(mode, single Lh),
+        Kind::Lhu => either!(mode, single Lhu),
+        Kind::Lw => either!(mode, single Lw),
         Kind::Lwl => either!(mode, load_part u32 true),
         Kind::Lwr => either!(mode, load_part u32 false),
         Kind::Ll => either!(mode, load_linked u32),
         Kind::Sb => single::<_, Sb<false>>,
-        Kind::Sh if mode.big_endian => single::<_, Sh<true>>,
-        Kind::Sh => single::<_, Sh<false>>,
-        Kind::Sw if mode.big_endian => single::<_, Sw<true>>,
-        Kind::Sw => single::<_, Sw<false>>,
+        Kind::Sh => either!(mode, single Sh),
+        Kind::Sw => either!(mode, single Sw),
         Kind::Swl => either!(mode, store_part u32 true),
         Kind::Swr => either!(mode, store_part u32 false),
         Kind::Sc => either!(mode, store_conditional u32),
-        Kind::Lwu if mode.big_endian => single::<_, Lwu<true>>,
-        Kind::Lwu => single::<_, Lwu<false>>,
-        Kind::Ld if mode.big_endian => single::<_, Ld<true>>,
-        Kind::Ld => single::<_, Ld<false>>,
+        Kind::Lwu => either!(mode, single Lwu),
+        Kind::Ld => either!(mode, single Ld),
         Kind::Ldl => either!(mode, load_part u64 true),
         Kind::Ldr => either!(mode, load_part u64 false),
         Kind::Lld => either!(mode, load_linked u64),
-        Kind::Sd if mode.big_endian => single::<_, Sd<true>>,
-        Kind::Sd => single::<_, Sd<false>>,
+        Kind::Sd => either!(mode, single Sd),
         Kind::Sdl => either!(mode, store_part u64 true),
         Kind::Sdr => either!(mode, store_part u64 false),
         Kind::Scd => either!(mode, store_conditional u64),
