@@ -1,7 +1,9 @@
 //! `solderless run`.
 
-use std::cell::OnceCell;
-use std::io::{self, BufReader, Cursor, Read, Seek};
+mod images;
+mod later;
+
+use std::io::{self, BufReader};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,22 +11,19 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
-use object::ReadCache;
-use solderless_model::{Engine, Interface, RegionKind, SlotKind};
+use solderless_model::{Engine, SlotKind};
 
-use super::{Restored, Unbuildable};
-use crate::acpi;
+use super::Restored;
 use crate::backend::{self, Backend, Block, Chardev, ExitOn, Forgotten, Image, LOST, Outside, To};
-use crate::compose::{self, Loaded, Options};
+use crate::compose::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::files;
 use crate::machine::{
-    self, Door, End, Fittings, Header, Journal, Keep, Kernel, KernelFiles, LONGEST_NS, LogError,
-    Machine, Pace, QUANTUM_NS, Run, Script, Trace,
+    self, Door, End, Fittings, Header, Journal, Keep, LONGEST_NS, LogError, Machine, Pace,
+    QUANTUM_NS, Run, Script, Trace,
 };
-use crate::monitor::{Made, Maker, Sessions, Symbols, Trail, Vm, Wish, Wished};
-use crate::plan::{BoardSlot, Boot, Plan};
-use crate::registry;
+use crate::monitor::{Maker, Sessions, Symbols, Vm};
+use crate::plan::{BoardSlot, Plan};
 use crate::state::{self, Description, Link, Stream, Uri, snapshots};
 use crate::visible::{shown, visible};
 
@@ -79,7 +78,7 @@ pub struct Args {
     /// Go on from a saved machine: file:PATH, exec:COMMAND, unix:PATH, tcp:HOST:PORT or fd:N; a board that is named too must be the saved one's.
     /// With defer the monitor's migrate_incoming says later where it comes from
     #[arg(long, visible_alias = "incoming", value_name = "URI", conflicts_with_all = ["firmware", "kernel", "initrd", "append"], add = super::complete::snapshots())]
-    restore: Option<From>,
+    restore: Option<Arrival>,
     /// Save the machine where the run ends, to a place as for --restore
     #[arg(long, value_name = "URI")]
     save_on_exit: Option<Uri>,
@@ -187,14 +186,14 @@ fn quantum(text: &str) -> Result<u64, String> {
 
 /// Where a saved machine comes from.
 #[derive(Debug, Clone)]
-enum From {
+enum Arrival {
     /// From there, at once.
     Place(Uri),
     /// The monitor will say it.
     Later,
 }
 
-impl FromStr for From {
+impl FromStr for Arrival {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -214,7 +213,7 @@ enum EngineName {
     Jit,
 }
 
-impl std::convert::From<EngineName> for Engine {
+impl From<EngineName> for Engine {
     fn from(name: EngineName) -> Self {
         match name {
             EngineName::Interp => Self::Interp,
@@ -244,9 +243,9 @@ pub fn run(args: &Args) -> ExitCode {
 fn prepare_and_run(args: &Args) -> Result<u8> {
     let board = args.board.as_deref();
     match &args.restore {
-        Some(From::Place(uri)) => go_on(args, uri, board),
-        Some(From::Later) => wait(args),
-        None if board.is_none() && args.run_file.is_none() => wait(args),
+        Some(Arrival::Place(uri)) => go_on(args, uri, board),
+        Some(Arrival::Later) => later::wait(args),
+        None if board.is_none() && args.run_file.is_none() => later::wait(args),
         None => {
             let options = options(args).map_err(anyhow::Error::msg)?;
             let loaded = super::resolve(board, &options)?;
@@ -291,126 +290,6 @@ fn go_on(args: &Args, uri: &Uri, board: Option<&str>) -> Result<u8> {
         link.refuse(&format!("{e:#}"));
     }
     status
-}
-
-/// A board with nothing on it, which is there until the monitor says what to make.
-const NOTHING: &str = "[board]\nname = \"none\"\n";
-
-/// Runs without a machine, until the monitor says what to make.
-fn wait(args: &Args) -> Result<u8> {
-    for (option, given) in [
-        ("--log-events", args.log_events.is_some()),
-        ("--replay-events", args.replay_events.is_some()),
-        ("--gdb", args.gdb.is_some()),
-        ("-s", args.gdb_1234),
-    ] {
-        if given {
-            bail!("{option}: there is no machine yet: name a board");
-        }
-    }
-    let nothing = compose::open_text("none.toml", NOTHING, &Options::default());
-    let nothing = nothing.map_err(Unbuildable)?;
-    let made = OnceCell::new();
-    let maker: Maker<'_> =
-        Box::new(|wish, sessions| make(args, &made, wish, sessions).map_err(|e| super::told(&e)));
-    let mut idle = args.clone();
-    (idle.trace, idle.trace_to, idle.symbols) = Default::default();
-    (idle.backend, idle.net) = Default::default();
-    (idle.disk, idle.cdrom) = Default::default();
-    (idle.kernel, idle.firmware, idle.initrd, idle.append) = Default::default();
-    (idle.semihosting, idle.engine, idle.restore) = (false, None, None);
-    start(&idle, &nothing, None, &mut None, Some(maker))
-}
-
-/// Makes the machine that the monitor asks for. What it does not say the command line has.
-fn make<'a>(
-    args: &Args,
-    place: &'a OnceCell<Loaded>,
-    wish: Wish<'_>,
-    sessions: &mut Sessions,
-) -> Result<Made<'a>> {
-    let mut args = args.clone();
-    let board = args.board.take();
-    let (loaded, saved, link) = match wish {
-        Wish::Board(wished) => {
-            wanted(&mut args, wished);
-            let options = options(&args).map_err(anyhow::Error::msg)?;
-            let loaded = match (&wished.text, wished.board.as_deref().or(board.as_deref())) {
-                (Some(_), Some(_)) => bail!("name a board, or give its text, not both"),
-                (Some(text), None) => compose::open_text("board.toml", text, &options),
-                (None, None) if args.run_file.is_none() => bail!("name a board, or give its text"),
-                (None, board) => compose::open(board, &options),
-            };
-            (loaded.map_err(Unbuildable)?, None, None)
-        }
-        Wish::Stream(door) => {
-            let options = options(&args).map_err(anyhow::Error::msg)?;
-            let patience = &mut |_| sessions.goes_on();
-            let restored = super::restore(door, board.as_deref(), &options, patience)?;
-            let saved = (restored.stream, restored.own);
-            (restored.loaded, Some(saved), restored.link)
-        }
-    };
-    let outside = sessions.outside();
-    let result = with_run_file(&args, &loaded).and_then(|args| {
-        let monitors = monitors(&args)?;
-        fit(&args, &loaded, saved, &monitors, outside)
-    });
-    let result = match (result, link) {
-        (Ok(fitted), Some(link)) => link.take_over().map(|()| fitted).map_err(Into::into),
-        (Err(e), Some(link)) => {
-            link.refuse(&format!("{e:#}"));
-            Err(e)
-        }
-        (result, None) => result,
-    };
-    let fitted = match (result, place.get()) {
-        (Ok(fitted), None) => fitted,
-        (result, _) => {
-            // Another may come, for which the slots are empty.
-            (0..loaded.plan.slots.len()).for_each(|slot| outside.unplug(slot));
-            result?;
-            bail!("there is a machine already");
-        }
-    };
-    if let Some(stdio) = fitted.stdin.filter(|_| !outside.interactive()) {
-        outside.gather(stdio);
-    }
-    Ok(Made {
-        pace: pace(fitted.deterministic, outside),
-        machine: fitted.machine,
-        loaded: place.get_or_init(|| loaded),
-        plugged: fitted.plugged,
-        symbols: fitted.symbols,
-        trace: fitted.trace.map(Trail),
-        stands: fitted.stands,
-    })
-}
-
-/// Puts what is wished in the place of what the command line says.
-fn wanted(args: &mut Args, wished: &Wished) {
-    let files = [
-        (&mut args.firmware, &wished.firmware),
-        (&mut args.kernel, &wished.kernel),
-        (&mut args.initrd, &wished.initrd),
-    ];
-    for (ours, wished) in files {
-        if let Some(wished) = wished {
-            *ours = Some(wished.into());
-        }
-    }
-    args.append = wished.append.clone().or(args.append.take());
-    for (ours, wished) in [
-        (&mut args.backend, &wished.backends),
-        (&mut args.net, &wished.nets),
-        (&mut args.disk, &wished.disks),
-        (&mut args.cdrom, &wished.cdroms),
-        (&mut args.layers.set, &wished.set),
-    ] {
-        ours.extend(wished.iter().flatten().cloned());
-    }
-    let overlays = wished.overlays.iter().flatten().map(PathBuf::from);
-    args.layers.overlay.extend(overlays);
 }
 
 /// What is laid over the board. `--set` is stronger than the options that have names of their own.
@@ -774,7 +653,7 @@ fn power_on(
     door: Door,
     deterministic: bool,
 ) -> Result<Machine> {
-    let kernel = kernel(args, plan, deterministic)?;
+    let kernel = images::kernel(args, plan, deterministic)?;
     let mut images = vec![None; plan.slots.len()];
     for (index, slot) in plan
         .slots
@@ -785,8 +664,10 @@ fn power_on(
         let boots = plan.boot.as_ref().filter(|b| b.firmware == index);
         images[index] = match (&kernel, boots, &backends[index]) {
             (Some(kernel), Some(_), _) => Some(kernel.firmware()),
-            (None, Some(boot), Some(Backend::Image(image))) => Some(firmware(image, plan, boot)?),
-            (_, _, Some(Backend::Image(image))) => Some(content(image, plan, index)?),
+            (None, Some(boot), Some(Backend::Image(image))) => {
+                Some(images::firmware(image, plan, boot)?)
+            }
+            (_, _, Some(Backend::Image(image))) => Some(images::content(image, plan, index)?),
             _ => None,
         };
         match &images[index] {
@@ -860,7 +741,7 @@ fn backends(
         }
     }
     if let Some(path) = &args.firmware {
-        let boot = boot(plan, "--firmware")?;
+        let boot = images::boot(plan, "--firmware")?;
         if !boot.protocol.firmware_in_memory() {
             backends[boot.firmware] = Some(Backend::Image(Image::File(path.clone())));
         }
@@ -965,152 +846,3 @@ fn monitors(args: &Args) -> Result<Vec<(Chardev, bool)>> {
 fn debugger_place(text: &str) -> Result<Chardev> {
     Chardev::debugger(text).with_context(|| format!("--gdb {text}"))
 }
-
-fn boot<'a>(plan: &'a Plan, option: &str) -> Result<&'a Boot> {
-    plan.boot.as_ref().ok_or_else(|| {
-        anyhow!(
-            "{option}: the board {} has no [boot] table, which says what to do with it; one for this board, with what is known of it:\n\n{}\n\ndocs/board-format.md says what the keys mean",
-            plan.name,
-            boot_table(plan)
-        )
-    })
-}
-
-/// A `[boot]` table for a board without one. What the board does not say is in capital letters.
-fn boot_table(plan: &Plan) -> String {
-    let device = |fits: &dyn Fn(&Interface) -> bool| {
-        let mut devices = plan.devices.iter();
-        let found = devices.find(|d| fits(&d.interface));
-        found.map_or("DEVICE", |d| &d.path)
-    };
-    let memory = |i: &Interface| {
-        let first = i.regions.first();
-        i.slots.is_empty() && first.is_some_and(|r| r.kind == RegionKind::Memory)
-    };
-    let image = plan.slots.iter().find(|s| s.kind == SlotKind::Image);
-    let cpus = plan.devices.iter().filter_map(|d| d.interface.cpu);
-    let architecture = cpus
-        .map(|cpu| registry::architecture(cpu.architecture))
-        .next();
-    let protocols = architecture.flatten().map_or(&[][..], |a| a.protocols());
-    let names: Vec<_> = protocols
-        .iter()
-        .map(|p| format!("\"{}\"", p.name()))
-        .collect();
-    format!(
-        "[boot]\nfirmware = \"{}\"      # the slot of the memory that the CPU starts from\nmemory = \"{}\"\ncpu = \"{}\"\nprotocol = {}\nlow-memory = \"256MiB\"  # or less",
-        image.map_or("SLOT", |s| &s.name),
-        device(&memory),
-        device(&|i| i.cpu.is_some()),
-        match &names[..] {
-            [] => "\"PROTOCOL\"".to_owned(),
-            [only] => only.clone(),
-            [others @ .., last] => format!("{last}      # or {}", others.join(", ")),
-        }
-    )
-}
-
-fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
-    files::read(path, most).with_context(|| format!("cannot read {}", shown(path)))
-}
-
-/// The most that the memory holds whose slot this is.
-fn most(plan: &Plan, slot: usize) -> u64 {
-    let devices = plan.devices.iter();
-    let mut devices = devices.filter(|d| d.backends.contains(&Some(slot)));
-    let regions = devices
-        .next()
-        .map(|d| d.interface.regions.iter().map(|r| r.size));
-    regions.and_then(Iterator::max).unwrap_or(0)
-}
-
-/// The content of the memory whose slot this is.
-fn content(image: &Image, plan: &Plan, slot: usize) -> Result<Vec<u8>> {
-    match image {
-        Image::Null => Ok(Vec::new()),
-        Image::Acpi => Ok(acpi::files(plan)),
-        Image::File(path) | Image::Written(path) => {
-            let of = format!("{} for the slot {}", shown(path), plan.slots[slot].name);
-            files::read(path, most(plan, slot)).with_context(|| format!("cannot read {of}"))
-        }
-        Image::Rom(name) => Ok(backend::rom(name).map_err(anyhow::Error::msg)?.to_vec()),
-    }
-}
-
-fn firmware(image: &Image, plan: &Plan, boot: &Boot) -> Result<Vec<u8>> {
-    let bytes = content(image, plan, boot.firmware)?;
-    let firmware =
-        machine::firmware_image(&bytes, plan, boot).with_context(|| image.to_string())?;
-    if firmware.changed {
-        tracing::info!("{image}: the words of the image were turned");
-    }
-    Ok(firmware.image)
-}
-
-/// What the user names that a stub starts: a kernel, or firmware that is in memory, or both.
-fn kernel(args: &Args, plan: &Plan, deterministic: bool) -> Result<Option<Kernel>> {
-    let firmware = match &args.firmware {
-        Some(path) if boot(plan, "--firmware")?.protocol.firmware_in_memory() => Some(path),
-        _ => None,
-    };
-    let Some(path) = args.kernel.as_ref().or(firmware) else {
-        let given = [
-            ("--initrd", args.initrd.is_some()),
-            ("--append", args.append.is_some()),
-        ];
-        if let Some((option, _)) = given.into_iter().find(|(_, given)| *given) {
-            bail!("{option} is for a kernel: name one with --kernel");
-        }
-        return Ok(None);
-    };
-    if args.firmware.is_some() && firmware.is_none() {
-        bail!("a kernel of this board boots without firmware: name one of --firmware and --kernel");
-    }
-    let boot = boot(plan, "--kernel")?;
-    let memory = machine::main_memory(plan, boot);
-    let initrd = args.initrd.as_deref();
-    let initrd = initrd.map(|path| read(path, memory.size())).transpose()?;
-    let open = |path: &PathBuf| {
-        kernel_image(path, boot).with_context(|| format!("cannot read {}", shown(path)))
-    };
-    let image = args.kernel.as_ref().map(open).transpose()?;
-    let firmware_image = firmware.map(open).transpose()?;
-    let firmware_name = firmware.map(|path| shown(path));
-    let files = KernelFiles {
-        name: &shown(path),
-        image: image.as_ref(),
-        firmware: firmware_name.as_deref().zip(firmware_image.as_ref()),
-        initrd: initrd.as_deref(),
-        append: args.append.as_deref().unwrap_or(""),
-        fixed_seed: deterministic,
-    };
-    let kernel = Kernel::new(files, plan, boot);
-    match args.kernel {
-        Some(_) => kernel.map(Some).with_context(|| shown(path)),
-        // What is wrong with the firmware is said with its name.
-        None => Ok(Some(kernel?)),
-    }
-}
-
-/// The most bytes of a kernel that comes from a pipe.
-const KERNEL_MOST: u64 = 1 << 30;
-/// As many bytes tell what a file is.
-const HEAD: u64 = 64;
-
-/// A kernel's file, which may be large for its symbols. Of one that is no plain file, such as a pipe, all is read.
-fn kernel_image(path: &Path, boot: &Boot) -> io::Result<ReadCache<Box<dyn Seekable>>> {
-    let mut file = files::open(path)?;
-    if file.metadata()?.is_file() {
-        return Ok(ReadCache::new(Box::new(file)));
-    }
-    let mut bytes = Vec::new();
-    (&mut file).take(HEAD).read_to_end(&mut bytes)?;
-    // What is no kernel may have no end.
-    if bytes.is_empty() || bytes.starts_with(b"\x7fELF") || boot.protocol.takes_raw() {
-        bytes.extend(files::read_open(&mut file, KERNEL_MOST)?);
-    }
-    Ok(ReadCache::new(Box::new(Cursor::new(bytes))))
-}
-
-trait Seekable: Read + Seek {}
-impl<T: Read + Seek> Seekable for T {}
