@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use solderless_model::testing::Noise;
 use solderless_testing::emulator::Emulator;
@@ -316,6 +317,45 @@ fn a_guest_makes_no_qcow2_image_of_a_raw_one() {
     let begins =
         |path: &Path, at: usize| std::fs::read(path).unwrap()[at..].starts_with(b"QFI\xfb");
     assert!(begins(&raw, 4096) && !begins(&raw, 0) && begins(&given, 0));
+}
+
+#[test]
+fn a_copy_in_the_snapshots_folder_makes_no_qcow2_image_of_a_raw_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("raw.img");
+    std::fs::write(&raw, vec![0; 1 << 20]).unwrap();
+    let run = |options: &str, commands: &[u8]| {
+        let disk = format!("raw.img{options}");
+        let mut child = Command::new(PROGRAM)
+            .args(["run", "malta", "--disk", &disk, "--stopped"])
+            .args(["--monitor", "stdio"])
+            .current_dir(&folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program");
+        let input = child.stdin.take();
+        input.expect("a pipe").write_all(commands).unwrap();
+        let output = child.wait_with_output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run("", b"savevm a\nquit\n");
+    let snapshots = std::fs::read_dir(folder.path().join("snapshots")).unwrap();
+    let mut snapshots = snapshots.map(|file| file.unwrap().path());
+    let copy = snapshots.find(|path| path.extension().is_none_or(|e| e != "snap"));
+    let copy = copy.expect("a copy of the disk");
+    let mut content = vec![0; 1 << 20];
+    content[..4].copy_from_slice(b"QFI\xfb");
+    std::fs::write(copy, &content).unwrap();
+    std::fs::write(&raw, vec![1; 1 << 20]).unwrap();
+    let said = run("", b"loadvm a\nquit\n");
+    assert!(
+        said.contains("is a qcow2 image, and the disk is a raw one"),
+        "{said}"
+    );
+    assert!(std::fs::read(&raw).unwrap() == vec![1; 1 << 20]);
+    run(",format=raw", b"loadvm a\nquit\n");
+    assert!(std::fs::read(&raw).unwrap() == content);
 }
 
 #[test]

@@ -42,8 +42,8 @@ pub(super) fn copy(from: &File, to: &Path, progress: GoesOn<'_>) -> io::Result<(
 ///
 /// # Errors
 /// Those of the host. Then the file is partly so.
-pub(super) fn bring_back(from: &Path, to: &File, progress: GoesOn<'_>) -> io::Result<()> {
-    make_equal(&File::open(from)?, to, progress)?;
+pub(super) fn bring_back(from: &File, to: &File, progress: GoesOn<'_>) -> io::Result<()> {
+    make_equal(from, to, progress)?;
     to.sync_data()
 }
 
@@ -106,6 +106,7 @@ mod tests {
         file.set_len(6 << 20).unwrap();
         file.write_all_at(&[9; 700], (3 << 20) - 100).unwrap();
         file.write_all_at(&[8], 5 << 20).unwrap();
+        let copied = File::open(&copied).unwrap();
         bring_back(&copied, &file, &mut |_, _| Ok(())).unwrap();
         assert!(fs::read(&path).unwrap() == content);
     }

@@ -471,8 +471,14 @@ impl Disk for Plugged {
     fn bring_back(&mut self, from: &Path, goes_on: GoesOn<'_>) -> Result<(), String> {
         let from = from.to_owned();
         self.wait(goes_on, move |worker, goes_on| {
+            let copy = std::fs::File::open(&from)?;
+            if worker.guard && image::probe(&copy)? == Format::Qcow2 {
+                return Err(io::Error::other(
+                    "its copy is a qcow2 image, and the disk is a raw one; `,format=raw` takes it",
+                ));
+            }
             worker.image.hand_over()?;
-            keep::bring_back(&from, worker.image.file()?, goes_on)?;
+            keep::bring_back(&copy, worker.image.file()?, goes_on)?;
             match &worker.opened {
                 Some((path, mode)) => worker.image.read_again(path, *mode),
                 None => Ok(()),
