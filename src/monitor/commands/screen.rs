@@ -40,7 +40,10 @@ pub fn dump(vm: &mut Vm<'_>, args: Screendump) -> Result<Nothing, Error> {
         Some(name) => match vm.machine.device(name).map(|device| device.screen()) {
             Some(Some(picture)) => picture,
             Some(None) => return Err(format!("{name} has no screen").into()),
-            None => return Err(format!("there is no device {name}").into()),
+            None => {
+                let devices = vm.loaded.plan.devices.iter();
+                return Err(Error::no_device(name, devices.map(|d| d.path.as_str())));
+            }
         },
         None => match vm.machine.screen() {
             Some(picture) => picture,

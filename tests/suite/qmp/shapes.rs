@@ -122,6 +122,10 @@ fn commands(file: &str) -> Vec<(&'static str, Value)> {
             "qom-set",
             json!({ "path": "/machine", "property": "no-such", "value": 1 }),
         ),
+        (
+            "screendump",
+            json!({ "filename": file, "device": "nobody" }),
+        ),
         ("x-query-ramblock", json!({})),
         ("query-jobs", json!({})),
         ("job-dismiss", json!({ "id": "nobody" })),
