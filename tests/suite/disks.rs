@@ -9,7 +9,7 @@ use solderless_model::testing::Noise;
 use solderless_testing::emulator::Emulator;
 use solderless_testing::initrd::Initrd;
 use solderless_testing::installed::{self, APPEND, Installed, PROMPT};
-use solderless_testing::{Console, Endian};
+use solderless_testing::{Console, Endian, guests};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_solderless");
 
@@ -317,6 +317,103 @@ fn a_guest_makes_no_qcow2_image_of_a_raw_one() {
     let begins =
         |path: &Path, at: usize| std::fs::read(path).unwrap()[at..].starts_with(b"QFI\xfb");
     assert!(begins(&raw, 4096) && !begins(&raw, 0) && begins(&given, 0));
+}
+
+/// A host without room has the machine stand still until there is some; a file that is cut short is an error of the disk; and whoever kills the
+/// program does what a loss of power does.
+#[test]
+fn errors_of_the_host_are_those_of_a_disk_and_nothing_is_lost() {
+    let Some(installed) = installed::disk() else {
+        return;
+    };
+    if !guests::tool("prlimit", "util-linux") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [full, cut, qmp] = ["full", "cut", "qmp"].map(|name| folder.path().join(name));
+    let sized = |path: &Path, bytes: u64| {
+        let file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(path);
+        file.unwrap().set_len(bytes).unwrap();
+    };
+    sized(&full, 512 << 20);
+    sized(&cut, 8 << 20);
+    let root = format!("{},snapshot", installed.disk.display());
+    let (qmp_at, disks) = (
+        Monitor::at(&qmp),
+        [&full, &cut].map(|disk| disk.to_str().unwrap()),
+    );
+    let more = ["--disk", disks[0], "--disk", disks[1], "--qmp", &qmp_at];
+    let mut command = ours(&installed, &root).args(more).command();
+    // No file has more than 448 MiB, as if there were no more room.
+    let limit = |more: &[&str]| {
+        let mut prlimit = std::process::Command::new("prlimit");
+        prlimit.args(more);
+        prlimit
+    };
+    let mut limited = limit(&["--fsize=469762048:unlimited", "--"]);
+    limited.arg(command.get_program()).args(command.get_args());
+    std::mem::swap(&mut command, &mut limited);
+    let mut console = Console::start(command);
+    log_in(&mut console);
+    let program = UnixStream::connect(&qmp).unwrap();
+    let mut events = BufReader::new(program.try_clone().unwrap());
+    writeln!(&program, r#"{{"execute":"qmp_capabilities"}}"#).unwrap();
+    let mut event = |name: &str| loop {
+        let mut line = String::new();
+        assert!(events.read_line(&mut line).unwrap() > 0, "no {name}");
+        if line.contains(name) {
+            return line;
+        }
+    };
+    let write = |disk: &str, mib: u32| {
+        let to = format!("of=/dev/{disk} bs=1M count=1 seek={mib} conv=notrunc,fsync");
+        format!(
+            "tr '\\0' x < /dev/zero | dd iflag=fullblock {to} 2> /dev/null && echo written || echo failed"
+        )
+    };
+    console.send(&format!("{}\r", write("sdb", 460)));
+    let told = event("BLOCK_IO_ERROR");
+    for part in [
+        r#""device":"disk1""#,
+        r#""operation":"write""#,
+        r#""action":"stop""#,
+        r#""nospace":true"#,
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    event("STOP");
+    let mut more_room = limit(&["--fsize=unlimited", "--pid"]);
+    more_room.arg(console.id().to_string());
+    assert!(more_room.status().unwrap().success());
+    writeln!(&program, r#"{{"execute":"cont"}}"#).unwrap();
+    console.expect("\nwritten");
+    console.expect(PROMPT);
+    sized(&cut, 1 << 20);
+    assert_eq!(console.run(&write("sdc", 4), PROMPT).trim(), "failed");
+    let told = event("BLOCK_IO_ERROR");
+    assert!(told.contains(r#""action":"report""#), "{told}");
+    assert_eq!(std::fs::metadata(&cut).unwrap().len(), 1 << 20);
+    let make = "mke2fs -q /dev/sdb 65536; mkdir /b; mount /dev/sdb /b; dd if=/dev/urandom of=/b/f bs=1k count=300 2> /dev/null; sync; md5sum < /b/f";
+    let sum = console.run(make, PROMPT);
+    console.send("echo begun; while true; do cp -a /sbin /b; rm -r /b/sbin; done\r");
+    console.expect("\nbegun");
+    let pid = console.id().to_string();
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args(["-KILL", &pid]).status().unwrap().success());
+    assert_eq!(console.wait().code(), None);
+    let repaired = std::process::Command::new("e2fsck")
+        .arg("-fy")
+        .arg(&full)
+        .output();
+    let status = repaired.expect("it belongs to mke2fs").status.code();
+    assert!(matches!(status, Some(0 | 1)), "{status:?}");
+    let mut there = std::process::Command::new("sh");
+    there.args(["-c", "debugfs -R 'cat /f' \"$0\" 2> /dev/null | md5sum"]);
+    let there = there.arg(&full).output().expect("a shell").stdout;
+    assert_eq!(String::from_utf8_lossy(&there), sum);
 }
 
 #[test]
