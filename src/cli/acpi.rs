@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::process::{Command, ExitCode};
 
 use crate::acpi;
+use crate::visible::shown;
 
 /// The arguments of `solderless acpi`.
 #[derive(Debug, clap::Args)]
@@ -53,11 +54,11 @@ fn hex(tables: &[(&str, Vec<u8>)]) -> String {
         let _ = writeln!(out, "{signature} @ 0x0000000000000000");
         for (n, line) in bytes.chunks(16).enumerate() {
             let numbers: String = line.iter().map(|byte| format!("{byte:02X} ")).collect();
-            let shown = |byte: &u8| match byte {
+            let printed = |byte: &u8| match byte {
                 b' '..=b'~' => char::from(*byte),
                 _ => '.',
             };
-            let text: String = line.iter().map(shown).collect();
+            let text: String = line.iter().map(printed).collect();
             let _ = writeln!(out, "    {:04X}: {numbers:<48} {text}", 16 * n);
         }
         out.push('\n');
@@ -68,7 +69,7 @@ fn hex(tables: &[(&str, Vec<u8>)]) -> String {
 /// What iasl makes of them.
 fn source(tables: &[(&str, Vec<u8>)]) -> Result<String, String> {
     let folder = std::env::temp_dir().join(format!("solderless-acpi-{}", std::process::id()));
-    let failed = |e: std::io::Error| format!("cannot write to {}: {e}", folder.display());
+    let failed = |e: std::io::Error| format!("cannot write to {}: {e}", shown(&folder));
     std::fs::create_dir(&folder).map_err(failed)?;
     let made = tables.iter().try_fold(String::new(), |mut all, table| {
         let (signature, bytes) = table;

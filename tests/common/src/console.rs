@@ -145,9 +145,17 @@ impl Console {
     /// None comes, with the whole transcript.
     pub fn expect_any(&mut self, texts: &[&str]) -> (usize, String) {
         let deadline = Instant::now() + PATIENCE;
+        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+        // What was looked at, and cannot be the beginning of a text.
+        let mut looked = 0;
         loop {
             let new = &self.transcript[self.seen..];
-            let find = |text: &str| new.windows(text.len()).position(|w| w == text.as_bytes());
+            let find = |text: &str| {
+                let place = new[looked..]
+                    .windows(text.len())
+                    .position(|w| w == text.as_bytes());
+                place.map(|place| looked + place)
+            };
             let found = texts
                 .iter()
                 .enumerate()
@@ -158,12 +166,11 @@ impl Console {
                 self.seen += at + texts[index].len();
                 return (index, before);
             }
-            match self
-                .output
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
-                Ok(bytes) => self.transcript.extend(bytes),
-                Err(RecvTimeoutError::Timeout) => {
+            looked = new.len().saturating_sub(longest);
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(left) {
+                Ok(bytes) if !left.is_zero() => self.transcript.extend(bytes),
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {
                     self.fail(&format!("{texts:?} did not come in {PATIENCE:?}"))
                 }
                 Err(RecvTimeoutError::Disconnected) => {
@@ -194,7 +201,7 @@ impl Console {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             // A full pipe would keep the program from ending.
-            self.drain(Duration::from_millis(5));
+            self.drain(Duration::from_millis(5), Duration::from_secs(1));
             match self.child.try_wait().expect("a child can be waited for") {
                 Some(status) => break status,
                 None if Instant::now() >= deadline => {
@@ -203,7 +210,7 @@ impl Console {
                 None => {}
             }
         };
-        self.drain(Duration::from_millis(200));
+        self.drain(Duration::from_millis(200), PATIENCE);
         if let Some(reader) = self.error_reader.take() {
             let _ = reader.join();
         }
@@ -214,9 +221,12 @@ impl Console {
         }
     }
 
-    /// Takes output until none has come for this long.
-    fn drain(&mut self, quiet: Duration) {
-        while let Ok(bytes) = self.output.recv_timeout(quiet) {
+    /// Takes output until none has come for this long, or `most` has passed.
+    fn drain(&mut self, quiet: Duration, most: Duration) {
+        let deadline = Instant::now() + most;
+        while Instant::now() < deadline
+            && let Ok(bytes) = self.output.recv_timeout(quiet)
+        {
             self.transcript.extend(bytes);
         }
     }
@@ -232,7 +242,7 @@ impl Console {
     }
 
     fn fail(&mut self, why: &str) -> ! {
-        self.drain(Duration::from_millis(100));
+        self.drain(Duration::from_millis(100), Duration::from_secs(1));
         let status = self
             .child
             .try_wait()
