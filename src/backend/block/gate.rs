@@ -16,6 +16,9 @@ use crate::visible::shown;
 /// Images that lie on one another at most.
 const DEPTH: u32 = 64;
 
+/// Files that were opened, and how long each was.
+pub type Opened = Vec<(std::fs::File, u64)>;
+
 /// Opens the backing files of an image.
 pub struct Gate {
     image: PathBuf,
@@ -23,16 +26,24 @@ pub struct Gate {
     left: u32,
     /// Why it has refused one.
     problem: Rc<RefCell<Option<io::Error>>>,
+    /// Those that it has opened.
+    opened: Rc<RefCell<Opened>>,
 }
 
 impl Gate {
     /// For the image at this path; `any` lets it name every file of the host.
-    pub fn new(image: &Path, any: bool, problem: Rc<RefCell<Option<io::Error>>>) -> Self {
+    pub fn new(
+        image: &Path,
+        any: bool,
+        problem: Rc<RefCell<Option<io::Error>>>,
+        opened: Rc<RefCell<Opened>>,
+    ) -> Self {
         Self {
             image: image.to_owned(),
             any,
             left: DEPTH,
             problem,
+            opened,
         }
     }
 
@@ -79,6 +90,7 @@ impl ImplicitOpenGate<File> for Gate {
             any: self.any,
             left,
             problem: self.problem.clone(),
+            opened: self.opened.clone(),
         };
         Ok(FormatAccess::new(builder.open(gate)?))
     }
@@ -92,10 +104,13 @@ impl ImplicitOpenGate<File> for Gate {
         let whole = whole.map_err(|e| self.refuse(e.to_string()))?;
         let open = || {
             let file = std::fs::File::open(&whole)?;
-            if !file.metadata()?.is_file() {
+            let about = file.metadata()?;
+            if !about.is_file() {
                 return Err(io::Error::other("it is no file"));
             }
             lock::take(&file, false)?;
+            let kept = (file.try_clone()?, about.len());
+            self.opened.borrow_mut().push(kept);
             let options = StorageOpenOptions::new().filename(&whole).write(false);
             File::from_open_file(file, options)
         };

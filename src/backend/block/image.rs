@@ -1,6 +1,6 @@
 //! Disk images: raw files and devices, qcow2, and what lies over one for a while.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom};
@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use solderless_model::{SECTOR, Size};
 
 use super::check::check;
-use super::gate::Gate;
+use super::gate::{Gate, Opened};
 use super::lock;
 use crate::visible::shown;
 
@@ -76,8 +76,49 @@ pub struct Image {
 enum Content {
     /// A file, and how long it was.
     Raw(File, u64),
-    Qcow2(Box<FormatAccess<imago::file::File>>, File),
+    Qcow2(Box<FormatAccess<imago::file::File>>, Files),
     Overlay(Box<Overlay>),
+}
+
+/// The files of a qcow2 image. Where one has been cut short its content would be read as zeroes.
+#[derive(Debug)]
+struct Files {
+    itself: File,
+    /// How long it was when it was used last.
+    len: Cell<u64>,
+    /// Those that it lies on, with their lengths.
+    below: Opened,
+}
+
+impl Files {
+    fn new(itself: File, below: Opened) -> io::Result<Self> {
+        let len = Cell::new(itself.metadata()?.len());
+        Ok(Self { itself, len, below })
+    }
+
+    /// # Errors
+    /// One of them is shorter than it was.
+    fn whole(&self) -> io::Result<()> {
+        self.len.set(uncut(&self.itself, self.len.get())?);
+        self.below
+            .iter()
+            .try_for_each(|(file, len)| uncut(file, *len).map(drop))
+    }
+}
+
+/// The length of a file.
+///
+/// # Errors
+/// It is shorter than it was.
+fn uncut(file: &File, was: u64) -> io::Result<u64> {
+    let about = file.metadata()?;
+    match about.is_file() && about.len() < was {
+        true => Err(io::Error::new(
+            ErrorKind::UnexpectedEof,
+            "the file has been cut short",
+        )),
+        false => Ok(about.len()),
+    }
 }
 
 /// How an image is opened.
@@ -124,9 +165,10 @@ impl Image {
                         "its tables do not agree, so that writing to it would damage it; `solderless image check` says more, and `qemu-img check -r all` mends it",
                     );
                 }
-                let opened = open_qcow2(path, file, mode)?;
+                let (opened, below) = open_qcow2(path, file, mode)?;
                 let bytes = opened.size();
-                (Content::Qcow2(Box::new(opened), itself), bytes)
+                let files = Files::new(itself, below)?;
+                (Content::Qcow2(Box::new(opened), files), bytes)
             }
         };
         // What is behind the last whole sector of a qcow2 image is of no use to a guest.
@@ -171,14 +213,17 @@ impl Image {
     }
 
     /// A qcow2 image that is open to be written.
-    pub(super) fn qcow2(image: FormatAccess<imago::file::File>, file: File) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// Those of the host.
+    pub(super) fn qcow2(image: FormatAccess<imago::file::File>, file: File) -> io::Result<Self> {
+        Ok(Self {
             bytes: image.size() / SECTOR * SECTOR,
-            content: Content::Qcow2(Box::new(image), file),
+            content: Content::Qcow2(Box::new(image), Files::new(file, Vec::new())?),
             format: Format::Qcow2,
             writable: true,
             apart: false,
-        }
+        })
     }
 
     /// Has it so long.
@@ -267,7 +312,8 @@ impl Image {
     pub fn generation(&self) -> io::Result<u64> {
         match &self.content {
             Content::Raw(..) if self.apart => Ok(0),
-            Content::Raw(file, _) | Content::Qcow2(_, file) => stamp(file),
+            Content::Raw(file, _) => stamp(file),
+            Content::Qcow2(_, files) => stamp(&files.itself),
             Content::Overlay(overlay) => overlay.below.generation(),
         }
     }
@@ -278,15 +324,19 @@ impl Image {
     /// There is none, or it is a disk of the host, of which a copy would have all.
     pub(super) fn file(&self) -> io::Result<&File> {
         let refuse = |why: &str| Err(io::Error::new(ErrorKind::Unsupported, why));
-        match &self.content {
-            _ if self.apart || !self.writable => refuse("no file of it is written"),
-            Content::Raw(file, _) | Content::Qcow2(_, file) => match file.metadata()?.is_file() {
-                true => Ok(file),
-                false => refuse(
-                    "it is a disk of the host, of which no copy is made; with `,snapshot` behind it what the guest writes is saved with the machine",
-                ),
-            },
-            Content::Overlay(_) => refuse("no file of it is written"),
+        let file = match &self.content {
+            Content::Raw(file, _) => file,
+            Content::Qcow2(_, files) => &files.itself,
+            Content::Overlay(_) => return refuse("no file of it is written"),
+        };
+        if self.apart || !self.writable {
+            return refuse("no file of it is written");
+        }
+        match file.metadata()?.is_file() {
+            true => Ok(file),
+            false => refuse(
+                "it is a disk of the host, of which no copy is made; with `,snapshot` behind it what the guest writes is saved with the machine",
+            ),
         }
     }
 
@@ -349,10 +399,12 @@ impl Image {
     /// # Errors
     /// Those of the host; it is no image any more.
     pub(super) fn read_again(&mut self, path: &Path, mode: Mode) -> io::Result<()> {
-        if let Content::Qcow2(image, file) = &mut self.content {
-            let mut again = file.try_clone()?;
+        if let Content::Qcow2(image, files) = &mut self.content {
+            let mut again = files.itself.try_clone()?;
             again.rewind()?;
-            **image = open_qcow2(path, again, mode)?;
+            let (opened, below) = open_qcow2(path, again, mode)?;
+            *files = Files::new(files.itself.try_clone()?, below)?;
+            **image = opened;
         }
         Ok(())
     }
@@ -370,7 +422,10 @@ impl Image {
                 behind.fill(0);
                 file.read_exact_at(there, offset)
             }
-            Content::Qcow2(image, _) => image.read(out, offset),
+            Content::Qcow2(image, files) => {
+                image.read(out, offset)?;
+                files.whole()
+            }
             Content::Overlay(overlay) => overlay.read(offset, out),
         }
     }
@@ -386,16 +441,14 @@ impl Image {
         match &mut self.content {
             Content::Raw(file, len) => {
                 // A file that has been cut short is not made longer again.
-                let about = file.metadata()?;
-                if about.is_file() && about.len() < *len {
-                    return Err(io::Error::new(
-                        ErrorKind::UnexpectedEof,
-                        "the file has been cut short",
-                    ));
-                }
+                uncut(file, *len)?;
                 file.write_all_at(data, offset)
             }
-            Content::Qcow2(image, _) => image.write(data, offset),
+            Content::Qcow2(image, files) => {
+                files.whole()?;
+                image.write(data, offset)?;
+                files.whole()
+            }
             Content::Overlay(overlay) => overlay.over.write(&overlay.below, offset, data),
         }
     }
@@ -458,14 +511,20 @@ pub(super) fn probe(file: &File) -> io::Result<Format> {
     }
 }
 
-fn open_qcow2(path: &Path, file: File, mode: Mode) -> io::Result<FormatAccess<imago::file::File>> {
+/// Opens an image and the files that it lies on, which come with their lengths.
+fn open_qcow2(
+    path: &Path,
+    file: File,
+    mode: Mode,
+) -> io::Result<(FormatAccess<imago::file::File>, Opened)> {
     let options = StorageOpenOptions::new().filename(path).write(mode.write);
     let storage = imago::file::File::from_open_file(file, options)?;
     let builder = Qcow2::<imago::file::File>::builder(storage).write(mode.write);
     let problem: Rc<RefCell<Option<io::Error>>> = Rc::default();
-    let gate = Gate::new(path, mode.any_backing, problem.clone());
+    let below = Rc::default();
+    let gate = Gate::new(path, mode.any_backing, problem.clone(), Rc::clone(&below));
     match builder.open(gate) {
-        Ok(image) => Ok(FormatAccess::new(image)),
+        Ok(image) => Ok((FormatAccess::new(image), below.take())),
         // What the gate says is plainer than what is made of it.
         Err(e) => Err(problem.take().unwrap_or(e)),
     }
@@ -648,6 +707,38 @@ mod tests {
         assert!(image.read(1024, &mut out).is_err());
         assert!(image.write(2048, &out).is_err());
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 1024);
+    }
+
+    #[test]
+    fn a_qcow2_image_and_what_it_lies_on_are_no_zeroes_either_when_cut_short() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = raw(folder.path(), "base", &[7; 1 << 20]);
+        let path = raw(folder.path(), "over", &[]);
+        let shape = super::super::Shape {
+            format: Format::Qcow2,
+            bytes: 1 << 20,
+            backing: Some(("base".to_owned(), Format::Raw)),
+        };
+        let opened = |path| File::options().read(true).write(true).open(path).unwrap();
+        drop(shape.make(&opened(&path)).unwrap());
+        let mut image = Image::open(&path, write()).unwrap();
+        let mut out = [0; 512];
+        // What has lost its name alone is there still.
+        std::fs::rename(&base, folder.path().join("other")).unwrap();
+        image.read(1 << 19, &mut out).unwrap();
+        assert_eq!(out, [7; 512]);
+        let why = Image::open(&path, write()).unwrap_err().to_string();
+        assert!(why.contains("base, which cannot be opened"), "{why}");
+        std::fs::rename(folder.path().join("other"), &base).unwrap();
+        opened(&base).set_len(4096).unwrap();
+        assert!(image.read(1 << 19, &mut out).is_err());
+        assert!(image.write(0, &out).is_err());
+        opened(&base).set_len(1 << 20).unwrap();
+        image.write(0, &[9; 512]).unwrap();
+        image.flush().unwrap();
+        let len = std::fs::metadata(&path).unwrap().len();
+        opened(&path).set_len(len - 512).unwrap();
+        assert!(image.read(0, &mut out).is_err());
     }
 
     #[test]

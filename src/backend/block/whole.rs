@@ -53,7 +53,7 @@ impl Shape {
         let made = builder.create_open(DenyImplicitOpenGate::default(), |storage| {
             Ok(Made::builder(storage).backing(None).write(true))
         })?;
-        Ok(Image::qcow2(FormatAccess::new(made), file))
+        Image::qcow2(FormatAccess::new(made), file)
     }
 }
 
