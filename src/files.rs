@@ -26,10 +26,18 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// Those of the host; the file is larger, which is known of a plain file before it is read; or it is a pipe that nobody
 /// writes to.
 pub fn read_open(file: &mut File, most: u64) -> io::Result<Vec<u8>> {
+    read_on(file, Vec::new(), most)
+}
+
+/// As [`read_open`], of a file whose beginning has been read.
+///
+/// # Errors
+/// As [`read_open`].
+pub fn read_on(file: &mut File, mut bytes: Vec<u8>, most: u64) -> io::Result<Vec<u8>> {
     let about = file.metadata()?;
-    let mut bytes = Vec::new();
     if !about.is_file() || about.len() <= most {
-        file.take(most + 1).read_to_end(&mut bytes)?;
+        let left = (most + 1).saturating_sub(bytes.len() as u64);
+        file.take(left).read_to_end(&mut bytes)?;
         if bytes.is_empty() && about.file_type().is_fifo() {
             return Err(io::Error::other("it is a pipe that nobody writes to"));
         }

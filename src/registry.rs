@@ -199,6 +199,7 @@ pub static TYPES: &[Entry] = &[
     entry::<solderless_display::Vga>(),
     entry::<solderless_intc::ApicBus>(),
     entry::<solderless_storage::Pflash>(),
+    entry::<solderless_storage::Pflash02>(),
     entry::<solderless_net::E1000>(),
     entry::<solderless_platform::Exit>(),
     entry::<solderless_platform::FwCfg>(),

@@ -27,7 +27,7 @@ pub use block::{Block, DiskImage, Format, LARGEST, Mode};
 pub use chardev::{Chardev, monitor_forms};
 pub use exit_on::ExitOn;
 pub use folder::Folder;
-pub use image::{Image, rom};
+pub use image::{Filling, Image, rom};
 pub use log::{Line, flush, say};
 pub use netdev::Netdev;
 pub use outlet::{Outlet, PATIENCE};
@@ -212,7 +212,7 @@ mod tests {
         );
         assert_eq!(
             error(SlotKind::Image, "http://x"),
-            "unknown backend \"http://x\" for an image; there are acpi, null, file:PATH[,write] and rom:NAME"
+            "unknown backend \"http://x\" for an image; there are acpi, null, file:PATH[,OPTION…] and rom:NAME"
         );
         for (kind, text, form) in [
             (SlotKind::Chardev, "file", "file:PATH"),
@@ -249,7 +249,7 @@ mod tests {
                 for (option, _) in about.options {
                     let name = about.form.split([':', '[']).next().unwrap();
                     let text = match kind {
-                        SlotKind::Block => format!("{name}:a,{option}"),
+                        SlotKind::Block | SlotKind::Image => format!("{name}:a,{option}"),
                         _ => format!("{name},{option}"),
                     };
                     let given = option.chars().any(char::is_uppercase);

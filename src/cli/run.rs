@@ -14,7 +14,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use solderless_model::{Engine, SlotKind};
 
 use super::Restored;
-use crate::backend::{self, Backend, Block, Chardev, ExitOn, Forgotten, Image, LOST, Outside, To};
+use crate::backend::{
+    self, Backend, Block, Chardev, ExitOn, Filling, Forgotten, Image, LOST, Outside, To,
+};
 use crate::compose::{Loaded, Options};
 use crate::diagnostics::{Problem, Report, Span};
 use crate::files;
@@ -426,7 +428,7 @@ fn fit(
                 plugged.map_err(|why| anyhow!("{name}: {why}"))?;
                 None
             }
-            Some(Backend::Image(Image::Written(path))) if !replays => {
+            Some(Backend::Image(Image::File(path, filling))) if filling.write && !replays => {
                 let content = machine.image(index).ok_or_else(|| {
                     anyhow!("{name}: nothing that the guest writes there can be kept; without `,write` the memory is filled")
                 })?;
@@ -743,7 +745,10 @@ fn backends(
     if let Some(path) = &args.firmware {
         let boot = images::boot(plan, "--firmware")?;
         if !boot.protocol.firmware_in_memory() {
-            backends[boot.firmware] = Some(Backend::Image(Image::File(path.clone())));
+            backends[boot.firmware] = Some(Backend::Image(Image::File(
+                path.clone(),
+                Filling::default(),
+            )));
         }
     }
     let stub = plan.boot.as_ref().filter(|boot| {

@@ -159,8 +159,9 @@ impl Loaded {
             Problem::error("bad-value", problem).at(at, e.to_string())
         })?;
         match backend {
-            Backend::Image(Image::File(path)) => {
-                Ok(Backend::Image(Image::File(self.file(&path, at)?)))
+            Backend::Image(Image::File(path, filling)) if !filling.write => {
+                let path = self.file(&path, at)?;
+                Ok(Backend::Image(Image::File(path, filling)))
             }
             Backend::Image(Image::Null | Image::Acpi | Image::Rom(_))
             | Backend::Chardev(Chardev::Null | Chardev::Stdio)

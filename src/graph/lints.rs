@@ -76,7 +76,7 @@ pub fn empty_slots(
     for (draft, backends) in drafts.iter().zip(backends) {
         let slots = draft.interface().map_or(&[][..], |i| &i.slots);
         for (slot, backend) in slots.iter().zip(backends) {
-            if backend.is_none() {
+            if backend.is_none() && !slot.optional {
                 let message = format!(
                     "nothing is plugged into `{}` of `{}`",
                     slot.name, draft.name

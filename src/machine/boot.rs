@@ -37,15 +37,10 @@ fn cpu(plan: &Plan, boot: &Boot) -> (&'static dyn Architecture, Cpu) {
 /// Takes a firmware image as its build made it.
 ///
 /// # Errors
-/// The image is empty, an ELF file, or not for the board's CPU.
+/// The image is empty, or not for the board's CPU.
 pub fn firmware_image(bytes: &[u8], plan: &Plan, boot: &Boot) -> Result<Firmware, BootError> {
     if bytes.is_empty() {
         return BootError::refuse("the image is empty");
-    }
-    if bytes.starts_with(b"\x7fELF") {
-        return BootError::refuse(
-            "the image is an ELF file, not the content of a flash memory; boot it with --kernel, or take the .bin file",
-        );
     }
     let (architecture, cpu) = cpu(plan, boot);
     let meant = architecture.firmware(bytes, cpu.big_endian)?;

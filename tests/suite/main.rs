@@ -26,6 +26,7 @@ mod linux;
 mod locks;
 mod lockstep;
 mod malta64;
+mod memories;
 mod migration;
 mod mipssim;
 mod models;

@@ -302,23 +302,36 @@ pub struct Slot {
     /// The device only reads what is in it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
+    /// A board that plugs in nothing has not forgotten it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
 }
 
 impl Slot {
     /// A slot.
-    pub fn new(name: &'static str, kind: SlotKind) -> Self {
+    pub const fn new(name: &'static str, kind: SlotKind) -> Self {
         Self {
             name,
             kind,
             read_only: false,
+            optional: false,
         }
     }
 
     /// The device only reads what is in it.
     #[must_use]
-    pub fn read_only(self) -> Self {
+    pub const fn read_only(self) -> Self {
         Self {
             read_only: true,
+            ..self
+        }
+    }
+
+    /// A board can leave it empty without a word.
+    #[must_use]
+    pub const fn optional(self) -> Self {
+        Self {
+            optional: true,
             ..self
         }
     }

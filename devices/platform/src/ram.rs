@@ -1,19 +1,20 @@
 //! Plain memory: a block that answers wherever the board maps it.
 //!
 //! There is no datasheet: the parts on a module (SDRAM, JESD79 and kin) have no register a CPU can
-//! see. Content is zero at power-on and, as refreshed memory does, survives a reset.
+//! see. Content is zero at power-on, or what the image plugged in has, and, as refreshed memory does, survives a reset.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::memory::{PAGE, Ram as Block};
 use solderless_model::{
     Access, Backing, BuildError, BusError, BusKind, Cx, Device, Interface, Model, PropError,
-    Ranges, Region, RegionId, Size, State, Wires, connections,
+    Ranges, Region, RegionId, Size, Slot, SlotKind, State, Wires, connections,
 };
 
 connections! {
     fn connections(size: u64) on BusKind::System;
     region RAM = Region::memory("ram", size);
+    slot IMAGE = Slot::new("image", SlotKind::Image).optional();
 }
 
 /// Properties of `ram`.
@@ -54,8 +55,17 @@ impl Model for Ram {
         Ok(connections(size))
     }
 
-    fn build(props: RamProps, _: Wires<'_>) -> Result<Self, BuildError> {
+    fn build(props: RamProps, wires: Wires<'_>) -> Result<Self, BuildError> {
         let content = Block::new(props.size.0).map_err(|e| BuildError(e.to_string()))?;
+        if let Some(image) = wires.image(IMAGE) {
+            content.write(0, image).map_err(|_| {
+                BuildError(format!(
+                    "the image has {} bytes, the memory only {}",
+                    image.len(),
+                    props.size.0
+                ))
+            })?;
+        }
         Ok(Self { content })
     }
 }
@@ -108,6 +118,16 @@ mod tests {
         assert_eq!(backing.ram.read_u64(PAGE - 1), Ok(0x8877_6655_4433_2211));
         assert_eq!(b.read(RAM, 2 * PAGE - 1, 2), None);
         assert!(!b.write(RAM, u64::MAX, 4, 0));
+    }
+
+    #[test]
+    fn it_begins_with_its_image() {
+        let props = RamProps { size: Size(PAGE) };
+        let mut b = Bench::<Ram>::with_images(props, &[Some(vec![1, 2, 3, 4])]);
+        assert_eq!(b.read(RAM, 0, 8), Some(0x0403_0201));
+        assert!(b.write(RAM, 0, 4, 7));
+        b.reset();
+        assert_eq!(b.read(RAM, 0, 8), Some(7));
     }
 
     #[test]

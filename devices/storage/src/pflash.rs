@@ -9,7 +9,7 @@
 //! Erasing and programming are done the moment they are confirmed, so a suspend never finds anything to
 //! suspend. Content and block lock bits are not volatile: they survive a reset.
 
-mod array;
+pub(crate) mod array;
 
 use array::Array;
 use schemars::JsonSchema;

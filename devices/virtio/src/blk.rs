@@ -126,11 +126,7 @@ impl Function for Blk {
     const ID: u16 = 2;
     const PCI_CLASS: u32 = 0x01_0000;
     const CONFIG_LEN: u32 = 60;
-    const SLOTS: &'static [Slot] = &[Slot {
-        name: "drive",
-        kind: SlotKind::Block,
-        read_only: false,
-    }];
+    const SLOTS: &'static [Slot] = &[Slot::new("drive", SlotKind::Block)];
 
     fn check(props: &BlkProps) -> Result<(), PropError> {
         let serial = &props.serial;

@@ -52,11 +52,7 @@ impl Function for Console {
     const ID: u16 = 3;
     const PCI_CLASS: u32 = 0x07_8000;
     const CONFIG_LEN: u32 = 12;
-    const SLOTS: &'static [Slot] = &[Slot {
-        name: "chr",
-        kind: SlotKind::Chardev,
-        read_only: false,
-    }];
+    const SLOTS: &'static [Slot] = &[Slot::new("chr", SlotKind::Chardev)];
 
     fn queues(_: &ConsoleProps) -> Vec<u16> {
         vec![SIZE; 2]

@@ -174,11 +174,7 @@ impl Function for VirtioNet {
     const ID: u16 = 1;
     const PCI_CLASS: u32 = 0x02_0000;
     const CONFIG_LEN: u32 = 12;
-    const SLOTS: &'static [Slot] = &[Slot {
-        name: "netdev",
-        kind: SlotKind::Netdev,
-        read_only: false,
-    }];
+    const SLOTS: &'static [Slot] = &[Slot::new("netdev", SlotKind::Netdev)];
 
     fn check(props: &VirtioNetProps) -> Result<(), PropError> {
         for (property, value) in [

@@ -195,11 +195,7 @@ impl Function for P9 {
     const ID: u16 = 9;
     const PCI_CLASS: u32 = 0x00_0200;
     const CONFIG_LEN: u32 = 2 + LONGEST_TAG as u32;
-    const SLOTS: &'static [Slot] = &[Slot {
-        name: "folder",
-        kind: SlotKind::Folder,
-        read_only: false,
-    }];
+    const SLOTS: &'static [Slot] = &[Slot::new("folder", SlotKind::Folder)];
 
     fn check(props: &P9Props) -> Result<(), PropError> {
         let tag = &props.mount_tag;

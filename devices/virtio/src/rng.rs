@@ -33,11 +33,7 @@ impl Function for Rng {
     const ID: u16 = 4;
     const PCI_CLASS: u32 = 0x00_ff00;
     const CONFIG_LEN: u32 = 0;
-    const SLOTS: &'static [Slot] = &[Slot {
-        name: "rng",
-        kind: SlotKind::Chardev,
-        read_only: false,
-    }];
+    const SLOTS: &'static [Slot] = &[Slot::new("rng", SlotKind::Chardev)];
 
     fn queues(_: &RngProps) -> Vec<u16> {
         vec![SIZE]

@@ -9,9 +9,9 @@ use solderless_model::{Interface, RegionKind, SlotKind};
 
 use super::{Args, shown};
 use crate::acpi;
-use crate::backend::{self, Image};
+use crate::backend::{self, Filling, Image};
 use crate::files;
-use crate::machine::{self, Kernel, KernelFiles};
+use crate::machine::{self, ImageFormat, Kernel, KernelFiles};
 use crate::plan::{Boot, Plan};
 use crate::registry;
 
@@ -34,7 +34,8 @@ fn boot_table(plan: &Plan) -> String {
     };
     let memory = |i: &Interface| {
         let first = i.regions.first();
-        i.slots.is_empty() && first.is_some_and(|r| r.kind == RegionKind::Memory)
+        i.slots.iter().all(|slot| slot.optional)
+            && first.is_some_and(|r| r.kind == RegionKind::Memory)
     };
     let image = plan.slots.iter().find(|s| s.kind == SlotKind::Image);
     let cpus = plan.devices.iter().filter_map(|d| d.interface.cpu);
@@ -73,14 +74,37 @@ fn most(plan: &Plan, slot: usize) -> u64 {
     regions.and_then(Iterator::max).unwrap_or(0)
 }
 
+/// What a file has, and how. One that is raw has at most so much.
+fn file(path: &Path, filling: Filling, most: u64) -> io::Result<(Vec<u8>, ImageFormat)> {
+    let mut file = files::open(path)?;
+    let mut head = Vec::new();
+    (&mut file)
+        .take(ImageFormat::HEAD as u64)
+        .read_to_end(&mut head)?;
+    let format = filling.format.unwrap_or_else(|| ImageFormat::of(&head));
+    let most = match format {
+        ImageFormat::Raw => most,
+        _ => KERNEL_MOST,
+    };
+    Ok((files::read_on(&mut file, head, most)?, format))
+}
+
 /// The content of the memory whose slot this is.
 pub fn content(image: &Image, plan: &Plan, slot: usize) -> Result<Vec<u8>> {
     match image {
         Image::Null => Ok(Vec::new()),
         Image::Acpi => Ok(acpi::files(plan)),
-        Image::File(path) | Image::Written(path) => {
-            let of = format!("{} for the slot {}", shown(path), plan.slots[slot].name);
-            files::read(path, most(plan, slot)).with_context(|| format!("cannot read {of}"))
+        Image::File(path, filling) => {
+            let of = || format!("{} for the slot {}", shown(path), plan.slots[slot].name);
+            let (bytes, format) = file(path, *filling, most(plan, slot))
+                .with_context(|| format!("cannot read {}", of()))?;
+            if filling.write && format != ImageFormat::Raw {
+                bail!(
+                    "{}: it is {format}, and what the guest writes goes to a raw image; `,format=raw` takes it as one",
+                    of()
+                );
+            }
+            machine::memory_image(bytes, format, filling.at, plan, slot).with_context(of)
         }
         Image::Rom(name) => Ok(backend::rom(name).map_err(anyhow::Error::msg)?.to_vec()),
     }
@@ -141,7 +165,7 @@ pub fn kernel(args: &Args, plan: &Plan, deterministic: bool) -> Result<Option<Ke
     }
 }
 
-/// The most bytes of a kernel that comes from a pipe.
+/// The most bytes of a kernel that comes from a pipe, and of an image that is not raw.
 const KERNEL_MOST: u64 = 1 << 30;
 /// As many bytes tell what a file is.
 const HEAD: u64 = 64;
@@ -156,7 +180,7 @@ fn kernel_image(path: &Path, boot: &Boot) -> io::Result<ReadCache<Box<dyn Seekab
     (&mut file).take(HEAD).read_to_end(&mut bytes)?;
     // What is no kernel may have no end.
     if bytes.is_empty() || bytes.starts_with(b"\x7fELF") || boot.protocol.takes_raw() {
-        bytes.extend(files::read_open(&mut file, KERNEL_MOST)?);
+        bytes = files::read_on(&mut file, bytes, KERNEL_MOST)?;
     }
     Ok(ReadCache::new(Box::new(Cursor::new(bytes))))
 }

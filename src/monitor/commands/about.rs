@@ -247,7 +247,7 @@ pub fn memory_size(vm: &mut Vm<'_>, _: Nothing) -> Result<MemoryInfo, Error> {
     let devices = plan.devices.iter().enumerate();
     let counted = devices.filter(|(index, d)| match main {
         Some(main) => *index == main,
-        None => d.interface.slots.is_empty(),
+        None => d.interface.slots.iter().all(|slot| slot.optional),
     });
     let regions = counted.flat_map(|(_, device)| &device.interface.regions);
     let memory = regions.filter(|region| region.kind == RegionKind::Memory);
