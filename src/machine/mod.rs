@@ -350,6 +350,11 @@ impl Machine {
         Fabric::request(&mut self.domain, request);
     }
 
+    /// What a device or somebody outside has asked for, and has not happened yet. Until then no instruction is executed.
+    pub fn requested(&self) -> Option<Request> {
+        self.domain.requested()
+    }
+
     /// Guest time in nanoseconds since power-on.
     pub fn now(&self) -> u64 {
         self.domain.now()

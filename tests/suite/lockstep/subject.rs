@@ -105,8 +105,11 @@ impl Subject<'_> {
         let single = cpu.engine_info().engine == Engine::Interp && by <= SINGLE;
         let end = cpu.instructions() + by;
         let mut now = cpu.instructions();
-        // One that waits executes no more.
-        while now < end && machine.step(if single { 1 } else { end - now }) != Some(Stop::Wait) {
+        // One that waits, or that is to be reset, executes no more.
+        while now < end
+            && machine.requested().is_none()
+            && machine.step(if single { 1 } else { end - now }) != Some(Stop::Wait)
+        {
             now = machine.cpu().expect("a CPU").instructions();
         }
     }
