@@ -455,18 +455,59 @@ fn a_copy_in_the_snapshots_folder_makes_no_qcow2_image_of_a_raw_one() {
     assert!(std::fs::read(&raw).unwrap() == content);
 }
 
+/// A disc with files in its root folder, whose names are in capital letters (ECMA-119, which ISO 9660 is).
+fn disc(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    const BLOCK: usize = 2048;
+    // Numbers are there in both byte orders.
+    let word = |n: u32| [n.to_le_bytes(), n.to_be_bytes()].concat();
+    let half = |n: u16| [n.to_le_bytes(), n.to_be_bytes()].concat();
+    let record = |name: &[u8], at: u32, len: usize, flags: u8| {
+        let size = (33 + name.len()).next_multiple_of(2);
+        let mut record = vec![size as u8, 0];
+        record.extend([word(at), word(len as u32)].concat());
+        record.extend([126, 1, 1, 0, 0, 0, 0, flags, 0, 0]);
+        record.extend([&half(1)[..], &[name.len() as u8], name].concat());
+        record.resize(size, 0);
+        record
+    };
+    let root = |name: &[u8]| record(name, 18, BLOCK, 2);
+    let mut folder = [root(&[0]), root(&[1])].concat();
+    let mut at = 19;
+    let mut contents = Vec::new();
+    for (name, content) in files {
+        let named = format!("{name};1");
+        folder.extend(record(named.as_bytes(), at, content.len(), 0));
+        contents.extend_from_slice(content);
+        contents.resize(contents.len().next_multiple_of(BLOCK), 0);
+        at = 19 + (contents.len() / BLOCK) as u32;
+    }
+    let mut volume = vec![0; 18 * BLOCK];
+    let mut field = |at: usize, bytes: &[u8]| {
+        volume[16 * BLOCK + at..][..bytes.len()].copy_from_slice(bytes);
+    };
+    field(0, b"\x01CD001\x01");
+    field(80, &word(at));
+    field(120, &[half(1), half(1), half(BLOCK as u16)].concat());
+    field(156, &root(&[0]));
+    field(881, &[1]);
+    // Behind the volume's descriptor is the end of descriptors.
+    field(BLOCK, b"\xffCD001\x01");
+    folder.resize(BLOCK, 0);
+    [volume, folder, contents].concat()
+}
+
 #[test]
 fn discs_are_read_changed_and_taken_out() {
     let Some(installed) = installed::disk() else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let disc = |name: &str, byte: u8| {
+    let same = |name: &str, byte: u8| {
         let path = folder.path().join(name);
         std::fs::write(&path, vec![byte; 300 << 11]).unwrap();
         path.display().to_string()
     };
-    let (first, second) = (disc("a.iso", b'a'), disc("b.iso", b'b'));
+    let (first, second) = (same("a.iso", b'a'), same("b.iso", b'b'));
     let root = format!("{},snapshot", installed.disk.display());
     let socket = folder.path().join("monitor");
     let place = Monitor::at(&socket);
@@ -499,6 +540,22 @@ fn discs_are_read_changed_and_taken_out() {
     assert!(gone.contains("No medium found"), "{gone}");
     ask(&format!("change cdrom {first}"));
     assert_eq!(console.run(read, PROMPT), "aaa\n1200\n");
+    let mut noise = Noise(5);
+    let files = [("A", 0), ("B.TXT", 1), ("LONG.BIN", 3_000_001), ("Z", 2048)];
+    let files = files.map(|(name, len)| (name, (0..len).map(|_| noise.draw() as u8).collect()));
+    let image = folder.path().join("files.iso");
+    std::fs::write(&image, disc(&files)).unwrap();
+    ask(&format!("change cdrom {}", image.display()));
+    let mounted = "mount -t iso9660 -o ro /dev/sr0 /mnt && cd /mnt && md5sum *; cd; umount /mnt";
+    let sums = console.run(mounted, PROMPT);
+    let host = tempfile::tempdir().unwrap();
+    for (name, content) in &files {
+        std::fs::write(host.path().join(name.to_lowercase()), content).unwrap();
+    }
+    let mut sum = std::process::Command::new("sh");
+    let sum = sum.args(["-c", "md5sum *"]).current_dir(&host);
+    let expected = sum.output().expect("a shell").stdout;
+    assert_eq!(sums, String::from_utf8_lossy(&expected));
     console.send("poweroff\r");
     assert_eq!(console.wait().code(), Some(0));
 }
