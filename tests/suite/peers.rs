@@ -451,7 +451,7 @@ fn a_full_disk_is_told_of() {
         .args(["--fsize=100000"])
         .arg(PROGRAM)
         .args(whole.get_args());
-    limited.args(["--max-time", "500ms", "--backend"]);
+    limited.args(["--max-time", "2s", "--backend"]);
     limited.arg(format!("serial0=file:{}", log.display()));
     limited
         .stdin(Stdio::null())

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::Termios;
 
 /// How long any one answer may take. It ends tests that hang; it is far beyond what the slowest answer takes.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A running program, with pipes or a terminal at its standard streams.
 #[derive(Debug)]
