@@ -721,13 +721,15 @@ mod tests {
         };
         let opened = |path| File::options().read(true).write(true).open(path).unwrap();
         drop(shape.make(&opened(&path)).unwrap());
+        let second = raw(folder.path(), "second", &[]);
+        drop(shape.make(&opened(&second)).unwrap());
         let mut image = Image::open(&path, write()).unwrap();
         let mut out = [0; 512];
         // What has lost its name alone is there still.
         std::fs::rename(&base, folder.path().join("other")).unwrap();
         image.read(1 << 19, &mut out).unwrap();
         assert_eq!(out, [7; 512]);
-        let why = Image::open(&path, write()).unwrap_err().to_string();
+        let why = Image::open(&second, write()).unwrap_err().to_string();
         assert!(why.contains("base, which cannot be opened"), "{why}");
         std::fs::rename(folder.path().join("other"), &base).unwrap();
         opened(&base).set_len(4096).unwrap();
