@@ -218,8 +218,10 @@ pub(super) fn open(
         }
         Netdev::Stream(address, server) => {
             let (post, peers) = channel();
-            let mut ends = Ends::new(address, *server)
-                .map_err(|e| failed(format!("{} {address}", Ends::verb(*server)), e))?;
+            let what = || format!("{} {address}", Ends::verb(*server));
+            let mut ends = Ends::new(address, *server).map_err(|e| failed(what(), e))?;
+            // What is sent at once is lost only where there is nobody yet.
+            let mut out = ends.there().map_err(|e| failed(what(), e))?;
             spawn(name, move || {
                 while let Some(end) = ends.next() {
                     let Ok(out) = end.another() else { continue };
@@ -228,7 +230,6 @@ pub(super) fn open(
                     }
                 }
             })?;
-            let mut out = None;
             Some(Box::new(Wire::new(name, move |frame| {
                 write_frame(&mut out, &peers, frame);
             })?))
@@ -393,6 +394,14 @@ impl Ends {
             (Address::Unix(path), true) => Self::Unix(socket::listen(path)?),
             (Address::Unix(path), false) => Self::One(Some(End::Unix(UnixStream::connect(path)?))),
         })
+    }
+
+    /// The peer that is there already.
+    fn there(&self) -> io::Result<Option<End>> {
+        match self {
+            Self::One(Some(end)) => end.another().map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// The next peer; a server has one after the other.
