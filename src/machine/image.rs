@@ -1,7 +1,7 @@
 //! What a file has for a memory: its bytes, or pieces with addresses, as ELF, Intel HEX and Motorola's S-records have them.
 //!
-//! Intel, "Hexadecimal Object File Format Specification" (1988); for S-records the manual page srec(5), as Motorola's own text (M68000 Family
-//! Programmer's Reference Manual, appendix C) has the records but not what a file ends with.
+//! Intel, "Hexadecimal Object File Format Specification" (1988); for S-records the manual page srec(5), as Motorola's own text
+//! (M68000 Family Programmer's Reference Manual, appendix C) has the records but not what a file ends with.
 
 use std::fmt;
 use std::str::FromStr;
@@ -69,14 +69,18 @@ impl ImageFormat {
     }
 }
 
+/// The most bytes of a memory that pieces with addresses fill, gaps included: they are laid out before the machine has them.
+const LAID_OUT_MOST: u64 = 1 << 30;
+
 /// Bytes for the memory, and the address of the first.
 type Piece = (u64, Vec<u8>);
 
-/// Lays out what a file has for the memory in whose slot it is. A raw one begins where the memory does, or at so many bytes behind that; pieces
-/// are where their addresses are on the memory's bus, or the first of them at so many bytes behind the memory's start. What they leave is 0xff.
+/// Lays out what a file has for the memory in whose slot it is. A raw one begins where the memory does, or at so many bytes
+/// behind that; pieces are where their addresses are on the memory's bus, or the first of them at so many bytes behind the
+/// memory's start. What they leave is 0xff.
 ///
 /// # Errors
-/// It is broken, or has something for where the memory is not.
+/// It is broken, has something for where the memory is not, or takes more than 1 GiB with its gaps.
 pub fn memory_image(
     bytes: Vec<u8>,
     format: ImageFormat,
@@ -104,15 +108,21 @@ pub fn memory_image(
         let (Some(offset), Some(_)) = (place, room) else {
             return BootError::refuse(memory.outside(address, len, at));
         };
-        // A memory has no more than the host can address.
-        let (offset, end) = (offset as usize, (offset + len) as usize);
-        if content.len() < end {
-            content.resize(end, 0xff);
+        let needed = match memory.aligned_to_its_end {
+            true => memory.size,
+            false => offset + len,
+        };
+        if needed > LAID_OUT_MOST {
+            return BootError::refuse(format!(
+                "with what is before that, it takes {needed:#x} bytes of `{}`, and {LAID_OUT_MOST:#x} is the most; a raw image of all of the memory has no such limit",
+                memory.path
+            ));
         }
-        content[offset..end].copy_from_slice(&bytes);
-    }
-    if memory.aligned_to_its_end {
-        content.resize(memory.size as usize, 0xff);
+        let (offset, needed) = (offset as usize, needed as usize);
+        if content.len() < needed {
+            content.resize(needed, 0xff);
+        }
+        content[offset..offset + bytes.len()].copy_from_slice(&bytes);
     }
     Ok(content)
 }

@@ -359,6 +359,8 @@ fn errors_of_the_host_are_those_of_a_disk_and_nothing_is_lost() {
     let mut console = Console::start(command);
     log_in(&mut console);
     let program = UnixStream::connect(&qmp).unwrap();
+    let patience = std::time::Duration::from_secs(300);
+    program.set_read_timeout(Some(patience)).unwrap();
     let mut events = BufReader::new(program.try_clone().unwrap());
     writeln!(&program, r#"{{"execute":"qmp_capabilities"}}"#).unwrap();
     let mut event = |name: &str| loop {

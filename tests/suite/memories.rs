@@ -19,6 +19,7 @@ extends = "malta"
 rom = { kind = "image", default = "null" }
 sram = { kind = "image", default = "null" }
 amd = { kind = "image", default = "null" }
+huge = { kind = "image", default = "null" }
 
 [dev.rom]
 at = "sys:0x1a000000"
@@ -39,6 +40,15 @@ backend.image = "amd"
 num-blocks = 8
 sector-length = "64KiB"
 width = 2
+
+[dev.huge]
+at = "sys:0x100000000"
+backend.image = "huge"
+[dev.huge.ram]
+size = "2GiB"
+
+[allow.unreachable-device]
+huge = "its image alone is tried"
 "#;
 
 /// A board file and a command that runs it in its folder, with these in its slots.
@@ -53,21 +63,24 @@ fn run(folder: &Path, backends: &[&str]) -> Command {
     run
 }
 
+/// Bytes in hexadecimal digits.
+fn digits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
 /// A line of Intel HEX.
 fn hex(kind: u8, address: u16, data: &[u8]) -> String {
     let [high, low] = address.to_be_bytes();
     let bytes = [&[data.len() as u8, high, low, kind], data].concat();
     let sum = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte));
-    let bytes = bytes.iter().chain([&sum]).map(|byte| format!("{byte:02X}"));
-    format!(":{}\n", bytes.collect::<String>())
+    format!(":{}{sum:02X}\n", digits(&bytes))
 }
 
 /// A line of S-records with an address of 32 bits.
 fn srec(kind: u8, address: u32, data: &[u8]) -> String {
     let bytes = [&[data.len() as u8 + 5][..], &address.to_be_bytes(), data].concat();
     let sum = !bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
-    let bytes = bytes.iter().chain([&sum]).map(|byte| format!("{byte:02X}"));
-    format!("S{kind}{}\n", bytes.collect::<String>())
+    format!("S{kind}{}{sum:02X}\n", digits(&bytes))
 }
 
 /// A little-endian ELF file for MIPS with one segment at an address in kseg1.
@@ -174,6 +187,10 @@ fn an_image_that_is_broken_or_elsewhere_is_refused_with_its_line() {
         ),
         ("amd=file:low,write,at=0", "leave out"),
         ("rom=file:low,at=here", "write at=0x1000 or at=4KiB"),
+        (
+            "huge=file:low,at=1536MiB",
+            "with what is before that, it takes 0x60000002 bytes of `huge`, and 0x40000000 is the most",
+        ),
         (
             "rom=file:low,format=hex",
             "hex is no format: there are raw, elf, ihex, srec",

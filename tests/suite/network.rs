@@ -236,6 +236,9 @@ fn debian_installs_a_package_and_lets_in_who_comes_by_ssh() {
         "BatchMode=yes",
         "-o",
         "ConnectTimeout=120",
+        // It ends where the guest does not answer any more.
+        "-o",
+        "ServerAliveInterval=60",
     ]);
     client.args([
         "-p",

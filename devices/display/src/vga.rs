@@ -203,18 +203,12 @@ impl Model for Vga {
         // Prefetchable.
         .initial(0x10, 4, 8)
         .bar(2, Space::Memory, MMIO_SIZE, MMIO);
-        let image = wires.image(ROMFILE).filter(|image| !image.is_empty());
+        let image = wires.image_for(ROMFILE, ROM_SIZE.into(), "ROM")?;
+        let written = rom.write(0, image);
+        written.map_err(|e| BuildError(e.to_string()))?;
         let config = match image {
-            Some(image) => {
-                rom.write(0, image).map_err(|_| {
-                    BuildError(format!(
-                        "the image has {} bytes, the ROM only {ROM_SIZE}",
-                        image.len()
-                    ))
-                })?;
-                config.rom(ROM_SIZE, ROM)
-            }
-            None => config,
+            [] => config,
+            _ => config.rom(ROM_SIZE, ROM),
         };
         Ok(Self {
             config,

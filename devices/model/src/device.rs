@@ -96,6 +96,21 @@ impl<'a> Wires<'a> {
     pub fn image(&self, slot: SlotId) -> Option<&'a [u8]> {
         self.images.get(usize::from(slot.0))?.as_deref()
     }
+
+    /// The image that the user plugged into a slot, or nothing, for a memory of `size` bytes.
+    ///
+    /// # Errors
+    /// It is larger than the memory, which `what` names.
+    pub fn image_for(&self, slot: SlotId, size: u64, what: &str) -> Result<&'a [u8], BuildError> {
+        let image = self.image(slot).unwrap_or_default();
+        match image.len() as u64 <= size {
+            true => Ok(image),
+            false => Err(BuildError(format!(
+                "the image has {} bytes, the {what} only {size}",
+                image.len()
+            ))),
+        }
+    }
 }
 
 /// One access to a register region.

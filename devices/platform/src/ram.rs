@@ -57,15 +57,9 @@ impl Model for Ram {
 
     fn build(props: RamProps, wires: Wires<'_>) -> Result<Self, BuildError> {
         let content = Block::new(props.size.0).map_err(|e| BuildError(e.to_string()))?;
-        if let Some(image) = wires.image(IMAGE) {
-            content.write(0, image).map_err(|_| {
-                BuildError(format!(
-                    "the image has {} bytes, the memory only {}",
-                    image.len(),
-                    props.size.0
-                ))
-            })?;
-        }
+        let image = wires.image_for(IMAGE, props.size.0, "memory")?;
+        let written = content.write(0, image);
+        written.map_err(|e| BuildError(e.to_string()))?;
         Ok(Self { content })
     }
 }

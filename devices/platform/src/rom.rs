@@ -67,17 +67,10 @@ impl<const ISA: bool> Model for RomOn<ISA> {
 
     fn build(props: RomProps, wires: Wires<'_>) -> Result<Self, BuildError> {
         let content = Block::new(props.size.0).map_err(|e| BuildError(e.to_string()))?;
-        if let Some(image) = wires.image(IMAGE) {
-            let room = props.size.0.saturating_sub(image.len() as u64);
-            let at = if ISA { room } else { 0 };
-            content.write(at, image).map_err(|_| {
-                BuildError(format!(
-                    "the image has {} bytes, the ROM only {}",
-                    image.len(),
-                    props.size.0
-                ))
-            })?;
-        }
+        let image = wires.image_for(IMAGE, props.size.0, "ROM")?;
+        let room = props.size.0.saturating_sub(image.len() as u64);
+        let written = content.write(if ISA { room } else { 0 }, image);
+        written.map_err(|e| BuildError(e.to_string()))?;
         Ok(Self { content })
     }
 }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod array;
 mod ata;
 mod ide;
 mod ide_cd;

@@ -9,9 +9,6 @@
 //! Erasing and programming are done the moment they are confirmed, so a suspend never finds anything to
 //! suspend. Content and block lock bits are not volatile: they survive a reset.
 
-pub(crate) mod array;
-
-use array::Array;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solderless_model::memory::PAGE;
@@ -20,6 +17,8 @@ use solderless_model::{
     Question, Ranges, Region, RegionId, Size, Slot, SlotId, SlotKind, State, StateError, Wires,
     connections, tree,
 };
+
+use crate::array::Array;
 
 connections! {
     fn connections(size: u64) on BusKind::System;
@@ -257,16 +256,7 @@ impl Model for Pflash {
 
     fn build(props: PflashProps, wires: Wires<'_>) -> Result<Self, BuildError> {
         let size = props.size().map_err(|e| BuildError(e.to_string()))?;
-        let fail = |e: &dyn std::fmt::Display| BuildError(e.to_string());
-        let mut array = Array::new(size).map_err(|e| fail(&e))?;
-        if let Some(image) = wires.image(IMAGE) {
-            array.write(0, image).map_err(|_| {
-                BuildError(format!(
-                    "the image has {} bytes, the flash only {size}",
-                    image.len()
-                ))
-            })?;
-        }
+        let array = Array::new(size, wires, IMAGE)?;
         Ok(Self {
             query: props.query(size),
             locked: vec![false; props.num_blocks as usize],
@@ -288,14 +278,7 @@ impl Device for Pflash {
     }
 
     fn memory(&self, region: RegionId) -> Option<Backing> {
-        let (ram, len) = self.array.memory();
-        (region == FLASH).then(|| Backing {
-            ram: ram.clone(),
-            offset: 0,
-            len,
-            readable: self.mode == Mode::Array,
-            writable: false,
-        })
+        (region == FLASH).then(|| self.array.backing(self.mode == Mode::Array))
     }
 
     fn image(&self, slot: SlotId) -> Option<Vec<u8>> {
@@ -303,23 +286,14 @@ impl Device for Pflash {
     }
 
     fn read(&mut self, cx: &mut Cx<'_>, at: Access) -> Result<u64, BusError> {
+        if self.mode == Mode::Array {
+            return self.array.answer(cx, at);
+        }
         let mut bytes = [0; 8];
         let wanted = bytes.get_mut(..usize::from(at.size)).ok_or(BusError)?;
-        if self.mode == Mode::Array {
-            if self
-                .array
-                .reach(at.offset.saturating_add(u64::from(at.size)))
-            {
-                cx.memory_changed(FLASH);
-            }
-            self.array.read(at.offset, wanted).map_err(|_| BusError)?;
-        } else {
-            for (cycle, offset) in wanted
-                .chunks_mut(usize::from(self.props.width))
-                .zip((at.offset..).step_by(usize::from(self.props.width)))
-            {
-                self.answer(offset, cycle);
-            }
+        let width = usize::from(self.props.width);
+        for (cycle, offset) in wanted.chunks_mut(width).zip((at.offset..).step_by(width)) {
+            self.answer(offset, cycle);
         }
         Ok(u64::from_le_bytes(bytes))
     }
@@ -502,9 +476,9 @@ impl Pflash {
             return;
         }
         let length = self.props.sector_length.0;
-        match self.array.erase(block * length, length) {
-            Ok(()) => cx.store(IMAGE, block * length, &vec![0xff; length as usize]),
-            Err(_) => self.status |= STATUS_ERASE_ERROR,
+        let erased = self.array.erase(cx, IMAGE, block * length, length);
+        if erased.is_err() {
+            self.status |= STATUS_ERASE_ERROR;
         }
     }
 
@@ -514,14 +488,8 @@ impl Pflash {
             self.status |= STATUS_PROGRAM_ERROR | STATUS_LOCKED;
             return;
         }
-        let mut bytes = vec![0; data.len()];
-        let read = self.array.read(offset, &mut bytes);
-        for (old, new) in bytes.iter_mut().zip(data) {
-            *old &= new;
-        }
-        match read.and_then(|()| self.array.write(offset, &bytes)) {
-            Ok(()) => cx.store(IMAGE, offset, &bytes),
-            Err(_) => self.status |= STATUS_PROGRAM_ERROR,
+        if self.array.program(cx, IMAGE, offset, data).is_err() {
+            self.status |= STATUS_PROGRAM_ERROR;
         }
     }
 

@@ -1,8 +1,9 @@
 //! Parallel NOR flash with the AMD command set.
 //!
 //! AMD Am29LV160D datasheet, "Command Definitions" and "Common Flash Memory Interface"; JEDEC JESD68 for the query table, with
-//! AMD's own part of it ("CFI Specification", release 2.0). Properties and what reads as what are as QEMU's `cfi.pflash02` has them. A bank is one part, `width`
-//! bytes wide, which takes commands in the low byte of its lanes; addresses of commands count words of that width.
+//! AMD's own part of it ("CFI Specification", release 2.0). Properties and what reads as what are as QEMU's `cfi.pflash02` has
+//! them. A bank is one part, `width` bytes wide, which takes commands in the low byte of its lanes; addresses of commands count
+//! words of that width.
 //!
 //! Erasing and programming are done the moment they are confirmed, so whoever polls the data finds it there, and a suspend never finds
 //! anything to suspend. A bit that is programmed from zero to one stays zero, without an error. There is no sector protection, and no
@@ -17,7 +18,7 @@ use solderless_model::{
     connections, tree,
 };
 
-use crate::pflash::array::Array;
+use crate::array::Array;
 
 connections! {
     fn connections(size: u64) on BusKind::System;
@@ -263,15 +264,7 @@ impl Model for Pflash02 {
 
     fn build(props: Pflash02Props, wires: Wires<'_>) -> Result<Self, BuildError> {
         let size = props.size().map_err(|e| BuildError(e.to_string()))?;
-        let mut array = Array::new(size).map_err(|e| BuildError(e.to_string()))?;
-        if let Some(image) = wires.image(IMAGE) {
-            array.write(0, image).map_err(|_| {
-                BuildError(format!(
-                    "the image has {} bytes, the flash only {size}",
-                    image.len()
-                ))
-            })?;
-        }
+        let array = Array::new(size, wires, IMAGE)?;
         Ok(Self {
             query: props.query(size),
             props,
@@ -291,14 +284,7 @@ impl Device for Pflash02 {
     }
 
     fn memory(&self, region: RegionId) -> Option<Backing> {
-        let (ram, len) = self.array.memory();
-        (region == FLASH).then(|| Backing {
-            ram: ram.clone(),
-            offset: 0,
-            len,
-            readable: self.mode == Mode::Array,
-            writable: false,
-        })
+        (region == FLASH).then(|| self.array.backing(self.mode == Mode::Array))
     }
 
     fn image(&self, slot: SlotId) -> Option<Vec<u8>> {
@@ -306,29 +292,22 @@ impl Device for Pflash02 {
     }
 
     fn read(&mut self, cx: &mut Cx<'_>, at: Access) -> Result<u64, BusError> {
-        let mut bytes = [0; 8];
-        let wanted = bytes.get_mut(..usize::from(at.size)).ok_or(BusError)?;
         if self.mode == Mode::Erased {
             self.set_mode(cx, Mode::Array);
         }
         if self.mode == Mode::Array {
-            if self
-                .array
-                .reach(at.offset.saturating_add(u64::from(at.size)))
-            {
-                cx.memory_changed(FLASH);
+            return self.array.answer(cx, at);
+        }
+        let mut bytes = [0; 8];
+        let wanted = bytes.get_mut(..usize::from(at.size)).ok_or(BusError)?;
+        let width = usize::from(self.props.width);
+        for (cycle, offset) in wanted.chunks_mut(width).zip((at.offset..).step_by(width)) {
+            let mut number = [0; 4];
+            number[..2].copy_from_slice(&self.register(offset).to_le_bytes());
+            if self.props.big_endian {
+                number[..cycle.len()].reverse();
             }
-            self.array.read(at.offset, wanted).map_err(|_| BusError)?;
-        } else {
-            let width = usize::from(self.props.width);
-            for (cycle, offset) in wanted.chunks_mut(width).zip((at.offset..).step_by(width)) {
-                let mut number = [0; 4];
-                number[..2].copy_from_slice(&self.register(offset).to_le_bytes());
-                if self.props.big_endian {
-                    number[..cycle.len()].reverse();
-                }
-                cycle.copy_from_slice(&number[..cycle.len()]);
-            }
+            cycle.copy_from_slice(&number[..cycle.len()]);
         }
         Ok(u64::from_le_bytes(bytes))
     }
@@ -410,7 +389,8 @@ impl Pflash02 {
             }
             (Step::Command, QUERY) if named => (Step::First, Mode::Query),
             (Step::Data, _) => {
-                self.program(cx, offset, lanes);
+                // The bus asks for what lies within the array alone.
+                let _ = self.array.program(cx, IMAGE, offset, lanes);
                 (Step::First, Mode::Array)
             }
             (Step::EraseFirst, _) if first => (Step::EraseSecondUnlock, self.mode),
@@ -460,10 +440,9 @@ impl Pflash02 {
     }
 
     fn erase(&mut self, cx: &mut Cx<'_>, offset: u64) {
-        if let Some((start, length)) = self.sector(offset)
-            && self.array.erase(start, length).is_ok()
-        {
-            cx.store(IMAGE, start, &vec![0xff; length as usize]);
+        if let Some((start, length)) = self.sector(offset) {
+            // A sector lies within the array.
+            let _ = self.array.erase(cx, IMAGE, start, length);
         }
     }
 
@@ -473,18 +452,6 @@ impl Pflash02 {
         while start < size {
             self.erase(cx, start);
             start = self.sector(start).map_or(size, |(at, length)| at + length);
-        }
-    }
-
-    /// Programming takes bits from one to zero, never back.
-    fn program(&mut self, cx: &mut Cx<'_>, offset: u64, data: &[u8]) {
-        let mut bytes = vec![0; data.len()];
-        let read = self.array.read(offset, &mut bytes);
-        for (old, new) in bytes.iter_mut().zip(data) {
-            *old &= new;
-        }
-        if read.and_then(|()| self.array.write(offset, &bytes)).is_ok() {
-            cx.store(IMAGE, offset, &bytes);
         }
     }
 }
