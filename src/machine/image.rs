@@ -72,6 +72,9 @@ impl ImageFormat {
 /// The most bytes of a memory that pieces with addresses fill, gaps included: they are laid out before the machine has them.
 const LAID_OUT_MOST: u64 = 1 << 30;
 
+/// What a file that is none for a memory may be meant as.
+const KERNELS: &str = "a program that is to be loaded into RAM is booted with --kernel";
+
 /// Bytes for the memory, and the address of the first.
 type Piece = (u64, Vec<u8>);
 
@@ -187,7 +190,7 @@ impl<'p> Memory<'p> {
             places => format!("at {}", places.join(" and ")),
         };
         format!(
-            "it has something for {piece}, and `{path}` is {is}; `,at=0` puts what it has first at the start of the memory, and a program that is to be loaded into RAM is booted with --kernel"
+            "it has something for {piece}, and `{path}` is {is}; `,at=0` puts what it has first at the start of the memory; {KERNELS}"
         )
     }
 }
@@ -204,7 +207,11 @@ fn segments<H: FileHeader<Endian = Endianness>>(
     bytes: &[u8],
     plan: &Plan,
 ) -> Result<Vec<Piece>, BootError> {
-    let broken = |e: object::Error| BootError(format!("it is a broken ELF file: {e}"));
+    let broken = |e: object::Error| {
+        BootError(format!(
+            "it is a broken ELF file: {e}; make it anew, or take it as it is with `,format=raw`; {KERNELS}"
+        ))
+    };
     let header = H::parse(bytes).map_err(broken)?;
     let endian = header.endian().map_err(broken)?;
     let mut pieces = Vec::new();
